@@ -101,8 +101,10 @@ class Task:
 class Runner(Protocol):
     """Trains trials, and calls functions, on Ray or in this process.
 
-    tasks  calls a function once for each of several arguments, where there is room, and returns the
-           results in order; progress gets (calls done, calls in all) after each call
+    use    what each trial and each call occupies
+    tasks  calls function(shared, device, threads, **arguments) for the arguments of each of `calls`
+           where there is room, and returns the results in order; progress gets (calls done, calls
+           in all) after each call
     """
 
     @property
@@ -111,6 +113,6 @@ class Runner(Protocol):
         self,
         function: Any,
         shared: Any,
-        every: Sequence[dict[str, Any]],
+        calls: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]: ...

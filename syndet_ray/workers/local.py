@@ -59,17 +59,17 @@ class Local:
         self,
         function: Callable[..., Any],
         shared: Any,
-        every: Sequence[dict[str, Any]],
+        calls: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]:
-        """Returns the result of a function for each of several arguments, see `Runner`."""
+        """Returns the results of a function, one for each of `calls`; see `Runner`."""
         device = str(_device(self.use))
         results: list[Any] = []
-        progress(0, len(every))
-        for arguments in every:
+        progress(0, len(calls))
+        for arguments in calls:
             call = partial(function, shared, device, self.use.cpus, **arguments)
             results.append(retried(call))
-            progress(len(results), len(every))
+            progress(len(results), len(calls))
         return results
 
     def _carry_out(

@@ -18,14 +18,14 @@ Key = TypeVar("Key")
 def run_tasks(
     function: Callable[..., Any],
     shared: Any,
-    every: Sequence[dict[str, Any]],
+    calls: Sequence[dict[str, Any]],
     use: Resources,
     progress: Progress = quiet,
     note: Note = silent,
 ) -> list[Any]:
-    """Calls `function(shared, device, threads, **arguments)` for each of `every`.
+    """Calls `function(shared, device, threads, **arguments)` for each of `calls`.
 
-    As many run at once as trials would. Returns the results in the order of `every`; `progress` is
+    As many run at once as trials would. Returns the results in the order of `calls`; `progress` is
     called as tasks end, in any order. `shared` goes through the object store: all processes of a
     node read one copy. A task that raises MachineError or loses its worker is repeated, up to
     RETRIES times, each with a note. After that, the MachineError is raised and the other tasks are
@@ -36,13 +36,13 @@ def run_tasks(
     stored = ray.put(shared)
 
     def start(index: int) -> Any:
-        return task.remote(function, stored, use.cpus, every[index])
+        return task.remote(function, stored, use.cpus, calls[index])
 
-    waiting = deque(range(len(every)))
+    waiting = deque(range(len(calls)))
     attempts = Counter[int]()
     results: dict[int, Any] = {}
-    progress(0, len(every))
-    with closing(ended_tasks(start, waiting, at_once=len(every))) as ended:
+    progress(0, len(calls))
+    with closing(ended_tasks(start, waiting, at_once=len(calls))) as ended:
         for index, reference in ended:
             attempts[index] += 1
             try:
@@ -52,8 +52,8 @@ def run_tasks(
                     raise
                 waiting.append(index)
                 note(f"tried once more: {error}")
-            progress(len(results), len(every))
-    return [results[index] for index in range(len(every))]
+            progress(len(results), len(calls))
+    return [results[index] for index in range(len(calls))]
 
 
 def ended_tasks(

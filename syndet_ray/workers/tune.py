@@ -81,11 +81,11 @@ class OnRay:
         self,
         function: Callable[..., Any],
         shared: Any,
-        every: Sequence[dict[str, Any]],
+        calls: Sequence[dict[str, Any]],
         progress: Progress = quiet,
     ) -> list[Any]:
-        """Returns the result of a function for each of several arguments, see `Runner`."""
-        return run_tasks(function, shared, every, use=self.use, progress=progress, note=self.note)
+        """Returns the results of a function, one for each of `calls`; see `Runner`."""
+        return run_tasks(function, shared, calls, use=self.use, progress=progress, note=self.note)
 
 
 @contextmanager
