@@ -466,7 +466,7 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
     )
     few = [note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note]
     assert few == [
-        "val: only 9 photos: which recipe scores best on so few is chance as much as merit; label at least 10",
+        "val: only 9 photos: with so few, chance decides as much as quality which recipe scores best; label at least 10",
         "test: only 1 photo: so few cannot tell recipes apart, and the answer will recommend none; label at least 10",
     ]
 

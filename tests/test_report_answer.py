@@ -228,7 +228,7 @@ def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, sai
     told = answer.answer(folder.read())
     assert said in told
     assert told.endswith(
-        "which the option allow_near_copies let pass: if they are the same photo, scores are too high."
+        "which the option allow_near_copies accepted: if they are the same photo, scores are too high."
     )
     assert content(folder.read())["answer"] == told
     assert "allow_near_copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())

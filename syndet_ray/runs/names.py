@@ -255,7 +255,7 @@ def test_set_name(test: TestScores) -> str:
 
 
 def near_copies_caveat(about: Mapping[str, Any]) -> str:
-    """Returns a sentence on scored photos that look like others and were let pass, from run.json;
+    """Returns a sentence on scored photos that look like others and were accepted, from run.json;
     "" if there are none.
     """
     real = about.get("real") or {}
@@ -271,7 +271,7 @@ def near_copies_caveat(about: Mapping[str, Any]) -> str:
     verb = "looks" if list(copies.values()) == [1] else "look"
     return (
         f"{' and '.join(photos)} {verb} like photos of another split or source, which the option "
-        "allow_near_copies let pass: if they are the same photo, scores are too high."
+        "allow_near_copies accepted: if they are the same photo, scores are too high."
     )
 
 

@@ -120,7 +120,7 @@ def _notes_on_frames(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
 def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
     """A note for each scored split that has too few photos with an object."""
     consequences = {
-        "val": "which recipe scores best on so few is chance as much as merit",
+        "val": "with so few, chance decides as much as quality which recipe scores best",
         "test": "so few cannot tell recipes apart, and the answer will recommend none",
     }
     notes = []

@@ -100,8 +100,8 @@ def real_data(
 def _checked_labels(
     path: Path | None, sweep: LoadedSweep
 ) -> tuple[str, Dataset, dict[str, Source]]:
-    """The labels of the photos, checked against the sweep: what errors call them, the dataset as it
-    was given, and all three splits.
+    """The labels of the photos, checked against the sweep: the name of the photos in errors, the
+    dataset as it was given, and all three splits.
     """
     _check_one_scale(sweep)
     place, given = _labelled_photos(path)
@@ -113,7 +113,7 @@ def _checked_labels(
 
 
 def _labelled_photos(path: Path | None) -> tuple[str, Dataset]:
-    """The user's photos, or the stand-in set; first what errors call it."""
+    """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
     if path is None:
         return "the stand-in set (no `real` given)", stand_in()
     return str(path), read(path)
