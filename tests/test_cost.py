@@ -170,8 +170,8 @@ def test_what_a_replay_found_fits_on_a_terminal():
             Replay(
                 pruning=Pruning(),
                 saved=0.31,
-                best_killed=0.015,
-                top3_killed=0.105,
+                best_pruned=0.015,
+                top3_pruned=0.105,
                 regret=0.0011,
                 worst_regret=0.02,
                 orders=200,
@@ -191,11 +191,11 @@ def test_what_a_replay_found_fits_on_a_terminal():
 
 
 def test_replay_names_the_pruners_it_knows():
-    from syndet_ray.search.replay import chosen
+    from syndet_ray.search.replay import pruners_named
 
-    assert {pruning.name for pruning in chosen("median").values()} == {"median"}
-    assert len(chosen(None)) > len(chosen("median")) > 1
+    assert {pruning.name for pruning in pruners_named("median").values()} == {"median"}
+    assert len(pruners_named(None)) > len(pruners_named("median")) > 1
     with pytest.raises(
         DefinitionError, match=r"`pruner`: names no pruner, got 'medan'\. Did you mean 'median'\?"
     ):
-        chosen("medan")
+        pruners_named("medan")

@@ -16,7 +16,7 @@ from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.search import replay as module
 from syndet_ray.search.replay import (
     advice_on_curves,
-    candidates,
+    compared_pruners,
     full_curves,
     replay,
     stopped_at,
@@ -47,7 +47,7 @@ def family(*ends):
 
 # the last is behind all others until it overtakes
 LATE = [*family(0.2, 0.4, 0.6, 0.7), curve(4, 0.05, 0.05, 0.7, 0.9)]
-PRUNINGS = list(candidates().values())
+PRUNINGS = list(compared_pruners().values())
 
 
 def first_in(orders, seed, curves):
@@ -79,21 +79,21 @@ def test_what_is_saved_and_lost_is_exact():
     curves = [*family(0.3, 0.5, 0.4), curve(3, 0.0, 0.05, 0.4, 0.9), curve(4, 0.0, 0.0, 0.0, 0.0)]
     result = replay(curves, Pruning(name="threshold", least=0.1), orders=7, parallel=2, seed=0)
     assert result.saved == pytest.approx(40 / 200)
-    assert (result.best_killed, result.top3_killed, result.orders) == (1.0, 1.0, 7)
+    assert (result.best_pruned, result.top3_pruned, result.orders) == (1.0, 1.0, 7)
     assert (result.regret, result.worst_regret) == pytest.approx((0.9 - 0.5, 0.9 - 0.5))
 
 
 def test_the_third_best_counts_among_the_three():
     curves = [*family(0.8, 0.9, 0.5), curve(3, 0.0, 0.0, 0.3, 0.6), curve(4, 0.0, 0.0, 0.0, 0.0)]
     result = replay(curves, Pruning(name="threshold", least=0.1), orders=3, parallel=1, seed=0)
-    assert (result.best_killed, result.top3_killed, result.regret) == (0.0, 1.0, 0.0)
+    assert (result.best_pruned, result.top3_pruned, result.regret) == (0.0, 1.0, 0.0)
 
 
 def test_a_late_bloomer_is_lost_to_the_median_unless_it_comes_first():
     result = replay(LATE, Pruning(startup_trials=1), orders=40, parallel=1, seed=5)
     is_first = first_in(40, 5, 5) == 4
     assert 0 < is_first.sum() < 40
-    assert result.best_killed == pytest.approx(1 - is_first.mean())
+    assert result.best_pruned == pytest.approx(1 - is_first.mean())
     assert result.regret == pytest.approx((1 - is_first.mean()) * (0.9 - 0.7))
     assert result.worst_regret == pytest.approx(0.9 - 0.7)
 
@@ -110,12 +110,12 @@ def test_a_late_bloomer_is_lost_to_the_median_unless_it_comes_first():
     ids=lambda value: getattr(value, "name", None),
 )
 def test_a_late_bloomer_is_saved_by_grace_and_by_patience(pruning, lost):
-    assert replay(LATE, pruning, orders=20, parallel=1, seed=0).best_killed == lost
+    assert replay(LATE, pruning, orders=20, parallel=1, seed=0).best_pruned == lost
 
 
 def test_no_trial_is_judged_while_all_are_running():
     result = replay(LATE, Pruning(startup_trials=1), orders=10, parallel=5, seed=0)
-    assert (result.saved, result.best_killed, result.regret) == (0.0, 0.0, 0.0)
+    assert (result.saved, result.best_pruned, result.regret) == (0.0, 0.0, 0.0)
 
 
 @given(
@@ -125,7 +125,7 @@ def test_no_trial_is_judged_while_all_are_running():
 )
 def test_the_best_of_curves_that_never_cross_is_kept(ends, pruning, parallel):
     result = replay(family(*ends), pruning, orders=3, parallel=parallel, seed=1)
-    assert (result.best_killed, result.regret, result.worst_regret) == (0.0, 0.0, 0.0)
+    assert (result.best_pruned, result.regret, result.worst_regret) == (0.0, 0.0, 0.0)
     assert 0 <= result.saved < 0.75
 
 
@@ -183,7 +183,7 @@ def test_a_place_that_becomes_free_takes_the_next_and_all_train_equally_fast(mon
     assert reported == clock
 
 
-@pytest.mark.parametrize("pruning", PRUNINGS, ids=list(candidates()))
+@pytest.mark.parametrize("pruning", PRUNINGS, ids=list(compared_pruners()))
 def test_a_replay_decides_as_a_sweep_does(pruning):
     """The same curves through the Study of a sweep, one after another."""
     rng = np.random.default_rng(0)
@@ -219,7 +219,7 @@ def test_the_lowest_number_is_the_best_of_equals():
     """In reverse, so that a later one stands first."""
     curves = [curve(7, 0.0, 0.0, 0.9, 0.9), curve(2, 0.9, 0.9, 0.9, 0.9), *family(0.1, 0.2)]
     result = replay(curves, Pruning(name="threshold", least=0.05), orders=2, parallel=1, seed=0)
-    assert (result.best_killed, result.top3_killed, result.regret) == (0.0, 1.0, 0.0)
+    assert (result.best_pruned, result.top3_pruned, result.regret) == (0.0, 1.0, 0.0)
 
 
 def test_where_nothing_survives_all_is_lost():

@@ -100,14 +100,16 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     """The savings and the costs of each pruner."""
     left_out = ""
     if truncated:
-        left_out = f"; {truncated} that the run itself pruned are left out, which flatters"
-    title = f"{curves} whole learning curves in {replayed[0][1].orders} orders{left_out}"
+        left_out = (
+            f"; {truncated} that the run itself pruned are left out, which favours similar pruners"
+        )
+    title = f"{curves} full learning curves in {replayed[0][1].orders} orders{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("pruner", justify="left")
-    for column in ("images saved", "best killed", "a top-3 killed", "mAP lost, mean", "worst"):
+    for column in ("images saved", "best pruned", "a top-3 pruned", "mAP lost, mean", "worst"):
         table.add_column(column, justify="right")
     for name, replay in replayed:
-        shares = (replay.saved, replay.best_killed, replay.top3_killed)
+        shares = (replay.saved, replay.best_pruned, replay.top3_pruned)
         cells = [f"{share:.1%}" for share in shares]
         cells += [f"{regret:.4f}" for regret in (replay.regret, replay.worst_regret)]
         table.add_row(name, *cells)

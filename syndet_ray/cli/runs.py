@@ -45,7 +45,7 @@ def replay(
     console = terminal.console()
     replayed = []
     with shown(console) as display:
-        chosen = replays.chosen(pruner)
+        chosen = replays.pruners_named(pruner)
         if not pruner:
             chosen = {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning} | chosen
         for done, (name, pruning) in enumerate(chosen.items()):

@@ -33,23 +33,23 @@ class Replay:
     0 to 1.
 
     saved         mean share of images saved, compared with training every trial to its end
-    best_killed   share of orders in which the trial that ends best would have been pruned
-    top3_killed   share of orders in which any of the three that end best would have been pruned
-    regret        mean loss of final validation mAP: the best of all less the best of those not
-                  pruned
+    best_pruned   share of orders in which the trial that ends best would have been pruned
+    top3_pruned   share of orders in which any of the three that end best would have been pruned
+    regret        mean loss of final validation mAP: the best of all minus the best of those
+                  that were not pruned
     worst_regret  the largest such loss of any order
     """
 
     pruning: Pruning
     saved: float
-    best_killed: float
-    top3_killed: float
+    best_pruned: float
+    top3_pruned: float
     regret: float
     worst_regret: float
     orders: int
 
 
-def candidates() -> dict[str, Pruning]:
+def compared_pruners() -> dict[str, Pruning]:
     """Returns the pruners that a replay compares by default, by a name that says how each differs
     from the default pruner.
 
@@ -73,15 +73,17 @@ def candidates() -> dict[str, Pruning]:
     }
 
 
-def chosen(name: str | None) -> dict[str, Pruning]:
-    """Returns the candidates that use the pruner of this name; all for None. Raises DefinitionError
+def pruners_named(name: str | None) -> dict[str, Pruning]:
+    """Returns the compared pruners of this name; all for None. Raises DefinitionError
     if no pruner has this name.
     """
-    names = {pruning.name for pruning in candidates().values()}
+    names = {pruning.name for pruning in compared_pruners().values()}
     if name is not None and name not in names:
         raise DefinitionError("`pruner`", "names no pruner", got=name, do=nearest(name, names))
     return {
-        title: pruning for title, pruning in candidates().items() if name in (None, pruning.name)
+        title: pruning
+        for title, pruning in compared_pruners().items()
+        if name in (None, pruning.name)
     }
 
 
@@ -225,14 +227,14 @@ def _summary(curves: Sequence[Trial], stops: np.ndarray, pruning: Pruning) -> Re
     numbers = np.array([curve.number for curve in curves])
     # Of equal values the lowest number first, as in `selection.candidates`.
     best = np.lexsort((numbers, -values))[:3]
-    is_killed = stops < images
-    best_left = np.where(is_killed, 0.0, values).max(axis=1)  # mAP is 0 if all were pruned
+    is_pruned = stops < images
+    best_left = np.where(is_pruned, 0.0, values).max(axis=1)  # mAP is 0 if all were pruned
     regret = values.max() - best_left
     return Replay(
         pruning=pruning,
         saved=float(1 - stops.sum() / (len(stops) * images.sum())),
-        best_killed=float(is_killed[:, best[0]].mean()),
-        top3_killed=float(is_killed[:, best].any(axis=1).mean()),
+        best_pruned=float(is_pruned[:, best[0]].mean()),
+        top3_pruned=float(is_pruned[:, best].any(axis=1).mean()),
         regret=float(regret.mean()),
         worst_regret=float(regret.max()),
         orders=len(stops),
