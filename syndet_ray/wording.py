@@ -65,7 +65,7 @@ def duration(seconds: float) -> str:
 
 
 def resume_hint(run: Path | None) -> str:
-    """Returns the command that resumes a run; without a run, that none had started."""
+    """Returns the command that resumes a run; without a run, a remark that none had started."""
     if run is None:
         return "no run had started"
-    return f"go on with: python -m syndet_ray resume {run}"
+    return f"continue with: python -m syndet_ray resume {run}"

@@ -94,7 +94,7 @@ def test_a_run_says_what_was_lost_and_how_to_go_on_and_ends_in_order(process):
             with pytest.raises(KeyboardInterrupt):
                 wait_for_interrupt()
         watcher.join(PATIENCE_S)
-    assert notes.first() == f"{LOST}; go on with: python -m syndet_ray resume runs/dice-1"
+    assert notes.first() == f"{LOST}; continue with: python -m syndet_ray resume runs/dice-1"
     assert left == [], "it has ended in time"
 
 

@@ -318,7 +318,7 @@ def stop(sent, *arguments):
     if sent != signal.SIGKILL:
         assert process.returncode == 130, errors
         assert (
-            f"interrupted; go on with: python -m syndet_ray resume {folder.path}"
+            f"interrupted; continue with: python -m syndet_ray resume {folder.path}"
             in output.replace("\n", "")
         )
         assert output.count("stopping: trials keep their last checkpoint") == 1

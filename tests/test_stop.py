@@ -158,7 +158,7 @@ with Stop(lambda words: print(words, flush=True), leave) as stop:
     ("run", "words"),
     [
         ([], "no run had started"),
-        (["dice-1"], "go on with: python -m syndet_ray resume runs/dice-1"),
+        (["dice-1"], "continue with: python -m syndet_ray resume runs/dice-1"),
     ],
 )
 def test_ctrl_c_once_more_ends_the_process_with_the_line_that_says_how_to_go_on(run, words):
@@ -231,7 +231,7 @@ def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no
             process.send_signal(signal.SIGINT)
         last = process.communicate(timeout=60)[0]
     assert process.returncode == 130
-    left = f"\nleft at once; go on with: python -m syndet_ray resume {folder.path}\n"
+    left = f"\nleft at once; continue with: python -m syndet_ray resume {folder.path}\n"
     assert last == (left if way == "leave" else "")
 
 

@@ -302,7 +302,7 @@ def test_a_pipe_is_told_of_both_phases_and_of_every_note():
     display.trial(confirmation(6, TRIALS[2], 0.1, "RUNNING", 0))
     display.begin(18, 400)
     assert file.getvalue().splitlines() == [
-        "6 trials, controls and variants included, of 400 images where a recipe says nothing else",
+        "6 trials, controls and variants included, of 400 images unless a recipe has its own number",
         "some setting has no effect",
         "the best recipes and the controls are trained again: 12 more trials",
         "trial 6: 0 images, val/mAP 0.1000",

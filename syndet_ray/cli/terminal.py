@@ -61,7 +61,7 @@ class Plain:
 
     def begin(self, trials: int, images: int) -> None:
         if not self._total:
-            length = f"of {images} images where a recipe says nothing else"
+            length = f"of {images} images unless a recipe has its own number"
             self._line(f"{trials} trials, controls and variants included, {length}")
         elif trials > self._total:
             more = f"{trials - self._total} more trials"
@@ -87,12 +87,12 @@ class Plain:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Says what begins; when it is over the next line says so."""
+        """Prints what begins; the next line shows that it is over."""
         self._line(what)
         yield
 
     def end(self) -> None:
-        """Nothing is left open."""
+        """Does nothing: every line is complete."""
 
     def _line(self, text: str) -> None:
         self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
@@ -203,7 +203,7 @@ class Bar:
             if count := sum(trial.state == state for trial in ended):
                 counts.append(f"{count} {state.lower()}")
         elapsed = time.monotonic() - self._since
-        counts.append(f"{_clock(elapsed)} gone")
+        counts.append(f"{_clock(elapsed)} elapsed")
         trained, missing = self._trained() - self._inherited, self._to_train() - self._trained()
         if trained > 0 and missing > 0:
             counts.append(f"about {_clock(missing * elapsed / trained)} left")
@@ -281,7 +281,7 @@ def _work_line(work: _Work) -> Table:
         left = (work.total - work.done) * gone / work.done
         words += f" · {work.done / gone:.3g}/s · about {_clock(left)} left"
     else:
-        words += f" · {_clock(gone)} gone"
+        words += f" · {_clock(gone)} elapsed"
     bar = ProgressBar(total=work.total, completed=work.done, width=_WORK_WIDTH)
     line.add_row(work.what, bar, Text(words, style="dim"))
     return line

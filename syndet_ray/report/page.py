@@ -13,10 +13,11 @@ from syndet_ray.analysis import (
     varied,
 )
 from syndet_ray.files import write_whole
+from syndet_ray.progress import Progress
 from syndet_ray.report import answer, document, findings, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
-from syndet_ray.report.figures.catalogue import Progress, plot_all
+from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import MAIN_METRICS
