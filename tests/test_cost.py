@@ -182,7 +182,7 @@ def test_what_a_replay_found_fits_on_a_terminal():
     console.print(listing.replay_table(replayed, 24, 3))
     text = console.file.getvalue()
     assert (
-        "24 whole learning curves in 200 orders; 3 that the run itself pruned are left out"
+        "24 full learning curves in 200 orders; 3 that the run itself pruned are left out"
         in " ".join(text.split())
     )
     for words in ("31.0%", "1.5%", "10.5%", "0.0011", "0.0200"):

@@ -100,9 +100,8 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     """The savings and the costs of each pruner."""
     left_out = ""
     if truncated:
-        left_out = (
-            f"; {truncated} that the run itself pruned are left out, which favours similar pruners"
-        )
+        bias = "which favours similar pruners"
+        left_out = f"; {truncated} that the run itself pruned are left out, {bias}"
     title = f"{curves} full learning curves in {replayed[0][1].orders} orders{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("pruner", justify="left")

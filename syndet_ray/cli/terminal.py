@@ -267,21 +267,21 @@ class Bar:
 
 
 def _work_line(work: _Work) -> Table:
-    """A line for what is not training: starting Ray, decoding, rendering. With a bar where it is
-    known how much there is.
+    """A line for work that is not training: starting Ray, decoding, rendering. It has a bar if the
+    amount of work is known.
     """
     line = Table.grid(padding=(0, 1))
     line.add_column(min_width=24, no_wrap=True)
-    gone = time.monotonic() - work.since
+    elapsed = time.monotonic() - work.since
     if work.total is None:
-        line.add_row(work.what, Text(_clock(gone), style="dim"))
+        line.add_row(work.what, Text(_clock(elapsed), style="dim"))
         return line
     words = f"{work.done}/{work.total}"
-    if work.done and gone:
-        left = (work.total - work.done) * gone / work.done
-        words += f" · {work.done / gone:.3g}/s · about {_clock(left)} left"
+    if work.done and elapsed:
+        left = (work.total - work.done) * elapsed / work.done
+        words += f" · {work.done / elapsed:.3g}/s · about {_clock(left)} left"
     else:
-        words += f" · {_clock(gone)} elapsed"
+        words += f" · {_clock(elapsed)} elapsed"
     bar = ProgressBar(total=work.total, completed=work.done, width=_WORK_WIDTH)
     line.add_row(work.what, bar, Text(words, style="dim"))
     return line
