@@ -18,7 +18,7 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.tuning import confirm, preflight
+from syndet_ray.tuning import preflight, scoring
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.record import (
@@ -348,7 +348,7 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
 
 def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_path):
     folder = confirmed_run(tmp_path / "run")
-    best = confirm.tested(folder.trials())["best"]
+    best = scoring.tested(folder.trials())["best"]
     tags = summary_tags(best, folder.test(), folder.about)
     assert tags["test_set"].startswith("real photos: 50 images")
     assert "near_copies" not in tags

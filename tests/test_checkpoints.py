@@ -10,7 +10,7 @@ from made_runs import SWEEP, TWO_GOALS, of_kind
 from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import candidates
 from syndet_ray.runs.results import Rung, Trial
-from syndet_ray.tuning import confirm
+from syndet_ray.tuning import scoring
 from syndet_ray.tuning.checkpoints import Checkpoints, needed
 
 
@@ -84,7 +84,7 @@ def test_whatever_meets_the_test_set_was_needed_ever_since_it_ended(order, seeds
         trials.append(another)
         dropped.update({t.number for t in trials} - needed(trials, sweep))
         models = {
-            model.number for recipe in confirm.tested(trials).values() for model in recipe.trainings
+            model.number for recipe in scoring.tested(trials).values() for model in recipe.trainings
         }
         assert not models & dropped
 

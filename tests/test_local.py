@@ -28,10 +28,10 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retried
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tuning.checkpoints import needed
-from syndet_ray.tuning.confirm import to_be_scored
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.resume import _check_models, resume
 from syndet_ray.tuning.run import start
+from syndet_ray.tuning.scoring import to_be_scored
 from syndet_ray.workers import local
 
 WRITE_IT = "The run's folder has all of it. Once the store can be written, run: python -m syndet_ray resume"

@@ -146,7 +146,7 @@ def test_workers_do_without_mlflow():
         "workers.render",
         "workers.nodes",
         "tuning.cost",
-        "tuning.confirm",
+        "tuning.scoring",
     )
     for module in modules:
         assert "mlflow" not in imported_with(f"syndet_ray.{module}"), module

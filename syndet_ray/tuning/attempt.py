@@ -25,7 +25,7 @@ from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking, champion_name
 from syndet_ray.tracking.server import mask
 from syndet_ray.tracking.store import local_store, open_store
-from syndet_ray.tuning import confirm
+from syndet_ray.tuning import scoring
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.options import Options, Outcome
 from syndet_ray.tuning.packages import Packages
@@ -235,20 +235,20 @@ class Attempt:
 
         Returns "failed" if no trial finished.
         """
-        recipes = confirm.tested(self.folder.trials())
+        recipes = scoring.tested(self.folder.trials())
         if not recipes:
             return "failed"
-        if not confirm.is_scored(recipes, self.folder.test()):
+        if not scoring.is_scored(recipes, self.folder.test()):
             self._open_test_set(recipes)
         with self.display.step("keeping the best model"):
             self._keep_best(recipes["best"])
         return "finished"
 
     def _open_test_set(self, recipes: dict[str, Candidate]) -> None:
-        retried(partial(check_models, self.folder, confirm.models_of(recipes)))
+        retried(partial(check_models, self.folder, scoring.models_of(recipes)))
         note = self.display.note
         note("training is over; scoring the best recipes and the controls on the test set")
-        confirm.open_test_set(
+        scoring.open_test_set(
             self.folder,
             recipes,
             self.data.pools["test"],

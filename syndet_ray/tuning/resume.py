@@ -9,7 +9,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Display
 from syndet_ray.search.task import retried
 from syndet_ray.tracking.backup import check_models, exclusive_lease, forget_lost_checkpoints
-from syndet_ray.tuning import changes, confirm
+from syndet_ray.tuning import changes, scoring
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.record import plain_options, record_environment, saved_options
@@ -94,7 +94,7 @@ def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
     sweep = folder.sweep
     if "trials" in given:
         sweep = sweep.replace({"trials": given["trials"]})
-    trials = confirm.to_be_scored(folder.trials(), sweep, folder.test())
+    trials = scoring.to_be_scored(folder.trials(), sweep, folder.test())
     retried(partial(check_models, folder, trials))
 
 

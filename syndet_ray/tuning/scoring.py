@@ -1,4 +1,4 @@
-"""Confirm: scores the confirmed recipes and the controls on the real test set, once, after the
+"""Scoring: scores the confirmed recipes and the controls on the real test set, once, after the
 search.
 """
 
