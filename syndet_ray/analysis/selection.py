@@ -29,11 +29,11 @@ class Candidate:
     """A recipe and the trials that trained it to the end: confirmations, a variant's repeats, or
     one trial of the search.
 
-    trial  the first that trained the recipe
+    trial      the first that trained the recipe
     trainings  that ended; one that diverged counts, as a model that finds nothing
-    mean   of the validation mAP
-    error  standard error of the mean; of a single training the spread between the seeds of other
-           recipes, or None if no recipe was trained twice
+    mean       of the validation mAP
+    error      standard error of the mean; of a single training the spread between the seeds of
+               other recipes, or None if no recipe was trained twice
     """
 
     trial: Trial
@@ -48,7 +48,7 @@ class Candidate:
 
 
 def candidate(trial: Trial, trainings: Sequence[Trial]) -> Candidate:
-    """The recipe of a trial as these trainings show it."""
+    """The recipe of a trial, with the mean and the error of these trainings."""
     values = [training.final for training in trainings if training.final is not None]
     return Candidate(
         trial=trial,

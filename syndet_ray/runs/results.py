@@ -129,7 +129,7 @@ class Trial:
 class TestRow:
     """The score of one recipe on the real test set.
 
-    role         "best", "finalist <trial>", or the name of a control or variant
+    role         "best", "finalist <trial>", or the name of a control or variant; not a `Role`
     trial        the first trial that trained the recipe
     metrics      means over the trained models
     intervals    95 %, over test images and, if there are several models, seeds; with fewer than

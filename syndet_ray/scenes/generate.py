@@ -41,7 +41,7 @@ _LOG = logging.getLogger("syndet_ray.scenes")
 def library_of(parameters: SceneParameters) -> Library:
     """The library of scenes with these parameters.
 
-    Raises DataError where a folder that they name is no set of assets.
+    Raises DataError if a folder that they name holds no assets.
     """
     return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
 
@@ -54,7 +54,7 @@ def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 
 def compose(
     parameters: SceneParameters, library: Library, seed: int, index: int, count: int
 ) -> Scene:
-    """As `draw_scene`, with a library that is loaded already.
+    """Draws a scene as `draw_scene` does, with a library that is loaded already.
 
     Each property draws from its own generator, so that changing one strength changes nothing else.
     The number of scenes matters only to the curriculum, which leads through all poses in the course
@@ -135,7 +135,7 @@ def generate(
     cache: Path,
     progress: Progress | None = None,
 ) -> Pool:
-    """`count` rendered scenes as a pool, from `cache` where they have been rendered before.
+    """`count` rendered scenes as a pool, from `cache` if they were rendered before.
 
     `progress` is called with (scenes done, scenes in all) after each scene. If several processes of
     this machine ask at once, one renders and the others wait for it. Raises the generator's errors.
@@ -214,7 +214,7 @@ def _hash(*key: object) -> str:
 
 
 def check_generator(generator: str) -> None:
-    """Raises MachineError where a generator cannot be started on this machine."""
+    """Raises MachineError if a generator cannot be started on this machine."""
     if generator == "blender":
         blender.check()
     elif generator.startswith(command.PREFIX):

@@ -15,8 +15,8 @@ def made_from(parameters: SceneParameters) -> dict[str, Any]:
 
     For our own generators: those that are read while a scene is composed, and those that tell what
     the scene holds. A setting that is left out changes neither an image nor a label. An external
-    program gets all settings, as its use of them is unknown. Raises DataError where a folder that
-    they name is no set of assets.
+    program gets all settings, as its use of them is unknown. Raises DataError if a folder that
+    they name holds no assets.
     """
     names = _names(parameters)
     settings = parameters.model_dump(mode="json")

@@ -154,8 +154,8 @@ class Search:
     def report(
         self, number: int, images: int, metrics: Mapping[str, float], effective: Mapping[str, Any]
     ) -> bool:
-        """Takes a report of a trial at a rung; True when the trial must stop there. A report of the
-        same rung again changes nothing.
+        """Takes a report of a trial at a rung; True when the trial must stop there. A second report
+        of a rung changes nothing.
 
         When the budget is spent, trials stop at their next rung, and a later `resume` continues
         them.

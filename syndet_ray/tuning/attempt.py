@@ -27,7 +27,7 @@ from syndet_ray.tracking.server import mask
 from syndet_ray.tracking.store import local_store, open_store
 from syndet_ray.tuning import scoring
 from syndet_ray.tuning.checkpoints import Checkpoints
-from syndet_ray.tuning.options import Options, Outcome
+from syndet_ray.tuning.options import Options, Outcome, Status
 from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.record import record_end
 from syndet_ray.tuning.summary import summary_metrics, summary_tags
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from syndet_ray.workers.local import Local
     from syndet_ray.workers.tune import OnRay
 
-_MLFLOW_STATUS = {
+_MLFLOW_STATUS: dict[Status, str] = {
     "finished": "FINISHED",
     "failed": "FAILED",
     "interrupted": "KILLED",
@@ -87,7 +87,7 @@ def carry_out(
 
 def _outcome(attempt: "Attempt") -> Outcome:
     """Makes the attempt; returns how the run ended."""
-    status = "failed"
+    status: Status = "failed"
     try:
         status = attempt.carry_out()
     except KeyboardInterrupt:
@@ -153,7 +153,7 @@ class Ending:
     is_reported  False if the report could not be written
     """
 
-    status: str
+    status: Status
     unwritten: str = ""
     is_reported: bool = True
 
@@ -172,7 +172,7 @@ class Attempt:
     backup: Backup
     stop: Stop
 
-    def carry_out(self) -> str:
+    def carry_out(self) -> Status:
         """Searches, confirms and opens the test set; returns how that ended."""
         search = Search(
             self.folder, self.folder.sweep, self.display, self._listeners(), self.options.budget
@@ -230,7 +230,7 @@ class Attempt:
             search.confirm(chosen)  # again for trials that were lost with their machine
         return True
 
-    def _conclude(self) -> str:
+    def _conclude(self) -> Status:
         """Opens the test set for the best recipes and the controls, and keeps the champion.
 
         Returns "failed" if no trial finished.
@@ -275,7 +275,7 @@ class Attempt:
         name = champion_name(folder.about["name"])
         self.tracking.register_champion(name, folder.champion, champion, scores)
 
-    def end(self, status: str) -> Ending:
+    def end(self, status: Status) -> Ending:
         """Writes to all places how the attempt ended; returns the ending.
 
         If it is interrupted while it writes, or a disk is full, the rest is left to `resume`: the
@@ -300,7 +300,7 @@ class Attempt:
             raise error
         self.display.note(halted(disk_fault))
 
-    def _write_end(self, status: str) -> Ending:
+    def _write_end(self, status: Status) -> Ending:
         """Writes how the attempt ended to the folder, to the storage and to MLflow. If one of them
         fails, the next are written all the same.
 
@@ -322,7 +322,7 @@ class Attempt:
             unwritten = self.tracking.end(_MLFLOW_STATUS[status], patience_s, limit_s)
         return Ending(status=status, unwritten=unwritten, is_reported=is_reported)
 
-    def _record_end(self, status: str) -> None:
+    def _record_end(self, status: Status) -> None:
         try:
             record_end(self.folder, status)
         except OSError:

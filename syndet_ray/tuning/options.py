@@ -4,11 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Budget
+
+# How a run ended: resume continues one that was interrupted, or whose budget is spent; it failed if
+# no trial finished.
+Status = Literal["finished", "interrupted", "spent", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,6 @@ class Origin:
 class Outcome:
     """The end of a run.
 
-    status       "finished"; "interrupted" or "spent", which resume continues; or "failed": no
-                 trial finished
     why          the limit of the budget that is reached, in words; of use if it is "spent"
     trials_url   page that shows its trials in a browser; "" if MLflow's store is a file, which no
                  server shows yet
@@ -84,7 +86,7 @@ class Outcome:
     """
 
     folder: RunFolder
-    status: str
+    status: Status
     why: str = ""
     trials_url: str = ""
     unwritten: MachineError | None = None

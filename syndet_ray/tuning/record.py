@@ -12,7 +12,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.runs.machine import environment
 from syndet_ray.tracking.server import kept_address, mask
-from syndet_ray.tuning.options import Options, Origin
+from syndet_ray.tuning.options import Options, Origin, Status
 
 
 def description(
@@ -65,6 +65,6 @@ def record_environment(folder: RunFolder) -> None:
         folder.describe(about | {"resumed": [*resumed, {"time": time.time(), **now}]})
 
 
-def record_end(folder: RunFolder, status: str) -> None:
+def record_end(folder: RunFolder, status: Status) -> None:
     """Records in the run's folder how the run ended."""
     folder.describe(folder.about | {"finished": time.time(), "status": status})

@@ -81,7 +81,7 @@ def _start(
 
 
 def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
-    """Checks a sweep, its data, this machine, the store and the tracking server; starts nothing."""
+    """Checks a sweep, its data, this machine and MLflow's store; returns the data."""
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
     near = options.allow_near_copies
