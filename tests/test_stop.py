@@ -67,7 +67,7 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     stop.folder = SimpleNamespace(path="runs/dice-1")
     assert interrupted(stop, first, signal.SIGTERM, signal.SIGTERM) == [first]
     assert notes.first().startswith(
-        "stopping: trials keep their last checkpoint, and resume goes on from there"
+        "stopping: trials keep their last checkpoint, and resume continues from there"
     )
     assert (len(notes.said), left) == (1, [])
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

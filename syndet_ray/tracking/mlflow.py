@@ -414,7 +414,7 @@ class Tracking(Listener):
     def _write_interrupted(self, trial: Trial) -> None:
         self._write(trial)
         written = self._trials[trial.number]
-        cause = "interrupted; resume goes on from its last checkpoint"
+        cause = "interrupted; resume continues from its last checkpoint"
         self._client.set_tag(written.run, "reason", cause)
         self._client.set_terminated(written.run, "KILLED")
         written.status = "KILLED"

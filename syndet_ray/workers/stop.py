@@ -22,7 +22,7 @@ Loss = Callable[[str, threading.Event], None]
 
 _STOPPING = "stopping; Ctrl-C once more leaves at once"
 _STOPPING_RUN = (
-    "stopping: trials keep their last checkpoint, and resume goes on from there; "
+    "stopping: trials keep their last checkpoint, and resume continues from there; "
     "Ctrl-C once more leaves at once"
 )
 
