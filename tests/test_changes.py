@@ -56,6 +56,12 @@ def test_pairs_are_what_they_were(kept):
     assert _differences(kept(WITH_PAIRS), WITH_PAIRS) == []
 
 
+def test_another_wording_of_the_question_is_no_change(kept):
+    """A version that words the question of a shipped sweep better must not refuse its runs."""
+    now = WITH_PAIRS.replace({"question": "The same, in other words?"})
+    assert _differences(kept(WITH_PAIRS), now) == []
+
+
 def test_another_pair_is_named(kept):
     now = WITH_PAIRS.replace({"variants": {"larger": {"scene.size_px": (40.0, 61.0)}}})
     (message,) = _differences(kept(WITH_PAIRS), now)

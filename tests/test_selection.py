@@ -237,6 +237,13 @@ def test_seeds_that_a_finalist_misses(trainings, missing):
     assert verdict.missing_seeds(trial(0, 0.5), [trial(0, 0.5), *anew], sweep) == missing
 
 
+def test_a_variant_without_a_name_is_no_training_of_the_search():
+    sweep = LoadedSweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
+    searched = trial(0, 0.5)
+    nameless = replace(trial(1, 0.4), role="variant", name="", seed_number=1)
+    assert verdict.missing_seeds(searched, [searched, nameless], sweep) == [1, 2, 3]
+
+
 def test_finalists_are_all_controls_that_finished_and_the_best_of_the_search():
     trials = [
         trial(0, 0.1, "real_only", mix="real_only"),

@@ -170,7 +170,7 @@ def is_given_up(lost: Counter[int], planned: int) -> bool:
 
 def _is_training_of(trial: Trial, finalist: Trial) -> bool:
     """True for a training of a finalist's recipe that counts for its confirmation."""
-    is_repeat = trial.role == "variant" and trial.name == finalist.name
+    is_repeat = trial.role == finalist.role == "variant" and trial.name == finalist.name
     return is_repeat or trial.of == finalist.number
 
 

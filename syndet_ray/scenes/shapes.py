@@ -1,6 +1,4 @@
-"""Shapes: built-in things that are nothing to be found: distractors and occluders for whoever has
-no models of them.
-"""
+"""Shapes: built-in things that are nothing to be found: distractors and occluders for whoever has no models of them."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -56,24 +54,7 @@ def _prisms() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     yield prism([_polar(32, (0.5, 0.5, 0.4, 0.4)), _polar(24, (0.18,))], 0.2)  # a gear
     yield prism([np.array([[0, 0], [3, 0], [3, 1], [1, 1], [1, 3], [0, 3]])], 1.0)
     yield prism(
-        [
-            np.array(
-                [
-                    [1, 0],
-                    [2, 0],
-                    [2, 1],
-                    [3, 1],
-                    [3, 2],
-                    [2, 2],
-                    [2, 3],
-                    [1, 3],
-                    [1, 2],
-                    [0, 2],
-                    [0, 1],
-                    [1, 1],
-                ]
-            )
-        ],
+        [np.array([[1, 0], [2, 0], [2, 1], [3, 1], [3, 2], [2, 2], [2, 3], [1, 3], [1, 2], [0, 2], [0, 1], [1, 1]])],
         1.0,
     )
     yield prism([_bent(np.pi / 2)], 0.9)  # sheets

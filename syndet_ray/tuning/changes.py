@@ -88,13 +88,13 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(sweep: LoadedSweep) -> dict[str, Any]:
-    """Every field of a sweep as in JSON, by the name that a reader knows.
+    """Every field of a sweep that results depend on, as in JSON, by the name that a reader knows.
 
-    A pair in the changes of a source or a variant is a tuple in the sweep's file, and a list in the
-    run's JSON.
+    The question is left out: with another wording the run is the same. A pair in the changes of a
+    source or a variant is a tuple in the sweep's file, and a list in the run's JSON.
     """
     fields = sweep.model_dump(mode="json")
-    del fields["recipe"]
+    del fields["recipe"], fields["question"]
     spaces = fields.pop("space")
     space = spaces[0] if spaces else {}
     recipe_fields = {f"recipe.{path}": value for path, value in sweep.recipe.flat().items()}
