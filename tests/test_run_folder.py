@@ -206,6 +206,16 @@ def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):
         folder.read()
 
 
+def test_a_run_of_which_a_part_was_copied_is_named(tmp_path):
+    folder = made_run(tmp_path / "run", scores=TIED)
+    folder.read()
+    (folder.path / "ledger.jsonl").unlink()
+    with pytest.raises(
+        DataError, match=r"ledger\.jsonl: has no trial 2, which test\.json has scores of\. Copy"
+    ):
+        folder.read()
+
+
 def test_a_run_that_was_read_stays_as_it_was(tmp_path):
     folder = made_run(tmp_path / "run")
     before = folder.read()

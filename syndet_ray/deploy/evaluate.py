@@ -71,7 +71,7 @@ def evaluate_model(
     predictions = predict(
         finder.model, pool, device=finder.device, progress=partial(progress, "predicting")
     )
-    scores = partial(progress, "other images, by bootstrap")
+    scores = partial(progress, "resampling test images")
     evaluation = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
     intervals, too_few = {}, ""
     if pool.images_with_objects >= LEAST_IMAGES:

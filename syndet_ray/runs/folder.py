@@ -36,7 +36,7 @@ from pydantic import TypeAdapter, ValidationError
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import whole_folder, write_whole
-from syndet_ray.runs.ledger import Ledger, elapsed_s
+from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
 from syndet_ray.runs.run import Run
@@ -141,20 +141,33 @@ class RunFolder:
         return self.ledger.note_opening(0 if scores is None else scores.openings)
 
     def read(self) -> Run:
-        """Returns all that was kept of the run, as it stands. Raises DataError as `sweep`, `about`,
-        `test` and `trials` do.
+        """Returns all that was kept of the run, as it stands.
+
+        Raises DataError as `sweep`, `about`, `test` and `trials` do, and if the ledger lacks a
+        trial that was scored on the test set.
         """
         events = list(self.ledger.events())
+        trials, test = self.ledger.trials_of(events), self.test()
+        self._check_complete(trials, test)
         return Run(
             path=self.path,
             sweep=self.sweep,
             about=self.about,
-            trials=self.ledger.trials_of(events),
-            test=self.test(),
+            trials=trials,
+            test=test,
             elapsed_s=elapsed_s(events),
             draws=self.draws,
             pictures=self.pictures,
         )
+
+    def _check_complete(self, trials: Sequence[Trial], test: TestScores | None) -> None:
+        """Raises DataError if a scored trial is missing: the folder was copied only in part."""
+        numbers = {trial.number for trial in trials}
+        for row in () if test is None else test.rows:
+            missing = sorted({row.trial, *row.models} - numbers)
+            if missing:
+                rule = f"has no trial {missing[0]}, which test.json has scores of"
+                raise DataError(self.path / LEDGER, rule, do="Copy the run here again.")
 
     def trials(self) -> tuple[Trial, ...]:
         """Returns every trial, by number. Raises DataError as `Ledger.trials` does."""
