@@ -213,7 +213,7 @@ def test_a_run_is_not_compared_with_itself(two):
 
 def test_a_run_whose_test_set_is_shut_is_refused(two, tmp_path):
     shut = made_run(tmp_path / "shut")
-    with pytest.raises(DataError, match=r"shut: has not opened its test set.*resume"):
+    with pytest.raises(DataError, match=r"shut: has no scores on the test set yet.*resume"):
         compared([two[0], shut])
 
 

@@ -156,7 +156,8 @@ def test_a_users_own_file_wins_over_the_packages(home):
             "import sys; sys.exit('set PHOTOS first')",
             ["sweeps/mine.py:3: cannot be read (SystemExit: set PHOTOS first)"],
         ),
-        ("SPACE = 1", ["sweeps/mine.py", "'NoneType'"]),
+        ("SPACE = 1", ["sweeps/mine.py: has no SWEEP", "Write SWEEP = Sweep(...)"]),
+        ("SWEEP = 1", ["sweeps/mine.py: must hold one value SWEEP", "'int'"]),
     ],
 )
 def test_a_mistake_in_a_sweep_file_is_named(home, body, message):

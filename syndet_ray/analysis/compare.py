@@ -124,7 +124,7 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compares runs with the first one.
 
-    Raises DataError if a run has not opened its test set, or has another one than the first run,
+    Raises DataError if a run has no scores on its test set, or has another one than the first run,
     and DefinitionError for fewer than two runs, or the same run twice.
     """
     _check_given(runs)
@@ -171,7 +171,7 @@ def _check_given(runs: Sequence[Run]) -> None:
 def _opened(run: Run) -> TestScores:
     test = run.test
     if test is None or test.row("best") is None:
-        rule = "has not opened its test set, so it cannot be compared"
+        rule = "has no scores on the test set yet, so it cannot be compared"
         raise DataError(run.path, rule, do=f"Finish it: python -m syndet_ray resume {run.path}")
     return test
 

@@ -72,7 +72,7 @@ def predict(
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Find objects in images with a saved model: annotated pictures, JSON and KITTI files."""
+    """Find objects in images with a saved model: annotated images, JSON and KITTI files."""
     from functools import partial
 
     from syndet_ray.cli import terminal

@@ -27,7 +27,7 @@ def replay(
         str | None, typer.Option(help="Pruner, by its name in a sweep. Default: all.")
     ] = None,
     orders: Annotated[
-        int, typer.Option(min=1, help="Orders in which the trials might have started.")
+        int, typer.Option(min=1, help="Number of random orders of the trials to try.")
     ] = 200,
     parallel: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -112,8 +112,9 @@ def ui(
     runs: Runs = Path("runs"),
     port: Port = 5000,
 ) -> None:
-    """Show a run's trials in the MLflow UI: their addresses, and a server for them on 127.0.0.1, if
-    --tracking names none.
+    """Show a run's trials in the MLflow UI.
+
+    Prints their addresses, and starts a server on 127.0.0.1 unless --tracking names one.
     """
     from syndet_ray.cli import terminal
 

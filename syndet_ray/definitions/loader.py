@@ -149,6 +149,8 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise _unreadable(path, error) from None
+    if value is None:
+        raise DefinitionError(shown, f"has no {name}", do=f"Write {name} = {kind.__name__}(...).")
     if not isinstance(value, kind):
         rule = f"must hold one value {name} = {kind.__name__}(...)"
         raise DefinitionError(shown, rule, got=type(value).__name__)
