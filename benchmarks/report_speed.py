@@ -34,6 +34,7 @@ from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
+from syndet_ray.search.optuna_terms import distribution
 
 NUMBERS: dict[str, Float | Int] = {
     "mix.synthetic": Float(low=0, high=1),
@@ -172,17 +173,11 @@ def compare_shares(trials: tuple[Trial, ...]) -> None:
 
 def _study(points: list[list[Any]], scores: np.ndarray) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
-    axes = {name: _distribution(axis) for name, axis in NUMBERS.items()}
+    axes = {name: distribution(axis) for name, axis in NUMBERS.items()}
     for point, score in zip(points, scores, strict=True):
         params = dict(zip(NUMBERS, point, strict=True))
         study.add_trial(optuna.trial.create_trial(params=params, distributions=axes, value=score))
     return study
-
-
-def _distribution(axis: Float | Int) -> optuna.distributions.BaseDistribution:
-    if isinstance(axis, Int):
-        return optuna.distributions.IntDistribution(axis.low, axis.high)
-    return optuna.distributions.FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
 def _sampled(axis: Any, rng: np.random.Generator) -> Any:

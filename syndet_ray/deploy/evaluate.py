@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, coco_results
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
+from syndet_ray.progress import NamedProgress
 from syndet_ray.runs.pictures import best_and_worst, predicted
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
@@ -54,7 +55,7 @@ def evaluate_model(
     split: str,
     *,
     model: str,
-    progress: Callable[[str, int, int], None],
+    progress: NamedProgress,
 ) -> ModelScores:
     """Scores a saved model on a split of a dataset.
 

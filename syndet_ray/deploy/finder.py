@@ -1,6 +1,5 @@
 """Finder: a saved model that is ready to look at images."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions
+from syndet_ray.progress import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,7 +39,7 @@ class Finder:
             model=saved.model, classes=saved.classes, working_px=working_px, device=device
         )
 
-    def decoded(self, source: Source, progress: Callable[[int, int], None] | None = None) -> Pool:
+    def decoded(self, source: Source, progress: Progress | None = None) -> Pool:
         """The images of a source at the scale of the model's training photos.
 
         Raises DataError as `decode` does.

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from syndet_ray.detection.export import at_least, detections, kitti
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import write_whole
+from syndet_ray.progress import Progress
 from syndet_ray.report.annotated import annotated
 
 KEPT_SCORE = 0.05  # less confident detections are mostly noise, and most of the file
@@ -50,7 +51,7 @@ def predict_images(
     out: Path,
     *,
     least: float,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> PredictionSummary:
     """Predicts images into a new folder: annotated/, kitti/ and predictions.json.
 

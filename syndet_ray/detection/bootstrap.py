@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import IOU_50, IOU_75, Predictions, coco
+from syndet_ray.progress import Progress
 from syndet_ray.spread import LEAST_IMAGES, interval
 
 _RECALLS = np.linspace(0, 1, 101)  # pycocotools' own, to the bit
@@ -219,7 +220,7 @@ def draws(
     *,
     seed: int,
     resamples: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
     """(resamples,) by name: metrics of other images, shifted to the mean of the images themselves.
 

@@ -1,6 +1,6 @@
 """Evaluation: all metrics of a model on a test set, with bootstrap draws over its images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from syndet_ray.detection.obstruction import (
     views,
 )
 from syndet_ray.detection.score import Predictions, coco, means, score
+from syndet_ray.progress import Progress
 from syndet_ray.spread import LEAST_IMAGES, RESAMPLES
 
 _MOST = 100  # detections that COCO counts of a class in an image
@@ -56,7 +57,7 @@ def evaluate(
     *,
     seed: int,
     resamples: int = RESAMPLES,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Computes all metrics of a model's predictions, one for each image of the pool, in its order.
 

@@ -1,7 +1,7 @@
 """Predict: detections of a model in every image of a pool."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded
 from syndet_ray.detection.score import Predictions, in_order
+from syndet_ray.progress import Progress
 
 # Images in one call of the model. A CPU core gains nothing from several; a GPU waits for the host
 # between single ones.
@@ -21,7 +22,7 @@ def predict(
     pool: Pool,
     *,
     device: torch.device,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Predictions]:
     """The model's detections in every image of the pool, in its pixels; best first in each."""
     model = model.to(device).eval()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from syndet_ray.progress import Progress
+
 MOST_BITS = 10  # of 64: the prints of near duplicates differ in at most this many
 # The small grey pictures of near duplicates correlate at least this much. Measured on photos of
 # dice in one tray under a fixed camera: other throws reach 0.971. Copies at 0.6 of the size, a
@@ -67,7 +69,7 @@ def pairs(
     prints: Sequence[Print],
     parts: Sequence[int],
     show_the_same: Callable[[int, int], bool] = lambda i, j: True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Pair]:
     """Pairs every image with the earlier image that is most similar, one from each part.
 

@@ -3,7 +3,6 @@
 Scenes can then be labelled in the same style.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +12,7 @@ from syndet_ray.data import picture
 from syndet_ray.data.cutouts import clear, foreground
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
+from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
 _REACH = 0.2  # of a box, on each side: how far beyond it an object may go
@@ -50,7 +50,7 @@ def measure(
     photos: Source,
     most: int = 100,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> BoxStyle:
     """Compares the boxes of up to `most` objects with the outlines that GrabCut finds.
 

@@ -1,6 +1,5 @@
 """Statistics: numbers of every image and every object of a source, without knowing its content."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +12,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import visibility
 from syndet_ray.inspection.duplicates import Print, print_of
+from syndet_ray.progress import Progress
 
 COMMON_PX = 256  # longest side at which colours and sharpness of all images are measured
 TINY_PX = 16  # side of a box; smaller are "tiny" in AI-TOD (Wang et al. 2021)
@@ -288,7 +288,7 @@ class Measurements:
         return counts
 
 
-def measure(source: Source, progress: Callable[[int, int], None] | None = None) -> Measurements:
+def measure(source: Source, progress: Progress | None = None) -> Measurements:
     """Measures a source. It decodes one image after another and keeps none of them.
 
     `progress` is called with (images done, images in all). Raises DataError with the record whose

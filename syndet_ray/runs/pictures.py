@@ -2,7 +2,7 @@
 model does best and worst.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
+from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.marks import matches
 from syndet_ray.runs.results import Picture, Trial
@@ -28,9 +29,7 @@ _GALLERY = 6  # best, and as many worst, test images
 _SHOWN_SCORE = 0.5
 
 
-def show_training(
-    folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Callable[[str], None]
-) -> None:
+def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Note) -> None:
     """Writes pictures of the training images of the best recipe, real and synthetic, with boxes.
 
     The test set has been opened, so a picture that fails is noted, and the run continues without
@@ -67,7 +66,7 @@ def _scenes(
 
 
 @contextmanager
-def _failure_noted(subject: str, note: Callable[[str], None]) -> Iterator[None]:
+def _failure_noted(subject: str, note: Note) -> Iterator[None]:
     """Notes any failure of the block, and suppresses it."""
     try:
         yield
@@ -76,7 +75,7 @@ def _failure_noted(subject: str, note: Callable[[str], None]) -> Iterator[None]:
 
 
 def show_predictions(
-    folder: RunFolder, test: Pool, predictions: Sequence["Predictions"], note: Callable[[str], None]
+    folder: RunFolder, test: Pool, predictions: Sequence["Predictions"], note: Note
 ) -> None:
     """Writes two galleries of one model: the test images on which it does best, and worst.
 

@@ -9,7 +9,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
@@ -37,7 +38,7 @@ class Mirror(Listener):
     writes it.
     """
 
-    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Note) -> None:
         self._path = folder.path / "study.db"
         self._name = folder.path.name
         self._sweep = sweep

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.progress import Note, silent
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
@@ -100,7 +101,7 @@ class Tracking(Listener):
         sweep: LoadedSweep,
         parent: str | None = None,
         begun: tuple[str, float] | None = None,
-        note: Callable[[str], None] = lambda text: None,
+        note: Note = silent,
     ) -> None:
         check_server(uri)
         for name, value in _CLIENT_SETTINGS.items():

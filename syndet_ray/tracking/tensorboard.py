@@ -24,6 +24,7 @@ from tensorboardX.summary import hparams
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Choice, Simplex
+from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE, TEST
 from syndet_ray.runs.results import TestScores, Trial
@@ -38,7 +39,7 @@ _PICTURES = ("sheet_training", "best_predictions", "worst_predictions")
 class TensorBoard(Listener):
     """Writes one run's `tensorboard` folder. note: called once, if writing fails."""
 
-    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, sweep: LoadedSweep, note: Note) -> None:
         self._path = folder.path / "tensorboard"
         self._varied = sweep.parameters.settings()
         self._examples = examples(sweep)

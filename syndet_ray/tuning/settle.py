@@ -1,7 +1,7 @@
 """Settle: replaces "auto" settings of a sweep by values, from its photos and its machine."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
 from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX
 from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
+from syndet_ray.progress import Note
 from syndet_ray.search.task import Resources
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ _FAR_FROM_ANCHORS = 1.5
 _BACKBONE_RATE = "detector.backbone_rate"
 
 
-def settled_sweep(
-    sweep: LoadedSweep, use: Resources, data: RealData, note: Callable[[str], None]
-) -> LoadedSweep:
+def settled_sweep(sweep: LoadedSweep, use: Resources, data: RealData, note: Note) -> LoadedSweep:
     """The sweep with no "auto" left in its recipe and its variants.
 
     Each variant is settled by itself: one with random weights freezes nothing, even if the recipe
