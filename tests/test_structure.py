@@ -16,7 +16,7 @@ PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know
 # each other.
 ORDER = (
-    *("errors", "files", "progress", "timer", "wording", "seeds", "boxes", "spread"),
+    *("cores", "errors", "files", "progress", "timer", "wording", "seeds", "boxes", "spread"),
     *("definitions",),
     *("data", "scenes"),
     *("inspection", "detection"),
@@ -37,11 +37,12 @@ OWNERS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "boto3": {"data"},
+    "joblib": {"cores"},
     "psutil": {"data", "runs", "workers"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
     "mapbox_earcut": {"scenes"},
-    "cv2": {"data", "scenes", "inspection", "detection"},
+    "cv2": {"data", "scenes", "inspection", "detection", "workers"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "altair": {"report"},

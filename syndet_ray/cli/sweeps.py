@@ -1,6 +1,5 @@
 """Verbs that run, continue or check a sweep: sweep, resume and check."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -107,7 +106,8 @@ def _origin(name: str, given: Mapping[str, Any]) -> "Origin":
     from syndet_ray.tuning.options import Origin
 
     command = ["syndet_ray", *sys.argv[1:]]
-    return Origin(name=Path(name).stem, file=find(name), given=given, command=command)
+    file = find(name)
+    return Origin(name=file.stem, file=file, given=given, command=command)
 
 
 def resume(
@@ -163,6 +163,8 @@ def check(
 ) -> None:
     """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cores import usable_cores
+    from syndet_ray.wording import counted
 
     shared = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
@@ -187,7 +189,7 @@ def check(
         *listing.data_lines(data),
         *listing.cost_lines(cost),
         *listing.disk_lines(cost.disk, room, storage),
-        f"machine  {os.cpu_count()} cores, {_gpus()} GPUs",
+        f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
     ]
     terminal.print_lines(console, lines)
     if not force:

@@ -1,6 +1,5 @@
 """Machine: records the code, the packages and the computer that carry a run out."""
 
-import os
 import platform
 import shutil
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import syndet_ray
+from syndet_ray.cores import usable_cores
 
 _COMMIT_DIGITS = 12  # enough to name one commit of even the largest repository
 # Packages that results depend on. One that has several names is recorded under the installed name.
@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
     facts = {
         "system": platform.platform(),
         "python": platform.python_version(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
     }
     return facts | {"host": socket.gethostname()} | _gpus()
 

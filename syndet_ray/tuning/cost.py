@@ -177,9 +177,10 @@ def measure(
     import torch
 
     from syndet_ray.detection.predict import predict
+    from syndet_ray.detection.threads import limit_threads
     from syndet_ray.detection.train import Trainer
 
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     real_only = recipe.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
     torch_device = torch.device(device)
     trainer = Trainer(real_only, {"real": pools["train"]}, device=torch_device, seed=seed)

@@ -333,8 +333,9 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
 
     from syndet_ray.detection.models import load_model
     from syndet_ray.detection.predict import predict
+    from syndet_ray.detection.threads import limit_threads
 
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     with fetched(checkpoint) as folder:
         model = load_model(folder).model
     return predict(model, test, device=torch.device(device))

@@ -3,7 +3,6 @@
 It is for debugging, notebooks and tests.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from syndet_ray.cores import usable_cores
 from syndet_ray.data.real import RealData
 from syndet_ray.data.storage import fetched
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -163,7 +163,7 @@ def local_resources(gpus_per_trial: float | None) -> Resources:
     if gpus and not torch.cuda.is_available():
         rule = "this machine has no GPU that torch can use"
         raise MachineError("`gpus_per_trial`", rule, got=gpus, do="Leave it out.")
-    return Resources(cpus=max(1, (os.cpu_count() or 1) - 1), gpus=gpus, parallel=1)
+    return Resources(cpus=max(1, usable_cores() - 1), gpus=gpus, parallel=1)
 
 
 def _device(use: Resources) -> torch.device:

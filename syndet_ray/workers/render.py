@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import ray
 
 from syndet_ray.data.pool import Pool
@@ -190,6 +191,7 @@ def _by_shards(
 @ray.remote
 def _call(work: Callable[[], Pool]) -> Pool:
     """Runs on a worker; the arrays of the returned pool go into the object store."""
+    cv2.setNumThreads(1)  # Ray gives it one core, and OpenCV would use all of the machine
     return work()
 
 

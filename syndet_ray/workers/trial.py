@@ -25,6 +25,7 @@ from syndet_ray.detection.error_kinds import error_kinds
 from syndet_ray.detection.in_force import working_px_in_force
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
+from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.runs import machine
 from syndet_ray.runs.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
@@ -76,7 +77,7 @@ def run_trial(
     setting is not in force; before training, if it is known then. Raises NonFiniteLoss when
     training diverges.
     """
-    torch.set_num_threads(task.threads)
+    limit_threads(task.threads)
     trial, run = task.trial, task.run
     recipe, searched = trial.recipe, tuple(trial.params)
     data = training_data(task, train, others, scenes)
