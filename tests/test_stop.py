@@ -23,6 +23,8 @@ from syndet_ray.tuning.run import start
 from syndet_ray.workers import cluster
 from syndet_ray.workers.stop import Stop, deferral
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture(autouse=True)
 def _python_handles_interrupts():
@@ -59,10 +61,10 @@ def interrupted(stop, *signals):
     return raised
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("first", SIGNALS)
 def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     notes, left = Notes(), []
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     stop = Stop(notes, left.append)
     stop.folder = SimpleNamespace(path="runs/dice-1")
     assert interrupted(stop, first, signal.SIGTERM, signal.SIGTERM) == [first]
@@ -70,7 +72,7 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
         "stopping: trials keep their last checkpoint, and resume continues from there"
     )
     assert (len(notes.said), left) == (1, [])
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_ctrl_c_once_more_leaves_and_in_a_notebook_interrupts_the_end_too():
@@ -88,6 +90,15 @@ def test_a_run_that_a_script_began_in_the_background_heeds_sigterm_alone():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert interrupted(Stop(Notes()), signal.SIGINT, signal.SIGTERM) == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_run_under_nohup_does_not_end_with_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert interrupted(Stop(Notes()), signal.SIGHUP, signal.SIGINT) == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_thread_may_ask_and_a_stop_in_a_thread_changes_no_handler():

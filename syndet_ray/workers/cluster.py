@@ -11,11 +11,13 @@ from typing import Any
 
 import ray
 
+from syndet_ray.cores import usable_cores
 from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, trials_on
+from syndet_ray.workers.head import check_head, unreachable
 from syndet_ray.workers.stop import restore_handlers
 
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
@@ -98,24 +100,38 @@ def _connection(address: str | None, folder: str | None) -> Iterator[None]:
 
 
 def _connect(address: str | None, folder: str | None) -> None:
+    if address is not None:
+        check_head(address)
     try:
-        ray.init(
-            # "local", not None: that would join any cluster that once ran here, and wait for it if
-            # it is gone.
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
-            **({} if folder is None else {"_temp_dir": folder}),
-        )
+        with _hangup_blocked():
+            ray.init(
+                # "local", not None: that would join any cluster that once ran here, and wait for it
+                # if it is gone.
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+                configure_logging=True,
+                # Ray would count the cores of the machine, of which this process may have a part
+                **({"num_cpus": usable_cores()} if address is None else {}),
+                **({} if folder is None else {"_temp_dir": folder}),
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        place = f"Ray cluster {address or 'on this machine'}"
-        rule = f"cannot be reached ({str(error).splitlines()[0]})"
-        do = ""
-        if address:
-            do = "See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides."
-        raise MachineError(place, rule, do=do) from None
+        raise unreachable(address, str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """Blocks SIGHUP in this thread and in the processes that it starts; they keep it blocked.
+
+    When a terminal is closed, it sends SIGHUP to them too. They must live until our process has
+    ended the run: Ray does the same with SIGINT.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def resources(

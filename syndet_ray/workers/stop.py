@@ -1,4 +1,6 @@
-"""Stop: ends a run on Ctrl-C, and on SIGTERM, which spot machines, Slurm and Kubernetes send."""
+"""Stop: ends a run on Ctrl-C, on SIGTERM, which spot machines, Slurm and Kubernetes send, and on
+SIGHUP, which a terminal sends when it is closed.
+"""
 
 import os
 import signal
@@ -19,6 +21,8 @@ Handler = Callable[[int, FrameType | None], Any]
 Leave = Callable[[RunFolder | None], None]
 # (message about the loss of something that a run needs, event that is set once nothing needs it)
 Loss = Callable[[str, threading.Event], None]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _STOPPING = "stopping; Ctrl-C once more leaves at once"
 _STOPPING_RUN = (
@@ -50,7 +54,7 @@ def interrupt_again(folder: RunFolder | None) -> None:
 
 
 def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[int, Any]:
-    """Replaces the handlers of SIGINT and SIGTERM; returns the old ones by signal.
+    """Replaces the handlers of SIGINT, SIGTERM and SIGHUP; returns the old ones by signal.
 
     `restore_handlers` takes them. handler_for returns the new handler for a signal and its present
     handler; None keeps that one. Only the main thread may replace handlers: others change nothing.
@@ -58,7 +62,7 @@ def replace_handlers(handler_for: Callable[[int, Any], Handler | None]) -> dict[
     replaced: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
         return replaced
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         handler = handler_for(number, signal.getsignal(number))
         if handler is not None:
             replaced[number] = signal.signal(number, handler)
@@ -77,8 +81,8 @@ class Stop(Listener):
     """Ends a run by KeyboardInterrupt at the first request; leaves it at the second Ctrl-C.
 
     A second SIGTERM does not shorten the end that the first request began: some schedulers send one
-    to each process of a job. A run that a script started in the background ignores SIGINT, as its
-    shell has set.
+    to each process of a job. A signal that is ignored when the run starts stays ignored: SIGINT in
+    a run that a script started in the background, SIGHUP under `nohup`.
 
     note     shows a message at once
     leave    called with the run when Ctrl-C is pressed again; with None before there is a run
@@ -137,8 +141,8 @@ class Stop(Listener):
             raise KeyboardInterrupt
 
     def _handler_for(self, number: int, present: Any) -> Handler | None:
-        is_ignored = number == signal.SIGINT and present is signal.SIG_IGN
-        return None if is_ignored else self._handle
+        can_be_ignored = number in (signal.SIGINT, signal.SIGHUP)
+        return None if can_be_ignored and present is signal.SIG_IGN else self._handle
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._is_asked:

@@ -1,0 +1,65 @@
+"""Head: finds out soon whether the head node of a Ray cluster answers at an address."""
+
+import re
+import socket
+import subprocess
+import sys
+
+from syndet_ray.errors import MachineError
+
+_CONNECT_S = 5.0  # a head on another continent answers in less than one
+_ANSWER_S = 20.0  # the check takes 0.7 s; a busy head may need longer
+_CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
+
+
+def check_head(address: str) -> None:
+    """Raises MachineError if no head of a Ray cluster answers at `address` within half a minute.
+
+    ray.init() would try for minutes, and without a message.
+    """
+    if address.startswith(_CLIENT):
+        return
+    _check_port(address)
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(
+            [*command, "--skip-version-check"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSWER_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise unreachable(address, f"no head of Ray answers within {_ANSWER_S:.0f} s") from None
+    if done.returncode:
+        raise unreachable(address, _reason(done.stderr))
+
+
+def unreachable(address: str | None, reason: str) -> MachineError:
+    """Returns the error for a cluster that cannot be reached; None is one on this machine."""
+    place = f"Ray cluster {address or 'on this machine'}"
+    do = ""
+    if address:
+        do = "See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides."
+    return MachineError(place, f"cannot be reached ({reason.rstrip('.')})", do=do)
+
+
+def _check_port(address: str) -> None:
+    """Raises MachineError if nothing listens at an address of the form host:port."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "auto", or what only Ray understands
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except TimeoutError:
+        raise unreachable(address, f"nothing answers within {_CONNECT_S:.0f} s") from None
+    except (OSError, OverflowError) as error:
+        raise unreachable(address, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _reason(output: str) -> str:
+    """Returns the first sentence of the error with which Ray's check ended."""
+    lines = output.strip().splitlines() or ["Ray's health check failed without a message"]
+    sentence, _, _ = lines[-1].partition(". ")
+    return re.sub(r"^[\w.]+Error: ", "", sentence)

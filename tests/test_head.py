@@ -1,0 +1,49 @@
+"""The head of a Ray cluster is looked for before Ray is, which would wait for minutes."""
+
+import contextlib
+import socket
+
+import pytest
+
+from syndet_ray.errors import MachineError
+from syndet_ray.workers import head
+from syndet_ray.workers.cluster import connection
+
+
+@contextlib.contextmanager
+def listener():
+    """The address of a program that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def free_address():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "address", [free_address(), "no.such.host.invalid:6379", "127.0.0.1:99999"]
+)
+def test_an_address_at_which_nothing_listens_is_refused_at_once(address, monkeypatch):
+    monkeypatch.setattr(head.subprocess, "run", None)  # not even asked
+    rule = rf"^Ray cluster {address}: cannot be reached \(.+\)\. See `ray status` on the head node"
+    with pytest.raises(MachineError, match=rule), connection(address):
+        pass
+
+
+def test_a_program_that_is_no_head_is_given_up_soon(monkeypatch):
+    longest_s = head._CONNECT_S + head._ANSWER_S
+    monkeypatch.setattr(head, "_ANSWER_S", 0.5)
+    with (
+        listener() as address,
+        pytest.raises(MachineError, match=r"no head of Ray answers within 0 s"),
+    ):
+        head.check_head(address)
+    assert longest_s < 30, "a wrong address is known within half a minute"
+
+
+def test_what_only_ray_understands_is_left_to_its_check():
+    with pytest.raises(MachineError, match=r"Invalid address format: nonsense\)"):
+        head.check_head("nonsense")
+    head.check_head("ray://host:10001")  # of Ray's client, which has limits of its own
