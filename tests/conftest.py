@@ -12,6 +12,8 @@ from pathlib import Path
 # this machine starves them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Tests of the live display need a terminal that can move its cursor.
+os.environ["TERM"] = "xterm"
 # Processes that share the cores must not each take all of them for a matrix; set before numpy and
 # torch are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -52,11 +52,20 @@ def test_no_display_ends_a_search_whose_terminal_is_gone_from_whatever_thread(op
     let_go(stream)
 
 
-def test_what_an_encoding_lacks_is_shown_as_question_marks():
-    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    terminal.display(Console(file=shown, width=100)).note("Fluß · 3 \udce9")
+@pytest.mark.parametrize(
+    ("encoding", "shown_as"),
+    [
+        ("ascii", b"Flu? | 0.30 +/- 0.02 - ??\n"),
+        ("cp437", b"Flu\xe1 | 0.30 +/- 0.02 - ??\n"),  # of Windows' consoles
+        ("cp1252", b"Flu\xdf | 0.30 +/- 0.02 - ??\n"),
+        ("latin-1", b"Flu\xdf | 0.30 +/- 0.02 - ??\n"),
+    ],
+)
+def test_what_an_encoding_lacks_is_shown_as_ascii_has_it_or_as_question_marks(encoding, shown_as):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    terminal.display(Console(file=shown, width=100)).note("Fluß · 0.30 ± 0.02 — 賽\udce9")
     shown.flush()
-    assert shown.buffer.getvalue() == b"Flu? ? 3 ?\n"
+    assert shown.buffer.getvalue() == shown_as
 
 
 def test_a_stream_tells_what_is_missing_unless_nobody_reads_it():

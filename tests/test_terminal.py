@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -67,6 +68,33 @@ def drawn(display_of):
         console.print(display._draw())
     display.end()
     return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_terminal", "display"),
+    [
+        ({}, True, terminal.Bar),
+        ({"TERM": "dumb"}, True, terminal.Plain),  # its cursor cannot move
+        ({}, False, terminal.Plain),
+        ({"FORCE_COLOR": "1"}, False, terminal.Plain),  # colours in a log, no moving cursor
+    ],
+)
+def test_only_a_terminal_that_can_move_its_cursor_has_a_live_display(
+    variables, is_terminal, display, monkeypatch
+):
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr(sys, "stdout", stream)
+    shown = terminal.display(terminal.console())
+    shown.note("a line")
+    shown.end()
+    assert type(shown) is display
+    assert "a line" in stream.getvalue()
+    assert ("\x1b[?25l" in stream.getvalue()) == (display is terminal.Bar)
 
 
 def test_the_live_display_shows_trials_best_and_time():

@@ -3,6 +3,12 @@
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+# What our sentences and Rich's cut texts use beyond ASCII.
+_SIMILAR = str.maketrans(
+    {"·": "|", "×": "x", "±": "+/-", "–": "-", "—": "-", "…": "...", "→": "->"}
+    | {"≤": "<=", "≥": ">="}
+)
+
 
 def lasting(stream: TextIO | None) -> "Lasting":
     """The same stream, as one to which writing never fails.
@@ -17,7 +23,7 @@ def lasting(stream: TextIO | None) -> "Lasting":
 class Lasting:
     """A text stream that drops text that cannot be written, so that no work ends because of it.
 
-    Characters that the stream's encoding lacks become question marks.
+    Characters that the stream's encoding lacks become similar ones of ASCII, or question marks.
 
     failure  the reason why text is missing; None when all was written, or the reader has gone
     """
@@ -40,7 +46,8 @@ class Lasting:
                 self._stream.write(text)
             except UnicodeEncodeError:
                 encoding = self._stream.encoding
-                self.write(text.encode(encoding, "replace").decode(encoding))
+                similar = text.translate(_SIMILAR)
+                self.write(similar.encode(encoding, "replace").decode(encoding))
             except (OSError, ValueError) as error:
                 self._note(error)
         return len(text)

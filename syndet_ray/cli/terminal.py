@@ -44,8 +44,8 @@ _LABEL_WIDTH = 9
 
 
 def display(console: Console) -> "Plain | Bar":
-    """The live display on a terminal, plain lines elsewhere."""
-    return Bar(console) if console.is_terminal else Plain(console)
+    """The live display on a terminal that can move its cursor, plain lines elsewhere."""
+    return Bar(console) if console.is_interactive else Plain(console)
 
 
 class Plain:
@@ -391,9 +391,16 @@ def console(*, on_stderr: bool = False) -> Console:
     """
     stream = lasting(sys.stderr if on_stderr else sys.stdout)
     has_width = stream.isatty() or "COLUMNS" in os.environ
-    width = None if has_width else _WIDTH
     return _lasting(
-        Console(width=width, stderr=on_stderr, markup=False, emoji=False, highlight=False)
+        Console(
+            width=None if has_width else _WIDTH,
+            # FORCE_COLOR asks for colours in a log, not for a display that moves the cursor there
+            force_interactive=None if stream.isatty() else False,
+            stderr=on_stderr,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
     )
 
 
