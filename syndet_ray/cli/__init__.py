@@ -7,9 +7,9 @@ import typer
 
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
-from syndet_ray.cli.options import FAILED, with_flags
+from syndet_ray.cli.error_line import error_line
+from syndet_ray.cli.options import FAILED
 from syndet_ray.cli.stream import lasting
-from syndet_ray.errors import SyndetError
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",
@@ -52,9 +52,9 @@ def _status(code: str | int | None) -> int:
 
 
 def run() -> None:
-    """Carries out the command line. A SyndetError becomes one clear message and exit status 1."""
+    """Carries out the command line. An error becomes one clear message and exit status 1."""
     try:
         app()
-    except SyndetError as error:
-        print(f"syndet_ray: {with_flags(str(error))}", file=sys.stderr)
+    except Exception as error:
+        print(f"syndet_ray: {error_line(error)}", file=sys.stderr)
         raise SystemExit(FAILED) from None

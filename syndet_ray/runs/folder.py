@@ -15,6 +15,7 @@ runs/<sweep>-<time>/
     figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
     report-error.log  why the report could not be written; only if it could not
+    error.log       tracebacks of unexpected errors that ended attempts; only if there were any
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
@@ -23,6 +24,8 @@ import io
 import json
 import os
 import socket
+import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +60,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.report = self.path / "report.html"
         self.report_error = self.path / "report-error.log"
+        self.error_log = self.path / "error.log"
         self._sweep_file = self.path / "sweep.json"
         self._about_file = self.path / "run.json"
         self._scores_file = self.path / "test.json"
@@ -114,6 +118,20 @@ class RunFolder:
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes run.json, or replaces it."""
         write_whole(self._about_file, json.dumps(about, indent=1).encode())
+
+    def log_error(self, error: Exception) -> Path | None:
+        """Adds an error's time and traceback to error.log.
+
+        Returns the path of that file; None if it cannot be written.
+        """
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        lines = "".join(traceback.format_exception(error))
+        try:
+            with self.error_log.open("a", encoding="utf-8") as file:
+                file.write(f"{now}\n{lines}\n")
+        except OSError:
+            return None
+        return self.error_log
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from syndet_ray.errors import DefinitionError
+from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Display
 from syndet_ray.search.task import retried
 from syndet_ray.tracking.backup import check_models, exclusive_lease, forget_lost_checkpoints
 from syndet_ray.tuning import changes, scoring
 from syndet_ray.tuning.attempt import carry_out
+from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.record import plain_options, record_environment, saved_options
 from syndet_ray.tuning.run import check, check_nodes, runner_of
@@ -38,6 +39,11 @@ def resume(
             return _resume(folder, given, display, stop, force=force)
         except KeyboardInterrupt:
             return stop.outcome or Outcome(folder=folder, status="interrupted")
+        except SyndetError:
+            raise
+        except Exception as error:
+            note_run(error, folder)
+            raise
 
 
 def _resume(

@@ -15,6 +15,7 @@ from syndet_ray.tracking.backup import exclusive_lease
 from syndet_ray.tracking.store import check_store, store_address
 from syndet_ray.tuning import cost, disk, preflight
 from syndet_ray.tuning.attempt import carry_out
+from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Options, Origin, Outcome
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
@@ -47,6 +48,9 @@ def start(
             if stop.folder is None:
                 raise
             return stop.outcome or Outcome(folder=stop.folder, status="interrupted")
+        except Exception as error:
+            note_run(error, stop.folder)
+            raise
 
 
 def _start(

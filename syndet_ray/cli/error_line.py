@@ -1,0 +1,58 @@
+"""Error line: what the terminal shows of an error, whatever it is."""
+
+import tempfile
+import traceback
+from pathlib import Path
+
+import syndet_ray
+from syndet_ray.cli.options import with_flags
+from syndet_ray.errors import SyndetError
+
+_PACKAGE = Path(syndet_ray.__file__).parent
+_LOG = "traceback: "  # begins the note that names the file with the traceback of an error
+
+
+def error_line(error: Exception) -> str:
+    """Returns the text that is shown of an error that ends a command.
+
+    It has what went wrong, where, and the notes of the error: for a run, how it is resumed. The
+    traceback of an error that is no SyndetError is in a file, which the line names.
+    """
+    notes = getattr(error, "__notes__", [])
+    if isinstance(error, SyndetError):
+        return " ".join([with_flags(str(error)), *map(_sentence, notes)])
+    problem = f"unexpected {type(error).__name__}{_place(error)}: {_first_line(error)}"
+    if not any(note.startswith(_LOG) for note in notes):
+        notes = [f"{_LOG}{_log(error)}", *notes]
+    return "; ".join([problem, *notes])
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:]}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else "no message"
+
+
+def _place(error: Exception) -> str:
+    """Returns the last line of this package that the error went through, as " in file:line"."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_PACKAGE):
+            return f" in {path.relative_to(_PACKAGE.parent)}:{frame.lineno}"
+    return ""
+
+
+def _log(error: Exception) -> str:
+    """Writes the traceback to a new temporary file; returns its path, or the traceback itself."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="syndet_ray-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+    except OSError:  # a full disk, or no folder for temporary files
+        return f"\n{text}"
+    return file.name
