@@ -479,7 +479,7 @@ def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 
 
-def test_the_ledger_tells_the_settings_in_force(whole):
+def test_the_ledger_has_the_effective_settings(whole):
     for trial in whole.folder.trials():
         drawn = {key: value for key, value in trial.effective.items() if key.startswith("drawn/")}
         assert sum(drawn.values()) == trial.images
