@@ -4,7 +4,7 @@ those of slower methods?
     python benchmarks/report_speed.py [--trials 400 4000] [--folder FOLDER]
 
 The searches are made up, over six settings, two of which matter. Their ledgers are as long as those
-of real ones: 60 settings in force and 12 scores a report, four reports a trial. Nothing is trained.
+of real ones: 60 effective settings and 12 scores a report, four reports a trial. None is trained.
 Seconds are CPU time of this process on one core; the first page, with imports, is shown apart. At
 the fewest trials the curves are compared with Gaussian processes of all trials, 64 for each
 setting, and the importance of numbers with Optuna's evaluator. The report used both before; the

@@ -8,7 +8,7 @@ ours   a whole search without the training: Tune, study and pruner, ledger, stud
 plain  Tune with OptunaSearch, first in, first out: no ledger, no MLflow, no pruner
 
 Both run the same trainable on two workers, each in a separate driver: 4 reports at once, each with
-12 scores, a checkpoint of a few bytes and, with ours, the settings in force, over three parameters
+12 scores, a checkpoint of a few bytes and, with ours, the effective settings, over three parameters
 that TPE proposes. Times are wall clock inside the functions that Tune calls (scheduler, searcher
 and callbacks); proposals, one for each trial, are shown apart. Memory is the driver's resident set.
 The first tenth includes imports and first calls, and does not count for growth.

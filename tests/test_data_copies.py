@@ -185,8 +185,8 @@ def test_a_copy_of_a_photo_that_is_to_be_scored_is_named_with_its_original(score
 def test_near_copies_may_be_allowed_and_are_then_returned(scored):
     ours, theirs, pools = scored
     near, exact = encoded(ours[1], "JPEG", quality=92), encoded(ours[3], "PNG")
-    (twin,) = refused(pools, near, encoded(theirs[0], "PNG"), allowed=True)
-    assert str(twin) == "image 'their 0' is also 'val 1' of val, saved again or at another size"
+    (photo,) = refused(pools, near, encoded(theirs[0], "PNG"), allowed=True)
+    assert str(photo) == "image 'their 0' is also 'val 1' of val, saved again or at another size"
     assert refused(pools, encoded(theirs[0], "PNG"), allowed=True) == []
     with pytest.raises(
         DataError, match=r"theirs: image 'their 1' is also 'test 1' of test, by its pixels. Keep"
@@ -212,8 +212,8 @@ def test_what_roboflow_made_of_one_photo_is_known_by_its_name():
         match=r"'IMG_1_jpg.rf.2c3d.jpg' is also 'test/IMG_1_jpg.rf.0a1b.jpg' of test, made of",
     ):
         refuse_copies(train, {"test": test}, "theirs")
-    (twin,) = refuse_copies(train, {"test": test}, "theirs", allowed=True)
-    assert str(twin).endswith("made of the same photo by its name")
+    (photo,) = refuse_copies(train, {"test": test}, "theirs", allowed=True)
+    assert str(photo).endswith("made of the same photo by its name")
     assert refuse_copies(train.select([1]), {"test": test}, "theirs") == []
     assert refuse_copies(train, {"test": test}, "theirs", of_one_dataset=False) == [], (
         "two projects have an IMG_1 each"

@@ -360,13 +360,13 @@ def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_told(tmp_pa
     )
     found = inspect([path], None, quiet)
     assert [subject.name for subject in found.subjects] == ["dice train", "dice test"]
-    told = [(t.first.image_id, t.second.image_id, t.exact, t.apart) for t in found.twins]
+    told = [(t.first.image_id, t.second.image_id, t.exact, t.apart) for t in found.duplicates]
     assert told == [
         ("train/2.png", "test/3.png", True, True),
         ("train/0.png", "test/4.png", False, True),
         ("train/1.png", "train/6.png", True, False),
     ]
-    assert all(twins.copy for twins in found.twins)
+    assert all(pair.copy for pair in found.duplicates)
     assert [s.name for s in inspect([path], "test", quiet).subjects] == ["dice"]
 
 
@@ -399,8 +399,8 @@ def test_photos_of_a_fixed_camera_are_twins_only_where_nothing_has_moved(tmp_pat
     assert len(pairs(prints, [0, 1, 1])) == 3, (
         "by their looks all are one, or nothing is shown here"
     )
-    (twins,) = inspect([first, second], None, quiet).twins
-    assert (twins.second.image_id, twins.exact, twins.copy) == ("images/000001.png", False, True)
+    (pair,) = inspect([first, second], None, quiet).duplicates
+    assert (pair.second.image_id, pair.exact, pair.copy) == ("images/000001.png", False, True)
 
 
 def test_the_likest_image_that_shows_the_same_is_told(tmp_path):
@@ -451,13 +451,13 @@ def test_a_source_without_objects_has_no_statistics_of_objects(tmp_path):
 
 def test_one_image_and_images_of_many_sizes_can_be_inspected(tmp_path):
     one = inspect([written(tmp_path / "one", scenes(1))], None, quiet)
-    assert one.reference.measurements.images == 1 and one.distances == () and one.twins == ()
+    assert one.reference.measurements.images == 1 and one.distances == () and one.duplicates == ()
     many = written(tmp_path / "many", [scenes(1, side=side)[0] for side in (90, 120, 200)])
     found = inspect([many, str(tmp_path / "one")], None, quiet)
     assert by_name(found, "one")["image_width"].value > 0
     assert by_name(found, "one")["image_width"].low is None
     # one picture at four sizes: a chain of two in one source, and one across
-    assert len(found.twins) == 3
+    assert len(found.duplicates) == 3
 
 
 def test_classes_that_differ_are_told_and_compared_by_name(tmp_path):

@@ -26,7 +26,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retried
-from syndet_ray.tracking.mlflow import Tracking
+from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tuning.checkpoints import needed
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.resume import _check_models, resume
@@ -198,16 +198,16 @@ def test_where_the_machine_failed_a_call_is_made_again():
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
-    real, attempts = Tracking._write_new, []
+    real, attempts = TrialRuns._write_new, []
 
-    def away(tracking, trial):
+    def away(trial_runs, trial):
         """For the first attempt, always: its thread tries again as long as this process lives."""
-        attempts.append(tracking)
-        if tracking is attempts[0]:
+        attempts.append(trial_runs)
+        if trial_runs is attempts[0]:
             raise OSError("MLflow is away")
-        real(tracking, trial)
+        real(trial_runs, trial)
 
-    monkeypatch.setattr(Tracking, "_write_new", away)
+    monkeypatch.setattr(TrialRuns, "_write_new", away)
     monkeypatch.setattr(page, "write", empty_report)
     with monkeypatch.context() as hurry:
         hurry.setattr("syndet_ray.tuning.attempt._PATIENCE_S", 0.0)
@@ -479,7 +479,7 @@ def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 
 
-def test_the_ledger_tells_the_settings_in_force(whole):
+def test_the_ledger_has_the_effective_settings(whole):
     for trial in whole.folder.trials():
         drawn = {key: value for key, value in trial.effective.items() if key.startswith("drawn/")}
         assert sum(drawn.values()) == trial.images

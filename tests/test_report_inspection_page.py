@@ -49,22 +49,22 @@ def test_the_headline_names_what_differs_most_and_what_is_there_twice(compared):
 
 
 def test_images_that_are_only_alike_are_not_called_copies(compared):
-    (twins,) = compared.twins
+    (twins,) = compared.duplicates
     saved, alike = (
         replace(twins, exact=False, bits=3),
         replace(twins, exact=False, copy=False, bits=4),
     )
-    said = differences.headline(replace(compared, twins=(twins, saved, alike)))[1:]
+    said = differences.headline(replace(compared, duplicates=(twins, saved, alike)))[1:]
     assert said == (
         "2 images are also in another split or source: 1 exactly, 1 saved again or at another size.",
         "1 image looks like one in another split or source, and is no copy of it.",
     )
-    assert [differences.twin_words(pair) for pair in (twins, saved, alike)] == [
+    assert [differences.likeness(pair) for pair in (twins, saved, alike)] == [
         "the same",
         "saved again",
         "alike",
     ]
-    several = differences.headline(replace(compared, twins=(alike, alike)))[1:]
+    several = differences.headline(replace(compared, duplicates=(alike, alike)))[1:]
     assert several == (
         "2 images look like one in another split or source, and are no copies of it.",
     )

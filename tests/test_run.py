@@ -114,7 +114,7 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
     assert {trial.state for trial in trials} >= {"COMPLETE", "FAILED"}, "seed 1 proposes both"
 
 
-def test_every_trial_tells_the_settings_in_force(finished):
+def test_every_trial_has_the_effective_settings(finished):
     for trial in only_run(finished[0] / "runs").trials():
         if trial.state == "COMPLETE":
             assert trial.effective["training.batch_size"] == 4

@@ -238,8 +238,11 @@ def test_a_champion_that_takes_several_attempts_leaves_one_model(store, tmp_path
 
 def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
     tracking, client = Tracking(store, None, "one fails", SWEEP), MlflowClient(store)
-    write_new = tracking._write_new
-    monkeypatch.setattr(tracking, "_write_new", lambda one: write_new(one) if one.number else 1 / 0)
+    trial_runs = tracking._trial_runs
+    write_new = trial_runs._write_new
+    monkeypatch.setattr(
+        trial_runs, "_write_new", lambda one: write_new(one) if one.number else 1 / 0
+    )
     for number in range(3):
         tracking.update(trial(number, 0.1, state="COMPLETE"))
     assert tracking.end("FINISHED", patience_s=0) == "trial 0 (division by zero)"
@@ -254,7 +257,7 @@ def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
 def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
     tracking = Tracking(store, None, "all fail", SWEEP)
     tracking.wait()
-    monkeypatch.setattr(tracking, "_write_new", lambda one: 1 / 0)
+    monkeypatch.setattr(tracking._trial_runs, "_write_new", lambda one: 1 / 0)
     monkeypatch.setattr(tracking._client, "set_terminated", lambda run, status: None)
     for number in range(9):
         tracking.update(trial(number))
@@ -689,7 +692,7 @@ def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
 
 def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
     tracking = Tracking(store, None, "elsewhere", SWEEP)
-    tracking.parent = "0" * 32
+    tracking._run.id = "0" * 32
     folder = run_of(tracking, tmp_path / "runs" / "x")
     with pytest.raises(
         MachineError,

@@ -1,4 +1,4 @@
-"""A trial without Ray: rungs, resumption, and the check that the settings in force are those
+"""A trial without Ray: rungs, resumption, and the check that the effective settings are those
 proposed.
 """
 
@@ -19,7 +19,7 @@ from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.task import RunSettings, Task
 from syndet_ray.workers import trial as trials
-from syndet_ray.workers.effective import check_effective, parameters_hash, scenes_in_force
+from syndet_ray.workers.effective import check_effective, effective_scenes, parameters_hash
 from syndet_ray.workers.trial import run_trial, training_data
 
 RECIPE = Recipe(
@@ -221,7 +221,7 @@ def test_a_trial_of_many_sources_tells_what_it_did_with_each(squares, tmp_path, 
     ("path", "value"),
     [("training.learning_rate", 0.5), ("training.batch_size", 3), ("mix.synthetic", 0.1)],
 )
-def test_a_setting_that_is_not_in_force_fails_the_trial(
+def test_a_setting_that_is_not_effective_fails_the_trial(
     squares, tmp_path, monkeypatch, path, value
 ):
     effective = trials.Trainer.effective.fget
@@ -230,7 +230,7 @@ def test_a_setting_that_is_not_in_force_fails_the_trial(
     )
     with pytest.raises(
         SyndetError,
-        match=rf"trial: {path}: was proposed as .*, but another value is in force, got {value}",
+        match=rf"trial: {path}: was proposed as .*, but the effective value differs, got {value}",
     ):
         run(squares, tmp_path)
 
@@ -264,7 +264,7 @@ def test_photos_at_another_scale_fail_the_trial(squares, tmp_path, rendered, whe
         torch.device("cpu"),
         {"their/photos": pools["other photos"]},
     )
-    rule = r"trial: detector\.working_px: was proposed as 96, but another value is in force, got \[64, 96\]"
+    rule = r"trial: detector\.working_px: was proposed as 96, but the effective value differs, got \[64, 96\]"
     with pytest.raises(SyndetError, match=rule):
         run_trial(
             made, pools["training"], pools["validation"], others=others, scenes=rendered,
@@ -368,7 +368,7 @@ def test_settings_of_scenes_are_those_that_they_are_made_from():
         {"mix.synthetic": 0.5, "mix.sources": sources, "scene.size_px": (30, 40)}
     )
     given = {name: parameters for name, (parameters, _) in recipe.scenes().items()}
-    found = scenes_in_force(recipe.mix, given)
+    found = effective_scenes(recipe.mix, given)
     assert found["scene.objects"] == recipe.scene.objects, "of the source that does not change it"
     assert found["scene.size_px"] == [30, 40]
     of_scenes = {path for path in field_paths() if path.startswith("scene.")}
@@ -381,12 +381,12 @@ def test_settings_of_scenes_are_those_that_they_are_made_from():
     blurred = {
         name: parameters.model_copy(update={"blur": 0.9}) for name, parameters in given.items()
     }
-    assert scenes_in_force(recipe.mix, blurred)["scene.blur"] == 0.9
+    assert effective_scenes(recipe.mix, blurred)["scene.blur"] == 0.9
 
 
 @pytest.fixture(scope="module")
 def effective(squares, tmp_path_factory):
-    """What a trial of many sources, trained with momentum, found in force after all of its 12
+    """What a trial of many sources, trained with momentum, reported as effective after all of its 12
     images.
     """
     recipe = MANY.replace({"training.optimizer": "sgd", "mix.schedule": "staged"})
@@ -410,7 +410,7 @@ def effective(squares, tmp_path_factory):
         (
             "pools/idle",
             {"images": 7},
-            r"trial: mix\.sources: .*, but another value is in force, got \[.*'idle'",
+            r"trial: mix\.sources: .*, but the effective value differs, got \[.*'idle'",
         ),
         (
             "pools/crowded/images",
@@ -422,7 +422,7 @@ def effective(squares, tmp_path_factory):
         (
             "mix.real_images",
             8,
-            r"trial: mix\.real_images: was proposed as 3, but another value is in force, got 8",
+            r"trial: mix\.real_images: was proposed as 3, but the effective value differs, got 8",
         ),
         ("mix.schedule", "mixed", r"trial: mix\.schedule: was proposed as 'staged'"),
         (
@@ -479,13 +479,13 @@ def effective(squares, tmp_path_factory):
         (
             "training.crop_px",
             64,
-            r"trial: training\.crop_px: was proposed as 96, but another value is in force, got 64",
+            r"trial: training\.crop_px: was proposed as 96, but the effective value differs, got 64",
         ),
         ("detector.working_px", 64, r"trial: detector\.working_px: was proposed as 96"),
         (
             "scene.blur",
             0.4,
-            r"trial: scene\.blur: was proposed as 0\.5, but another value is in force, got 0\.4",
+            r"trial: scene\.blur: was proposed as 0\.5, but the effective value differs, got 0\.4",
         ),
     ],
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Disk, Room
 
-_MOST_TWINS = 10  # pairs; more would push the table off the screen
+_MOST_PAIRS = 10  # pairs; more would push the table off the screen
 _MOST_NAMED = 3  # settings that one number leaves without effect
 
 
@@ -183,11 +183,11 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
         yield from _inspection_words(inspection.reference.name)
     for subject in inspection.subjects[1:]:
         yield _distance_table(inspection, subject.name)
-    for pair in inspection.twins[:_MOST_TWINS]:
-        first, second = differences.twin_name(pair, inspection)
-        yield f"{differences.twin_words(pair)}: {first} and {second}"
-    if len(inspection.twins) > _MOST_TWINS:
-        yield f"and {len(inspection.twins) - _MOST_TWINS} more, see duplicates.csv"
+    for pair in inspection.duplicates[:_MOST_PAIRS]:
+        first, second = differences.duplicate_names(pair, inspection)
+        yield f"{differences.likeness(pair)}: {first} and {second}"
+    if len(inspection.duplicates) > _MOST_PAIRS:
+        yield f"and {len(inspection.duplicates) - _MOST_PAIRS} more, see duplicates.csv"
     yield from (*inspection.notes, *differences.headline(inspection))
 
 

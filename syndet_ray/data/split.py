@@ -99,7 +99,7 @@ def selection(pool: Pool, whole: Source, part: Source) -> Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Twin:
+class SharedPhoto:
     """An image that shows the same photo as an image of a split.
 
     how  the evidence for it, in words
@@ -124,7 +124,7 @@ def refuse_copies(
     allowed: bool = False,
     of_one_dataset: bool = True,
     progress: Progress | None = None,
-) -> list[Twin]:
+) -> list[SharedPhoto]:
     """Raises DataError if an image shows a photo that is also in one of the other splits.
 
     Returns the copies that are allowed. Images are compared by what they show: the same photo may
@@ -137,36 +137,38 @@ def refuse_copies(
     allowed   True if near copies may be there; exact copies never may
     progress  is called with (images compared, images in all)
     """
-    twins = list(_by_looks(pool, others, progress))
+    photos = list(_by_looks(pool, others, progress))
     if of_one_dataset:
-        twins += _by_names(pool, others)
-    refused = [twin for twin in twins if twin.is_exact or not allowed]
+        photos += _by_names(pool, others)
+    refused = [photo for photo in photos if photo.is_exact or not allowed]
     if not refused:
-        return twins
+        return photos
     do = "Keep each photo on one side: else a model is scored on photos that it was trained on."
-    if not all(twin.is_exact for twin in refused):
+    if not all(photo.is_exact for photo in refused):
         do += f" If these are different photos, {_ALLOW} lets them pass."
-    raise DataError(place, twin_words(refused), do=do)
+    raise DataError(place, shared_photo_words(refused), do=do)
 
 
-def twin_words(twins: Sequence[Twin]) -> str:
+def shared_photo_words(photos: Sequence[SharedPhoto]) -> str:
     """ "image 'a' is also 'b' of val, saved again; ...; and so are 2 more": each image once."""
     by_image: dict[str, str] = {}
-    for twin in twins:
-        by_image.setdefault(twin.image, str(twin))
+    for photo in photos:
+        by_image.setdefault(photo.image, str(photo))
     words = list(by_image.values())
     if len(words) > _MOST_NAMED:
         words[_MOST_NAMED:] = [f"and so are {len(words) - _MOST_NAMED} more"]
     return "; ".join(words)
 
 
-def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None) -> Iterator[Twin]:
+def _by_looks(
+    pool: Pool, others: Mapping[str, Pool], progress: Progress | None
+) -> Iterator[SharedPhoto]:
     splits = list(others)
     for copy in copies(pool, list(others.values()), progress):
         split = splits[copy.part]
         original = others[split].image_ids[copy.original]
         how = "by its pixels" if copy.exact else "saved again or at another size"
-        yield Twin(
+        yield SharedPhoto(
             image=str(pool.image_ids[copy.image]),
             split=split,
             original=str(original),
@@ -175,7 +177,7 @@ def _by_looks(pool: Pool, others: Mapping[str, Pool], progress: Progress | None)
         )
 
 
-def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[Twin]:
+def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[SharedPhoto]:
     original_of: dict[str | None, tuple[str, str]] = {}  # split and image, by the photo
     for split, other in others.items():
         for image in other.image_ids.tolist():
@@ -185,7 +187,7 @@ def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[Twin]:
         if photo is not None and photo in original_of:
             split, original = original_of[photo]
             how = "made of the same photo by its name"
-            yield Twin(image=image, split=split, original=original, how=how)
+            yield SharedPhoto(image=image, split=split, original=original, how=how)
 
 
 def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:

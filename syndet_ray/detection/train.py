@@ -19,8 +19,8 @@ from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.schedule import images_until, shares_between
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
+from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed
-from syndet_ray.detection.in_force import detector_in_force, mix_in_force, training_in_force
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
@@ -136,9 +136,9 @@ class Trainer:
 
     @property
     def effective(self) -> dict[str, Any]:
-        """Settings in force, read from the objects that train instead of the recipe, and facts.
+        """Effective settings, read from the objects that train instead of the recipe, and facts.
 
-        Plain JSON values. Settings of a recipe stand by dotted path, see `in_force`; facts are:
+        Plain JSON values. Settings of a recipe stand by dotted path, see `effective.py`; facts are:
 
         switch_at            share of the training before a staged one switches to real images;
                              None for others
@@ -153,9 +153,9 @@ class Trainer:
         body: Any = self._model.get_submodule(_BODY)
         groups = self._optimizer.param_groups
         return {
-            **mix_in_force(self._plan, self._pools),
-            **detector_in_force(self._model, self.weights, self._optimizer),
-            **training_in_force(
+            **effective_mix(self._plan, self._pools),
+            **effective_detector(self._model, self.weights, self._optimizer),
+            **effective_training(
                 optimizer=self._optimizer,
                 rate=self._rate,
                 average=self._average,

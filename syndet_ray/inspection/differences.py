@@ -10,7 +10,7 @@ from math import isinf
 import numpy as np
 
 from syndet_ray.inspection.distance import Distance
-from syndet_ray.inspection.inspect import ImagePlace, Inspection, Subject, Twins
+from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
 from syndet_ray.inspection.statistics import BY_NAME, SHARES, Measurements
 from syndet_ray.wording import counted, percent
 
@@ -67,7 +67,7 @@ def headline(inspection: Inspection) -> tuple[str, ...]:
     """
     others = inspection.subjects[1:]
     sentences = [_compared(inspection, subject) for subject in others]
-    return (*(sentences or [_single(inspection.reference)]), *_twin_sentences(inspection))
+    return (*(sentences or [_single(inspection.reference)]), *_duplicate_sentences(inspection))
 
 
 def rows(inspection: Inspection, source: str) -> list[Row]:
@@ -89,7 +89,7 @@ def summary(inspection: Inspection) -> list[tuple[str, tuple[str, ...]]]:
     return lines
 
 
-def twin_name(twins: Twins, inspection: Inspection) -> tuple[str, str]:
+def duplicate_names(pair: DuplicatePair, inspection: Inspection) -> tuple[str, str]:
     """The names of the two images: their source if there are several, or their split, and their id.
 
     The split is part of the name of a source that is one split of a dataset.
@@ -100,14 +100,14 @@ def twin_name(twins: Twins, inspection: Inspection) -> tuple[str, str]:
         is_by_source = has_sources and not place.source.endswith(place.split)
         return f"{place.source if is_by_source else place.split}: {place.image_id}"
 
-    return name(twins.first), name(twins.second)
+    return name(pair.first), name(pair.second)
 
 
-def twin_words(twins: Twins) -> str:
+def likeness(pair: DuplicatePair) -> str:
     """A word for what two images have in common."""
-    if twins.exact:
+    if pair.exact:
         return "the same"
-    return "saved again" if twins.copy else "alike"
+    return "saved again" if pair.copy else "alike"
 
 
 def unvaried(inspection: Inspection) -> list[str]:
@@ -212,14 +212,14 @@ def _single(subject: Subject) -> str:
     return f"{subject.name}: {images} with {objects} of {classes}{without}."
 
 
-def _twin_sentences(inspection: Inspection) -> Iterator[str]:
-    if not inspection.twins:
+def _duplicate_sentences(inspection: Inspection) -> Iterator[str]:
+    if not inspection.duplicates:
         yield "No image occurs twice."
     for apart, where in ((True, "in another split or source"), (False, "in the same split")):
-        twins = [pair for pair in inspection.twins if pair.apart is apart]
-        copies = [pair for pair in twins if pair.copy]
+        pairs = [pair for pair in inspection.duplicates if pair.apart is apart]
+        copies = [pair for pair in pairs if pair.copy]
         exact = sum(pair.exact for pair in copies)
-        alike = len(twins) - len(copies)
+        alike = len(pairs) - len(copies)
         if copies:
             how = f"{exact} exactly, {len(copies) - exact} saved again or at another size"
             yield f"{counted(len(copies), 'image')} {_are(len(copies))} also {where}: {how}."

@@ -56,7 +56,7 @@ class ImagePlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Twins:
+class DuplicatePair:
     """Two images that are the same or look alike.
 
     exact  True when they are the same to the last bit
@@ -93,7 +93,7 @@ class Inspection:
     subjects: tuple[Subject, ...]
     classes: tuple[str, ...]
     distances: tuple[Distance, ...]
-    twins: tuple[Twins, ...]
+    duplicates: tuple[DuplicatePair, ...]
     notes: tuple[str, ...]
 
     @property
@@ -136,7 +136,7 @@ def inspect(
         subjects=subjects,
         classes=classes,
         distances=_distances(subjects, classes, seed, progress),
-        twins=_twins(subjects, progress),
+        duplicates=_duplicate_pairs(subjects, progress),
         notes=(*_dataset_notes(datasets), *_class_notes(subjects, datasets)),
     )
 
@@ -247,8 +247,10 @@ def _sample(measurements: Measurements, statistic: str) -> Sample:
     return Sample(values=values, image_of=image_of, images=measurements.images)
 
 
-def _twins(subjects: Sequence[Subject], progress: NamedProgress) -> tuple[Twins, ...]:
-    """Twins in different splits or sources first; then exact ones, copies, and the rest."""
+def _duplicate_pairs(
+    subjects: Sequence[Subject], progress: NamedProgress
+) -> tuple[DuplicatePair, ...]:
+    """Pairs in different splits or sources first; then exact ones, copies, and the rest."""
     places: list[ImagePlace] = []
     prints: list[duplicates.Print] = []
     for k, subject in enumerate(subjects):
@@ -258,18 +260,18 @@ def _twins(subjects: Sequence[Subject], progress: NamedProgress) -> tuple[Twins,
     parts = np.unique(part_names, return_inverse=True)[1]
     gallery = _Gallery(subjects, places)
     looking = partial(progress, "looking for duplicates")
-    pairs = duplicates.pairs(prints, parts.tolist(), gallery.show_the_same, looking)
-    twins = [
-        Twins(
+    positions = duplicates.pairs(prints, parts.tolist(), gallery.show_the_same, looking)
+    pairs = [
+        DuplicatePair(
             first=places[pair.first],
             second=places[pair.second],
             exact=pair.exact,
             copy=pair.exact or gallery.is_copy(pair.first, pair.second),
             bits=pair.bits,
         )
-        for pair in pairs
+        for pair in positions
     ]
-    return tuple(sorted(twins, key=_worst_first))
+    return tuple(sorted(pairs, key=_worst_first))
 
 
 def _places(subject: int, measured: Subject) -> Iterator[ImagePlace]:
@@ -284,9 +286,9 @@ def _places(subject: int, measured: Subject) -> Iterator[ImagePlace]:
         )
 
 
-def _worst_first(twins: Twins) -> tuple[bool, bool, bool, int]:
-    """The order of twins: the more a pair spoils scores, the earlier it comes."""
-    return not twins.apart, not twins.exact, not twins.copy, twins.bits
+def _worst_first(pair: DuplicatePair) -> tuple[bool, bool, bool, int]:
+    """The order of pairs: the more a pair spoils scores, the earlier it comes."""
+    return not pair.apart, not pair.exact, not pair.copy, pair.bits
 
 
 class _Gallery:

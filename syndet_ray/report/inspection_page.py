@@ -21,7 +21,7 @@ from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.inspection import differences
 from syndet_ray.inspection.distance import Distance
-from syndet_ray.inspection.inspect import ImagePlace, Inspection, Subject, Twins
+from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
 from syndet_ray.inspection.statistics import BY_NAME, SHARES
 from syndet_ray.progress import NamedProgress
 from syndet_ray.report import document
@@ -31,7 +31,7 @@ from syndet_ray.report.palette import ORANGE
 from syndet_ray.seeds import generator
 
 _SAMPLES, _SAMPLE_PX = 8, 240  # images of each source, a row of the page; their longest side
-_MOST_TWINS = 24  # pairs on the page: each is two embedded images; the table has all
+_MOST_PAIRS = 24  # pairs on the page: each is two embedded images; the table has all
 _JPEG = {"quality": 82, "optimize": True}
 
 
@@ -74,7 +74,7 @@ def content(inspection: Inspection, numbers: str) -> dict[str, Any]:
     """Everything on the page except its figures."""
     subjects = inspection.subjects
     names = [subject.name for subject in subjects]
-    twins = inspection.twins
+    pairs = inspection.duplicates
     with_objects = [
         (k, subject.name) for k, subject in enumerate(subjects) if subject.measurements.objects
     ]
@@ -98,8 +98,8 @@ def content(inspection: Inspection, numbers: str) -> dict[str, Any]:
         "statistics": distributions.by_distance(inspection),
         "unvaried": differences.unvaried(inspection),
         "samples": [(subject.name, _samples(subject)) for subject in subjects],
-        "twins": [_twins(pair, inspection) for pair in twins[:_MOST_TWINS]],
-        "more_twins": max(0, len(twins) - _MOST_TWINS),
+        "pairs": [_pair(pair, inspection) for pair in pairs[:_MOST_PAIRS]],
+        "more_pairs": max(0, len(pairs) - _MOST_PAIRS),
         "numbers": numbers,
     }
 
@@ -111,7 +111,7 @@ def tables(inspection: Inspection) -> dict[str, dict[str, Sequence[Any]]]:
         "images": _stacked([_image_columns(subject) for subject in subjects]),
         "objects": _stacked([_object_columns(subject) for subject in subjects]),
         "distances": _columns([_distance_row(distance) for distance in inspection.distances]),
-        "duplicates": _columns([_twin_row(twins) for twins in inspection.twins]),
+        "duplicates": _columns([_pair_row(pair) for pair in inspection.duplicates]),
     }
 
 
@@ -165,18 +165,18 @@ def _distance_row(distance: Distance) -> dict[str, Any]:
     return row | {"mean_of_reference": reference, "mean": mean}
 
 
-def _twin_row(twins: Twins) -> dict[str, Any]:
+def _pair_row(pair: DuplicatePair) -> dict[str, Any]:
     return {
-        "first_source": twins.first.source,
-        "first_split": twins.first.split,
-        "first_image_id": twins.first.image_id,
-        "second_source": twins.second.source,
-        "second_split": twins.second.split,
-        "second_image_id": twins.second.image_id,
-        "exact": twins.exact,
-        "copy": twins.copy,
-        "bits": twins.bits,
-        "apart": twins.apart,
+        "first_source": pair.first.source,
+        "first_split": pair.first.split,
+        "first_image_id": pair.first.image_id,
+        "second_source": pair.second.source,
+        "second_split": pair.second.split,
+        "second_image_id": pair.second.image_id,
+        "exact": pair.exact,
+        "copy": pair.copy,
+        "bits": pair.bits,
+        "apart": pair.apart,
     }
 
 
@@ -197,17 +197,17 @@ def _samples(subject: Subject) -> list[tuple[str, str]]:
     return [(record.image_id, thumbnail(record, boxes=True)) for record in records]
 
 
-def _twins(twins: Twins, inspection: Inspection) -> dict[str, Any]:
+def _pair(pair: DuplicatePair, inspection: Inspection) -> dict[str, Any]:
     def small(place: ImagePlace) -> str:
         record = inspection.subjects[place.subject].record(place.image)
         return thumbnail(record, boxes=False)
 
     return {
-        "names": differences.twin_name(twins, inspection),
-        "pictures": (small(twins.first), small(twins.second)),
-        "how": differences.twin_words(twins),
-        "bits": twins.bits,
-        "apart": twins.apart,
+        "names": differences.duplicate_names(pair, inspection),
+        "pictures": (small(pair.first), small(pair.second)),
+        "how": differences.likeness(pair),
+        "bits": pair.bits,
+        "apart": pair.apart,
     }
 
 

@@ -73,7 +73,7 @@ def content(run: Run) -> dict[str, Any]:
         "trials": tables.trial_table(trials, best),
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
         "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
-        "twins": [search.twins(*pair) for pair in selection.twins(trials)],
+        "twins": [search.twins_message(*pair) for pair in selection.twins(trials)],
         "failures": tables.failures(trials),
         "classes": tables.class_table(test, trials) if test else None,
         "facts": provenance.facts(run),

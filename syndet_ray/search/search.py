@@ -299,7 +299,7 @@ class Search:
         trial = self.trials[number]
         twin = self._curves.setdefault(curve(trial), trial)
         if trial.rungs and differ(twin, trial):
-            self._display.note(twins(twin, trial))
+            self._display.note(twins_message(twin, trial))
 
     def _record(self, event: str, number: int, **facts: Any) -> None:
         if self._is_halted:
@@ -325,7 +325,7 @@ def halted(reason: str) -> str:
     )
 
 
-def twins(first: Trial, second: Trial) -> str:
+def twins_message(first: Trial, second: Trial) -> str:
     """Returns a message, without a full stop, that two different recipes gave the same results."""
     settings = ", ".join(setting_name(path) for path in differ(first, second))
     return (

@@ -15,7 +15,7 @@ from syndet_ray.data.scale import (
     scale_of,
     training_boxes_wh,
 )
-from syndet_ray.data.split import Twin, twin_words
+from syndet_ray.data.split import SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes import command
@@ -34,7 +34,7 @@ def data_notes(
     dataset: Dataset,
     *,
     others: Mapping[str, Dataset],
-    twins: Mapping[str, Sequence[Twin]],
+    shared: Mapping[str, Sequence[SharedPhoto]],
     scale: WorkingScale,
     sweep: LoadedSweep,
     place: str,
@@ -42,12 +42,12 @@ def data_notes(
     """All notes on the data of a sweep, as sentences without their full stop.
 
     others  datasets of other photos, by folder
-    twins   photos that are in two places, by "val", "test" or a folder of other photos
+    shared  photos that are in two places, by "val", "test" or a folder of other photos
     place   the dataset, in words
     """
     return (
         *dataset.notes,
-        *_notes_on_twins(twins, place),
+        *_notes_on_shared(shared, place),
         *_notes_of_others(others),
         *_notes_on_assets(sweep),
         *_notes_on_scenes(scale, sweep),
@@ -58,13 +58,13 @@ def data_notes(
     )
 
 
-def _notes_on_twins(twins: Mapping[str, Sequence[Twin]], place: str) -> list[str]:
+def _notes_on_shared(shared: Mapping[str, Sequence[SharedPhoto]], place: str) -> list[str]:
     """A note for each part of the data that has photos of another part, which was allowed."""
     notes = []
-    for part, twins_of_part in twins.items():
-        if twins_of_part:
+    for part, photos in shared.items():
+        if photos:
             part_place = f"{place}, {part}" if part in SCORED else part
-            notes.append(f"{part_place}: near copies are allowed: {twin_words(twins_of_part)}")
+            notes.append(f"{part_place}: near copies are allowed: {shared_photo_words(photos)}")
     return notes
 
 

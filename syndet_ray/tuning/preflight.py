@@ -22,7 +22,7 @@ from syndet_ray.data.scale import (
     working_scale,
 )
 from syndet_ray.data.split import (
-    Twin,
+    SharedPhoto,
     cut_by_looks,
     refuse_copies,
     selection,
@@ -81,10 +81,10 @@ def real_data(
     others_pools = _decoded_others(others_train, scale, progress)
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
-    twins = _twins(
+    shared = _shared_photos(
         pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
     )
-    notes = data_notes(dataset, others=others, twins=twins, scale=scale, sweep=sweep, place=place)
+    notes = data_notes(dataset, others=others, shared=shared, scale=scale, sweep=sweep, place=place)
     return RealData(
         pools=pools,
         path=None if path is None else place,
@@ -93,7 +93,7 @@ def real_data(
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
         notes=notes,
         others=others_pools,
-        near_copies=_near_copies(twins),
+        near_copies=_near_copies(shared),
     )
 
 
@@ -213,7 +213,7 @@ def _decoded_others(
     return pools
 
 
-def _twins(
+def _shared_photos(
     pools: Mapping[str, Pool],
     others: Mapping[str, Pool],
     place: str,
@@ -221,7 +221,7 @@ def _twins(
     *,
     allowed: bool,
     is_val_compared: bool,
-) -> dict[str, list[Twin]]:
+) -> dict[str, list[SharedPhoto]]:
     """Photos that are in two places, by "val", "test" or the folder of other photos. Raises
     DataError if they are refused.
 
@@ -231,29 +231,29 @@ def _twins(
     if not is_val_compared:
         against = {"val": {"train": pools["train"]}, **against}
     scored = {split: pools[split] for split in SCORED}
-    twins = {}
+    shared = {}
     for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
-        twins[split] = refuse_copies(
+        shared[split] = refuse_copies(
             scored[split], originals, f"{place}, {split}", allowed=allowed, progress=looking
         )
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
-        twins[folder] = refuse_copies(
+        shared[folder] = refuse_copies(
             pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking
         )
-    return twins
+    return shared
 
 
-def _near_copies(twins: Mapping[str, Sequence[Twin]]) -> dict[str, int]:
+def _near_copies(shared: Mapping[str, Sequence[SharedPhoto]]) -> dict[str, int]:
     """The number of scored photos that are also elsewhere, by their split."""
     images: dict[str, set[str]] = {split: set() for split in SCORED}
-    for part, twins_of_part in twins.items():
+    for part, photos in shared.items():
         if part in SCORED:
-            images[part] |= {twin.image for twin in twins_of_part}
+            images[part] |= {photo.image for photo in photos}
         else:
-            for twin in twins_of_part:
-                images[twin.split].add(twin.original)
+            for photo in photos:
+                images[photo.split].add(photo.original)
     return {split: len(copies) for split, copies in images.items() if copies}
 
 

@@ -1,4 +1,4 @@
-"""Effective: compares the settings in force in a trial with those that were proposed."""
+"""Effective: compares the effective settings of a trial with the proposed ones."""
 
 import hashlib
 import math
@@ -29,17 +29,17 @@ _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 def check_settings(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
 ) -> None:
-    """Raises SyndetError unless the settings in force are those that were proposed.
+    """Raises SyndetError unless the effective settings are those that were proposed.
 
     The error names the setting.
 
     recipe     as proposed
-    effective  the settings in force, by dotted path, and other facts, see Trainer.effective
-    searched   the settings that the search varies: all must be in force
+    effective  the effective settings, by dotted path, and other facts, see Trainer.effective
+    searched   the settings that the search varies: all must be effective
     """
     proposed = recipe.flat()
     for path in searched:
-        if not _is_in_force(path, recipe, effective):
+        if not _is_effective(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
             do = (
                 "Take it out of the space, or name in its `when` "
@@ -65,7 +65,7 @@ def check_effective(
     _check_optimizer(recipe, effective)
 
 
-def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
+def effective_scenes(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
     """Returns the settings of scenes that had an effect, by dotted path.
 
     Each comes from the first source that does not override it. A setting without effect is left
@@ -84,7 +84,7 @@ def scenes_in_force(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[s
     return settings
 
 
-def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
+def _is_effective(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bool:
     """True if a searched setting has an effect and is reported, or is excused.
 
     A setting is excused if a number leaves it without effect. A search that divides images among
@@ -101,7 +101,7 @@ def _is_in_force(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> boo
 
 
 def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
-    """Returns a proposed value in the form in which it is in force, such as a number for "all"."""
+    """Returns a proposed value in the form in which it is effective, such as a number for "all"."""
     if path == "mix.real_images":
         return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
     if path == "detector.frozen_stages" and value == "all":
@@ -113,7 +113,7 @@ def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any
 
 def _check(setting: str, proposed: Any, effective: Any) -> None:
     if not _same(proposed, effective):
-        rule = f"was proposed as {proposed!r}, but another value is in force"
+        rule = f"was proposed as {proposed!r}, but the effective value differs"
         raise SyndetError(f"trial: {setting}", rule, got=effective)
 
 

@@ -21,8 +21,8 @@ from syndet_ray.definitions.mix import REAL, Mix, Photos
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
+from syndet_ray.detection.effective import effective_working_px
 from syndet_ray.detection.error_kinds import error_kinds
-from syndet_ray.detection.in_force import working_px_in_force
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.threads import limit_threads
@@ -34,8 +34,8 @@ from syndet_ray.search.task import Task
 from syndet_ray.workers.effective import (
     check_effective,
     check_settings,
+    effective_scenes,
     parameters_hash,
-    scenes_in_force,
 )
 
 # (parameters, count, seed, cache) -> the rendered set
@@ -73,8 +73,8 @@ def run_trial(
     It reports at every rung that is not yet passed.
 
     `others` has the training images of every dataset that the recipe's mix names, by folder.
-    Raises SyndetError when a setting in force differs from the proposed one, or when a searched
-    setting is not in force; before training, if it is known then. Raises NonFiniteLoss when
+    Raises SyndetError when an effective setting differs from the proposed one, or when a searched
+    setting is not effective; before training, if it is known then. Raises NonFiniteLoss when
     training diverges.
     """
     limit_threads(task.threads)
@@ -83,7 +83,7 @@ def run_trial(
     data = training_data(task, train, others, scenes)
     seed = seeds.integer(run.seed, "train", trial.seed_number)
     trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
-    data_settings = _data_in_force(recipe, data, train, val)
+    data_settings = _effective_data(recipe, data, train, val)
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
     for images in rung_images(recipe.training.images, run.rungs):
@@ -145,15 +145,15 @@ def validation_metrics(
     return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
 
 
-def _data_in_force(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
+def _effective_data(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
     """Returns the settings and facts that the trainer does not see.
 
     They are how scenes were rendered, the scale of photos, and the machine.
     """
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
-        "detector.working_px": working_px_in_force([val, *photos]),
-        **scenes_in_force(recipe.mix, data.scenes),
+        "detector.working_px": effective_working_px([val, *photos]),
+        **effective_scenes(recipe.mix, data.scenes),
         SCENES: {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
         REAL_IMAGES_THERE: len(train),
         MACHINE: machine.worker(),

@@ -1,4 +1,4 @@
-"""Settings in force: each is read off the object that acts on it, so that a report follows whatever
+"""Effective settings: each is read off the object that acts on it, so that a report follows whatever
 training really does.
 """
 
@@ -14,7 +14,7 @@ from syndet_ray import Mix, Photos, Recipe, Scenes, Training
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.architectures import COCO_ANCHORS_PX, COCO_RATIOS
 from syndet_ray.detection.average import Horizon
-from syndet_ray.detection.in_force import detector_in_force
+from syndet_ray.detection.effective import effective_detector
 from syndet_ray.detection.models import build
 from syndet_ray.detection.train import Trainer
 from syndet_ray.detection.weights_file import copy_fitting
@@ -272,7 +272,7 @@ def test_what_acts_otherwise_than_proposed_is_found_out(trainer, path):
     named = {"mix.switch_at": "mix.synthetic"}.get(path, path)
     with pytest.raises(
         SyndetError,
-        match=rf"trial: {named}: was proposed as .*, but another value is in force, got ",
+        match=rf"trial: {named}: was proposed as .*, but the effective value differs, got ",
     ):
         check_settings(proposed, made.effective | there)
 
@@ -334,7 +334,8 @@ def test_all_stages_may_be_asked_for_by_number_too(trainer, frozen):
     check_settings(made.recipe, known)
     wrong = made.recipe.replace({"detector.frozen_stages": 4})
     with pytest.raises(
-        SyndetError, match=r"frozen_stages: was proposed as 4, but another value is in force, got 5"
+        SyndetError,
+        match=r"frozen_stages: was proposed as 4, but the effective value differs, got 5",
     ):
         check_settings(wrong, known)
 
@@ -376,7 +377,7 @@ def test_detectors_of_torchvision_tell_their_settings(backbone):
     optimizer = torch.optim.SGD(
         [{"name": "weights", "params": model.parameters(), "initial_lr": 1.0}]
     )
-    effective = detector_in_force(model, weights, optimizer)
+    effective = effective_detector(model, weights, optimizer)
     assert effective == {
         "detector.architecture": "faster_rcnn",
         "detector.backbone": backbone,

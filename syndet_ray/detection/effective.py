@@ -1,4 +1,4 @@
-"""In force: settings of a training, read from the objects that use them instead of its recipe.
+"""Effective: settings of a training, read from the objects that use them instead of its recipe.
 
 Each function returns plain JSON values by dotted path. A setting that no object uses is left out:
 AdamW has no momentum, and FCOS has no anchors.
@@ -22,7 +22,7 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.weights_file import WeightsReport
 
 
-def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
+def effective_mix(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
     """Settings of the mix: the plan of the batches, and numbers of distinct images.
 
     pools  of the sources that have a share, by name
@@ -48,7 +48,7 @@ def mix_in_force(plan: Mix, pools: Mapping[str, Pool]) -> dict[str, Any]:
     return settings
 
 
-def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
+def effective_working_px(photos: Iterable[Pool]) -> int | list[int]:
     """The longer side of all photos, at least one, in pixels of the images that a detector sees.
 
     All values, sorted, if photos differ.
@@ -60,7 +60,7 @@ def working_px_in_force(photos: Iterable[Pool]) -> int | list[int]:
     return _one_or_all(longer_sides)
 
 
-def detector_in_force(
+def effective_detector(
     model: nn.Module, weights: WeightsReport, optimizer: Optimizer
 ) -> dict[str, Any]:
     """Settings of the detector that trains, without its working scale: photos show that.
@@ -81,7 +81,7 @@ def detector_in_force(
     return settings | _of_anchors(model)
 
 
-def training_in_force(
+def effective_training(
     *,
     optimizer: Optimizer,
     rate: RateSchedule,

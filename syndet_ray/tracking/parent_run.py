@@ -1,0 +1,177 @@
+"""Parent run: the run of a whole sweep in MLflow, in an experiment with the sweep's name."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage, Metric, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.progress import Note
+from syndet_ray.tracking.entities import param_entities
+from syndet_ray.tracking.view import VIEW_TAG
+
+EXPERIMENT_PREFIX = "syndet_ray"
+# With this kind of experiment the UI opens on trained models and their metrics, not on chats.
+_TRAINING = "custom_model_development"
+_MOST_CHILDREN = 50_000  # the most that MLflow returns at once
+_MOST_CHARACTERS = 5000  # of the description; MLflow limits the length of a tag
+
+
+class ParentRun:
+    """The run of a whole sweep, under which the runs of its trials are nested.
+
+    begun       as for `Tracking`
+    note        called with a message for a person: if a deleted experiment is restored
+    id          of the run; "" until `begin` has found or made it
+    experiment  id of its experiment; "" until then
+    """
+
+    def __init__(self, client: MlflowClient, begun: tuple[str, float] | None, note: Note) -> None:
+        self.id = ""
+        self.experiment = ""
+        self._client = client
+        self._note = note
+        self._identity: dict[str, str] = {}
+        if begun is not None:
+            self._identity = {"run": begun[0], "begun": repr(begun[1])}
+
+    def begin(
+        self, name: str, sweep: LoadedSweep, artifacts: Path | None, earlier_id: str | None
+    ) -> bool:
+        """Finds or makes the experiment, the run and its parameters.
+
+        earlier_id: id of the run that an earlier attempt has made, if it is known
+
+        Returns true if the run of an earlier attempt is continued.
+        """
+        earlier = None if earlier_id is None else self._run(earlier_id)
+        self.experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
+        earlier = earlier or self._begun_run()
+        run = earlier or self._new_run(name, sweep)
+        self.id = run.info.run_id
+        settings = {
+            "trials": sweep.trials,
+            "seed": sweep.seed,
+            "pruner": sweep.pruning.name,
+            **sweep.recipe.flat(),
+        }
+        params = param_entities(settings)
+        missing = [param for param in params if param.key not in run.data.params]
+        if missing:
+            self._client.log_batch(self.id, params=missing)
+        if earlier is not None:
+            self._continue()
+        return earlier is not None
+
+    def children(self, condition: str = "") -> Iterable[Run]:
+        """Returns the nested runs of this sweep, or those that also meet a condition."""
+        nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.id}'"
+        return self._client.search_runs(
+            [self.experiment], nested + condition, max_results=_MOST_CHILDREN
+        )
+
+    def leave(self) -> None:
+        """Marks the run, if it exists, as one that a later `resume` continues."""
+        run = self._begun_run()
+        run_id = self.id
+        if not run_id and run is not None:
+            run_id = run.info.run_id
+        if run_id:
+            self._client.set_terminated(run_id, "KILLED")
+
+    def end(self, status: str) -> None:
+        """Closes the run as FINISHED, FAILED or KILLED (resumable)."""
+        self._client.set_terminated(self.id, status)
+
+    def write_results(self, metrics: list[Metric], tags: list[RunTag]) -> None:
+        """Writes metrics and tags of the whole sweep."""
+        self._client.log_batch(self.id, metrics, tags=tags)
+
+    def write_description(self, text: str) -> None:
+        """Writes the text that the UI shows above the run."""
+        self._client.set_tag(self.id, MLFLOW_RUN_NOTE, text[:_MOST_CHARACTERS])
+
+    def write_view(self, state: str) -> None:
+        """Writes the view of the trials; see `view.view`."""
+        self._client.set_experiment_tag(self.experiment, VIEW_TAG + self.id, state)
+
+    def write_artifact(self, path: Path) -> None:
+        """Adds a file, or a folder with all its files."""
+        if path.is_dir():
+            self._client.log_artifacts(self.id, str(path), path.name)
+        else:
+            self._client.log_artifact(self.id, str(path))
+
+    def _continue(self) -> None:
+        if self._client.get_run(self.id).info.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_run(self.id)
+        self._client.update_run(self.id, status="RUNNING")
+
+    def _begun_run(self) -> Run | None:
+        """Returns the run that an earlier attempt made without keeping its id; or None."""
+        if not self._identity or not self.experiment:
+            return None
+        # a folder's name may hold any character
+        condition = f"tags.begun = '{self._identity['begun']}'"
+        runs = self._client.search_runs([self.experiment], condition, ViewType.ALL)
+        for run in runs:
+            if run.data.tags.get("run") == self._identity["run"]:
+                return run
+        return None
+
+    def _run(self, run: str) -> Run | None:
+        """Returns a run by its id; None if this store does not have it.
+
+        A sweep that continues with another store is written there again.
+        """
+        try:
+            return self._client.get_run(run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def _experiment_id(self, name: str, artifacts: Path | None, parent: Run | None) -> str:
+        """Returns the id of the experiment, which is made or restored if needed.
+
+        It is that of an earlier attempt, even if it was renamed, or else the one of this name.
+        """
+        experiment = self._earlier_experiment(name, parent) or self._new_experiment(name, artifacts)
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_experiment(experiment.experiment_id)
+            problem = f"MLflow's experiment {experiment.name} had been deleted"
+            self._note(f"{problem}: it is restored, with its runs")
+        return experiment.experiment_id
+
+    def _earlier_experiment(self, name: str, parent: Run | None) -> Experiment | None:
+        if parent is None:
+            return self._client.get_experiment_by_name(name)
+        return self._client.get_experiment(parent.info.experiment_id)
+
+    def _new_experiment(self, name: str, artifacts: Path | None) -> Experiment:
+        """Makes an experiment; another sweep that begins at the same moment may make it first."""
+        location = None if artifacts is None else artifacts.resolve().as_uri()
+        tags = {"mlflow.experimentKind": _TRAINING}
+        try:
+            experiment_id = self._client.create_experiment(name, location, tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = self._client.get_experiment_by_name(name)
+            assert experiment is not None
+            return experiment
+        return self._client.get_experiment(experiment_id)
+
+    def _new_run(self, name: str, sweep: LoadedSweep) -> Run:
+        tags = {
+            MLFLOW_RUN_NOTE: sweep.question,
+            "kind": "sweep",
+            "question": sweep.question,
+            **self._identity,
+        }
+        run_name = f"{name} {time.strftime('%Y-%m-%d %H:%M')}"
+        return self._client.create_run(self.experiment, run_name=run_name, tags=tags)
