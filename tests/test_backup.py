@@ -242,6 +242,21 @@ def stored(s3, name="ledger.jsonl"):
     return s3.get_object(Bucket="photos", Key=f"sweeps/dice-1/run/{name}")["Body"].read()
 
 
+def test_the_name_of_a_run_may_have_any_character_in_its_address(s3, tmp_path):
+    name = "lr#2 50% a?b-1"
+    folder = made_run(tmp_path / "a" / name)
+    address = backup.run_address(folder, STORE)
+    assert address == f"{STORE}/lr_x23_2_x20_50_x25__x20_a_x3f_b-1"
+    with (
+        folder.lock(),
+        exclusive_lease(folder, STORE) as lease,
+        copying(folder, STORE, lease=lease),
+    ):
+        pass
+    fetched = backup.fetch(address, tmp_path / "b")
+    assert (fetched.path.name, fetched.trials()) == (name, folder.trials())
+
+
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
     folder = made_run(tmp_path / "a" / "dice-1")
     with (

@@ -138,6 +138,16 @@ def test_a_store_that_fails_without_a_word_is_told(runs, monkeypatch, error, tol
     assert told in str(found.value)
 
 
+@pytest.mark.parametrize("registry", ["databricks-uc", "http://127.0.0.1:9"])
+def test_a_registry_that_the_environment_names_is_not_used(runs, champion, registry, monkeypatch):
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", registry)
+    assert classes_of(f"models:/{NAME}@champion", runs) == CLASSES
+    assert mlflow.get_registry_uri() == registry
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI")
+    assert classes_of(f"models:/{NAME}@champion", runs) == CLASSES
+    assert mlflow.get_registry_uri() == mlflow.get_tracking_uri()
+
+
 def test_what_was_fetched_is_gone_afterwards(runs):
     with champions.model_folder(f"models:/{NAME}@champion", runs, None) as folder:
         assert (folder / "model.json").exists()
@@ -160,7 +170,7 @@ def test_a_model_that_is_not_registered_is_told_with_those_that_are(runs, addres
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize("tracking", [None, "sqlite:///nope.db", "nope", "file:nope"])
+@pytest.mark.parametrize("tracking", [None, "sqlite:///nope.db", "sqlite+pysqlite:///nope.db"])
 def test_to_look_makes_no_store(tmp_path, monkeypatch, tracking):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MachineError, match="there is no MLflow store"):

@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
-from made_runs import ABOUT, TIED, confirmed_run, made_run
+from made_runs import ABOUT, SWEEP, TIED, confirmed_run, made_run
 
 from syndet_ray import cli
 from syndet_ray.definitions.recipe import Recipe
@@ -204,6 +206,22 @@ def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):
     )
     with pytest.raises(DataError, match=rule):
         folder.read()
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path):
+    path = tmp_path / "runs" / "tiny-20261126-120000"
+    together = Barrier(4)
+
+    def begin(number):
+        together.wait()
+        return RunFolder.create(path, SWEEP, {"number": number})
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(begin, range(4)))
+    names = {folder.path.name for folder in folders}
+    assert names == {path.name, *(f"{path.name}-{number}" for number in (2, 3, 4))}
+    assert [folder.about["number"] for folder in folders] == [0, 1, 2, 3]
+    assert {path.name for path in path.parent.iterdir()} == names
 
 
 def test_a_run_of_which_a_part_was_copied_is_named(tmp_path):

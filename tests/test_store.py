@@ -16,7 +16,7 @@ from syndet_ray import cli
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import champions
-from syndet_ray.tracking.store import check_store, local_store, open_store
+from syndet_ray.tracking.store import check_store, local_store, open_store, store_file
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.run import check, start
 
@@ -102,6 +102,17 @@ def test_it_is_told_before_data_are_read(home, runs, dice, begin):
     with pytest.raises(MachineError, match="file is not a database"):
         begin(load("tiny"), options, display)
     assert display.counts == [], "nothing was decoded"
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "a?b#c", "50 %", "q'uo\"te;[x]", "ü&=+@:"])
+def test_the_folder_of_a_store_may_have_any_name(tmp_path, name):
+    runs = tmp_path / name
+    runs.mkdir()
+    uri = local_store(runs)
+    check_store(uri)
+    assert store_file(uri) == runs / "mlflow.db"
+    assert [path.name for path in tmp_path.iterdir()] == [name], "no store lies elsewhere"
+    assert sqlite3.connect(runs / "mlflow.db").execute("select * from experiments").fetchall()
 
 
 def test_looking_for_a_store_makes_none(tmp_path):

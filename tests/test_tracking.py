@@ -5,6 +5,7 @@ ends no sweep.
 import base64
 import importlib
 import json
+import posixpath
 import re
 import shutil
 import ssl
@@ -21,13 +22,17 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 from made_runs import made_run, made_scores
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.server import app, handlers
+from mlflow.utils.validation import _validate_metric_name, _validate_model_name
 from werkzeug.serving import make_server
 
 from syndet_ray import (
@@ -44,13 +49,15 @@ from syndet_ray import (
 from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.escapes import unescaped
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
+from syndet_ray.tracking.address import kept_address, mask, server_address
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.outbox import Outbox
-from syndet_ray.tracking.server import check_server, kept_address, mask
+from syndet_ray.tracking.server import check_server
 from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.record import description, saved_options
@@ -162,7 +169,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, cap
     assert [found[number].info.status for number in range(3)] == ["RUNNING", "FINISHED", "RUNNING"]
     assert client.get_run(tracking.parent).info.status == "FINISHED"
     (note,) = notes
-    told = "cannot be written (ConnectionError): the search goes on, and it is tried again"
+    told = "cannot be written (ConnectionError): it is tried again"
     assert note == f"MLflow's store {served.address} {told}"
     printed = capfd.readouterr()
     assert printed.out == "" and "Retrying" not in printed.err
@@ -270,15 +277,17 @@ def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
-        ("AP/a//b", "AP/a/_/b"),
-        ("AP/..", "AP/__"),
-        ("AP/.", "AP/_"),
-        ("/a", "_/a"),
-        ("AP/a/../b", "AP/a/__/b"),
-        ("mAP@.5:.95 (x)", "mAP_.5:.95 _x_"),
-        ("..", "__"),
-        ("AP/...", "AP/___"),
+        ("AP/a//b", "AP/a/_x2f_b"),
+        ("AP/..", "AP/_x2e__x2e_"),
+        ("AP/.", "AP/_x2e_"),
+        ("/a", "_x2f_a"),
+        ("AP/a/", "AP/a_x2f_"),
+        ("AP/a/../b", "AP/a/_x2e__x2e_/b"),
+        ("mAP@.5:.95 (x)", "mAP_x40_.5:.95 _x28_x_x29_"),
+        ("..", "_x2e__x2e_"),
         ("AP/v1.2", "AP/v1.2"),
+        ("AP/可_口", "AP/可_口"),
+        ("AP/$1 <b>&'", "AP/_x24_1 _x3c_b_x3e__x26__x27_"),
         ("AP/" + "x" * 300, "AP/" + "x" * 237),
     ],
 )
@@ -286,12 +295,22 @@ def test_names_of_users_become_names_that_mlflow_takes(name, safe):
     assert safe_name(name) == safe
 
 
+@given(st.text(st.sampled_from("ab_x2e5f/.:%$ 可'"), min_size=1, max_size=30))
+def test_names_that_mlflow_was_given_can_be_read_back(name):
+    assert unescaped(safe_name(name)) == name
+    registered = registered_name(f"syndet_ray-{name}")
+    assert unescaped(registered) == f"syndet_ray-{name}"
+    _validate_metric_name(safe_name(name))
+    assert posixpath.normpath(safe_name(name)) == safe_name(name)
+    _validate_model_name(registered)
+
+
 def test_every_class_has_its_metric_in_mlflow(store):
     tracking, client = Tracking(store, None, "classes", SWEEP), MlflowClient(store)
     metrics = {
         "AP/a//b": 0.1,
         "AP/..": 0.2,
-        "AP/a/_/b": 0.3,
+        "AP/a/_x2f_b": 0.3,
         "AP/ö + x": 0.4,
         "AP/" + "y" * 300: 0.5,
     }
@@ -304,19 +323,26 @@ def test_every_class_has_its_metric_in_mlflow(store):
     assert tracking.end("FINISHED", patience_s=0) == ""
     run = runs(client, tracking)[0]
     written = run.data.metrics
-    assert [written[key] for key in ("AP/a/_/b", "AP/__", "AP/a/_/b_2", "AP/ö _ x")] == [
+    assert [
+        written[key] for key in ("AP/a/_x2f_b", "AP/_x2e__x2e_", "AP/a/_x5f_x2f_b", "AP/ö _x2b_ x")
+    ] == [
         0.1,
         0.2,
         0.3,
         0.4,
     ]
     assert sorted(written.values()) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
-    assert run.data.tags["effective.a/_/b"] == "1"
-    assert safe_names({"a+": 1, "a-": 2, "a*": 3}) == {"a_": 1, "a-": 2, "a__2": 3}
+    assert run.data.tags["effective.a/_x2f_b"] == "1"
+    cut = "y" * 240
+    assert safe_names({cut: 1, cut + "a": 2, cut + "b": 3}) == {
+        cut: 1,
+        f"{cut}_2": 2,
+        f"{cut}_3": 3,
+    }
 
 
 def test_a_sweep_with_dots_in_its_name_can_register_its_champion():
-    assert registered_name("syndet_ray-dice.v2: a/b") == "syndet_ray-dice_v2_ a_b"
+    assert registered_name("syndet_ray-dice.v2: a/b") == "syndet_ray-dice_x2e_v2_x3a_ a_x2f_b"
 
 
 def test_a_deleted_experiment_is_restored_and_said_to_be(store):
@@ -349,6 +375,38 @@ def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
     assert history(client, runs(client, again)[0]) == [(25, 0.1), (50, 0.2)]
     names = {found.name for found in client.search_experiments(ViewType.ALL)}
     assert "mine" in names and "syndet_ray/tidied" not in names
+
+
+NOTES = {
+    "trial": "store ",  # could not be written: a new run is made when that is tried again
+    "sweep": "note",
+    "experiment": "experiment syndet_ray/deleted-meanwhile-experiment had been deleted",
+}
+
+
+@pytest.mark.parametrize("deleted", NOTES)
+def test_what_is_deleted_while_a_search_runs_is_restored_or_begun_again(store, deleted):
+    notes, client = [], MlflowClient(store)
+    name = f"deleted-meanwhile-{deleted}"
+    tracking = Tracking(store, None, name, SWEEP, note=notes.append)
+    tracking.update(trial(0, 0.1))
+    tracking.wait()
+    first = runs(client, tracking)[0]
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    if deleted == "experiment":
+        client.delete_experiment(experiment)
+    else:
+        client.delete_run(first.info.run_id if deleted == "trial" else tracking.parent)
+    tracking.update(trial(0, 0.1, 0.2, state="COMPLETE"))
+    assert tracking.end("FINISHED") == ""
+    written = runs(client, tracking)
+    assert list(written) == [0]
+    assert history(client, written[0]) == [(25, 0.1), (50, 0.2)]
+    parent = client.get_run(tracking.parent)
+    assert (parent.info.lifecycle_stage, parent.info.status) == ("active", "FINISHED")
+    assert client.get_experiment(experiment).lifecycle_stage == "active"
+    (note,) = notes or ["no note"]
+    assert note.partition(" ")[2].startswith(NOTES[deleted])
 
 
 @pytest.mark.parametrize("step", ["create_run", "log_batch"])
@@ -470,6 +528,43 @@ def test_a_server_that_lets_nobody_in_is_told_with_what_to_set(door, login):
     told = str(error.value)
     assert "rejects this login, got 'HTTP 401'. Set MLFLOW_TRACKING_TOKEN" in told
     assert "wrong" not in told.removesuffix("and password: a run does not keep them.")
+
+
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [
+        ("http://host:5000/#/experiments/0", "http://host:5000"),
+        ("http://host:5000/?searchFilter=#/experiments/3/runs?o=1", "http://host:5000"),
+        ("https://me:p@host/mlflow/#/models", "https://me:p@host/mlflow"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////runs/a?b#c.db", "sqlite:////runs/a?b#c.db"),
+    ],
+)
+def test_the_address_of_a_page_in_a_browser_is_that_of_its_server(page, address):
+    assert server_address(page) == address
+
+
+def test_a_server_on_this_machine_is_asked_past_the_proxy(door, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    check_server(f"http://user:p%40ss@{door}")
+    assert requests.utils.get_environ_proxies(f"http://{door}") == {}
+    assert requests.utils.get_environ_proxies("http://intranet.example") == {}
+
+
+def test_a_proxy_in_the_way_is_named_without_its_password(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(MachineError) as refusal:
+        check_server("http://mlflow.invalid:5000")
+    assert str(refusal.value).startswith(
+        "tracking server http://mlflow.invalid:5000: does not answer (ProxyError). "
+        "The request goes through the proxy http://me:***@127.0.0.1:9. To ask the server itself, "
+        "add its host to NO_PROXY: NO_PROXY=mlflow.invalid. Start it, "
+    )
 
 
 def test_a_page_to_log_in_on_is_no_tracking_server(door, monkeypatch):
@@ -603,8 +698,8 @@ def test_the_trials_of_a_run_have_their_address_on_a_server(served, tmp_path, mo
     tracking = Tracking(served.address, None, "shown", SWEEP)
     assert tracking.end("FINISHED") == ""
     folder = run_of(tracking, tmp_path / "runs" / "shown", tracking=served.address)
-    for given in ([str(folder.path)], ["--runs", str(folder.path.parent)]):
-        monkeypatch.setattr("sys.argv", ["syndet_ray", "ui", *given])
+    for choice in ([str(folder.path)], ["--runs", str(folder.path.parent)]):
+        monkeypatch.setattr("sys.argv", ["syndet_ray", "ui", *choice])
         with pytest.raises(SystemExit) as done:
             cli.run()
         assert not done.value.code

@@ -39,6 +39,13 @@ def _more_than_0(number: float | None) -> float | None:
     return number
 
 
+def _server(uri: str | None) -> str | None:
+    """Returns the address of the MLflow server whose page a browser shows at an address."""
+    from syndet_ray.tracking.address import server_address
+
+    return None if uri is None else server_address(uri)
+
+
 Name = Annotated[
     str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")
 ]
@@ -57,7 +64,7 @@ AddressAgain = Annotated[
     str | None, typer.Option("--address", help=f"Ray cluster to join. {_AS_BEGUN}")
 ]
 TrackingAgain = Annotated[
-    str | None, typer.Option("--tracking", help=f"MLflow server. {_AS_BEGUN}")
+    str | None, typer.Option("--tracking", callback=_server, help=f"MLflow server. {_AS_BEGUN}")
 ]
 Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
 Parallel = Annotated[
@@ -82,7 +89,10 @@ Storage = Annotated[
     str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")
 ]
 TrackingUri = Annotated[
-    str | None, typer.Option("--tracking", help="MLflow server. Default: sqlite under --runs.")
+    str | None,
+    typer.Option(
+        "--tracking", callback=_server, help="MLflow server. Default: sqlite under --runs."
+    ),
 ]
 Hours = Annotated[
     float | None,

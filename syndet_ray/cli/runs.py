@@ -147,7 +147,8 @@ def _links_and_server(
     """
     with display.step("loading MLflow"):
         from syndet_ray.tracking import ui as pages
-        from syndet_ray.tracking.server import check_server, is_server
+        from syndet_ray.tracking.address import is_server
+        from syndet_ray.tracking.server import check_server
         from syndet_ray.tracking.store import local_store, open_store
 
     folder, tracking = _choice(run, tracking, runs)

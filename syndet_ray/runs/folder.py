@@ -70,15 +70,25 @@ class RunFolder:
     def create(path: Path, sweep: LoadedSweep, about: Mapping[str, Any]) -> "RunFolder":
         """Creates a new run, as a whole or not at all.
 
-        Raises MachineError if there is one already.
+        If something lies at `path` already, such as a run that began in the same second, the folder
+        is <path>-2, or the next free number.
         """
-        if path.exists():
-            raise MachineError(path, "already exists", do="Start again in a second.")
-        with whole_folder(path) as unfinished:
-            run = RunFolder(unfinished)
-            run.define(sweep)
-            run.describe(about)
-        return RunFolder(path)
+        free = path
+        number = 1
+        while True:
+            while free.exists():
+                number += 1
+                free = path.with_name(f"{path.name}-{number}")
+            try:
+                with whole_folder(free) as unfinished:
+                    run = RunFolder(unfinished)
+                    run.define(sweep)
+                    run.describe(about)
+            except OSError:
+                if not free.exists():
+                    raise
+                continue  # another process has just made that one
+            return RunFolder(free)
 
     @staticmethod
     def open(path: Path) -> "RunFolder":

@@ -25,6 +25,7 @@ from syndet_ray.data.storage import (
     upload,
 )
 from syndet_ray.errors import DataError, MachineError, message
+from syndet_ray.escapes import escaped, unescaped
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
@@ -40,6 +41,7 @@ _DELIVERY = "copy"
 # For the last copy of a run that ends before it has begun. For other runs the caller of `copy` says
 # how long to wait.
 _LIMIT_S = 60.0
+_FORBIDDEN_IN_KEYS = r"[^0-9A-Za-z_.!*'()-]"  # Arrow takes few other characters in an address
 
 
 @contextmanager
@@ -269,7 +271,8 @@ def fetch(address: str, runs: Path) -> RunFolder:
     The folder appears only when it is complete: a run fetched in part would go on from that part,
     and its copy would replace the complete one.
     """
-    path = runs / address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    path = runs / (unescaped(name) if "://" in address else name)
     if path.exists():
         rule = f"is here already: {address} may be older"
         raise DataError(path, rule, do=f"Resume {path}, or move it away.")
@@ -283,7 +286,12 @@ def fetch(address: str, runs: Path) -> RunFolder:
 
 def run_address(folder: RunFolder, storage: str | None) -> str:
     """Returns the folder or s3:// address that contains the run's checkpoints."""
-    return inside(storage, folder.path.name) if storage else str(folder.path.resolve())
+    if not storage:
+        return str(folder.path.resolve())
+    name = folder.path.name
+    if "://" in storage:
+        name = escaped(name, _FORBIDDEN_IN_KEYS)
+    return inside(storage, name)
 
 
 def _place(path: Path) -> str:

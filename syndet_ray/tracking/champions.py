@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from syndet_ray.data.storage import fetched, holds, inside
 from syndet_ray.errors import DataError, MachineError, nearest
@@ -85,21 +84,14 @@ def _unfinished(place: str) -> DataError:
 
 def _store(runs: Path, tracking: str | None) -> str:
     """Returns the address of an MLflow store that exists; MLflow would make a missing one."""
-    uri = tracking or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
-    file = _local_file(uri)
+    from syndet_ray.tracking.store import store_address, store_file
+
+    uri = tracking or store_address(runs)
+    file = store_file(uri)
     if file is not None and not file.exists():
         do = "Give the folder of the runs with `runs`, or the store with `tracking`."
         raise MachineError(file, "there is no MLflow store", do=do)
     return uri
-
-
-def _local_file(uri: str) -> Path | None:
-    """Returns the file or folder of a local store; None for a server or a database server."""
-    if uri.startswith("sqlite:///"):
-        return Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if uri.startswith("file:"):
-        return Path(unquote(urlsplit(uri).path))
-    return None if "://" in uri else Path(uri)
 
 
 def _downloaded(model: str, uri: str, folder: str) -> Path:
@@ -108,29 +100,26 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    from syndet_ray.tracking.server import mask
-    from syndet_ray.tracking.store import check_store, reason
+    from syndet_ray.tracking.address import mask
+    from syndet_ray.tracking.store import as_global_store, check_store, reason
 
     check_store(uri)
-    before = mlflow.get_tracking_uri()
-    # the registry looks up an address in this global store, even if it is given another one
-    mlflow.set_tracking_uri(uri)
     try:
-        return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
+        with as_global_store(uri):
+            return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
     except (MlflowException, OSError) as error:
         rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
         raise DataError(model, rule, do=_hint(model, uri)) from None
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _hint(model: str, uri: str) -> str:
     """Returns the registered model that was probably meant, and its aliases and versions."""
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    from syndet_ray.tracking.store import client
+
     try:
-        registered = {entry.name: entry for entry in MlflowClient(uri).search_registered_models()}
+        registered = {entry.name: entry for entry in client(uri).search_registered_models()}
     except MlflowException:
         return ""
     name = model.removeprefix(REGISTERED).partition("@")[0].partition("/")[0]

@@ -26,6 +26,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.outbox import Outbox
+from syndet_ray.tracking.store import sqlite_address
 
 _EVERY_S = 30  # a person who watches a dashboard needs no more; a write costs up to 40 ms a trial
 _PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a viewer has locked
@@ -95,7 +96,7 @@ class Mirror(Listener):
         os.replace(unfinished, self._path)
 
     def _add_to(self, path: Path, trials: Sequence[Trial]) -> None:
-        storage = RDBStorage(f"sqlite:///{path}")
+        storage = RDBStorage(sqlite_address(path))
         with storage.engine.connect() as connection:  # the pool reuses this connection
             # The file can be made again from the ledger, so it need not survive a power failure.
             connection.exec_driver_sql("PRAGMA synchronous=OFF")

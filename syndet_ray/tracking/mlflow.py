@@ -8,24 +8,24 @@ at the end, or after a kill, the next attempt writes it.
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import mlflow
-from mlflow import MlflowClient
 from mlflow.entities import RunTag
+from mlflow.exceptions import MlflowException
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note, silent
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
+from syndet_ray.tracking.address import is_server, mask
 from syndet_ray.tracking.entities import metric_entities
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.parent_run import ParentRun
 from syndet_ray.tracking.registry import Champion, register
-from syndet_ray.tracking.server import check_server, is_server, mask
-from syndet_ray.tracking.store import named_failures, reason
+from syndet_ray.tracking.server import check_server
+from syndet_ray.tracking.store import client, named_failures, reason, use_globally
 from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tracking.view import links, view
 
@@ -72,13 +72,11 @@ class Tracking(Listener):
             os.environ.setdefault(name, value)
         # otherwise it logs a line for each attempt
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        # The model registry looks up models:/ addresses in this global store, even if its client
-        # was given another one.
-        mlflow.set_tracking_uri(uri)
+        use_globally(uri)
         self._uri = uri
         self._note = note
         with named_failures(uri):
-            self._client = MlflowClient(uri)
+            self._client = client(uri)
             self._run = ParentRun(self._client, begun, note)
             self._trial_runs = TrialRuns(self._client, self._run)
             try:
@@ -89,7 +87,7 @@ class Tracking(Listener):
                 raise
         self._outbox = Outbox("tracking", self._note_failure)
         write_view = partial(self._run.write_view, view(sweep, self.parent))
-        self._outbox.put("the view of the trials", write_view)
+        self._put("the view of the trials", write_view)
 
     @property
     def parent(self) -> str:
@@ -110,11 +108,11 @@ class Tracking(Listener):
 
     def update(self, trial: Trial) -> None:
         """Writes the new results of a trial, soon. A later call replaces an earlier one."""
-        self._outbox.put(_name(trial), partial(self._trial_runs.write, trial))
+        self._put(_name(trial), partial(self._trial_runs.write, trial))
 
     def interrupt(self, trial: Trial) -> None:
         """Marks a trial that `resume` may continue: until then MLflow must not show RUNNING."""
-        self._outbox.put(_name(trial), partial(self._trial_runs.write_interrupted, trial))
+        self._put(_name(trial), partial(self._trial_runs.write_interrupted, trial))
 
     def wait(self) -> None:
         """Waits until everything is written, or cannot be written.
@@ -128,15 +126,15 @@ class Tracking(Listener):
         # made once: a repeated write with new times would add a second value
         values = metric_entities(metrics, step=0)
         run_tags = [RunTag(key, value) for key, value in tags.items()]
-        self._outbox.put("the results", partial(self._run.write_results, values, run_tags))
+        self._put("the results", partial(self._run.write_results, values, run_tags))
 
     def describe(self, text: str) -> None:
         """Writes the text that the UI shows above the parent run."""
-        self._outbox.put("the description", partial(self._run.write_description, text))
+        self._put("the description", partial(self._run.write_description, text))
 
     def artifact(self, path: Path) -> None:
         """Adds a file, or a folder with all its files, as an artifact of the parent run."""
-        self._outbox.put(path.name, partial(self._run.write_artifact, path))
+        self._put(path.name, partial(self._run.write_artifact, path))
 
     def register_champion(
         self, name: str, folder: Path, trial: Trial, metrics: Mapping[str, float]
@@ -148,7 +146,7 @@ class Tracking(Listener):
         `mlflow.artifacts.download_artifacts("models:/<name>@champion")` gives them back.
         """
         tags = {key: f"{value:.4f}" for key, value in metrics.items()}
-        self._outbox.put("the champion", partial(self._write_champion, name, folder, trial, tags))
+        self._put("the champion", partial(self._write_champion, name, folder, trial, tags))
 
     def end(self, status: str, patience_s: float = _PATIENCE_S, limit_s: float = math.inf) -> str:
         """Closes the parent run as FINISHED, FAILED or KILLED (resumable).
@@ -158,12 +156,24 @@ class Tracking(Listener):
 
         Returns what MLflow lacks, in words, or "".
         """
-        self._outbox.put("the end of the sweep", partial(self._run.end, status))
+        self._put("the end of the sweep", partial(self._run.end, status))
         return _missing_words(self._outbox.wait(patience_s, limit_s))
+
+    def _put(self, name: str, send: Callable[[], object]) -> None:
+        self._outbox.put(name, partial(self._deliver, send))
+
+    def _deliver(self, send: Callable[[], object]) -> None:
+        """Makes a delivery; if someone has deleted the run of the sweep, it is restored first."""
+        try:
+            send()
+        except MlflowException:
+            if not self._run.restore():
+                raise
+            send()
 
     def _note_failure(self, error: Exception) -> None:
         problem = f"{self.place} cannot be written ({reason(error)})"
-        self._note(f"{problem}: the search goes on, and it is tried again")
+        self._note(f"{problem}: it is tried again")
 
     def _leave(self) -> None:
         """Marks the parent run, if it exists, as one that a later `resume` continues.

@@ -74,6 +74,14 @@ class ParentRun:
             [self.experiment], nested + condition, max_results=_MOST_CHILDREN
         )
 
+    def restore(self) -> bool:
+        """Restores the run and its experiment if they are deleted; true if one of them was."""
+        is_restored = self._restore_experiment(self._client.get_experiment(self.experiment))
+        if self._client.get_run(self.id).info.lifecycle_stage != LifecycleStage.DELETED:
+            return is_restored
+        self._client.restore_run(self.id)
+        return True
+
     def leave(self) -> None:
         """Marks the run, if it exists, as one that a later `resume` continues."""
         run = self._begun_run()
@@ -107,8 +115,7 @@ class ParentRun:
             self._client.log_artifact(self.id, str(path))
 
     def _continue(self) -> None:
-        if self._client.get_run(self.id).info.lifecycle_stage == LifecycleStage.DELETED:
-            self._client.restore_run(self.id)
+        self.restore()
         self._client.update_run(self.id, status="RUNNING")
 
     def _begun_run(self) -> Run | None:
@@ -141,11 +148,17 @@ class ParentRun:
         It is that of an earlier attempt, even if it was renamed, or else the one of this name.
         """
         experiment = self._earlier_experiment(name, parent) or self._new_experiment(name, artifacts)
-        if experiment.lifecycle_stage == LifecycleStage.DELETED:
-            self._client.restore_experiment(experiment.experiment_id)
-            problem = f"MLflow's experiment {experiment.name} had been deleted"
-            self._note(f"{problem}: it is restored, with its runs")
+        self._restore_experiment(experiment)
         return experiment.experiment_id
+
+    def _restore_experiment(self, experiment: Experiment) -> bool:
+        """Restores an experiment, with a note, if it is deleted; true if it was."""
+        if experiment.lifecycle_stage != LifecycleStage.DELETED:
+            return False
+        self._client.restore_experiment(experiment.experiment_id)
+        problem = f"MLflow's experiment {experiment.name} had been deleted"
+        self._note(f"{problem}: it is restored, with its runs")
+        return True
 
     def _earlier_experiment(self, name: str, parent: Run | None) -> Experiment | None:
         if parent is None:

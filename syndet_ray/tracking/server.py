@@ -1,6 +1,7 @@
-"""Server: checks that MLflow's tracking server answers; writes its address without the password."""
+"""Server: checks that MLflow's tracking server answers, and asks it past a proxy."""
 
-import re
+import os
+from urllib.parse import urlsplit
 
 import requests
 from mlflow.exceptions import MlflowException
@@ -8,6 +9,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from syndet_ray.errors import MachineError
+from syndet_ray.tracking.address import is_server, mask
 
 _ANSWER_S = 5  # a healthy server answers this request in well under a second
 # The cheapest request that needs the same rights as writing. /health does not: MLflow's own log-in
@@ -22,14 +24,37 @@ _LOG_IN = (
     "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
     "or give `tracking` with name and password: a run does not keep them."
 )
-_MASK = "***"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_NO_SUCH_PAGE = (404, 405)  # of a server that is not MLflow, or has it elsewhere
 # The databases in which MLflow keeps runs; an address may also name the driver.
-_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def is_server(uri: str) -> bool:
-    """True for the address of a server, False for that of a database or a folder."""
-    return uri.startswith(("http://", "https://"))
+def bypass_proxy(uri: str) -> None:
+    """Makes requests to a server on this machine go there, not to the proxy of the environment.
+
+    A proxy, on another machine, cannot reach it.
+    """
+    host = urlsplit(uri).hostname or ""
+    if host not in _THIS_MACHINE:
+        return
+    for name in ("no_proxy", "NO_PROXY"):  # a program reads one of them
+        hosts = os.environ.get(name, "").split(",")
+        if host not in hosts:
+            os.environ[name] = ",".join([*filter(None, hosts), host])
+
+
+def _proxy_advice(uri: str) -> str:
+    """Returns what to do about a proxy between this machine and a server; "" if there is none."""
+    proxies = requests.utils.get_environ_proxies(uri)
+    parts = urlsplit(uri)
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None:
+        return ""
+    return (
+        f"The request goes through the proxy {mask(proxy)}. To ask the server itself, "
+        f"add its host to NO_PROXY: NO_PROXY={parts.hostname}. {_OTHER}"
+    )
 
 
 def check_server(uri: str) -> None:
@@ -41,16 +66,20 @@ def check_server(uri: str) -> None:
     if not is_server(uri):
         _check_database_address(uri)
         return
+    bypass_proxy(uri)
     place = f"tracking server {mask(uri)}"
     answer = _answer(uri, place)
     status = f"HTTP {answer.status_code}"
     if answer.status_code in (401, 403):
         raise MachineError(place, "rejects this login", got=status, do=_LOG_IN)
+    do = _proxy_advice(uri) or _OTHER
+    if answer.status_code in _NO_SUCH_PAGE:
+        raise MachineError(place, "does not answer as MLflow does", got=status, do=do)
     if not answer.ok:
-        raise MachineError(place, "is not healthy", got=status, do=_OTHER)
+        raise MachineError(place, "is not healthy", got=status, do=do)
     content_type = answer.headers.get("Content-Type", "")
     if "json" not in content_type:  # such as a login page
-        raise MachineError(place, "does not answer as MLflow does", got=content_type, do=_OTHER)
+        raise MachineError(place, "does not answer as MLflow does", got=content_type, do=do)
 
 
 def _check_database_address(uri: str) -> None:
@@ -68,36 +97,6 @@ def _answer(uri: str, place: str) -> requests.Response:
         return http_request(host, _EXPERIMENTS, "POST", json={"max_results": 1}, **options)
     except MlflowException as error:
         cause = error.__cause__ or error.__context__ or error
-        do = _CERTIFICATE if isinstance(cause, requests.exceptions.SSLError) else _OTHER
+        is_certificate = isinstance(cause, requests.exceptions.SSLError)
+        do = _CERTIFICATE if is_certificate else _proxy_advice(uri) or _OTHER
         raise MachineError(place, f"does not answer ({type(cause).__name__})", do=do) from None
-
-
-def mask(text: str) -> str:
-    """Returns a text, such as a command line, with the passwords of its addresses masked."""
-    text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", rf"\1:{_MASK}@", text)
-    return re.sub(
-        r"([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+",
-        rf"\1{_MASK}",
-        text,
-        flags=re.IGNORECASE,
-    )
-
-
-def without_login(uri: str) -> str:
-    """Returns an address without name and password."""
-    return re.sub(r"://[^/\s]*@", "://", uri)
-
-
-def kept_address(uri: str) -> str:
-    """Returns the address to use, given one that was kept without its password.
-
-    A server's password then comes from MLflow's own settings. Raises MachineError for other stores:
-    MLflow has no such setting for them.
-    """
-    if _MASK not in uri:
-        return uri
-    plain = without_login(uri)
-    if is_server(uri) and _MASK not in plain:
-        return plain
-    do = "Give the whole address with `tracking`."
-    raise MachineError(uri, "is kept without its password", do=do)

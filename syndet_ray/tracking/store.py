@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import mlflow
 import requests
 import sqlalchemy
 from alembic.util import CommandError
 from mlflow import MlflowClient
+from mlflow.environment_variables import MLFLOW_REGISTRY_URI
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syndet_ray.errors import MachineError
-from syndet_ray.tracking.server import check_server, is_server, mask
+from syndet_ray.tracking.address import is_server, mask
+from syndet_ray.tracking.server import check_server
 
 # The exceptions of MLflow and the packages under it if a store fails. ImportError: the driver of
 # that database is not installed.
@@ -26,7 +29,61 @@ _OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
 
 def store_address(runs: Path) -> str:
     """Returns the address of the sqlite store under `runs`; the store need not exist."""
-    return f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+    return sqlite_address(runs.resolve() / "mlflow.db")
+
+
+def sqlite_address(file: Path) -> str:
+    """Returns the address of a sqlite file, whose path may have any character.
+
+    Characters such as %, ? and # have a meaning in addresses, so they are encoded.
+    """
+    plain = f"sqlite:///{file}"
+    url = sqlalchemy.URL.create("sqlite", database=str(file))
+    if url.render_as_string() == plain:
+        return plain
+    # For an encoded address, MLflow makes a folder of its encoded path, unless it names the driver.
+    return url.set(drivername="sqlite+pysqlite").render_as_string()
+
+
+def store_file(uri: str) -> Path | None:
+    """Returns the file of a sqlite store; None for other stores and for invalid addresses."""
+    try:
+        url = sqlalchemy.make_url(uri)
+    except SQLAlchemyError:
+        return None
+    is_file = url.get_backend_name() == "sqlite" and url.database is not None
+    return Path(str(url.database)) if is_file else None
+
+
+def client(uri: str) -> MlflowClient:
+    """Returns a client of a store, whose registry of models is in the same store.
+
+    Otherwise MLFLOW_REGISTRY_URI of the environment could name another one.
+    """
+    return MlflowClient(uri, registry_uri=uri)
+
+
+@contextmanager
+def as_global_store(uri: str) -> Iterator[None]:
+    """Makes a store the one that MLflow itself uses for runs and models, until the block ends."""
+    tracking, registry = mlflow.get_tracking_uri(), MLFLOW_REGISTRY_URI.get()
+    use_globally(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(tracking)
+        mlflow.set_registry_uri(registry or "")
+        if registry is None:
+            MLFLOW_REGISTRY_URI.unset()
+
+
+def use_globally(uri: str) -> None:
+    """Makes a store the one that MLflow itself uses for runs and models.
+
+    The registry looks up models:/ addresses there, even if its client was given another store.
+    """
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
 
 
 def local_store(runs: Path) -> str:
@@ -101,7 +158,7 @@ def _refusal(uri: str, error: Exception) -> MachineError:
         do = f"{upgrade} (or install the newer MLflow that made it)."
         return MachineError(place, rule, do=do)
     rule = f"cannot be used ({reason(error)})"
-    if _file(uri) is None:
+    if store_file(uri) is None:
         return MachineError(place, rule, do="Correct `tracking`, or repair the store.")
     do = (
         "Repair it, or move it away: a new one is made in its place, "
@@ -115,7 +172,7 @@ def _open(uri: str) -> None:
     for chatty in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     _has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
-    MlflowClient(uri).search_experiments(max_results=1)
+    client(uri).search_experiments(max_results=1)
 
 
 def _has_tables(uri: str) -> bool:
@@ -123,7 +180,7 @@ def _has_tables(uri: str) -> bool:
 
     Raises without delay if it cannot be reached or read.
     """
-    file = _file(uri)
+    file = store_file(uri)
     if file is not None and not file.exists():
         return False
     engine = sqlalchemy.create_engine(uri)
@@ -139,7 +196,7 @@ def _alone(uri: str) -> Iterator[None]:
 
     MLflow makes its tables in many steps, and two processes would collide.
     """
-    file = _file(uri)
+    file = store_file(uri)
     if file is None:
         yield
         return
@@ -147,13 +204,3 @@ def _alone(uri: str) -> Iterator[None]:
     with file.with_name(f".{file.stem}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _file(uri: str) -> Path | None:
-    """Returns the file of a sqlite store; None for other stores and for invalid addresses."""
-    try:
-        url = sqlalchemy.make_url(uri)
-    except SQLAlchemyError:
-        return None
-    is_file = url.get_backend_name() == "sqlite" and url.database is not None
-    return Path(str(url.database)) if is_file else None

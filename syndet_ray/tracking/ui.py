@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.tracking.server import kept_address, mask
+from syndet_ray.tracking.address import kept_address, mask
+from syndet_ray.tracking.server import bypass_proxy
+from syndet_ray.tracking.store import client as store_client
 from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
 
 _HOST = "127.0.0.1"
@@ -65,7 +66,7 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
     if parent is None:
         do = f"Continue it: python -m syndet_ray resume {folder.path}"
         raise DataError(folder.path, "has no trial yet", do=do)
-    client = MlflowClient(uri)
+    client = store_client(uri)
     try:
         experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
     except MlflowException as error:
@@ -104,6 +105,7 @@ def server(
     Raises MachineError if the port is in use, or the server ends before it answers.
     """
     _check_free(port)
+    bypass_proxy(local_address(port))
     options = {
         "--host": _HOST,
         "--port": str(port),

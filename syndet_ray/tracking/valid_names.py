@@ -1,12 +1,16 @@
 """Valid names: of trials, and of metrics, parameters and tags as MLflow accepts them."""
 
-import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+from syndet_ray.escapes import escaped
 from syndet_ray.runs.results import Trial
 
 _MOST_CHARACTERS = 240  # MLflow takes 250; a number may be added
+
+# a character, or a slash or part of a path that would not survive normalization
+_FORBIDDEN = r"[^\w\-. :/]|^/|(?<=/)/|/$|(?:^|(?<=/))\.+(?=/|$)"
+_FORBIDDEN_IN_REGISTRY = r"[./:%\"']"
 
 Value = TypeVar("Value")
 
@@ -22,16 +26,12 @@ def trial_name(trial: Trial) -> str:
 
 
 def safe_name(name: str) -> str:
-    """Returns a name that MLflow accepts.
+    """Returns a name that MLflow accepts for metrics, parameters and tags.
 
     It has letters, digits and _-. :/ only, and normalizing it as a path does not change it. Classes
-    may be called "a//b" or "..".
+    may be called "a//b" or "..". `escapes.unescaped` gives a name back if it is not cut.
     """
-    safe_parts: list[str] = []
-    for part in re.sub(r"[^\w\-. :/]", "_", name).split("/"):
-        is_only_dots = not part.strip(".")
-        safe_parts.append("_" * max(1, len(part)) if is_only_dots else part)
-    return "/".join(safe_parts)[:_MOST_CHARACTERS].rstrip("/")
+    return escaped(name, _FORBIDDEN)[:_MOST_CHARACTERS].rstrip("/")
 
 
 def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -52,8 +52,8 @@ def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def registered_name(name: str) -> str:
-    """Returns a name that MLflow accepts for a registered model.
+    """Returns a name that MLflow accepts for a registered model; `escapes.unescaped` reads it back.
 
     It has no dots, slashes, colons, quotes or percent signs, which other names may have.
     """
-    return re.sub(r"[./:%\"']", "_", name)
+    return escaped(name, _FORBIDDEN_IN_REGISTRY)

@@ -12,7 +12,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Parameter, Simplex
 from syndet_ray.runs.metrics import OBJECTIVE
-from syndet_ray.tracking.server import without_login
+from syndet_ray.tracking.address import without_login
 from syndet_ray.tracking.valid_names import safe_name
 
 VIEW_TAG = "mlflow.sharedViewState."

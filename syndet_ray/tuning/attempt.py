@@ -20,11 +20,11 @@ from syndet_ray.runs.pictures import show_training
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Display, Search, halted
 from syndet_ray.search.task import RunSettings, retried
+from syndet_ray.tracking.address import mask
 from syndet_ray.tracking.backup import Backup, check_models, run_address
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.registry import champion_name
-from syndet_ray.tracking.server import mask
 from syndet_ray.tracking.store import local_store, open_store
 from syndet_ray.tuning import scoring
 from syndet_ray.tuning.checkpoints import Checkpoints

@@ -11,7 +11,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.runs.machine import environment
-from syndet_ray.tracking.server import kept_address, mask
+from syndet_ray.tracking.address import kept_address, mask
 from syndet_ray.tuning.options import Options, Origin, Status
 
 

@@ -1,0 +1,25 @@
+"""Escapes: names of users with only the characters that another system accepts, and back.
+
+A forbidden character becomes _xHH_, its code in hexadecimal, as in names of XML and spreadsheets:
+"lr#2" becomes "lr_x23_2". An underscore that would read as such an escape is escaped too, so every
+name can be read back.
+"""
+
+import re
+
+_LOOKS_LIKE_AN_ESCAPE = r"_(?=x[0-9a-f])"
+_ESCAPE = re.compile(r"_x([0-9a-f]+)_")
+
+
+def escaped(name: str, forbidden: str) -> str:
+    """Returns a name without the characters that `forbidden`, a regular expression, matches."""
+    return re.sub(f"{forbidden}|{_LOOKS_LIKE_AN_ESCAPE}", _escapes, name)
+
+
+def unescaped(text: str) -> str:
+    """Returns the name of which `escaped` made a text."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def _escapes(match: re.Match[str]) -> str:
+    return "".join(f"_x{ord(character):02x}_" for character in match[0])
