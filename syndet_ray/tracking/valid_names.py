@@ -9,7 +9,7 @@ from syndet_ray.runs.results import Trial
 _MOST_CHARACTERS = 240  # MLflow takes 250; a number may be added
 
 # a character, or a slash or part of a path that would not survive normalization
-_FORBIDDEN = r"[^\w\-. :/]|^/|(?<=/)/|/$|(?:^|(?<=/))\.+(?=/|$)"
+_FORBIDDEN = r"[^\w\-. :/]|^/|(?<=/)/|/$|(?:^|(?<=/))\.+(?=/|$)|^\.(?=\.)"
 _FORBIDDEN_IN_REGISTRY = r"[./:%\"']"
 
 Value = TypeVar("Value")
