@@ -15,10 +15,11 @@ from test_search import Silent
 from syndet_ray import cli
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
+from syndet_ray.files import whole_folder
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.store import check_store, local_store, open_store, store_file
 from syndet_ray.tuning.options import Options, Origin
-from syndet_ray.tuning.run import check, start
+from syndet_ray.tuning.run import _folder_name, check, start
 
 
 def at(revision):
@@ -102,6 +103,13 @@ def test_it_is_told_before_data_are_read(home, runs, dice, begin):
     with pytest.raises(MachineError, match="file is not a database"):
         begin(load("tiny"), options, display)
     assert display.counts == [], "nothing was decoded"
+
+
+def test_the_folder_of_a_sweep_with_a_long_name_can_be_made(tmp_path):
+    name = _folder_name("名" * 100)
+    assert name.startswith("名" * 66 + "-2")
+    with whole_folder(tmp_path / f"{name}-2"):
+        pass
 
 
 @pytest.mark.parametrize("name", ["feature%2Fx", "a?b#c", "50 %", "q'uo\"te;[x]", "ü&=+@:"])

@@ -26,7 +26,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.outbox import Outbox
-from syndet_ray.tracking.store import sqlite_address
+from syndet_ray.tracking.store import reason, sqlite_address
 
 _EVERY_S = 30  # a person who watches a dashboard needs no more; a write costs up to 40 ms a trial
 _PATIENCE_S = 10.0  # with a file that cannot be written, such as one that a viewer has locked
@@ -71,7 +71,7 @@ class Mirror(Listener):
 
     def _note_failure(self, error: Exception) -> None:
         consequence = "the search goes on, and a later resume writes it"
-        self._note(f"{self._path} cannot be written ({error}): {consequence}")
+        self._note(f"{self._path} cannot be written ({reason(error)}): {consequence}")
 
     def _write(self) -> None:
         ended = dict(self._ended)

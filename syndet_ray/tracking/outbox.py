@@ -66,6 +66,12 @@ class Outbox:
             self._changed.notify_all()
         self._report_failure()
 
+    @property
+    def is_failing(self) -> bool:
+        """True if a delivery has failed and is not made yet."""
+        with self._changed:
+            return any(delivery.failure is not None for delivery in self._deliveries.values())
+
     def wait(self, patience_s: float, limit_s: float = math.inf) -> dict[str, Exception | None]:
         """Waits for all deliveries; returns those that are missing, with their last failures.
 

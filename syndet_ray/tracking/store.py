@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -154,7 +155,7 @@ def _refusal(uri: str, error: Exception) -> MachineError:
     place = f"MLflow's store {mask(uri)}"
     if any(words in str(error) for words in _OTHER_SCHEMA):
         rule = "has the tables of another version of MLflow"
-        upgrade = f"Keep a copy of it, then bring it up to date: mlflow db upgrade {mask(uri)}"
+        upgrade = f"Keep a copy of it, then bring it up to date: mlflow db upgrade {shlex.quote(mask(uri))}"
         do = f"{upgrade} (or install the newer MLflow that made it)."
         return MachineError(place, rule, do=do)
     rule = f"cannot be used ({reason(error)})"

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from syndet_ray.workers.local import Local
     from syndet_ray.workers.tune import OnRay
 
+# Bytes of a sweep's name in that of a folder: file systems take 255, and there is a time, a number,
+# and meanwhile a random ending.
+_LONGEST_NAME = 200
+
 
 def start(
     origin: Origin,
@@ -71,7 +75,7 @@ def _start(
         sweep = _settled_and_checked(asked, options, data, runner, display)
         if options.budget != Budget() and not force:
             _check_budget(sweep, options, data, runner, display)
-        path = options.runs / f"{origin.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path = options.runs / _folder_name(origin.name)
         with display.step("recording what the run is made with"):
             about = description(origin, asked, options, data) | {
                 "parallel": runner.use.parallel,
@@ -82,6 +86,12 @@ def _start(
             return carry_out(
                 folder, options, data, runner=runner, display=display, lease=lease, stop=stop
             )
+
+
+def _folder_name(sweep_name: str) -> str:
+    """Returns the name of the folder of a run that begins now: <sweep>-<time>."""
+    beginning = sweep_name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return f"{beginning}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
