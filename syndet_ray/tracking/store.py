@@ -155,7 +155,8 @@ def _refusal(uri: str, error: Exception) -> MachineError:
     place = f"MLflow's store {mask(uri)}"
     if any(words in str(error) for words in _OTHER_SCHEMA):
         rule = "has the tables of another version of MLflow"
-        upgrade = f"Keep a copy of it, then bring it up to date: mlflow db upgrade {shlex.quote(mask(uri))}"
+        command = f"mlflow db upgrade {shlex.quote(mask(uri))}"
+        upgrade = f"Keep a copy of it, then bring it up to date: {command}"
         do = f"{upgrade} (or install the newer MLflow that made it)."
         return MachineError(place, rule, do=do)
     rule = f"cannot be used ({reason(error)})"
