@@ -126,7 +126,7 @@ def table(folder: RunFolder) -> dict[str, Any]:
     rows: dict[str, Any] = {f"trial {trial.number}": _row(trial) for trial in folder.trials()}
     test = folder.test()
     if test is not None:
-        rows |= {f"test row {row.role}": asdict(row) for row in test.rows}
+        rows |= {f"test row {row.key}": asdict(row) for row in test.rows}
         # Without the number of openings: an opening that a kill interrupted counts too.
         rows["test set"] = {"hash": test.hash, "simplest": test.simplest}
     return rows

@@ -160,7 +160,7 @@ def made_scores(scores, stand_in=False, best=2, **changed):
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
         rows.append(
             TestRow(
-                role=role,
+                key=role,
                 trial=number,
                 metrics=metrics | per_class,
                 intervals=intervals,
@@ -242,13 +242,13 @@ def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):
     found = made_scores(scores, best=best, simplest=simplest, openings=openings)
     rows = []
     for row in found.rows:
-        mean, role = means[row.role], row.role
+        mean, role = means[row.key], row.key
         other = {"synthetic_only": gap(mean - means["synthetic_only"])} if row.trial != 1 else {}
         against = ({"real_only": gaps[role]} if role in gaps else {}) | other
         seeds = tuple(mean + shift for shift in (-0.01, 0.0, 0.01))
         rows.append(
             TestRow(
-                role=role,
+                key=role,
                 trial=row.trial,
                 metrics=row.metrics,
                 intervals=row.intervals,
@@ -336,7 +336,7 @@ def variant_run(path, variants, controls=None, best=None):
         _variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))])
         for name in scores
     ]
-    won = next(row for row in rows if row.role == best)
+    won = next(row for row in rows if row.key == best)
     folder.write_test(
         TestScores(
             source="real",
@@ -344,7 +344,7 @@ def variant_run(path, variants, controls=None, best=None):
             hash="hash",
             images=50,
             opened=OPENED,
-            rows=(TestRow(**vars(won) | {"role": "best"}), *rows),
+            rows=(TestRow(**vars(won) | {"key": "best"}), *rows),
         )
     )
     return folder
@@ -359,7 +359,7 @@ def _variant_row(name, models, seeds, means, against):
         role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()
     }
     return TestRow(
-        role=name,
+        key=name,
         trial=models[0],
         metrics=metrics,
         intervals=intervals,

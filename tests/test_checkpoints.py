@@ -84,7 +84,9 @@ def test_whatever_meets_the_test_set_was_needed_ever_since_it_ended(order, seeds
         trials.append(another)
         dropped.update({t.number for t in trials} - needed(trials, sweep))
         models = {
-            model.number for recipe in scoring.tested(trials).values() for model in recipe.trainings
+            model.number
+            for recipe in scoring.scored_recipes(trials).values()
+            for model in recipe.trainings
         }
         assert not models & dropped
 

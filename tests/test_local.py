@@ -104,7 +104,7 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
         2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials())
     )
     test = folder.test()
-    assert {"best", "real_only", "synthetic_only"} <= {row.role for row in test.rows}
+    assert {"best", "real_only", "synthetic_only"} <= {row.key for row in test.rows}
     models = {trial.number for trial in confirmed}
     for row in test.rows:
         assert set(row.models) <= models, "the search's own trainings do not meet the test set"

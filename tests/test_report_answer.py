@@ -312,7 +312,7 @@ def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
     models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
     folder.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     said = answer.answer(folder.read())
     assert (
@@ -332,7 +332,7 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
     models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
     folder.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     assert answer.answer(folder.read()).endswith(
         "The score of each recipe comes from a single training: the spread between seeds is unknown."

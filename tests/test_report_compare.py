@@ -245,7 +245,7 @@ def once(folder):
     test = folder.test()
     rows = []
     for row in test.rows:
-        only = {"models": row.models[:1], "seeds": row.seeds[:1]} if row.role == "best" else {}
+        only = {"models": row.models[:1], "seeds": row.seeds[:1]} if row.key == "best" else {}
         rows.append(replace(row, **only))
     folder.write_test(replace(test, rows=tuple(rows)))
     return folder

@@ -229,7 +229,7 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
         against = {} if number == 0 else {names[0]: gap(score - of[names[0]][1])}
         rows.append(
             TestRow(
-                role=name,
+                key=name,
                 trial=number,
                 metrics=metrics,
                 intervals={"mAP": (score - 0.03, score + 0.03)},
@@ -249,7 +249,7 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
             hash="hash",
             images=50,
             opened=OPENED,
-            rows=(TestRow(**vars(best) | {"role": "best"}), *rows),
+            rows=(TestRow(**vars(best) | {"key": "best"}), *rows),
         )
     )
     return folder

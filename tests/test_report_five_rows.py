@@ -56,7 +56,7 @@ def test_differences_are_shown_where_real_only_won(tmp_path):
         tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0
     )
     real, synthetic, *_ = five_rows(folder.read())
-    assert (real.line.role, real.difference) == ("best", None)
+    assert (real.line.key, real.difference) == ("best", None)
     assert synthetic.difference.mean == pytest.approx(-0.25)
 
 

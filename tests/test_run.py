@@ -139,7 +139,7 @@ def test_only_checkpoints_that_may_be_needed_are_left(finished):
 def test_the_test_set_is_opened_once_for_best_and_controls(finished):
     folder = only_run(finished[0] / "runs")
     test = folder.test()
-    assert [row.role for row in test.rows] == ["best", "real_only", "synthetic_only"]
+    assert [row.key for row in test.rows] == ["best", "real_only", "synthetic_only"]
     assert test.hash == folder.about["real"]["hashes"]["test"]
     assert not test.stand_in
     assert {"mAP", "AP50", "AP75", "mAR"} <= set(test.rows[0].metrics)

@@ -313,8 +313,8 @@ def test_a_pipe_is_told_of_both_phases_and_of_every_note():
 def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = (
-        TestRow(role="best", trial=2, metrics=metrics, intervals={"mAP": (0.2, 0.3)}),
-        TestRow(role="real_only", trial=0, metrics=metrics, intervals={}),
+        TestRow(key="best", trial=2, metrics=metrics, intervals={"mAP": (0.2, 0.3)}),
+        TestRow(key="real_only", trial=0, metrics=metrics, intervals={}),
     )
     console = Console(file=io.StringIO(), width=100)
     console.print(
@@ -337,8 +337,8 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
 )
 def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
     rows = (
-        TestRow(role="best", trial=2, metrics=METRICS, intervals={}),
-        TestRow(role="real_only", trial=0, metrics=METRICS, intervals={}),
+        TestRow(key="best", trial=2, metrics=METRICS, intervals={}),
+        TestRow(key="real_only", trial=0, metrics=METRICS, intervals={}),
     )
     console = Console(file=io.StringIO(), width=100)
     console.print(
@@ -355,7 +355,7 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
 def test_a_best_that_is_a_control_stands_there_once():
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = tuple(
-        TestRow(role=role, trial=trial, metrics=metrics, intervals={})
+        TestRow(key=role, trial=trial, metrics=metrics, intervals={})
         for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1))
     )
     console = Console(file=io.StringIO(), width=100)
@@ -395,7 +395,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
     )
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=12,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -405,7 +405,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
             differences={"real_only": above},
         ),
         TestRow(
-            role="real_only",
+            key="real_only",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -414,7 +414,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
             p_best=0.003,
         ),
         TestRow(
-            role="finalist 7",
+            key="finalist 7",
             trial=7,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -459,7 +459,7 @@ def test_single_trainings_are_not_told_apart(width):
     above = {"real_only": Difference(mean=0.003, low=0.0004, high=0.007, probability=0.96)}
     rows = (
         TestRow(
-            role="best",
+            key="best",
             trial=2,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -469,7 +469,7 @@ def test_single_trainings_are_not_told_apart(width):
             differences=above,
         ),
         TestRow(
-            role="real_only",
+            key="real_only",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -499,7 +499,7 @@ def test_single_variants_have_their_differences_and_no_probability():
     below = {"full": Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -508,7 +508,7 @@ def test_single_variants_have_their_differences_and_no_probability():
             p_best=0.996,
         ),
         TestRow(
-            role="full",
+            key="full",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -517,7 +517,7 @@ def test_single_variants_have_their_differences_and_no_probability():
             p_best=0.996,
         ),
         TestRow(
-            role="no blur",
+            key="no blur",
             trial=1,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -536,7 +536,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     name = "no light colour nor anything else that can be had"
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -545,7 +545,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
             p_best=0.996,
         ),
         TestRow(
-            role="full",
+            key="full",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -554,7 +554,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
             p_best=0.996,
         ),
         TestRow(
-            role=name,
+            key=name,
             trial=1,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -593,7 +593,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
     )
     rows = [
         TestRow(
-            role="best",
+            key="best",
             trial=112,
             metrics=METRICS,
             intervals=INTERVALS | {"AP75": (0.2, 0.3)},
@@ -603,7 +603,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
             differences=gap,
         )
     ]
-    rows += [replace(rows[0], role=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
+    rows += [replace(rows[0], key=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
     console = Console(file=io.StringIO(), width=width)
     console.print(
         terminal.test_table(
@@ -646,7 +646,7 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
 
 
 def test_a_test_set_that_was_opened_again_is_said_to_be():
-    text = printed(TestRow(role="best", trial=1, metrics=METRICS, intervals={}), openings=3)
+    text = printed(TestRow(key="best", trial=1, metrics=METRICS, intervals={}), openings=3)
     assert "50 real photos, opened 3 times;" in " ".join(text.split())
 
 
@@ -654,10 +654,10 @@ def test_a_test_set_that_was_opened_again_is_said_to_be():
 def test_names_are_printed_as_they_are(name, capsys):
     gaps = {name: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     rows = (
-        TestRow(role="best", trial=0, metrics=METRICS, intervals={}),
-        TestRow(role=name, trial=0, metrics=METRICS, intervals={}),
+        TestRow(key="best", trial=0, metrics=METRICS, intervals={}),
+        TestRow(key=name, trial=0, metrics=METRICS, intervals={}),
         TestRow(
-            role="b",
+            key="b",
             trial=1,
             metrics=METRICS,
             intervals={},
@@ -683,8 +683,8 @@ def test_names_are_printed_as_they_are(name, capsys):
 
 def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
     rows = (
-        TestRow(role="best", trial=1, metrics=METRICS, intervals={}),
-        TestRow(role="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
+        TestRow(key="best", trial=1, metrics=METRICS, intervals={}),
+        TestRow(key="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
     )
     table = terminal.test_table(
         TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100

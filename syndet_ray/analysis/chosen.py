@@ -7,7 +7,7 @@ import numpy as np
 
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 MOST_RECIPES = 5  # in one figure: more curves and bars are hard to tell from one another
@@ -15,7 +15,7 @@ MOST_RECIPES = 5  # in one figure: more curves and bars are hard to tell from on
 # browser busy for seconds.
 MOST_LINES, MOST_MARKS = 200, 1000
 _BEST_PART = 3  # one in three of the trials in a figure is one of the best
-_CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # a variant may have such a name too
+_CONTROLS = tuple(map(display_name, CONTROL_CHANGES))  # a variant may have such a name too
 
 Ranked = TypeVar("Ranked")
 

@@ -48,7 +48,7 @@ class Entry:
         """The name in a table of several runs."""
         line = self.line
         fixed = line.is_control or line.is_variant
-        name = names.role_name(line.trial_name) if fixed else line.name
+        name = names.display_name(line.trial_name) if fixed else line.name
         remarks = []
         if line.best and fixed:
             remarks.append("best")

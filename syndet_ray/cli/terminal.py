@@ -24,7 +24,7 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
-from syndet_ray.runs.results import TestRow, TestScores, Trial
+from syndet_ray.runs.results import RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
@@ -310,15 +310,15 @@ def test_table(scores: TestScores, width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     if against is not None:
         table.add_column(
-            f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
+            f"above {names.display_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
         )
     best = scores.row("best")
-    for role, row in distinct_rows(scores):
+    for key, row in distinct_rows(scores):
         texts = _row_texts(row, scores.p_best(row), metrics)
         cells = [texts[name] for name in columns]
         if against is not None:
             cells.append(_above(row.differences.get(against)))
-        table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
+        table.add_row(_row_name(key, row), *cells, style="bold" if row is best else "")
     return table
 
 
@@ -375,10 +375,10 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 
-def _row_name(role: str, row: TestRow) -> str:
-    if role == "best":
-        return role
-    return names.role_name(role) + (" (best)" if row.role == "best" else "")
+def _row_name(key: RowKey, row: TestRow) -> str:
+    if key == "best":
+        return key
+    return names.display_name(key) + (" (best)" if row.key == "best" else "")
 
 
 def console(*, on_stderr: bool = False) -> Console:

@@ -11,7 +11,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import MAP
-from syndet_ray.runs.results import TestScores, Trial
+from syndet_ray.runs.results import REAL_ONLY, RowKey, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
@@ -117,13 +117,13 @@ def _once(lines: Sequence[TestLine]) -> str:
 
 def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
     """Compares the winner with the controls, by paired differences over images and seeds."""
-    real = next((line for line in lines if line.role == "real_only"), None)
+    real = next((line for line in lines if line.key == REAL_ONLY), None)
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Real only: {result}."]
         return [f"Use real data only: {result}.", _behind(best, lines)]
-    difference = best.differences.get("real_only")
+    difference = best.differences.get(REAL_ONLY)
     if real is None or difference is None:
         return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _NO_CONTROL]
     significant = difference.low > 0 or difference.high < 0
@@ -206,7 +206,7 @@ def _trained_once(
 ) -> list[str]:
     """Compares the best recipe with the controls, if each was trained only once."""
     others = [line for line in lines if line is not best]
-    real = next((line for line in others if line.role == "real_only"), None)
+    real = next((line for line in others if line.key == REAL_ONLY), None)
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_scores(others, best)}"
         is_alone = all(line.is_control for line in lines)
@@ -396,11 +396,11 @@ def _map(line: TestLine) -> str:
     return f"{value} mAP {interval}".rstrip() + trained
 
 
-def _gaps(differences: Mapping[str, Difference]) -> str:
+def _gaps(differences: Mapping[RowKey, Difference]) -> str:
     """Such as: ; 0.06 [0.03, 0.09] above real only (P = 0.99)."""
     gaps = []
-    for control, difference in differences.items():
-        gaps.append(words.gap(difference, names.role_name(control)))
+    for key, difference in differences.items():
+        gaps.append(words.gap(difference, names.display_name(key)))
     return f"; {', '.join(gaps)}" if gaps else ""
 
 

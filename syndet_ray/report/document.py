@@ -22,7 +22,7 @@ _FILTERS = {
     "signed": wording.signed,
     "probability": wording.probability,
     "duration": wording.duration,
-    "role_name": names.role_name,
+    "display_name": names.display_name,
     "setting_name": names.setting_name,
     "setting_value": names.setting_value,
 }

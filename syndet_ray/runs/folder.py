@@ -175,7 +175,7 @@ class RunFolder:
 
     def write_test(self, scores: TestScores) -> None:
         """Writes test.json, or replaces it."""
-        write_whole(self._scores_file, _SCORES.dump_json(scores, indent=1))
+        write_whole(self._scores_file, _SCORES.dump_json(scores, indent=1, by_alias=True))
 
     def test(self) -> TestScores | None:
         """Returns the scores on the real test set; None before it was opened.

@@ -1,4 +1,4 @@
-"""Names: display names of settings, recipes, trials and roles."""
+"""Names: display names of settings, recipes, trials and rows of the test set."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,11 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.wording import counted, percent
 
-_ROLES = {"best": "best recipe", "real_only": "real only", "synthetic_only": "synthetic only"}
+_DISPLAY_NAMES = {
+    "best": "best recipe",
+    "real_only": "real only",
+    "synthetic_only": "synthetic only",
+}
 _SETTINGS = {
     "mix.synthetic": "synthetic share",
     "mix.switch_at": "real after",
@@ -53,13 +57,14 @@ _IN_SOURCES = (
 _OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")
 
 
-def role_name(role: str) -> str:
-    return _ROLES.get(role, role.replace("_", " "))
+def display_name(name: str) -> str:
+    """The name of a kind of trial, or of a row of the test set, for people."""
+    return _DISPLAY_NAMES.get(name, name.replace("_", " "))
 
 
 def kind_name(trial: Trial) -> str:
     """Returns why there is this trial: "search", "real only", "seed of trial 7"."""
-    return role_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
+    return display_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
 
 
 def setting_name(path: str) -> str:
@@ -125,7 +130,7 @@ def trial_words(trial: Trial) -> str:
         return f"{kind_name(trial)}: {recipe}"
     if trial.params:
         return settings(trial.params)
-    return role_name(trial.kind) + (" (control)" if trial.role == "control" else "")
+    return display_name(trial.kind) + (" (control)" if trial.role == "control" else "")
 
 
 def recipe_words(trial: Trial) -> str:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NewType
 
 import numpy as np
+from pydantic import Field
 
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.definitions.recipe import Recipe
@@ -17,6 +18,10 @@ from syndet_ray.spread import LEAST_IMAGES, Difference
 _ASKED = ("params", "of", "replica", "seed_number", "impossible")
 # Why there is a trial, see docs/glossary.md.
 Role = Literal["search", "control", "variant", "confirmation"]
+# Names a row of the test set: "best", "finalist <trial>", or the name of a control or variant.
+RowKey = NewType("RowKey", str)
+BEST = RowKey("best")  # the recipe that won on the validation set
+REAL_ONLY = RowKey("real_only")
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 # Why a trial is FAILED: its training diverged, its workers were lost again and again, or a mistake
 # would make it fail again.
@@ -129,7 +134,7 @@ class Trial:
 class TestRow:
     """The score of one recipe on the real test set.
 
-    role         "best", "finalist <trial>", or the name of a control or variant; not a `Role`
+    key          names the row among all of the test set; test.json calls it "role"
     trial        the first trial that trained the recipe
     metrics      means over the trained models
     intervals    95 %, over test images and, if there are several models, seeds; with fewer than
@@ -145,14 +150,14 @@ class TestRow:
 
     __test__ = False  # pytest takes a class with this name for a test
 
-    role: str
+    key: Annotated[RowKey, Field(alias="role")]
     trial: int
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     models: tuple[int, ...] = ()
     seeds: tuple[float, ...] = ()
     p_best: float | None = None
-    differences: dict[str, Difference] = field(default_factory=dict)
+    differences: dict[RowKey, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +222,8 @@ class TestScores:
         """
         return row.p_best if self.has_seed_spread else None
 
-    def row(self, role: str) -> TestRow | None:
-        return next((row for row in self.rows if row.role == role), None)
+    def row(self, key: str) -> TestRow | None:
+        return next((row for row in self.rows if row.key == key), None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -17,6 +17,7 @@ from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_training
+from syndet_ray.runs.results import BEST, RowKey
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Display, Search, halted
 from syndet_ray.search.task import RunSettings, retried
@@ -236,16 +237,16 @@ class Attempt:
 
         Returns "failed" if no trial finished.
         """
-        recipes = scoring.tested(self.folder.trials())
+        recipes = scoring.scored_recipes(self.folder.trials())
         if not recipes:
             return "failed"
         if not scoring.is_scored(recipes, self.folder.test()):
             self._open_test_set(recipes)
         with self.display.step("keeping the best model"):
-            self._keep_best(recipes["best"])
+            self._keep_best(recipes[BEST])
         return "finished"
 
-    def _open_test_set(self, recipes: dict[str, Candidate]) -> None:
+    def _open_test_set(self, recipes: dict[RowKey, Candidate]) -> None:
         retried(partial(check_models, self.folder, scoring.models_of(recipes)))
         note = self.display.note
         note("training is over; scoring the best recipes and the controls on the test set")

@@ -25,7 +25,7 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_predictions
-from syndet_ray.runs.results import TestRow, TestScores, Trial
+from syndet_ray.runs.results import BEST, RowKey, TestRow, TestScores, Trial
 from syndet_ray.search.task import Runner, retried
 from syndet_ray.spread import (
     PAIRED_SEED,
@@ -59,8 +59,8 @@ class ScoredModel:
     confusion: np.ndarray
 
 
-def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
-    """The recipes that are scored on the test set, by role: "best", controls and variants by name,
+def scored_recipes(trials: Sequence[Trial]) -> dict[RowKey, Candidate]:
+    """The recipes that are scored on the test set, by key: "best", controls and variants by name,
     and other confirmed ones.
 
     A control or variant that won is in it twice, as itself and as the best. Empty if no trial left
@@ -73,14 +73,18 @@ def tested(trials: Sequence[Trial]) -> dict[str, Candidate]:
     names = list(dict.fromkeys(trial.name for trial in trials))
     fixed = [candidate for candidate in ranking if candidate.trial.role != "search"]
     fixed.sort(key=lambda candidate: names.index(candidate.trial.name))
-    roles = {"best": ranking[0]}
-    roles |= {candidate.trial.name: candidate for candidate in fixed}
+    recipes = {BEST: ranking[0]}
+    recipes |= {RowKey(candidate.trial.name): candidate for candidate in fixed}
     # Without any confirmation, for example if all failed, only the best of the search is scored:
     # the checkpoints of the others may be deleted.
     if any(trial.role == "confirmation" and trial.state == "COMPLETE" for trial in trials):
         others = [candidate for candidate in ranking[1:] if candidate.trial.role == "search"]
-        roles |= {f"finalist {candidate.trial.number}": candidate for candidate in others}
-    return roles
+        recipes |= {_finalist(candidate): candidate for candidate in others}
+    return recipes
+
+
+def _finalist(candidate: Candidate) -> RowKey:
+    return RowKey(f"finalist {candidate.trial.number}")
 
 
 def to_be_scored(
@@ -91,7 +95,7 @@ def to_be_scored(
 
     Empty if all are trained and scored.
     """
-    recipes = tested(trials)
+    recipes = scored_recipes(trials)
     is_trained = all(trial.state != "RUNNING" for trial in trials)
     is_proposed = sum(trial.role == "search" for trial in trials) >= sweep.proposals
     if is_trained and is_proposed and is_scored(recipes, test):
@@ -104,7 +108,7 @@ def to_be_scored(
     return models_of(recipes)
 
 
-def models_of(recipes: Mapping[str, Candidate]) -> list[Trial]:
+def models_of(recipes: Mapping[RowKey, Candidate]) -> list[Trial]:
     """The trials that left the models of these recipes, each once."""
     models: dict[int, Trial] = {}
     for candidate in recipes.values():
@@ -112,7 +116,7 @@ def models_of(recipes: Mapping[str, Candidate]) -> list[Trial]:
     return list(models.values())
 
 
-def _trainings(recipes: Mapping[str, Candidate]) -> dict[int, Trial]:
+def _trainings(recipes: Mapping[RowKey, Candidate]) -> dict[int, Trial]:
     """All trainings of these recipes, by number."""
     trainings: dict[int, Trial] = {}
     for candidate in recipes.values():
@@ -120,7 +124,7 @@ def _trainings(recipes: Mapping[str, Candidate]) -> dict[int, Trial]:
     return trainings
 
 
-def is_scored(recipes: Mapping[str, Candidate], test: TestScores | None) -> bool:
+def is_scored(recipes: Mapping[RowKey, Candidate], test: TestScores | None) -> bool:
     """True if exactly these recipes were scored on the test set, in all their trainings."""
     rows = () if test is None else test.rows
     scored = set(chain.from_iterable(row.models for row in rows))
@@ -129,7 +133,7 @@ def is_scored(recipes: Mapping[str, Candidate], test: TestScores | None) -> bool
 
 def open_test_set(
     folder: RunFolder,
-    recipes: Mapping[str, Candidate],
+    recipes: Mapping[RowKey, Candidate],
     test: Pool,
     runner: Runner,
     *,
@@ -143,7 +147,7 @@ def open_test_set(
     """
     opened, openings = time.time(), folder.note_opening()
     scored = _score_all(_trainings(recipes), test, runner, progress)
-    champion = max(recipes["best"].models, key=lambda model: (model.value or 0.0, -model.number))
+    champion = max(recipes[BEST].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     retried(partial(_keep_champion, folder, champion.checkpoint))
     _keep_predictions(folder, test, scored)
@@ -180,7 +184,7 @@ def _score_all(
 
 
 def test_rows(
-    recipes: Mapping[str, Candidate], scored: Mapping[int, ScoredModel], seed: int
+    recipes: Mapping[RowKey, Candidate], scored: Mapping[int, ScoredModel], seed: int
 ) -> tuple[TestRow, ...]:
     """A row for each recipe: means over its models, intervals over images and seeds, and its
     differences from the references.
@@ -196,7 +200,7 @@ def test_rows(
     for number, candidate in by_trial.items():
         intervals[number] = _intervals(_models(candidate, scored), rng, spreads)
     rows = []
-    for role, candidate in recipes.items():
+    for key, candidate in recipes.items():
         number = candidate.trial.number
         models = _models(candidate, scored)
         gaps = {}
@@ -204,7 +208,7 @@ def test_rows(
             if other != number:
                 gaps[reference] = differences[number, other]
         row = TestRow(
-            role=role,
+            key=key,
             trial=number,
             metrics=_means(models),
             intervals=intervals[number],
@@ -296,15 +300,15 @@ def _draws_by_seed(
     return by_seed
 
 
-def _references(recipes: Mapping[str, Candidate]) -> dict[str, int]:
-    """The trials that every recipe is compared with, by role: the controls, and the first
+def _references(recipes: Mapping[RowKey, Candidate]) -> dict[RowKey, int]:
+    """The trials that every recipe is compared with, by key: the controls, and the first
     variant.
     """
-    trials = {role: candidate.trial for role, candidate in recipes.items()}
-    fixed = {role: trial for role, trial in trials.items() if role == trial.name}
-    variants = [role for role, trial in fixed.items() if trial.role == "variant"]
-    roles = (*CONTROL_CHANGES, *variants[:1])
-    return {role: trial.number for role, trial in fixed.items() if role in roles}
+    trials = {key: candidate.trial for key, candidate in recipes.items()}
+    fixed = {key: trial for key, trial in trials.items() if key == trial.name}
+    variants = [key for key, trial in fixed.items() if trial.role == "variant"]
+    keys = (*CONTROL_CHANGES, *variants[:1])
+    return {key: trial.number for key, trial in fixed.items() if key in keys}
 
 
 def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> ScoredModel:

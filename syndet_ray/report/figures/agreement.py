@@ -65,7 +65,7 @@ def validation_vs_test(run: Run) -> Plot | None:
 
 def _row(line: TestLine) -> tuple[Any, ...]:
     score = line.scores[MAP]
-    name = (line.role, line.name, line.trial, len(line.seeds) or 1)
+    name = (line.key, line.name, line.trial, len(line.seeds) or 1)
     return (*name, line.validation, line.error, score.value, score.low, score.high)
 
 

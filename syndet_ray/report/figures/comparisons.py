@@ -42,7 +42,7 @@ def test_scores(run: Run) -> Plot | None:
         return None
     rows = []
     for line in lines:
-        recipe = (line.role, line.trial, len(line.seeds) or 1)
+        recipe = (line.key, line.trial, len(line.seeds) or 1)
         for metric, score in line.scores.items():
             rows.append((*recipe, metric, score.value, score.low, score.high))
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines))

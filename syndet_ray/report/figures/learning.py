@@ -21,7 +21,7 @@ from syndet_ray.report.figures.plot import (
     validation_label,
 )
 from syndet_ray.report.palette import BLUE, DIM, FAINT, GREEN, INK, ORANGE, PALE, VERMILLION
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 _AGAIN = "trained again"
@@ -35,8 +35,8 @@ _LOOKS: dict[str, tuple[str, float, list[int]]] = {
     _PRUNED: (DIM, 1.4, [2, 3]),
     _FAILED: (VERMILLION, 1.4, _SOLID),
     "variant": (DIM, 1.4, [6, 3]),
-    role_name("synthetic_only"): (ORANGE, 2, [6, 3]),
-    role_name("real_only"): (GREEN, 2, [6, 3]),
+    display_name("synthetic_only"): (ORANGE, 2, [6, 3]),
+    display_name("real_only"): (GREEN, 2, [6, 3]),
     _BEST: (BLUE, 3, _SOLID),
 }
 # The marks at the end of a curve. Vega's own cross is a plus.
@@ -98,7 +98,7 @@ def _all_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
 
 
 def _rows(curve: Curve) -> list[tuple[Any, ...]]:
-    trial = (curve.trial, _legend_name(curve), role_name(curve.kind), curve.of, curve.state)
+    trial = (curve.trial, _legend_name(curve), display_name(curve.kind), curve.of, curve.state)
     points = zip(curve.images, curve.values, strict=True)
     return [(*trial, images, value) for images, value in points]
 
@@ -110,7 +110,7 @@ def _legend_name(curve: Curve) -> str:
     if curve.kind == "confirm":
         return _AGAIN
     if curve.kind in CONTROL_CHANGES:
-        return role_name(curve.kind)
+        return display_name(curve.kind)
     if curve.kind != "search":
         return "variant"
     states = {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}

@@ -19,7 +19,7 @@ from syndet_ray.report.figures.plot import (
     validation_label,
 )
 from syndet_ray.report.palette import BLUE, INK, PALE, PAPER, ROLE_COLORS
-from syndet_ray.runs.names import COSTS, role_name
+from syndet_ray.runs.names import COSTS, display_name
 from syndet_ray.runs.run import Run
 
 _BEATEN, _FRONT = "beaten at no greater cost", "on the front"
@@ -28,7 +28,7 @@ _AGAIN = "trained again: mean ± SE"
 _LOOKS: dict[str, tuple[str, str, str, int]] = {
     _BEATEN: (PALE, PALE, "circle", 50),
     **{
-        role_name(kind): (color, color, "circle", 80)
+        display_name(kind): (color, color, "circle", 80)
         for kind, color in ROLE_COLORS.items()
         if kind != "best"
     },
@@ -112,7 +112,7 @@ def _legend_name(offer: Offer) -> str:
     """The name of an offer in the legend."""
     if offer.efficient:
         return _FRONT
-    return role_name(offer.kind) if offer.kind in ROLE_COLORS else _BEATEN
+    return display_name(offer.kind) if offer.kind in ROLE_COLORS else _BEATEN
 
 
 def _looks(present: dict[str, tuple[str, str, str, int]]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from syndet_ray.analysis.varied import settings
 from syndet_ray.report import words
 from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip, validation_label
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, ROLE_COLORS, VERMILLION
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
@@ -104,7 +104,7 @@ def _plot(response: Response, run: Run, best: int | None) -> Plot:
         for point in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
             rows.append(("curve", None, *point, None))
     for kind, value in response.controls.items():
-        rows.append((role_name(kind), None, None, value, None, None, None))
+        rows.append((display_name(kind), None, None, value, None, None, None))
     figure = titled(layers, f"Accuracy by {response.setting.name}", run)
     return Plot(figure=figure, header=_HEADER, rows=rows)
 
@@ -235,7 +235,7 @@ def _rules(controls: Mapping[str, float]) -> list[alt.Chart]:
 
 def _rule(kind: str, value: float, dy: int) -> tuple[alt.Chart, alt.Chart]:
     color = ROLE_COLORS[kind]
-    base = alt.Chart(records(_RULE, [(role_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
+    base = alt.Chart(records(_RULE, [(display_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
     line = base.mark_rule(strokeDash=[6, 3], strokeWidth=1.6, color=color)
     name = base.mark_text(align="left", dx=4, dy=dy, color=color).encode(
         text="control:N", x=alt.value("width")
