@@ -406,7 +406,7 @@ def scored(value, photos=10):
         Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3]))
         for k in range(photos)
     ]
-    return scoring.ScoredModel(
+    return scoring.CheckpointScores(
         metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
         draws=draws,
         predictions=seen,

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ScoredModel:
-    """The results of one model on the test set.
+class CheckpointScores:
+    """The results of one checkpoint on the test set of a run.
 
     draws        by metric, (B,) values over resamples of the images, the same for all models
     predictions  one for each image
@@ -174,7 +174,7 @@ def open_test_set(
 
 def _score_all(
     trainings: Mapping[int, Trial], test: Pool, runner: Runner, progress: Progress
-) -> dict[int, ScoredModel]:
+) -> dict[int, CheckpointScores]:
     """The scores of these trainings, by number."""
     calls: list[dict[str, Any]] = []
     for training in trainings.values():
@@ -184,7 +184,7 @@ def _score_all(
 
 
 def test_rows(
-    recipes: Mapping[RowKey, Candidate], scored: Mapping[int, ScoredModel], seed: int
+    recipes: Mapping[RowKey, Candidate], scored: Mapping[int, CheckpointScores], seed: int
 ) -> tuple[TestRow, ...]:
     """A row for each recipe: means over its models, intervals over images and seeds, and its
     differences from the references.
@@ -225,7 +225,7 @@ def test_rows(
 test_rows.__test__ = False  # type: ignore[attr-defined]
 
 
-def _models(candidate: Candidate, scored: Mapping[int, ScoredModel]) -> list[ScoredModel]:
+def _models(candidate: Candidate, scored: Mapping[int, CheckpointScores]) -> list[CheckpointScores]:
     return [scored[training.number] for training in candidate.trainings]
 
 
@@ -277,7 +277,7 @@ def _p_best(
 
 
 def _seed_spreads(
-    by_trial: Mapping[int, Candidate], scored: Mapping[int, ScoredModel]
+    by_trial: Mapping[int, Candidate], scored: Mapping[int, CheckpointScores]
 ) -> dict[str, SeedSpread | None]:
     """By metric, the spread between trainings of one recipe, for recipes with only one training."""
     spreads = {}
@@ -290,7 +290,7 @@ def _seed_spreads(
 
 
 def _draws_by_seed(
-    candidate: Candidate, scored: Mapping[int, ScoredModel]
+    candidate: Candidate, scored: Mapping[int, CheckpointScores]
 ) -> dict[int, np.ndarray]:
     """The draws of the mAP of a recipe's models, by the number of their seed."""
     by_seed = {}
@@ -311,7 +311,9 @@ def _references(recipes: Mapping[RowKey, Candidate]) -> dict[RowKey, int]:
     return {key: trial.number for key, trial in fixed.items() if key in keys}
 
 
-def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | None) -> ScoredModel:
+def score_checkpoint(
+    test: Pool, device: str, threads: int, checkpoint: str | None
+) -> CheckpointScores:
     """Scores one trained model on the test set; runs on a worker.
 
     checkpoint  None for a training that diverged: it counts as a model that finds nothing
@@ -324,7 +326,7 @@ def score_checkpoint(test: Pool, device: str, threads: int, checkpoint: str | No
     else:
         predictions = _predictions(test, device, threads, checkpoint)
     evaluation = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
-    return ScoredModel(
+    return CheckpointScores(
         metrics=evaluation.metrics,
         draws=evaluation.draws,
         predictions=predictions,
@@ -345,7 +347,7 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
 
 
 def _intervals(
-    models: Sequence[ScoredModel],
+    models: Sequence[CheckpointScores],
     rng: np.random.Generator,
     spreads: Mapping[str, SeedSpread | None],
 ) -> dict[str, tuple[float, float]]:
@@ -357,14 +359,16 @@ def _intervals(
     return intervals
 
 
-def _means(models: Sequence[ScoredModel]) -> dict[str, float]:
+def _means(models: Sequence[CheckpointScores]) -> dict[str, float]:
     means = {}
     for name in models[0].metrics:
         means[name] = float(np.mean([model.metrics[name] for model in models]))
     return means
 
 
-def _keep_predictions(folder: RunFolder, test: Pool, scored: Mapping[int, ScoredModel]) -> None:
+def _keep_predictions(
+    folder: RunFolder, test: Pool, scored: Mapping[int, CheckpointScores]
+) -> None:
     """Keeps the labels and, of every model, its predictions and draws, for further analysis.
 
     Boxes are in the photos' own pixels: the reader has the photos.
