@@ -113,7 +113,7 @@ def _check_effect(
     reasons = [_shared_reason(space, setting, points, recipe, facts) for points in groups]
     idle = [reason for reason in reasons if reason is not None]
     if idle:
-        rule = f"is searched, and nothing acts on it where {idle[0].where}"
+        rule = f"is searched, and {idle[0].words()}"
         acts_elsewhere = len(idle) < len(groups)
         choices = _choices_of(space, idle[0]) if acts_elsewhere else []
         raise DefinitionError(path, rule, do=_do_about_effect(path, choices))

@@ -122,7 +122,7 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
     for path in changes:
         reason = no_effect(path, recipe, facts)
         if reason is not None and recipe.get(path) != plain.get(path):
-            rule = f"changes nothing: nothing acts on {path} where {reason.where}"
+            rule = f"changes nothing: {reason.words(path)}"
             raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
     return recipe.scene
 
