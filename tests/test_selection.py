@@ -33,6 +33,7 @@ from syndet_ray.runs.results import (
 )
 from syndet_ray.spread import Difference
 from syndet_ray.tuning import scoring
+from syndet_ray.tuning.rows import CheckpointScores, test_rows
 from syndet_ray.tuning.summary import summary_metrics
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
@@ -406,7 +407,7 @@ def scored(value, photos=10):
         Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3]))
         for k in range(photos)
     ]
-    return scoring.CheckpointScores(
+    return CheckpointScores(
         metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
         draws=draws,
         predictions=seen,
@@ -429,7 +430,7 @@ def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
     ]
     trials = [replace(t, seed_number=t.number) for t in trials]
     recipes = scoring.scored_recipes(trials)
-    rows = scoring.test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
+    rows = test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
     row = next(row for row in rows if row.trial == 0)
     assert row.seeds == (0.4, 0.4, 0.0)
     assert row.metrics["mAP"] == pytest.approx(0.8 / 3)
@@ -441,7 +442,7 @@ def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
         replace(t, seed_number=t.number)
         for t in confirmed(["mixed", "real_only"], [(0.5,), (0.2, 0.35, 0.5)])
     ]
-    rows = scoring.test_rows(
+    rows = test_rows(
         scoring.scored_recipes(trials), {t.number: scored(t.final) for t in trials}, seed=0
     )
     best = rows[0]
@@ -458,7 +459,7 @@ def by_role(values_of):
     numbers = range(len(values_of))
     kinds = ["mixed" if role == "best" else role for role in values_of]
     trials = [replace(t, seed_number=t.number) for t in confirmed(kinds, list(values_of.values()))]
-    rows = scoring.test_rows(
+    rows = test_rows(
         scoring.scored_recipes(trials), {t.number: scored(t.final) for t in trials}, seed=0
     )
     assert {row.trial for row in rows} == set(numbers)
@@ -497,7 +498,7 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
     assert list(recipes) == ["best", "real_only", "a", "b"], (
         "the sweep's order, though a's first training failed"
     )
-    rows = scoring.test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
+    rows = test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
     assert [(row.key, row.trial, row.models) for row in rows] == [
         ("best", 2, (2, 4)), ("real_only", 0, (0,)), ("a", 3, (3,)), ("b", 2, (2, 4)),
     ]  # fmt: skip
@@ -513,12 +514,12 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
 
 def test_where_each_recipe_was_trained_once_none_is_probably_the_best():
     trials = [trial(0, 0.1, "real_only", mix="real_only"), trial(1, 0.9)]
-    rows = scoring.test_rows(
+    rows = test_rows(
         scoring.scored_recipes(trials), {t.number: scored(t.value) for t in trials}, seed=0
     )
     assert {row.p_best for row in rows} == {None}
     twice = [*trials, *(replace(trial(n, 0.9, "confirm", of=1), seed_number=n) for n in (2, 3))]
-    rows = scoring.test_rows(
+    rows = test_rows(
         scoring.scored_recipes(twice), {t.number: scored(t.value) for t in twice}, seed=0
     )
     assert [row.p_best for row in rows] == [1.0], (
