@@ -41,6 +41,10 @@ class Score:
         return f"{value} [{number(self.low, digits)}, {number(self.high, digits)}]"
 
 
+# of a metric that a run lacks: an earlier version, which did not compute it, wrote the run
+_MISSING = Score(value=float("nan"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
@@ -82,6 +86,10 @@ class TestLine:
     differences: dict[RowKey, Difference]
     best: bool
     simplest: bool
+
+    def score(self, metric: str) -> Score:
+        """Its score by a metric; not a number, without interval, if the run lacks the metric."""
+        return self.scores.get(metric, _MISSING)
 
     @property
     def confirmed(self) -> bool:
@@ -275,10 +283,9 @@ def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     keys: dict[str, None] = {}
     for scores in by_model.values():
         keys |= dict.fromkeys(key for key in scores if key.startswith(CLASS_AP))
-    missing = Score(value=float("nan"))
     rows = []
     for key in keys:
-        of_class = tuple(scores.get(key, missing) for scores in by_model.values())
+        of_class = tuple(scores.get(key, _MISSING) for scores in by_model.values())
         rows.append((key.removeprefix(CLASS_AP), of_class))
     return ClassTable(tuple(by_model), tuple(rows))
 
@@ -318,6 +325,8 @@ def _score(row: TestRow, metric: str) -> Score:
 
     The spread between seeds may widen an interval beyond them.
     """
+    if metric not in row.metrics:
+        return _MISSING
     value, bounds = row.metrics[metric], row.intervals.get(metric)
     if bounds is None:
         return Score(value=value)

@@ -422,7 +422,9 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
 
 def _score(row: TestRow, metric: str) -> str:
     """ "0.250 [0.20, 0.30]". A spread between seeds may reach beyond what a score can be."""
-    value = row.metrics[metric]
+    value = row.metrics.get(metric)
+    if value is None:  # a run of an earlier version
+        return wording.number(value)
     if metric not in row.intervals:
         return f"{value:.3f}"
     low, high = row.intervals[metric]

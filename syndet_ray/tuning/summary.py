@@ -27,7 +27,8 @@ def summary_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
         if is_best:
             metrics |= _bounds(row)
         for name in MAIN_METRICS:
-            metrics[TEST + name + suffix] = row.metrics[name]
+            if name in row.metrics:  # a run of an earlier version may lack it
+                metrics[TEST + name + suffix] = row.metrics[name]
         p_best = test.p_best(row)
         if p_best is not None:
             metrics[f"{TEST}p_best{suffix}"] = p_best

@@ -123,6 +123,8 @@ def _bar_rows(lines: Sequence[TestLine]) -> list[tuple[Any, ...]]:
     rows = []
     for line in lines:
         for metric in MAIN_METRICS:
+            if metric not in line.scores:  # a run of an earlier version
+                continue
             score = line.scores[metric]
             top = reach(score)[1]
             text = number(score.value, digits)
