@@ -185,18 +185,26 @@ def made_run(
     sweep=SWEEP,
     name="run",
 ):
-    """A run of these trials. It is tested if there are scores: (value, low, high) of mAP by role."""
+    """A run of these trials; with scores it is tested.
+
+    scores  (value, low, high) of mAP by role
+    """
     run = MadeRun(sweep, about | {"stand_in": stand_in}, name)
     for number, trial in enumerate(trials):
         append(run, number, *trial)
     if scores:
         run.write_test(made_scores(scores, stand_in, best=2))
     if pictures:
-        run.write_pictures("real", [picture(seed) for seed in range(3)])
-        run.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
-        run.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
-        run.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
+        show(run)
     return run
+
+
+def show(run):
+    """Adds pictures of training images and predictions to a run."""
+    run.write_pictures("real", [picture(seed) for seed in range(3)])
+    run.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
+    run.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
+    run.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
 
 
 def of_kind(kind, replica=0):
@@ -257,29 +265,30 @@ def diverge(run, number):
     end.update(state="FAILED", cause="diverged")
 
 
+# Other metrics of a made-up score, in parts of its mAP.
+PARTS = {"mAP": 1, "AP50": 1.6, "AP75": 0.7, "mAR": 1.2}
+
+
 def made_scores(scores, stand_in=False, best=2, **changed):
     """Test scores by role: (value, low, high) of mAP. A "finalist 3" is trial 3."""
     trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
     rows = []
     for role, (value, low, high) in scores.items():
-        metrics = {
-            name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))
-        }
-        intervals = {
-            name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))
-        }
-        per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
+        metrics = {name: part * value for name, part in PARTS.items()}
+        intervals = {name: (part * low, part * high) for name, part in PARTS.items()}
+        del intervals["mAR"]
+        for k, label in enumerate(CLASSES):
+            metrics[f"AP/{label}"] = value + 0.01 * k
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
-        rows.append(
-            TestRow(
-                role=role,
-                trial=number,
-                metrics=metrics | per_class,
-                intervals=intervals,
-                models=(number,),
-                seeds=(value,),
-            )
+        row = TestRow(
+            role=role,
+            trial=number,
+            metrics=metrics,
+            intervals=intervals,
+            models=(number,),
+            seeds=(value,),
         )
+        rows.append(row)
     return TestScores(
         source="test",
         stand_in=stand_in,
@@ -295,49 +304,53 @@ BINS = tuple(
     Bin(low=k / 4, high=(k + 1) / 4, objects=count, mean=(k + 0.5) / 4)
     for k, count in enumerate((7, 30, 60, 300))
 )
-COUNTED = {name: (2, 10, 20, 100 if k else 4) for k, name in enumerate(CLASSES)}  # by class and bin
-SEEN = Visibility(
+QUANTILES = (
+    Bin(low=0, high=0.8, objects=190, mean=0.5),
+    Bin(low=0.8, high=1, objects=207, mean=0.9),
+)
+VISIBILITY = Visibility(
     kind="measured",
     bins=BINS,
-    quantiles=(
-        Bin(low=0, high=0.8, objects=190, mean=0.5),
-        Bin(low=0.8, high=1, objects=207, mean=0.9),
-    ),
+    quantiles=QUANTILES,
     minimum=20,
-    class_objects=COUNTED,
+    # by class and bin; the first class has too few objects in the last bin
+    class_objects={label: (2, 10, 20, 100 if k else 4) for k, label in enumerate(CLASSES)},
 )
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
+CONFUSION = ((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))
 
 
-def examine(run, seen=SEEN, confusion=((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))):
+def examine(run, visibility=VISIBILITY):
     """Adds metrics of hidden objects, kinds of errors and confused classes to a tested run."""
     test = run.test()
-    rows = [replace(row, **_examined(row, seen)) for row in test.rows]
-    run.write_test(replace(test, rows=tuple(rows), visibility=seen, confusion=confusion))
+    rows = tuple(_examined(row, visibility) for row in test.rows)
+    run.write_test(replace(test, rows=rows, visibility=visibility, confusion=CONFUSION))
     return run
 
 
-def _examined(row, seen):
-    mean, low, high = row.metrics["mAP"], *row.intervals["mAP"]
-    share = {
-        f"visible/{found.name}": found.high for found in seen.bins if found.objects >= seen.minimum
-    }
-    found = {f"{kind}_{name}": k * mean for name, k in share.items() for kind in ("AP", "recall")}
-    bounds = {
-        f"{kind}_{name}": (k * low, k * high)
-        for name, k in share.items()
-        for kind in ("AP", "recall")
-    }
-    found |= {f"recall_{name}/{label}": k * mean for name, k in share.items() for label in CLASSES}
-    found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {
-        "slope/AP": -mean,
-        "slope/recall": -mean,
-    }
-    found |= {f"{kind}_visible/q{k}": k * mean / 2 for k in (1, 2) for kind in ("AP", "recall")}
-    found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
-    bounds |= {f"slope/{kind}": (-mean - 0.1, -mean + 0.1) for kind in ("AP", "recall")}
-    bounds |= {"AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
-    return {"metrics": row.metrics | found, "intervals": row.intervals | bounds}
+def _examined(row, visibility):
+    mean = row.metrics["mAP"]
+    low, high = row.intervals["mAP"]
+    metrics = dict(row.metrics)
+    intervals = dict(row.intervals)
+    for group in visibility.bins:
+        if group.objects < visibility.minimum:
+            continue
+        for kind in ("AP", "recall"):
+            metrics[f"{kind}_visible/{group.name}"] = group.high * mean
+            intervals[f"{kind}_visible/{group.name}"] = (group.high * low, group.high * high)
+        for label in CLASSES:
+            metrics[f"recall_visible/{group.name}/{label}"] = group.high * mean
+    for k, kind in enumerate(KINDS):
+        metrics[f"error/{kind}"] = 0.02 * k
+    for kind in ("AP", "recall"):
+        metrics[f"slope/{kind}"] = -mean
+        intervals[f"slope/{kind}"] = (-mean - 0.1, -mean + 0.1)
+        metrics[f"{kind}_visible/q1"] = mean / 2
+        metrics[f"{kind}_visible/q2"] = mean
+    metrics |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
+    intervals |= {"AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
+    return replace(row, metrics=metrics, intervals=intervals)
 
 
 def confirmed_scores(run, means, gaps, best=3, simplest=None, openings=1):
@@ -354,22 +367,20 @@ def confirmed_scores(run, means, gaps, best=3, simplest=None, openings=1):
     test = made_scores(scores, best=best, simplest=simplest, openings=openings)
     rows = []
     for row in test.rows:
-        mean, role = means[row.role], row.role
-        other = {"synthetic_only": gap(mean - means["synthetic_only"])} if row.trial != 1 else {}
-        against = ({"real_only": gaps[role]} if role in gaps else {}) | other
-        seeds = tuple(mean + shift for shift in (-0.01, 0.0, 0.01))
-        rows.append(
-            TestRow(
-                role=role,
-                trial=row.trial,
-                metrics=row.metrics,
-                intervals=row.intervals,
-                models=tuple(models[row.trial]),
-                seeds=seeds,
-                p_best=mean,
-                differences=against,
-            )
+        mean = means[row.role]
+        differences = {}
+        if row.role in gaps:
+            differences["real_only"] = gaps[row.role]
+        if row.trial != 1:  # which is synthetic only
+            differences["synthetic_only"] = gap(mean - means["synthetic_only"])
+        row = replace(
+            row,
+            models=tuple(models[row.trial]),
+            seeds=(mean - 0.01, mean, mean + 0.01),
+            p_best=mean,
+            differences=differences,
         )
+        rows.append(row)
     return replace(test, rows=tuple(rows))
 
 
@@ -393,7 +404,8 @@ def confirmed_run(
     other = "finalist 2" if best == 3 else "finalist 3"
     means = means or {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06, other: 0.27}
     gaps = gaps or {"best": gap(0.06), other: gap(0.02, probability=0.9)}
-    run.write_test(confirmed_scores(run, means, gaps, best, simplest, openings))
+    scores = confirmed_scores(run, means, gaps, best=best, simplest=simplest, openings=openings)
+    run.write_test(scores)
     return run
 
 
@@ -423,52 +435,59 @@ def variant_run(variants, controls=None, best=None, name="run"):
     run = MadeRun(sweep, name=name)
     scores = {control: (value,) for control, value in controls.items()}
     scores |= {variant: values for variant, (_, values) in variants.items()}
-    models = {recipe_name: [] for recipe_name in scores}
-    for number, (kind, recipe) in enumerate(sweep.fixed.items()):
-        replica = sweep.replica(kind)
-        _, recipe_name = role_and_name(kind, replica)
-        score = scores[recipe_name][replica : replica + 1]
-        run.ledger.append(
-            "asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica
-        )
-        train(run, number, score, "COMPLETE" if score else "FAILED", "")
-        if score:
-            models[recipe_name].append(number)
+    models = _train_variants(run, scores)
     means = {role: sum(values) / len(values) for role, values in scores.items()}
     against = [*controls, next(iter(variants))]
     rows = [_variant_row(role, models[role], scores[role], means, against) for role in scores]
     best = best or max(means, key=means.get)
     winner = next(row for row in rows if row.role == best)
-    run.write_test(
-        TestScores(
-            source="real",
-            stand_in=False,
-            hash="hash",
-            images=50,
-            opened=OPENED,
-            rows=(replace(winner, role="best"), *rows),
-        )
+    test = TestScores(
+        source="real",
+        stand_in=False,
+        hash="hash",
+        images=50,
+        opened=OPENED,
+        rows=(replace(winner, role="best"), *rows),
     )
+    run.write_test(test)
     return run
+
+
+def _train_variants(run, scores):
+    """Appends the trials of controls and variants; a training without a score failed.
+
+    Returns the finished trials by the name of their control or variant.
+    """
+    finished = {name: [] for name in scores}
+    for number, (kind, recipe) in enumerate(run.sweep.fixed.items()):
+        replica = run.sweep.replica(kind)
+        _, name = role_and_name(kind, replica)
+        values = scores[name][replica : replica + 1]
+        run.ledger.append(
+            "asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica
+        )
+        train(run, number, values, "COMPLETE" if values else "FAILED", "")
+        if values:
+            finished[name].append(number)
+    return finished
 
 
 def _variant_row(name, models, seeds, means, against):
     mean = means[name]
-    metrics = {"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}
-    intervals = {"mAP": (mean - 0.03, mean + 0.03)}
-    gaps = {role: mean - means[role] for role in against if role != name}
-    found = {
-        role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()
-    }
+    differences = {}
+    for role in against:
+        if role != name:
+            value = mean - means[role]
+            differences[role] = gap(value, probability=0.001 if value < 0 else 0.99)
     return TestRow(
         role=name,
         trial=models[0],
-        metrics=metrics,
-        intervals=intervals,
+        metrics={"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4},
+        intervals={"mAP": (mean - 0.03, mean + 0.03)},
         models=tuple(models),
         seeds=tuple(seeds),
         p_best=0.04,
-        differences=found,
+        differences=differences,
     )
 
 

@@ -294,9 +294,9 @@ def test_variants_that_real_images_alone_beat_are_told_after_that():
     )
 
 
-def test_recipes_that_were_trained_anew_once_are_compared_by_that():
-    """The best of the search had the better luck there: what real only is held against is its
-    training anew.
+def test_recipes_that_were_trained_again_once_are_compared_by_that():
+    """The best recipe of the search was lucky there: real only is compared with its second
+    training.
     """
     run = made_run()
     confirm(run, {0: (0.285,), 1: (0.05,), 3: (0.28,)})
@@ -336,7 +336,7 @@ def test_a_recipe_whose_only_training_diverged_is_not_compared():
     assert "do not overlap" not in said
 
 
-def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said():
+def test_if_all_confirmations_diverge_there_is_no_answer_and_the_report_says_so():
     run = made_run(
         trials=TRIALS[2:3],
         sweep=SWEEP.replace({"confirm": Confirmation(top=1, seeds=1)}),
@@ -356,8 +356,8 @@ def test_trainings_that_diverged_are_told():
     )
 
 
-def test_a_finalist_whose_trainings_anew_all_failed_is_told():
-    """It won the search, and no more was heard of it."""
+def test_a_finalist_whose_confirmations_all_failed_is_named():
+    """It won the search."""
     run = made_run()
     confirm(run, {0: (0.28, 0.27), 1: (0.05, 0.05), 3: (0.29, 0.28)})
     for number in (13, 14):

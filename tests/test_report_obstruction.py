@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from made_runs import ABOUT, CLASSES, KINDS, SEEN, TIED, confirmed_run, examine, made_run
+from made_runs import ABOUT, CLASSES, KINDS, TIED, VISIBILITY, confirmed_run, examine, made_run
 
 from syndet_ray.analysis import obstruction
 from syndet_ray.data.visibility import Bin
@@ -55,7 +55,7 @@ def test_a_place_is_a_score_with_its_interval_at_the_mean_obstruction_of_its_bin
 
 
 def test_an_estimate_is_never_told_as_a_measurement(run):
-    estimated = examine(confirmed_run(), replace(SEEN, kind="estimated"))
+    estimated = examine(confirmed_run(), replace(VISIBILITY, kind="estimated"))
     assert obstruction_sentences(run.read())[0].startswith("Visibility was measured")
     assert obstruction_sentences(estimated.read())[0].startswith("Visibility is an estimate")
     titles = [
@@ -82,19 +82,19 @@ def test_slopes_are_told_with_their_intervals_and_their_signs(run):
 
 
 def test_slopes_that_were_not_taken_within_classes_are_not_said_to_be():
-    old = examine(confirmed_run(), replace(SEEN, class_objects={}))
+    old = examine(confirmed_run(), replace(VISIBILITY, class_objects={}))
     assert "within classes" not in " ".join(obstruction_sentences(old.read()))
 
 
 def test_objects_that_are_all_alike_tell_nothing_of_obstruction():
-    seen = replace(
-        SEEN,
+    visibility = replace(
+        VISIBILITY,
         bins=tuple(
             Bin(low=k / 4, high=(k + 1) / 4, objects=0 if k < 3 else 9, mean=None if k < 3 else 1.0)
             for k in range(4)
         ),
     )
-    run = examine(confirmed_run(), seen)
+    run = examine(confirmed_run(), visibility)
     test = run.test()
     rows = [
         replace(row, metrics={k: v for k, v in row.metrics.items() if not k.startswith("slope")})
@@ -145,7 +145,7 @@ def test_a_class_in_a_bin_has_its_number_of_objects_and_is_refused_where_that_is
     assert len(found) == 3 * len(CLASSES) - 1
     assert '"field": "objects"' in json.dumps(specification(drawn.figure))
     old = mistakes.class_obstruction(
-        examine(confirmed_run(), replace(SEEN, class_objects={})).read()
+        examine(confirmed_run(), replace(VISIBILITY, class_objects={})).read()
     )
     assert {row[3] for row in old.rows} == {None}
     assert '"field": "objects"' not in json.dumps(specification(old.figure))

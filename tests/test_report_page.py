@@ -298,12 +298,12 @@ def rows(folder, name):
     return list(csv.DictReader(io.StringIO((folder.figures / f"{name}.csv").read_text())))
 
 
-def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_path):
+def test_recipes_that_were_trained_again_have_their_table_and_their_seeds(tmp_path):
     folder = confirmed_run(simplest=0, pictures=True).write(tmp_path / "run")
     html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     heads = re.findall("<h2>(.*?)</h2>", html)
-    anew = heads.index("Trained again: the best recipes and the controls")
-    assert heads[anew + 1] == "Test: best recipe and controls"
+    again = heads.index("Trained again: the best recipes and the controls")
+    assert heads[again + 1] == "Test: best recipe and controls"
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
