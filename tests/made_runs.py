@@ -100,8 +100,8 @@ class MadeLedger:
 
     def append(self, event: str, trial: int | None, **facts: Any) -> dict[str, Any]:
         """Appends an event, see `Ledger.append`. JSON gives each value the type that is read."""
-        facts = {"event": event, "trial": trial, "time": time.time(), **facts}
-        self.events.append(json.loads(json.dumps(facts)))
+        line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
+        self.events.append(json.loads(line))
         return self.events[-1]
 
 
@@ -151,12 +151,16 @@ class MadeRun:
         return self._pictures.get(name, ())
 
     def read(self) -> Run:
+        trials, test = self.trials(), self.test()
+        numbers = {trial.number for trial in trials}
+        for row in () if test is None else test.rows:
+            assert {row.trial, *row.models} <= numbers, "a folder without these trials is refused"
         return Run(
             path=self.path,
             sweep=self.sweep,
             about=self.about,
-            trials=self.trials(),
-            test=self.test(),
+            trials=trials,
+            test=test,
             elapsed_s=elapsed_s(self.ledger.events),
             draws=self.draws,
             pictures=self.pictures,
