@@ -42,7 +42,7 @@ def said(capsys, monkeypatch):
 @pytest.mark.parametrize("status", ["failed", "interrupted", "spent"])
 def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
-    folder = made_run(tmp_path / "[red]" / "[/run]", trials=failed)
+    folder = made_run(trials=failed).write(tmp_path / "[red]" / "[/run]")
     with pytest.raises(SystemExit) as done:
         sweeps._finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
     text = capsys.readouterr().out.replace("\n", "")
@@ -59,7 +59,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
 def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, capsys, status):
     lacking = MachineError("MLflow's store http://host", "lacks trial 3", do="resume")
     outcome = Outcome(
-        folder=made_run(tmp_path / "run"),
+        folder=made_run().write(tmp_path / "run"),
         status=status,
         trials_url="http://host/#/x",
         unwritten=lacking,
@@ -75,7 +75,7 @@ def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, 
 def test_runs_and_recipes_are_compared_by_their_names(tmp_path, said):
     variants = {"mix [old]": ({}, (0.30, 0.32)), "[/new]": ({"scene.blur": 0.0}, (0.20, 0.18))}
     for name in ("[a]", "[b]"):
-        variant_run(tmp_path / name, variants)
+        variant_run(variants).write(tmp_path / name)
     status, text = said("compare", tmp_path / "[a]", tmp_path / "[b]")
     assert status == 0
     for name in ("A [a]", "B [b]", "mix [old]", "no paired interval, because [a] and [b]"):
@@ -122,7 +122,7 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
 
 
 def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     counts = [
         len(
             sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points
@@ -134,7 +134,7 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
 
 
 def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
-    run = made_run(tmp_path / "run").path
+    run = made_run().write(tmp_path / "run").path
     sweep = RunFolder.open(run).sweep.replace(
         {"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)}
     )
@@ -151,7 +151,7 @@ def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason
 
 
 def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
-    folder = made_run(tmp_path / "run", trials=TRIALS[:2])
+    folder = made_run(trials=TRIALS[:2]).write(tmp_path / "run")
     with pytest.raises(
         DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"
     ):

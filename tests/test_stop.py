@@ -213,7 +213,7 @@ def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no
 
     The store accepts and says nothing.
     """
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     keys = {
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",
@@ -293,7 +293,7 @@ def attempt_at(folder, tracking, backup):
 
 @pytest.mark.parametrize(("status", "limits"), [("interrupted", [5.0]), ("spent", [math.inf])])
 def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, status, limits):
-    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    folder, store = made_run().write(tmp_path / "dice-1"), tmp_path / "store"
     backup = Backup(folder, str(store), print)
     tracking = Hanging(store / "dice-1" / "run")
     folder.ledger.append("retry", 0)
@@ -318,7 +318,7 @@ class Interrupted:
 
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
-    folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
+    folder, tracking = made_run().write(tmp_path / "dice-1"), Interrupted()
     assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == Ending(
         status="interrupted"
     )
@@ -329,7 +329,7 @@ def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
 def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(
     tmp_path, monkeypatch
 ):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     finished = Outcome(folder=folder, status="finished")
 
     def resumed(folder, given, display, stop, *, force):
@@ -402,7 +402,7 @@ def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
 
 
 def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     before = folder.about
     attempt = attempt_at(folder, Hanging(folder.path), Backup(folder, None, print))
     with no_file_may_grow():

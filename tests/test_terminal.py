@@ -437,12 +437,12 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypatch, capsys):
+def test_a_finalist_is_told_by_what_the_search_varied(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
-    folder = confirmed_run(tmp_path / "run")
+    run = confirmed_run()
     console = terminal.console()
-    console.print(terminal.test_table(folder.test(), console.width))
-    terminal.print_lines(console, terminal.recipe_lines(folder.test(), folder.trials()))
+    console.print(terminal.test_table(run.test(), console.width))
+    terminal.print_lines(console, terminal.recipe_lines(run.test(), run.trials()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert any(line.startswith("finalist 2 2 0.270") for line in lines)
     assert lines[-2:] == [

@@ -775,11 +775,11 @@ def test_databases_are_left_to_mlflow(tmp_path):
     check_server("postgresql+psycopg2://user@host/runs")
 
 
-def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best(tmp_path):
+def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best():
     """Runs of an earlier version have kept one all the same, and are handed to MLflow when they are
     resumed.
     """
-    best = winner(made_run(tmp_path / "dice-1").trials())
+    best = winner(made_run().trials())
     once = made_scores({"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)})
     rows = tuple(replace(row, p_best=0.5) for row in once.rows)
     names = {"test/p_best", "test/p_best/real_only"}
