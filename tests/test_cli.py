@@ -91,11 +91,12 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     assert "[b] against [a], the reference" in text
     before, table = text.split("[b] against [a]", 1)
     for column, meaning in (
-        ("distance", "what a value must move"),
-        ("by chance", "95 % of random"),
+        ("distance", "by how much the values"),
+        ("by chance", "the distance that chance alone can give"),
         ("KS", "Kolmogorov"),
     ):
         assert f"{column} {meaning}" in before and column in table
+    assert '"less" if chance does not explain the difference, "as far" if it can.' in before
 
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])

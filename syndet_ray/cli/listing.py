@@ -180,7 +180,7 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
     yield summary
     yield "Medians; in brackets the range of the middle 90 % of the values."
     if inspection.subjects[1:]:
-        yield from _inspection_words(inspection.reference.name)
+        yield from _COLUMN_WORDS
     for subject in inspection.subjects[1:]:
         yield _distance_table(inspection, subject.name)
     for pair in inspection.twins[:_MOST_TWINS]:
@@ -191,16 +191,18 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
     yield from (*inspection.notes, *differences.headline(inspection))
 
 
-def _inspection_words(reference: str) -> Iterator[str]:
-    """Explains the columns of a table of distances."""
-    yield "distance   what a value must move on average, in standard deviations of"
-    yield f"           {reference}; constant if that has one value only. For the"
-    yield "           class balance: the share of objects whose class must change"
-    yield "by chance  95 % of random divisions of all images are at most so far apart."
-    yield "           Dim rows do not exceed it. For constant: less, if 95 % of them"
-    yield "           are less far apart than the sources, otherwise as far"
-    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative"
-    yield "           distributions, 0 to 1"
+_COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns
+    "distance   by how much the values of the reference must change, on average, to",
+    "           become those of the other source. The unit is the standard deviation",
+    "           of the reference; \"constant\" if all its values are equal, so that it",
+    "           has none. Class balance: the share of objects that must change class.",
+    "by chance  the distance that chance alone can give: if all images are divided",
+    "           at random, 95 % of the divisions have at most this distance. In dim",
+    "           rows the sources are no further apart. In rows with \"constant\":",
+    "           \"less\" if chance does not explain the difference, \"as far\" if it can.",
+    "KS         Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the",
+    "           two cumulative distributions",
+)
 
 
 def _distance_table(inspection: "Inspection", source: str) -> Table:
