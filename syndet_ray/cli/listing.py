@@ -39,7 +39,8 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
     for where, paths in effects_of_numbers(sweep.parameters, sweep.recipe).items():
         yield f"         {_named(paths)} no effect where {where}"
     if sweep.proposals:
-        yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
+        yield f"search   sampler {sweep.sampler}, objective {' and '.join(sweep.objective)}"
+        yield f"         pruner {_pruner(sweep)}"
     if sweep.proposals and sweep.confirm.seeds:
         seeds = counted(sweep.confirm.seeds, "seed")
         yield f"confirm  the best {sweep.confirm.top} and the controls, {seeds} each"
@@ -81,7 +82,7 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
     yield f"cost     {most} in {cost.trials} trainings, at {rate}"
     if cost.scoring_hours > cost.hours / 2:
-        score_s = f"{cost.rates.score_s:.1f} s"
+        score_s = f"{cost.rates.score_s:.2g} s"
         yield f"         most of it is scoring the validation photos, {score_s} each"
     if cost.least_images < cost.images:
         least = f"about {_time(cost.least_hours)} and {cost.least_images:,} images"
@@ -194,12 +195,12 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
 _COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns
     "distance   by how much the values of the reference must change, on average, to",
     "           become those of the other source. The unit is the standard deviation",
-    "           of the reference; \"constant\" if all its values are equal, so that it",
+    '           of the reference; "constant" if all its values are equal, so that it',
     "           has none. Class balance: the share of objects that must change class.",
     "by chance  the distance that chance alone can give: if all images are divided",
     "           at random, 95 % of the divisions have at most this distance. In dim",
-    "           rows the sources are no further apart. In rows with \"constant\":",
-    "           \"less\" if chance does not explain the difference, \"as far\" if it can.",
+    '           rows the sources are no further apart. In rows with "constant":',
+    '           "less" if chance does not explain the difference, "as far" if it can.',
     "KS         Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the",
     "           two cumulative distributions",
 )
@@ -229,12 +230,16 @@ def _table(first: str, *columns: str) -> Table:
 def _pruner(sweep: LoadedSweep) -> str:
     if len(sweep.goals) > 1:
         return "none, because there are several goals"
-    first = sweep.first_pruned_rung
-    if first is None and sweep.pruning.name != "none":
-        return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
-    if first is None:
-        return sweep.pruning.name
-    return f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
+    pruning, first = sweep.pruning, sweep.first_pruned_rung
+    if pruning.name == "none":
+        return "none"
+    if first is not None:
+        return f"{pruning.name}, from rung {first} of {sweep.rungs}"
+    waits = f"grace_rungs {pruning.grace_rungs}"
+    if pruning.patience:
+        waits += f" and patience {pruning.patience}"
+    rungs = counted(sweep.rungs, "rung")
+    return f"{pruning.name}, but it can prune no trial: {rungs} are too few for {waits}"
 
 
 def _time(hours: float) -> str:
