@@ -107,13 +107,13 @@ def test_a_missing_or_empty_split_is_named(splits, said):
 
 
 def test_an_image_in_two_splits_is_named_by_its_id():
+    other = replace(source("b").records[0], image=b"another image")
+    test = replace(source(), records=(other,))
     with pytest.raises(
         DataError,
         match=r"x.record, b: image 'b' of test is also in train, by its id \(x.record, b\)\. "
         r"If both are copies of one image, delete .*; if not, give them different names\.",
     ):
-        other = replace(source("b").records[0], image=b"another image")
-        test = replace(source(), records=(other,))
         with_validation(dataset(train=source("a", "b"), val=source("c"), test=test), 0)
 
 
