@@ -7,6 +7,7 @@ import typer
 
 from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
 from syndet_ray.cli.screen import shown
+from syndet_ray.wording import counted
 
 
 def render(
@@ -36,7 +37,7 @@ def render(
         except KeyboardInterrupt:
             console.print("interrupted; the same command continues where it stopped")
             raise SystemExit(INTERRUPTED) from None
-    print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
+    print(f"{out}: {counted(count, 'scene')}; see {out / 'contact_sheet.png'}")
 
 
 def cutouts(

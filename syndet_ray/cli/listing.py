@@ -80,7 +80,7 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
-    yield f"cost     {most} in {cost.trials} trainings, at {rate}"
+    yield f"cost     {most} in {counted(cost.trials, 'training')}, at {rate}"
     if cost.scoring_hours > cost.hours / 2:
         score_s = f"{cost.rates.score_s:.2g} s"
         yield f"         most of it is scoring the validation photos, {score_s} each"
@@ -103,7 +103,8 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     if truncated:
         bias = "which favours similar pruners"
         left_out = f"; {truncated} that the run itself pruned are left out, {bias}"
-    title = f"{curves} full learning curves in {replayed[0][1].orders} orders{left_out}"
+    orders = counted(replayed[0][1].orders, "order")
+    title = f"{counted(curves, 'full learning curve')} in {orders}{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("pruner", justify="left")
     for column in ("images saved", "best pruned", "a top-3 pruned", "mAP lost, mean", "worst"):
@@ -119,14 +120,15 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
 def run_lines(comparison: Comparison) -> Iterator[str]:
     """The runs that are compared, with their letters in the table, and how they differ."""
     for run in comparison.runs:
-        trained = f"{run.trials} trials, {run.images:,} images, {duration(run.seconds)}"
+        trials = counted(run.trials, "trial")
+        trained = f"{trials}, {run.images:,} images, {duration(run.seconds)}"
         yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
     for setting in comparison.settings[:_MOST_SETTINGS]:
         of_runs = zip(comparison.runs, setting.values, strict=True)
         values = [f"{run.letter} {_shortened(value)}" for run, value in of_runs]
         yield f"   {setting.name}: {'; '.join(values)}"
     if (more := len(comparison.settings) - _MOST_SETTINGS) > 0:
-        yield f"   and {more} more settings, which --out FILE lists"
+        yield f"   and {counted(more, 'more setting')}: --out FILE lists all"
 
 
 def compare_table(comparison: Comparison, width: int = 100) -> Table:

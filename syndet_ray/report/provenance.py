@@ -43,9 +43,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def _search(sweep: LoadedSweep, seed: Any) -> dict[str, Any]:
     goals = [f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)]
     parts = [
-        f"{sweep.trials} trials by {sweep.sampler}",
+        f"{wording.counted(sweep.trials, 'trial')} by {sweep.sampler}",
         f"{len(sweep.fixed)} controls and variants",
-        f"{sweep.rungs} rungs",
+        f"{wording.counted(sweep.rungs, 'rung')}",
     ]
     several = "none, for there are several goals"
     return {
