@@ -327,6 +327,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(
     data = dataset(classes=CLASSES[::-1], test=4)
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
+    assert said.endswith("\nscores   scores: scores.json, predictions.json, truth.json, pictures\n")
     assert "4 images and 4 objects of " in said
     assert "no intervals: they need 10 or more images with an object, and there are 4" in said
     for words in (

@@ -70,7 +70,8 @@ def evaluate(
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:
-        print(evaluating.write(scores, out))
+        folder = evaluating.write(scores, out)
+        print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
 
 
 def predict(
