@@ -134,9 +134,9 @@ def run_lines(comparison: Comparison) -> Iterator[str]:
 def compare_table(comparison: Comparison, width: int = 100) -> Table:
     """The best recipe of every run, its simplest and its controls.
 
-    A terminal that is wide enough also shows the images and the time that they took.
+    A terminal that is wide enough also shows the images and the time of one training.
     """
-    costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
+    costs = ("images", "training time") if width >= _WIDTH_WITH_COSTS else ()
     table = Table(
         title=f"On the same {comparison.where}",
         title_justify="left",
