@@ -64,7 +64,7 @@ def _fixed(sweep: LoadedSweep) -> str:
 
 def data_lines(data: "RealData") -> Iterator[str]:
     """Lines on the data of a sweep."""
-    where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
+    where = "stand-in set, in place of photos (see --real)" if data.stand_in else str(data.path)
     counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
     yield f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}"
     for folder, pool in data.others.items():
