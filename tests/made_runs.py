@@ -285,7 +285,7 @@ def made_scores(scores, stand_in=False, best=2, **changed):
             metrics[f"AP/{label}"] = value + 0.01 * k
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
         row = TestRow(
-            role=role,
+            key=role,
             trial=number,
             metrics=metrics,
             intervals=intervals,
@@ -371,10 +371,10 @@ def confirmed_scores(run, means, gaps, best=3, simplest=None, openings=1):
     test = made_scores(scores, best=best, simplest=simplest, openings=openings)
     rows = []
     for row in test.rows:
-        mean = means[row.role]
+        mean = means[row.key]
         differences = {}
-        if row.role in gaps:
-            differences["real_only"] = gaps[row.role]
+        if row.key in gaps:
+            differences["real_only"] = gaps[row.key]
         if row.trial != 1:  # which is synthetic only
             differences["synthetic_only"] = gap(mean - means["synthetic_only"])
         row = replace(
@@ -444,14 +444,14 @@ def variant_run(variants, controls=None, best=None, name="run"):
     against = [*controls, next(iter(variants))]
     rows = [_variant_row(role, models[role], scores[role], means, against) for role in scores]
     best = best or max(means, key=means.get)
-    winner = next(row for row in rows if row.role == best)
+    winner = next(row for row in rows if row.key == best)
     test = TestScores(
         source="real",
         stand_in=False,
         hash="hash",
         images=50,
         opened=OPENED,
-        rows=(replace(winner, role="best"), *rows),
+        rows=(replace(winner, key="best"), *rows),
     )
     run.write_test(test)
     return run

@@ -354,7 +354,7 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
 
 def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them():
     run = confirmed_run()
-    best = scoring.tested(run.trials())["best"]
+    best = scoring.scored_recipes(run.trials())["best"]
     tags = summary_tags(best, run.test(), run.about)
     assert tags["test_set"].startswith("real photos: 50 images")
     assert "near_copies" not in tags

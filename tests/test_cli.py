@@ -91,11 +91,12 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     assert "[b] against [a], the reference" in text
     before, table = text.split("[b] against [a]", 1)
     for column, meaning in (
-        ("distance", "what a value must move"),
-        ("by chance", "95 % of random"),
+        ("distance", "by how much the values"),
+        ("by chance", "the distance that chance alone can give"),
         ("KS", "Kolmogorov"),
     ):
         assert f"{column} {meaning}" in before and column in table
+    assert '"less" if chance does not explain the difference, "as far" if it can.' in before
 
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
@@ -172,6 +173,25 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
     done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("check", "nothing", "--real", "stand-in"), 1, "sweeps/nothing.py: does not exist."),
+        (("resume", "nowhere", "--real", "stand-in"), 2, "that it began with. Leave it out."),
+        (("data", "label-style", "stand-in"), 1, "its boxes are computed, not made by people"),
+        (("data", "cutouts", "stand-in", "objects", "--per-class", "1"), 0, "one 1, two 1,"),
+    ],
+)
+def test_the_word_stand_in_is_accepted_for_photos_or_refused_with_the_reason(
+    arguments, status, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "syndet_ray", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):

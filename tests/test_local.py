@@ -453,15 +453,31 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     assert not list(Path().glob("runs/*/sweep.json"))
 
 
-def test_local_keeps_to_this_machine(home):
+@pytest.mark.parametrize(
+    ("others", "words", "advice"),
+    [
+        ({"storage": "s3://b/x"}, "`storage` s3://b/x", "`storage`"),
+        ({"parallel": 2}, "`parallel` 2", "`parallel`"),
+        (
+            {"address": "auto", "parallel": 3},
+            "`address` auto and `parallel` 3",
+            "`address` and `parallel`",
+        ),
+    ],
+)
+def test_local_keeps_to_this_machine(home, others, words, advice):
     home()
-    with pytest.raises(DefinitionError, match="`local`: cannot be combined with `address`"):
+    with pytest.raises(DefinitionError) as error:
         start(
             Origin(name="tiny"),
             load("tiny"),
-            Options(runs=Path("runs"), local=True, storage="s3://b/x"),
+            Options(runs=Path("runs"), local=True, **others),
             Silent(),
         )
+    assert str(error.value) == (
+        "`local`: trains one trial at a time in this process, so it cannot be combined with "
+        f"{words}. Leave out {advice}, or start a run without `local`."
+    )
 
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):

@@ -5,6 +5,7 @@ labelled ones.
 import io
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from syndet_ray import cli
 from syndet_ray.cli import scorecard, terminal
+from syndet_ray.data import stand_in
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.unlabelled import find
@@ -31,6 +33,8 @@ from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report.annotated import annotated, color, text_px
+from syndet_ray.report.words import STAND_IN
+from syndet_ray.scenes.dice import CLASSES as DICE
 
 CLASSES = ("small", "big")
 SIDE = TINY.working_px
@@ -250,6 +254,26 @@ def test_an_image_that_cannot_be_read_is_skipped_and_told(main, model, photos, c
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
 
 
+def test_the_word_stand_in_may_be_given_for_photos_and_the_output_names_it(
+    main, monkeypatch, tmp_path, capsys
+):
+    """With two of its 80 test images."""
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
+    splits = {"test": stand_in.stand_in().splits["test"].select([0, 1])}
+    two = replace(stand_in.stand_in(), splits=splits)
+    monkeypatch.setattr(stand_in, "stand_in", lambda: two)
+    (tmp_path / "photos" / "test").mkdir(parents=True)
+    for name in ("000.jpg", "001.jpg"):
+        shutil.copy(stand_in.FOLDER / "test" / name, tmp_path / "photos" / "test")
+    monkeypatch.setattr(stand_in, "FOLDER", tmp_path / "photos")
+    save_model(tmp_path / "dice", build(TINY, DICE, seed=0)[0], TINY, DICE)
+    for verb in ("evaluate", "predict"):
+        assert main(verb, tmp_path / "dice", "stand-in") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("2 images") for line in lines)
+        assert STAND_IN in lines
+
+
 def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, photos, tmp_path):
     applied = predicted(model, [photos], tmp_path / "out", least=1.0)
     assert not applied.counts
@@ -303,6 +327,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(
     data = dataset(classes=CLASSES[::-1], test=4)
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
+    assert said.endswith("\nscores   scores: scores.json, predictions.json, truth.json, pictures\n")
     assert "4 images and 4 objects of " in said
     assert "no intervals: they need 10 or more images with an object, and there are 4" in said
     for words in (

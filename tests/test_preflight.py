@@ -429,7 +429,8 @@ def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_an
 ):
     tiny = photos_alone(**{"detector.working_px": 64})
     with pytest.raises(
-        DataError, match=r"large, train: .*3 of 3 objects cannot be learned: 3 smaller than 10 px"
+        DataError,
+        match=r"large, train: .*3 of 3 objects cannot be learned: they are smaller than 10 px",
     ):
         real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
 

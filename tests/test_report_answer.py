@@ -303,7 +303,7 @@ def test_recipes_that_were_trained_again_once_are_compared_by_that():
     models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
     run.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     said = answer.answer(run.read())
     assert (
@@ -321,7 +321,7 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
     models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
     run.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     assert answer.answer(run.read()).endswith(
         "The score of each recipe comes from a single training: the spread between seeds is unknown."

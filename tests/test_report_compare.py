@@ -340,5 +340,5 @@ def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, caps
     assert "A  obstruction-20261101-101010  19 trials" in said
     assert "question: A How crowded" in said
     assert "beats" in said
-    assert str(out) in said
+    assert said.endswith(f"\npage     {out}\n")
     assert out.exists()

@@ -247,7 +247,7 @@ def budget_run(names=None, draws=True, stand_in=False, recipes=BUDGET):
             hash="hash",
             images=50,
             opened=OPENED,
-            rows=(replace(best, role="best"), *rows),
+            rows=(replace(best, key="best"), *rows),
         )
     )
     return run

@@ -331,8 +331,8 @@ def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
 def test_a_test_set_that_was_opened_again_is_said_to_be(tmp_path):
     shown = read(confirmed_run(openings=2).write(tmp_path / "run")).words
     assert "opened once" not in shown
-    assert "Scores on 50 real test photos, opened 2 times" in shown
-    assert "test set opened 2 times" in shown
+    assert "Scores on 50 real test photos, opened twice" in shown
+    assert "test set opened twice" in shown
 
 
 def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table():

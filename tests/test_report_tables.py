@@ -1,5 +1,7 @@
 """The numbers of the report, and what they are called, without a run folder or a figure."""
 
+from dataclasses import replace
+
 import pytest
 from made_runs import of_kind
 
@@ -62,6 +64,14 @@ def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
     )
     failed = table.lines[5]
     assert (failed.state, failed.images, failed.value, failed.ap50) == ("FAILED", 0, None, None)
+
+
+def test_a_setting_that_was_not_recorded_is_empty():
+    trials = [*TRIALS, replace(trial(8), unrecorded=frozenset({"scene.objects"}))]
+    table = tables.trial_table(trials, 2)
+    at = table.settings.index("scene.objects")
+    assert table.lines[-1].settings[at] is None
+    assert table.lines[2].settings[at] is not None
 
 
 def test_a_running_trial_has_no_time_yet():

@@ -246,7 +246,8 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
     } <= figures
     before = folder.report.read_bytes()
     folder.report.unlink()
-    assert syndet("report", folder.path).returncode == 0
+    done = syndet("report", folder.path)
+    assert (done.returncode, done.stdout) == (0, f"report   {folder.report}\n")
     assert len(folder.report.read_bytes()) == pytest.approx(len(before), rel=0.05)
 
 

@@ -201,7 +201,11 @@ def test_a_recipe_of_an_earlier_version_takes_defaults_for_what_it_lacks(tmp_pat
         if event["event"] == "asked":
             del event["recipe"]["training.average"]
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events))
-    assert folder.trials() == before
+    trials = folder.trials()
+    assert trials == before
+    for earlier, trial in zip(before, trials, strict=True):
+        assert (earlier.unrecorded, trial.unrecorded) == (set(), {"training.average"})
+        assert earlier.settings.keys() - trial.settings.keys() == {"training.average"}
 
 
 def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):

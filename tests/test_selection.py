@@ -295,6 +295,18 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
     )
 
 
+def test_best_points_have_no_setting_that_an_earlier_version_did_not_record():
+    space = SearchSpace(
+        {
+            "mix.synthetic": Float(low=0, high=1),
+            "training.average": Float(low=0, high=1),
+        }
+    )
+    sweep = LoadedSweep(question="?", space=(space,))
+    earlier = replace(trial(0, 0.1), unrecorded=frozenset({"training.average"}))
+    assert verdict.best_points([earlier], sweep).points == ({"mix.synthetic": 0.5},)
+
+
 def test_best_points_begin_with_the_best_confirmed_mean():
     sweep = LoadedSweep(question="?", space=(SearchSpace({"mix.synthetic": Float(low=0, high=1)}),))
     trials = [

@@ -73,6 +73,18 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_what_is_printed_after_the_end_comes_below_the_message_of_its_beginning():
+    lines = []
+
+    def slow_terminal(text):
+        threading.Event().wait(0.2)
+        lines.append(text)
+
+    with pytest.raises(KeyboardInterrupt), Stop(slow_terminal):
+        signal.raise_signal(signal.SIGINT)
+    assert lines == ["stopping; Ctrl-C once more leaves at once"]
+
+
 def test_ctrl_c_once_more_leaves_and_in_a_notebook_interrupts_the_end_too():
     left = []
     stop = Stop(Notes(), left.append)

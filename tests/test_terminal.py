@@ -279,6 +279,7 @@ def test_a_pipe_gets_one_line_an_event():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     running = replace(TRIALS[2], rungs=())
+    display.begin(1, 100)
     for trial in (
         running,
         TRIALS[2],
@@ -287,8 +288,47 @@ def test_a_pipe_gets_one_line_an_event():
     ):
         display.trial(trial)
     assert file.getvalue().splitlines() == [
+        "1 trial, controls and variants included, of 100 images unless a recipe has its own number",
         "trial 2 starts: 70 % synthetic, 10 objects per scene",
         "trial 2: 25 images, val/mAP 0.2000",
+        "trial 2 COMPLETE: done",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trials", "total", "line"),
+    [
+        (TRIALS, 6, "3 of 6 trials are done; 1 was interrupted and continues"),
+        (TRIALS[1:3], 6, "1 of 6 trials is done; 1 was interrupted and continues"),
+        (FOUND, 6, "2 of 6 trials are done"),
+        (FOUND, 2, "2 of 2 trials are done"),
+        (TRIALS[:1], 1, "1 of 1 trial is done"),
+    ],
+)
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_trials_of_an_earlier_attempt_take_one_line(trials, total, line, is_terminal):
+    file = io.StringIO()
+    console = Console(file=file, width=100, force_terminal=is_terminal, color_system=None)
+    display = terminal.display(console)
+    for trial in trials:
+        display.trial(trial)
+    display.begin(total, 100)
+    display.end()
+    *before, last = on_screen(file.getvalue())
+    assert last == line
+    is_all_done = total == len([trial for trial in trials if trial.state != "RUNNING"])
+    assert len(before) == (0 if is_terminal or is_all_done else 1)
+
+
+def test_a_trial_that_continues_is_shown_with_its_next_rung_alone():
+    file = io.StringIO()
+    display = terminal.display(Console(file=file, width=100))
+    display.trial(TRIALS[2])
+    display.begin(1, 100)
+    display.trial(TRIALS[2])
+    display.trial(replace(TRIALS[2], state="COMPLETE", reason="done"))
+    assert file.getvalue().splitlines()[1:] == [
+        "no trial is done yet; 1 was interrupted and continues",
         "trial 2 COMPLETE: done",
     ]
 

@@ -340,7 +340,7 @@ def _settings(run: Run) -> dict[str, str]:
         "sampler": sweep.sampler,
         "pruner": sweep.pruning.name,
         "rungs": sweep.rungs,
-        "confirmation": f"{sweep.confirm.top} recipes, {seeds_each}",
+        "confirmation": f"{wording.counted(sweep.confirm.top, 'recipe')}, {seeds_each}",
         "seed": sweep.seed,
     }
     texts = {name: str(value) for name, value in search.items()}

@@ -199,7 +199,8 @@ def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> 
             break
         trial = recipe.trial
         settings = trial.settings
-        changes = {path: settings[path] for path in sweep.parameters.settings()}
+        varied = sweep.parameters.settings()
+        changes = {path: settings[path] for path in varied if path in settings}
         if trial.role != "search" or changes in points:
             continue
         try:

@@ -7,6 +7,7 @@ import typer
 
 from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
 from syndet_ray.cli.screen import shown
+from syndet_ray.wording import counted
 
 
 def render(
@@ -36,7 +37,7 @@ def render(
         except KeyboardInterrupt:
             console.print("interrupted; the same command continues where it stopped")
             raise SystemExit(INTERRUPTED) from None
-    print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
+    print(f"{out}: {counted(count, 'scene')}; see {out / 'contact_sheet.png'}")
 
 
 def cutouts(
@@ -61,7 +62,9 @@ def cutouts(
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
-def label_style(dataset: Dataset) -> None:
+def label_style(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
+) -> None:
     """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
     be labelled in the same way.
     """
@@ -69,9 +72,13 @@ def label_style(dataset: Dataset) -> None:
 
     from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
+    from syndet_ray.data.stand_in import STAND_IN
     from syndet_ray.errors import DataError
     from syndet_ray.inspection.label_style import measure
 
+    if str(dataset) == STAND_IN and not dataset.exists():
+        rule = "has no label style: its boxes are computed, not made by people"
+        raise DataError(dataset, rule, do="Give a folder of photos.")
     photos = read(dataset).splits.get("train")
     if photos is None:
         raise DataError(

@@ -66,7 +66,7 @@ def report(run: RunPath) -> None:
         from syndet_ray.report import page
 
         path = page.write(folder.read(), folder, partial(display.progress, "figures of the report"))
-    print(path)
+    print(f"report   {path}")
 
 
 def compare(
@@ -94,7 +94,7 @@ def compare(
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
-        print(compare_page.write(comparison, out))
+        print(f"page     {compare_page.write(comparison, out)}")
 
 
 def ui(

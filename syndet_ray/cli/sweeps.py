@@ -37,6 +37,7 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.screen import shown
 from syndet_ray.errors import DefinitionError
+from syndet_ray.wording import counted, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -187,7 +188,7 @@ def check(
         *listing.data_lines(data),
         *listing.cost_lines(cost),
         *listing.disk_lines(cost.disk, room, storage),
-        f"machine  {os.cpu_count()} cores, {_gpus()} GPUs",
+        f"machine  {counted(os.cpu_count() or 1, 'core')}, {counted(_gpus(), 'GPU')}",
     ]
     terminal.print_lines(console, lines)
     if not force:
@@ -223,7 +224,6 @@ def _with_points(
     """
     from syndet_ray.analysis.selection import best_points
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.wording import counted
 
     best = best_points(RunFolder.open(run).trials(), definition)
     reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
@@ -248,7 +248,6 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import terminal
     from syndet_ray.report.answer import answer
-    from syndet_ray.wording import resume_hint
 
     folder = outcome.folder
     go_on = resume_hint(folder.path)

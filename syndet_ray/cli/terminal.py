@@ -54,17 +54,25 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = _lasting(console)
         self._seen: dict[int, tuple[str, int]] = {}
+        self._earlier: dict[int, Trial] = {}  # trials of an earlier attempt, see `begin`
         self._total = 0
 
     def note(self, text: str) -> None:
         self._line(text)
 
     def begin(self, trials: int, images: int) -> None:
-        if not self._total:
+        """Prints how many trials there are. Those that came before are of an earlier attempt: one
+        line has their number.
+        """
+        earlier = list(self._earlier.values())
+        if not self._total and not _is_all_done(earlier, trials):
             length = f"of {images} images unless a recipe has its own number"
-            self._line(f"{trials} trials, controls and variants included, {length}")
-        elif trials > self._total:
-            more = f"{trials - self._total} more trials"
+            count = wording.counted(trials, "trial")
+            self._line(f"{count}, controls and variants included, {length}")
+        if not self._total and earlier:
+            self._line(_earlier_words(earlier, trials))
+        elif self._total and trials > self._total:
+            more = wording.counted(trials - self._total, "more trial")
             self._line(f"the best recipes and the controls are trained again: {more}")
         self._total = trials
 
@@ -72,7 +80,9 @@ class Plain:
         if self._seen.get(trial.number) == (trial.state, trial.images):
             return  # a checkpoint or a retry: nothing a reader waits for
         self._seen[trial.number] = trial.state, trial.images
-        if trial.state != "RUNNING":
+        if not self._total:
+            self._earlier[trial.number] = trial
+        elif trial.state != "RUNNING":
             self._line(f"trial {trial.number} {trial.state}: {trial.reason}")
         elif trial.rungs:
             self._line(
@@ -96,6 +106,26 @@ class Plain:
 
     def _line(self, text: str) -> None:
         self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_all_done(trials: Sequence[Trial], total: int) -> bool:
+    return sum(trial.state != "RUNNING" for trial in trials) == total
+
+
+def _earlier_words(trials: Sequence[Trial], total: int) -> str:
+    """Says how far an earlier attempt came: "3 of 8 trials are done; 1 was interrupted and
+    continues".
+    """
+    done = sum(trial.state != "RUNNING" for trial in trials)
+    words = f"{done} of {wording.counted(total, 'trial')} {'is' if done == 1 else 'are'} done"
+    if not done:
+        words = "no trial is done yet"
+    interrupted = len(trials) - done
+    if interrupted == 1:
+        words += "; 1 was interrupted and continues"
+    elif interrupted:
+        words += f"; {interrupted} were interrupted and continue"
+    return words
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,6 +168,8 @@ class Bar:
         self._live.console.print(with_flags(text), markup=False, highlight=False)
 
     def begin(self, trials: int, images: int) -> None:
+        if not self._total and self._trials:
+            self.note(_earlier_words(list(self._trials.values()), trials))
         self._confirming = self._total > 0
         self._total, self._images, self._since = trials, images, time.monotonic()
         self._inherited = self._trained()  # by an earlier attempt, in no time of ours

@@ -103,16 +103,16 @@ class WorkingScale:
     @property
     def unlearnable_words(self) -> str:
         """The number of objects that cannot be learned, with reasons; "" if all can."""
-        reasons = []
-        if self.too_small:
-            reasons.append(f"{self.too_small} smaller than {_LEAST_OBJECT_PX:.0f} px")
-        if self.too_large:
-            limit = f"{_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
-            reasons.append(f"{self.too_large} longer than {limit}")
-        if not reasons:
+        if not self.unlearnable:
             return ""
-        count = f"{self.unlearnable} of {self.objects} objects"
-        return f"{count} cannot be learned: {' and '.join(reasons)}"
+        small = f"smaller than {_LEAST_OBJECT_PX:.0f} px"
+        large = f"longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
+        if self.too_small and self.too_large:
+            reason = f"{self.too_small} {small} and {self.too_large} {large}"
+        else:
+            subject = "it is" if self.unlearnable == 1 else "they are"
+            reason = f"{subject} {small if self.too_small else large}"
+        return f"{self.unlearnable} of {self.objects} objects cannot be learned: {reason}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

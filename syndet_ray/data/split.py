@@ -27,6 +27,14 @@ _VAL_SHARE = 0.2  # of the training images
 # NAME_jpg.rf.HASH.jpg.
 _AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
 _ALLOW = "`allow_near_copies`"
+# by what two images of different splits have in common
+_DO_ABOUT_COPIES = {
+    "content": "Both are copies of one image: delete one of them, with its labels.",
+    "id": (
+        "If both are copies of one image, delete one of them, with its labels; "
+        "if not, give them different names."
+    ),
+}
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
 Link = tuple[int, int]  # positions of two images that must be on one side
@@ -198,13 +206,12 @@ def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
     origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and hash
     for split, source in dataset.splits.items():
         for record, file_hash in zip(source.records, hashes[split], strict=True):
-            for key in (("id", record.image_id), ("content", file_hash)):
+            for key in (("content", file_hash), ("id", record.image_id)):
                 other, place = origins.setdefault(key, (split, record.place))
                 if other != split:
                     image = f"image {record.image_id!r} of {split}"
                     rule = f"{image} is also in {other}, by its {key[0]} ({place})"
-                    do = "Keep it in one split; give different images different names."
-                    raise DataError(record.place, rule, do=do)
+                    raise DataError(record.place, rule, do=_DO_ABOUT_COPIES[key[0]])
 
 
 def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:

@@ -21,6 +21,7 @@ from syndet_ray.detection.score import Predictions, coco_results
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.progress import NamedProgress
+from syndet_ray.report.words import STAND_IN
 from syndet_ray.runs.pictures import best_and_worst, predicted
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
@@ -82,7 +83,8 @@ def evaluate_model(
             f"no intervals: they need {LEAST_IMAGES} or more images with an object, "
             f"and there are {pool.images_with_objects}"
         )
-    notes = (*dataset.notes, *(note for note in (missing, too_few) if note))
+    stand_in = STAND_IN if source.stand_in else ""
+    notes = (*dataset.notes, *(note for note in (missing, too_few, stand_in) if note))
     return SplitEvaluation(
         model=model,
         data=dataset.path,

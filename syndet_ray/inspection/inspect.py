@@ -10,9 +10,9 @@ import numpy as np
 
 from syndet_ray.data import copies
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.read import Dataset, class_words, read
+from syndet_ray.data.read import Dataset, class_words
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.stand_in import FOLDER as STAND_IN_FOLDER
+from syndet_ray.data.stand_in import STAND_IN, photos_at
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import duplicates
 from syndet_ray.inspection.distance import Distance, Sample, class_distance, distance
@@ -22,7 +22,6 @@ from syndet_ray.progress import NamedProgress
 # Two photos are compared at up to this size: copies.py looks at them at a quarter of it.
 _LONGEST_PX = 1024
 _KEPT = 64  # images, of 2 MB; one is compared with several, one after another
-STAND_IN = "stand-in"  # the word for the built-in set, where a path is expected
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,13 +158,8 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
             raise DataError(paths[i], "is given twice", do=do)
     datasets = {}
     for path, name in zip(paths, unique_names(places), strict=True):
-        is_stand_in = path == STAND_IN
-        dataset = read(STAND_IN_FOLDER if is_stand_in else Path(path))
-        splits = {
-            part: replace(source, stand_in=is_stand_in)
-            for part, source in _requested(path, dataset, split).items()
-        }
-        datasets[name] = replace(dataset, splits=splits)
+        dataset = photos_at(path)
+        datasets[name] = replace(dataset, splits=_requested(path, dataset, split))
     return datasets
 
 

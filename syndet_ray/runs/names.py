@@ -7,7 +7,7 @@ from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import TestScores, Trial
-from syndet_ray.wording import counted, percent
+from syndet_ray.wording import counted, percent, times
 
 _DISPLAY_NAMES = {
     "best": "best recipe",
@@ -282,4 +282,4 @@ def near_copies_caveat(about: Mapping[str, Any]) -> str:
 
 def openings(test: TestScores) -> str:
     """Returns how often the test set was opened: choices between two openings may depend on it."""
-    return "opened once" if test.openings == 1 else f"opened {test.openings} times"
+    return f"opened {times(test.openings)}"

@@ -44,6 +44,8 @@ class Trial:
     name         of a control or variant, which all its repeats share; "" for any other trial
     params       settings that the search space varied; {} for a control or variant
     recipe       as proposed
+    unrecorded   settings that a ledger of an earlier version does not have: the recipe has their
+                 defaults
     reason       why it ended, in words; "" while it runs
     effective    every setting by dotted path, as the training really used it, and further facts
     checkpoint   where the newest checkpoint lies: a path or s3:// address
@@ -78,6 +80,7 @@ class Trial:
     impossible: str = ""
     cause: Cause | None = None
     values: tuple[float, ...] = ()
+    unrecorded: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def kind(self) -> str:
@@ -86,8 +89,11 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting of the recipe by dotted path, as the ledger keeps it: a pair is a list."""
-        return json.loads(json.dumps(self.recipe.flat()))
+        """Every recorded setting of the recipe by dotted path, as the ledger keeps it: a pair is a
+        list.
+        """
+        settings = json.loads(json.dumps(self.recipe.flat()))
+        return {path: value for path, value in settings.items() if path not in self.unrecorded}
 
     @property
     def value(self) -> float | None:
@@ -297,11 +303,13 @@ def _asked(event: Mapping[str, Any]) -> Trial:
     # The two were one number in an earlier version.
     facts.setdefault("seed_number", replica)
     role, name = role_and_name(event["kind"], replica)
+    recipe = Recipe().replace(event["recipe"])
     return Trial(
         number=event["trial"],
         role=role,
         name=name,
-        recipe=Recipe().replace(event["recipe"]),
+        recipe=recipe,
+        unrecorded=frozenset(recipe.flat()) - frozenset(event["recipe"]),
         started=event["time"],
         **facts,
     )

@@ -115,7 +115,7 @@ def _checked_labels(
 def _labelled_photos(path: Path | None) -> tuple[str, Dataset]:
     """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
     if path is None:
-        return "the stand-in set (no `real` given)", stand_in()
+        return "the stand-in set (see `real`)", stand_in()
     return str(path), read(path)
 
 
