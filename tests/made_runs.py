@@ -132,7 +132,7 @@ class MadeRun:
         return Ledger(self.path).trials_of(self.ledger.events)
 
     def write_test(self, scores: TestScores) -> None:
-        self._scores = _SCORES.validate_json(_SCORES.dump_json(scores))
+        self._scores = _SCORES.validate_json(_SCORES.dump_json(scores, by_alias=True))
 
     def test(self) -> TestScores | None:
         return None if self._scores is None else self._scores.cautious()
