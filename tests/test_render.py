@@ -238,7 +238,7 @@ def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(rendering, "RETRIES", 1)
         patch.setattr(rendering, "rendered", killed)
-        with pytest.raises(MachineError, match="rendering: lost its worker 2 times"):
+        with pytest.raises(MachineError, match="rendering: lost its worker twice"):
             render_set(PARAMETERS, 3, 3, tmp_path, workers=1)
     kept = shards.shard_path(
         shards.shards_folder(tmp_path / scene_hash(PARAMETERS, 3, 3)), range(2)

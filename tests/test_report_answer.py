@@ -198,7 +198,7 @@ def test_confirmed_without_a_control_the_answer_says_so():
 
 def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so():
     run = confirmed_run(openings=2)
-    assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(run.read())
+    assert "On 50 real test photos (opened twice) the best recipe" in answer.answer(run.read())
     test = run.test()
     run.write_test(type(test)(**vars(test) | {"opened": 0.0}))
     assert answer.answer(run.read()).endswith(

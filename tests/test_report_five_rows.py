@@ -54,7 +54,7 @@ def test_differences_are_shown_where_real_only_won():
     means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31}
     run = confirmed_run(means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0)
     real, synthetic, *_ = five_rows(run.read())
-    assert (real.line.role, real.difference) == ("best", None)
+    assert (real.line.key, real.difference) == ("best", None)
     assert synthetic.difference.mean == pytest.approx(-0.25)
 
 

@@ -15,19 +15,19 @@ from syndet_ray.report import provenance
         ({"command": ""}, "started from Python"),
     ],
 )
-def test_the_command_of_a_run_is_shown_or_that_there_was_none(tmp_path, about, words):
-    folder = made_run(tmp_path / "run", scores=TIED, about=about)
-    assert dict(provenance.facts(folder.read())).get("command") == words
+def test_the_command_of_a_run_is_shown_or_that_there_was_none(about, words):
+    run = made_run(scores=TIED, about=about)
+    assert dict(provenance.facts(run.read())).get("command") == words
 
 
-def test_the_report_and_a_comparison_show_the_same_time_of_a_run(tmp_path):
+def test_the_report_and_a_comparison_show_the_same_time_of_a_run():
     """That of its two attempts, a minute each; the hours between them do not count."""
     runs = []
     for name in ("a", "b"):
-        folder = made_run(tmp_path / name, scores=TIED)
+        run = made_run(scores=TIED, name=name)
         for began in (1000.0, 9000.0):
-            folder.ledger.append("attempt", None, time=began)
-            folder.ledger.append("opened", None, times=1, time=began + 60)
-        runs.append(folder.read())
+            run.ledger.append("attempt", None, time=began)
+            run.ledger.append("opened", None, times=1, time=began + 60)
+        runs.append(run.read())
     assert dict(provenance.facts(runs[0]))["time"] == "2 min 0 s, without pauses between attempts"
     assert compare(runs).runs[0].seconds == 120

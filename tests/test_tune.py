@@ -367,14 +367,14 @@ def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_
     away = "tried once more: s3://runs/x: cannot be read (timeout). See the network."
     assert notes.count(away) == RETRIES
     (lost,) = [note for note in notes if note != away]
-    assert lost.startswith("tried once more: a task on the cluster: lost its worker 1 time (")
+    assert lost.startswith("tried once more: a task on the cluster: lost its worker once (")
 
 
 @pytest.mark.parametrize(
     ("dies", "message"),
     [
         (False, r"^s3://runs/x: cannot be read \(timeout\)\. See the network\.$"),
-        (True, r"^a task on the cluster: lost its worker 2 times \(.+\)\. See `ray status`[^\n]+$"),
+        (True, r"^a task on the cluster: lost its worker twice \(.+\)\. See `ray status`[^\n]+$"),
     ],
 )
 def test_a_task_that_always_fails_is_told_in_a_sentence(

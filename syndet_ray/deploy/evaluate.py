@@ -75,16 +75,10 @@ def evaluate_model(
     )
     scores = partial(progress, "resampling test images")
     evaluation = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
-    intervals, too_few = {}, ""
+    intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    else:
-        too_few = (
-            f"no intervals: they need {LEAST_IMAGES} or more images with an object, "
-            f"and there are {pool.images_with_objects}"
-        )
-    stand_in = STAND_IN if source.stand_in else ""
-    notes = (*dataset.notes, *(note for note in (missing, too_few, stand_in) if note))
+    notes = [*dataset.notes, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
@@ -94,8 +88,17 @@ def evaluate_model(
         evaluation=evaluation,
         visibility=bins_of(pool),
         intervals=intervals,
-        notes=notes,
+        notes=tuple(note for note in notes if note),
     )
+
+
+def _too_few(pool: Pool) -> str:
+    """A note that a pool has too few images for intervals; "" if it has enough."""
+    images = pool.images_with_objects
+    if images >= LEAST_IMAGES:
+        return ""
+    need = f"they need {LEAST_IMAGES} or more images with an object"
+    return f"no intervals: {need}, and there are {images}"
 
 
 def with_classes_of(

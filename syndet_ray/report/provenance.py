@@ -33,7 +33,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "code": _listed(code),
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
-        "time": _time(run.elapsed_s),
+        "time": _time(run),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
@@ -110,6 +110,11 @@ def _moment(seconds: float | None) -> str:
     return "" if seconds is None else time.strftime(_DAY, time.localtime(seconds))
 
 
-def _time(elapsed_s: float) -> str:
-    """The time that counts against a budget of hours, and that a comparison of runs shows."""
-    return f"{wording.duration(elapsed_s)}, without pauses between attempts" if elapsed_s else ""
+def _time(run: Run) -> str:
+    """The time that counts against a budget of hours, and that a comparison of runs shows; from
+    start to end for a ledger without attempts.
+    """
+    if run.elapsed_s:
+        return f"{wording.duration(run.elapsed_s)}, without pauses between attempts"
+    started, finished = run.about.get("started"), run.about.get("finished")
+    return "" if started is None or finished is None else wording.duration(finished - started)
