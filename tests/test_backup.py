@@ -73,7 +73,7 @@ def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     assert backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere").trials() == folder.trials()
 
 
-def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, monkeypatch):
+def test_a_copy_that_fails_is_reported_at_once_and_again_when_it_succeeds(tmp_path, monkeypatch):
     monkeypatch.setattr(backup, "_EVERY_S", 0.01)
     folder, store = made_run().write(tmp_path / "runs" / "dice-1"), tmp_path / "store"
     blocked = store / "dice-1"
@@ -101,7 +101,7 @@ def _wait_until(true):
         time.sleep(0.01)
 
 
-def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
+def test_a_last_copy_that_cannot_be_written_is_reported_with_what_to_do(tmp_path):
     folder = made_run().write(tmp_path / "run")
     (tmp_path / "store").write_text("no folder")
     message = r"store/run/run: cannot be written .* The run itself is complete, in .*/run: resume it to have it copied"
@@ -123,7 +123,7 @@ def gate(monkeypatch):
     opened.set()
 
 
-def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_told(
+def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_reported(
     tmp_path, gate
 ):
     folder, store = made_run().write(tmp_path / "dice-1"), tmp_path / "store"
@@ -144,7 +144,7 @@ def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path,
     copy = backup.Backup(folder, str(store), silent)
     with copy.copying():
         copy.copy(60.0, limit_s=0.01)
-        gate.set()  # MLflow is told meanwhile
+        gate.set()  # MLflow is written meanwhile
         _wait_until(lambda: not copy._outbox._deliveries)
     assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (
         folder.path / "ledger.jsonl"
@@ -160,7 +160,7 @@ def test_only_what_has_changed_is_copied_again(s3, tmp_path):
     copy.copy(0.0)
     assert keys(s3) == [], "nothing has changed"
     folder.ledger.append("retry", 0)
-    folder.describe(folder.about)  # the same content in a file that was written anew
+    folder.describe(folder.about)  # the same content in a file that was written again
     copy.copy(0.0)
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
     kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
@@ -184,7 +184,7 @@ def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
     s3.delete_bucket(Bucket="not-yet")
 
 
-def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
+def test_an_unfinished_trial_whose_checkpoint_is_gone_starts_again(s3, tmp_path):
     """As it is where a head node is lost: its last copy names checkpoints that newer ones have
     replaced since.
     """
@@ -313,7 +313,7 @@ def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
     assert backup.Backup(folder, None, silent).copy_ledger()
 
 
-def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
+def test_without_an_address_on_s3_no_store_is_asked(tmp_path):
     folder = made_run().write(tmp_path / "dice-1")
     for storage in (None, str(tmp_path / "store")):
         with folder.lock(), exclusive_lease(folder, storage) as lease:

@@ -84,7 +84,7 @@ SWEEP = Sweep(
 
 
 @pytest.mark.parametrize("given", [{}, {"points": ({"scene.size_px": (50, 70)},), "trials": 3}])
-def test_a_file_with_pairs_that_nobody_changed_is_not_refused(tmp_path, given):
+def test_a_file_with_unchanged_pairs_is_not_refused(tmp_path, given):
     file = tmp_path / "pairs.py"
     file.write_text(FILE_WITH_PAIRS)
     folder = begun(
@@ -315,7 +315,9 @@ def git(folder, *arguments):
     subprocess.run(["git", "-C", folder, *settings, *arguments], check=True, capture_output=True)
 
 
-def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_to_refuse(tmp_path):
+def test_another_commit_of_a_sweeps_file_is_reported_and_recorded_and_is_no_reason_to_refuse(
+    tmp_path,
+):
     file = tmp_path / "own" / "pairs.py"
     file.parent.mkdir()
     file.write_text(FILE_WITH_PAIRS)

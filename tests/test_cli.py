@@ -134,7 +134,7 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     assert counts[1] > 1
 
 
-def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
+def test_points_that_cannot_be_proposed_are_reported_with_their_trial_and_the_reason(tmp_path):
     run = made_run().write(tmp_path / "run").path
     sweep = RunFolder.open(run).sweep.replace(
         {"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)}

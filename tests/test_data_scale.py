@@ -170,7 +170,7 @@ def test_without_a_box_photos_keep_their_size():
     assert scale.unlearnable_words == ""
 
 
-def test_the_scale_is_told_in_a_sentence():
+def test_the_scale_is_reported_in_a_sentence():
     sides = np.linspace(26, 56, 31)  # of which a tenth lies below 29 and above 53
     scale = settled(squares((640, 480), *sides), working_px=640)
     assert (
@@ -222,7 +222,7 @@ def test_photos_of_wildly_different_sizes_are_named():
     check_alike([], "photos")
 
 
-def test_no_photos_at_all_are_told():
+def test_no_photos_at_all_are_reported():
     with pytest.raises(DataError, match="photos: holds no photos to train on"):
         settled()
 

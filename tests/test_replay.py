@@ -18,9 +18,9 @@ from syndet_ray.search.replay import (
     advice_on_curves,
     compared_pruners,
     full_curves,
+    missing_trials,
     replay,
     stopped_at,
-    truncated,
 )
 from syndet_ray.search.study import Study
 
@@ -247,7 +247,7 @@ def test_only_whole_curves_of_proposed_trials_are_replayed():
         pruned,
     ]
     assert full_curves([*others, *whole]) == whole
-    assert (truncated([*others, *whole]), truncated(whole)) == (1, 0)
+    assert (missing_trials([*others, *whole]), missing_trials(whole)) == (1, 0)
     median = Pruning(startup_trials=1)
     assert replay([*others, *whole], median, orders=4, parallel=1, seed=0) == replay(
         whole, median, orders=4, parallel=1, seed=0

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
-from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.checkpoints import needed_trials
 
 ROOT = Path(__file__).parents[1]
 
@@ -131,7 +131,7 @@ def test_every_trial_has_the_effective_settings(finished):
 def test_only_checkpoints_that_may_be_needed_are_left(finished):
     folder = only_run(finished[0] / "runs")
     left = {str(path) for path in folder.checkpoints.glob("trial-*/checkpoint_*")}
-    wanted = needed(folder.trials(), folder.sweep)
+    wanted = needed_trials(folder.trials(), folder.sweep)
     assert left == {trial.checkpoint for trial in folder.trials() if trial.number in wanted}
     assert len(left) < len(folder.trials())
 
@@ -446,7 +446,7 @@ def test_bad_input_is_one_clear_message(home, arguments, said, syndet_here):
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistyped_field_is_told_with_its_line(home, syndet_here):
+def test_a_mistyped_field_is_reported_with_its_line(home, syndet_here):
     path = home()
     path.write_text(path.read_text().replace("    trials=", "    trails="))
     done = syndet_here("sweep", "tiny")

@@ -15,7 +15,7 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import layers, raycast
-from syndet_ray.scenes.annotate import annotate, silhouettes, styled
+from syndet_ray.scenes.annotate import annotate, apply_style, silhouettes
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap, stable_turns
 from syndet_ray.scenes.library import Mesh
@@ -258,7 +258,7 @@ def test_nothing_is_in_anything_else_and_everything_rests():
     rng = np.random.default_rng(0)
     heap = Heap(half_width=0.06, half_depth=0.06)
     solids, lowest = [], []
-    for name in library.named(NO_CLASS) * 2:
+    for name in library.names_of(NO_CLASS) * 2:
         mesh = library.assets[name].mesh
         before = heap.heights.copy()
         centre, turn = heap.drop(mesh, 0.03, rng)
@@ -307,12 +307,12 @@ def test_a_thing_wider_than_the_tray_finds_no_place():
 
 def test_exact_boxes_stay_exact():
     boxes = np.array([[3, 4, 20, 30]])
-    assert styled(boxes, LabelStyle(seed=5), (64, 64)) is boxes
+    assert apply_style(boxes, LabelStyle(seed=5), (64, 64)) is boxes
 
 
 def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
     boxes = np.tile([[100.0, 100.0, 130.0, 120.0]], (4000, 1))
-    drawn = styled(
+    drawn = apply_style(
         boxes,
         LabelStyle(padding=0.2, padding_spread=0.1, jitter=0.05, square=True, seed=1),
         (400, 400),
@@ -340,7 +340,7 @@ def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
 )
 def test_drawn_boxes_stay_inside_the_image_and_have_an_area(corner, size, style):
     box = np.array([[*corner, *np.minimum(np.add(corner, size), 64)]], float)
-    drawn = styled(box, style, (64, 64))
+    drawn = apply_style(box, style, (64, 64))
     assert (drawn >= 0).all()
     assert (drawn <= 64).all()
     assert (drawn[:, 2:] - drawn[:, :2] >= 1 - 1e-9).all()

@@ -448,7 +448,7 @@ def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
     assert row.metrics["mAP"] == pytest.approx(0.8 / 3)
 
 
-def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
+def test_a_recipe_of_which_one_training_is_left_is_not_distinguished_by_luck():
     """Two equal recipes whose seeds differ by far more than images do: one training says little."""
     trials = [
         replace(t, seed_number=t.number)
@@ -465,7 +465,7 @@ def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
 
 
 def by_role(values_of):
-    """The rows of recipes by role; values_of: by role, the scores of each one's trainings anew,
+    """The rows of recipes by key; values_of: by key, the scores of each one's repeated trainings,
     best first.
     """
     numbers = range(len(values_of))

@@ -124,7 +124,7 @@ def test_a_thread_may_ask_and_a_stop_in_a_thread_changes_no_handler():
     assert handlers == [signal.getsignal(signal.SIGTERM)]
 
 
-def test_in_somebody_elses_code_an_interrupt_waits_until_it_is_asked_for():
+def test_in_code_of_a_library_an_interrupt_waits_until_it_is_asked_for():
     """As in a destructor, where Python drops what is raised."""
     notes, steps = Notes(), []
 
@@ -394,7 +394,7 @@ def test_sigterm_while_ray_starts_ends_a_run_as_at_any_other_time(monkeypatch):
 
 
 def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
-    """Where its lease is lost, say: a signal would reach whoever works in the main thread."""
+    """For example when its lease is lost: a signal would reach the main thread."""
     notes, ends = Notes(), []
 
     def carry_out():

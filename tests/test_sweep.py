@@ -487,7 +487,9 @@ def test_random_weights_are_never_frozen(frozen_stages):
         ),
     ],
 )
-def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, message):
+def test_an_error_about_a_kind_of_value_names_all_kinds_and_has_no_words_of_the_library(
+    given, message
+):
     with pytest.raises(ValidationError) as error:
         Detector(**given)
     assert re.match(message, str(definition_error("f", error.value)))

@@ -47,7 +47,7 @@ def scalars(folder):
 
 
 def plugin(folder, tag):
-    """What the HParams plugin is told under a tag."""
+    """What the HParams plugin gets under a tag."""
     return [
         HParamsPluginData.FromString(value.metadata.plugin_data.content)
         for event in events(folder)
@@ -75,7 +75,7 @@ def board(folder, notes):
 
 
 def followed(folder, notes):
-    """A board that has been told of all trials of a run, one event at a time."""
+    """A board that got all trials of a run, one event at a time."""
     found, trials = board(folder, notes), {}
     for event in folder.ledger.events():
         number = event["trial"]
@@ -159,7 +159,7 @@ def test_the_hparams_are_what_the_search_varied(tmp_path, notes):
     assert len(plugin(place, "session_end_info")) == 1
 
 
-def test_shares_are_told_one_by_one_and_nothing_that_is_not_there():
+def test_shares_are_reported_one_by_one_and_nothing_that_is_not_there():
     space = SearchSpace(
         {
             "mix.shares": Simplex(sources=("real", "a", "b")),
@@ -227,7 +227,7 @@ def test_without_a_test_set_there_is_no_champion(tmp_path, notes):
     assert not notes
 
 
-def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, notes):
+def test_a_full_disk_is_reported_once_and_the_search_goes_on(tmp_path, notes):
     folder = made_run().write(tmp_path / "run")
     (folder.path / "tensorboard").write_text("a file where the folder should be")
     made = followed(folder, notes)

@@ -101,7 +101,7 @@ FOUND = [TRIALS[0], replace(TRIALS[2], state="COMPLETE", rungs=(Rung(100, {OBJEC
 
 
 def confirming(*confirmations):
-    """The display of a search whose two recipes are trained anew, twice each."""
+    """The display of a search whose two recipes are trained again, twice each."""
 
     def show(display):
         display.begin(2, 100)
@@ -123,7 +123,7 @@ def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_once_all_are_trained_anew_the_best_mean_is_the_best():
+def test_once_all_are_trained_again_the_best_mean_is_the_best():
     values = {0: (0.30, 0.32), 2: (0.29, 0.28)}
     again = [
         confirmation(4 + 2 * k + i, FOUND[k], values[of][i])
@@ -151,8 +151,8 @@ def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
     for trial in trials:
         for state in ("RUNNING", "PRUNED"):
             display.trial(replace(trial, state=state))
-            assert before <= display._trained() <= display._to_train() == 100 * len(trials)
-            before = display._trained()
+            assert before <= display._trained_images() <= display._to_train() == 100 * len(trials)
+            before = display._trained_images()
     display.end()
 
 
@@ -160,7 +160,7 @@ def test_trials_of_different_lengths_fill_the_bar_by_their_own():
     def search(display):
         display.begin(3, 100)
         display.trial(replace(TRIALS[2], recipe=RECIPE.replace({"training.images": 50})))
-        assert (display._trained(), display._to_train()) == (25, 250)
+        assert (display._trained_images(), display._to_train()) == (25, 250)
 
     assert "25/50" in drawn(search)
 
@@ -267,7 +267,7 @@ def test_a_phase_that_is_over_has_no_time_left_and_no_empty_table():
     assert "recipe" not in text
 
 
-def test_a_pipe_is_told_what_begins():
+def test_a_pipe_shows_what_begins():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     with display.step("starting Ray"):
@@ -333,7 +333,7 @@ def test_a_trial_that_continues_is_shown_with_its_next_rung_alone():
     ]
 
 
-def test_a_pipe_is_told_of_both_phases_and_of_every_note():
+def test_a_pipe_shows_both_phases_and_every_note():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     display.begin(6, 400)
@@ -477,7 +477,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_finalist_is_told_by_what_the_search_varied(width, monkeypatch, capsys):
+def test_a_finalist_is_reported_by_what_the_search_varied(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
     run = confirmed_run()
     console = terminal.console()
@@ -492,7 +492,7 @@ def test_a_finalist_is_told_by_what_the_search_varied(width, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_single_trainings_are_not_told_apart(width):
+def test_single_trainings_are_not_distinguished(width):
     """Over images alone a recipe may be above another one without doubt, and with the next seed
     below it.
     """
@@ -744,7 +744,7 @@ def lines_printed(monkeypatch, columns, *, is_terminal):
     return out.getvalue().splitlines()
 
 
-def test_a_long_line_goes_on_beside_its_label(monkeypatch):
+def test_a_long_line_goes_on_next_to_its_label(monkeypatch):
     lines = [line.rstrip() for line in lines_printed(monkeypatch, 31, is_terminal=True)]
     assert lines == [
         "data     photos: 3 train, 1 val",

@@ -20,7 +20,7 @@ _CONTROLS = tuple(map(display_name, CONTROL_CHANGES))  # a variant may have such
 Ranked = TypeVar("Ranked")
 
 
-def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
+def choose_lines(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
     """At most five, in the order of `lines`: the best, then controls and variants of their names,
     then by validation mAP.
     """
@@ -34,7 +34,7 @@ def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
 def chosen_lines(run: Run) -> tuple[TestLine, ...]:
     """The chosen recipes of a run; none before the test set is opened."""
     test = run.test
-    return chosen(test_lines(test, run.trials)) if test is not None else ()
+    return choose_lines(test_lines(test, run.trials)) if test is not None else ()
 
 
 def even_sample(ranked: Sequence[Ranked], most: int) -> list[Ranked]:

@@ -19,7 +19,7 @@ from syndet_ray.runs.results import RowKey, TestRow, Trial
 from syndet_ray.runs.run import Run
 
 LEAST_SIZES = 3  # numbers of photos that a curve needs: two are a straight line
-_SEED = 0  # of the noise of seeds, which `spread.combined` draws
+_SEED = 0  # of the noise of seeds, which `spread.combine_seeds` draws
 _LOW, _HIGH = 2.5, 97.5  # percentiles: the ends of a 95 % interval
 
 
@@ -219,7 +219,7 @@ def _score(
 ) -> ExchangeScore:
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
-    draws = spread.combined(models, rng, spread=seeds)
+    draws = spread.combine_seeds(models, rng, spread=seeds)
     low, high = spread.score_interval(MAP, draws)
     return ExchangeScore(
         name=point.name,

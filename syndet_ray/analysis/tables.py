@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.analysis.selection import Candidate, candidate, unconfirmed, with_pooled_errors
+from syndet_ray.analysis.selection import Candidate, candidate, search_ranking, with_pooled_errors
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
 from syndet_ray.runs.names import display_name, recipe_words, settings
 from syndet_ray.runs.results import REAL_ONLY, Role, RowKey, State, TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
-from syndet_ray.spread import Difference, bounded
+from syndet_ray.spread import Difference, limit_scores
 from syndet_ray.wording import number
 
 _DATA_SETTINGS = (
@@ -186,7 +186,7 @@ def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
     row = test.row("best") if test is not None else None
     if row is not None:
         return row.trial
-    ahead = unconfirmed(trials)
+    ahead = search_ranking(trials)
     return ahead[0].trial.number if ahead else None
 
 
@@ -330,7 +330,7 @@ def _score(row: TestRow, metric: str) -> Score:
     value, bounds = row.metrics[metric], row.intervals.get(metric)
     if bounds is None:
         return Score(value=value)
-    low, high = bounded(metric, np.array(bounds)).tolist()
+    low, high = limit_scores(metric, np.array(bounds)).tolist()
     return Score(value=value, low=low, high=high)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
 
@@ -28,7 +28,7 @@ def render(
     parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs.resolve() / "cache"
-    with shown(console := terminal.console()) as display:
+    with open_display(console := terminal.console()) as display:
         try:
             write_set(
                 parameters, count, seed, out,
@@ -55,7 +55,7 @@ def cutouts(
     from syndet_ray.cli import terminal
     from syndet_ray.data.cutouts import cut_out
 
-    with shown(terminal.console()) as display:
+    with open_display(terminal.console()) as display:
         progress = partial(display.progress, "cutting out")
         counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
@@ -84,7 +84,7 @@ def label_style(
         raise DataError(
             dataset, "has no training photos", do="See README, section 'Your own data'."
         )
-    with shown(terminal.console()) as display:
+    with open_display(terminal.console()) as display:
         style = measure(photos, progress=partial(display.progress, "measuring"))
     settings = style.settings()
     arguments = ", ".join(
@@ -115,7 +115,7 @@ def inspect(
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
-    with shown(console := terminal.console()) as display:
+    with open_display(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
     for part in listing.inspection_parts(inspection):

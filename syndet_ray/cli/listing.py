@@ -29,7 +29,7 @@ _MOST_NAMED = 3  # settings that one number leaves without effect
 
 def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
     """Lines on the search of a sweep: trials, settings, pruner and confirmation."""
-    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
+    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed_words(sweep)}"
     for path, parameter in sweep.parameters.items():
         yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
@@ -37,7 +37,7 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
         recipe = values or "the sweep's own recipe"
         yield f"         {variant}: {recipe}"
     for where, paths in effects_of_numbers(sweep.parameters, sweep.recipe).items():
-        yield f"         {_named(paths)} no effect where {where}"
+        yield f"         {_setting_names(paths)} no effect where {where}"
     if sweep.proposals:
         yield f"search   sampler {sweep.sampler}, objective {' and '.join(sweep.objective)}"
         yield f"         pruner {_pruner(sweep)}"
@@ -46,7 +46,7 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
         yield f"confirm  the best {sweep.confirm.top} and the controls, {seeds} each"
 
 
-def _named(paths: Sequence[str]) -> str:
+def _setting_names(paths: Sequence[str]) -> str:
     """The first few settings, how many more, and the verb: "scene.hue has"."""
     names = ", ".join(paths[:_MOST_NAMED])
     more = len(paths) - _MOST_NAMED
@@ -55,7 +55,7 @@ def _named(paths: Sequence[str]) -> str:
     return f"{names} {'has' if len(paths) == 1 else 'have'}"
 
 
-def _fixed(sweep: LoadedSweep) -> str:
+def _fixed_words(sweep: LoadedSweep) -> str:
     """The number of controls and of variants of a sweep, repetitions included."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
     counts = [counted(count, kind) for kind, count in kinds.items() if count]
@@ -125,7 +125,7 @@ def run_lines(comparison: Comparison) -> Iterator[str]:
         yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
     for setting in comparison.settings[:_MOST_SETTINGS]:
         of_runs = zip(comparison.runs, setting.values, strict=True)
-        values = [f"{run.letter} {_shortened(value)}" for run, value in of_runs]
+        values = [f"{run.letter} {_shorten(value)}" for run, value in of_runs]
         yield f"   {setting.name}: {'; '.join(values)}"
     if (more := len(comparison.settings) - _MOST_SETTINGS) > 0:
         yield f"   and {counted(more, 'more setting')}: --out FILE lists all"
@@ -153,14 +153,14 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
             if entry.is_main:
                 table.add_row(
                     run.letter,
-                    *_compared(run, entry, with_costs=bool(costs)),
+                    *_comparison_row(run, entry, with_costs=bool(costs)),
                     style="bold" if entry.line.best else "",
                 )
         table.add_section()
     return table
 
 
-def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
+def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
     score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
     above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
@@ -169,7 +169,7 @@ def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     return [entry.name, seeds, validation, score.text(decimals(score.value)), *costs, above]
 
 
-def _shortened(value: str) -> str:
+def _shorten(value: str) -> str:
     return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 
 if TYPE_CHECKING:
     from syndet_ray.deploy.finder import Finder
@@ -49,7 +49,7 @@ def evaluate(
     if out is not None:
         check_out(out)
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step("reading the labels"):
             dataset = photos_at(data)
         chosen = dataset.split_to_score(split)
@@ -103,7 +103,7 @@ def predict(
     check_out(out)
     files = find(images)
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
         from syndet_ray.cli import scorecard

@@ -187,7 +187,7 @@ class SweepOptions:
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
-        return _given({"trials": self.trials, "seed": self.seed})
+        return _given_options({"trials": self.trials, "seed": self.seed})
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""
@@ -210,7 +210,7 @@ class SweepOptions:
 
     def for_resume(self) -> dict[str, Any]:
         """The options of a run that were given again, instead of those it began with."""
-        return _given(
+        return _given_options(
             {
                 "trials": self.trials,
                 "hours": self.hours,
@@ -226,6 +226,6 @@ class SweepOptions:
         )
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _given_options(values: dict[str, Any]) -> dict[str, Any]:
     """The values that were given on the command line."""
     return {name: value for name, value in values.items() if value is not None}

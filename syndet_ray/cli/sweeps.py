@@ -35,7 +35,7 @@ from syndet_ray.cli.options import (
     Trials,
     with_flags,
 )  # fmt: skip
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DefinitionError
 from syndet_ray.wording import counted, resume_hint
 
@@ -86,7 +86,7 @@ def sweep(
         definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
     try:
-        with shown(console) as display:
+        with open_display(console) as display:
             with display.step(_LOADING):
                 from syndet_ray.tuning.run import start
             outcome = start(
@@ -130,7 +130,7 @@ def resume(
     from syndet_ray.cli import terminal
 
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         folder = _folder(run, runs, display)
     console.print(folder.sweep.question, style="bold")
     options = SweepOptions(
@@ -138,7 +138,7 @@ def resume(
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
         tensorboard=tensorboard, allow_near_copies=allow_near_copies,
     )  # fmt: skip
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step(_LOADING):
             from syndet_ray.tuning.resume import resume as continued
         outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
@@ -172,14 +172,14 @@ def check(
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()
-    with shown(console) as display, display.step(_LOADING):
+    with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tuning import cost as costs
         from syndet_ray.tuning import disk
         from syndet_ray.tuning import run as running
     options = shared.for_run()
     if not force:
         costs.check_images(definition, options.budget)
-    with shown(console) as display:
+    with open_display(console) as display:
         data = running.check(definition, options, display)
         cost = running.estimate(definition, options, data, display)
     room = disk.room(runs, options.cache)

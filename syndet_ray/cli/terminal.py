@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syndet_ray import wording
-from syndet_ray.analysis.selection import unconfirmed, winner
+from syndet_ray.analysis.selection import search_ranking, winner
 from syndet_ray.analysis.tables import compared_with, distinct_rows, test_lines
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
@@ -172,7 +172,7 @@ class Bar:
             self.note(_earlier_words(list(self._trials.values()), trials))
         self._confirming = self._total > 0
         self._total, self._images, self._since = trials, images, time.monotonic()
-        self._inherited = self._trained()  # by an earlier attempt, in no time of ours
+        self._inherited = self._trained_images()  # by an earlier attempt, in no time of ours
 
     def trial(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
@@ -201,10 +201,9 @@ class Bar:
     def _draw(self) -> Group:
         parts: list[Any] = []
         if self._total:
+            total = max(1, self._to_train())
             bar = Table.grid()  # a bar alone does not end its line
-            bar.add_row(
-                ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60)
-            )
+            bar.add_row(ProgressBar(total=total, completed=self._trained_images(), width=60))
             parts += [bar, self._summary(), self._best()]
             running = self._running()
             parts += [running] if running.row_count else []
@@ -223,20 +222,21 @@ class Bar:
             if (trial.role == "confirmation") == self._confirming
         ]
 
-    def _expected(self) -> int:
+    def _expected_trials(self) -> int:
         """The number of trials of this phase in all."""
         return self._total - (len(self._trials) - len(self._phase()))
 
     def _summary(self) -> Text:
         ended = [trial for trial in self._phase() if trial.state != "RUNNING"]
-        done = f"{len(ended)}/{self._expected()}"
+        done = f"{len(ended)}/{self._expected_trials()}"
         counts = [f"confirming: {done} trainings" if self._confirming else f"{done} trials"]
         for state in ("PRUNED", "FAILED"):
             if count := sum(trial.state == state for trial in ended):
                 counts.append(f"{count} {state.lower()}")
         elapsed = time.monotonic() - self._since
         counts.append(f"{_clock(elapsed)} elapsed")
-        trained, missing = self._trained() - self._inherited, self._to_train() - self._trained()
+        images = self._trained_images()
+        trained, missing = images - self._inherited, self._to_train() - images
         if trained > 0 and missing > 0:
             counts.append(f"about {_clock(missing * elapsed / trained)} left")
         return Text(" · ".join(counts))
@@ -258,7 +258,7 @@ class Bar:
             seeds = wording.counted(len(best.trainings), "seed")
             origin = f"  {seeds} of trial {best.trial.number}: "
             return Text.assemble("best  ", (value, "bold"), origin, names.trial_words(best.trial))
-        ahead = next(iter(unconfirmed(trials)), None)
+        ahead = next(iter(search_ranking(trials)), None)
         if ahead is None:
             return Text("no trial has finished yet", style="dim")
         name = "best of the search" if self._confirming else "best so far"
@@ -281,7 +281,7 @@ class Bar:
     def _budget(self, trial: Trial) -> int:
         return trial.recipe.training.images
 
-    def _trained(self) -> int:
+    def _trained_images(self) -> int:
         """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its
         share unused.
         """
@@ -295,7 +295,7 @@ class Bar:
         has.
         """
         phase = self._phase()
-        return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
+        return sum(map(self._budget, phase)) + (self._expected_trials() - len(phase)) * self._images
 
 
 def _work_line(work: _Work) -> Table:

@@ -325,9 +325,9 @@ def _candidate_sides(objects: _Objects, native_px: int) -> list[int]:
     if low * native_px <= first_px <= high * native_px:
         first_px = native_px
     # If photos keep their size, the first side is exact and need not be a multiple of 32.
-    sides_px = [first_px if first_px == native_px else _stepped(first_px, most_px)]
+    sides_px = [first_px if first_px == native_px else _round_down(first_px, most_px)]
     for shift in _SHIFTS[1:]:
-        sides_px.append(_stepped(first_px * 2 ** (shift / 4), most_px))
+        sides_px.append(_round_down(first_px * 2 ** (shift / 4), most_px))
     return [_within_limits(side_px) for side_px in sides_px]
 
 
@@ -380,7 +380,7 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
     raise DataError(place, rule, got=scale.unlearnable_words, do=do)
 
 
-def _stepped(px: float, most_px: float) -> int:
+def _round_down(px: float, most_px: float) -> int:
     """The nearest multiple of 32 that is at most most_px."""
     most_steps = math.floor(most_px / _STEP_PX)
     return min(round(px / _STEP_PX), most_steps) * _STEP_PX

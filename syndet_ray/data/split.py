@@ -55,7 +55,7 @@ def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> D
     if "val" in dataset.splits:
         return dataset
     links = [*_links(_photos(dataset.splits["train"])), *_links(hashes["train"])]
-    return _cut(dataset, seed, share, links)
+    return _cut_val(dataset, seed, share, links)
 
 
 def _check_splits(dataset: Dataset) -> None:
@@ -90,7 +90,7 @@ def cut_by_looks(
     assert [record.image_id for record in source.records] == train.image_ids.tolist()
     links = list(_links(_photos(source)))
     while True:
-        cut = _cut(dataset, seed, share, links)
+        cut = _cut_val(dataset, seed, share, links)
         val = _positions(source, cut.splits["val"])
         rest = _positions(source, cut.splits["train"])
         separated = copies(train.select(val), [train.select(rest)], progress)
@@ -214,7 +214,7 @@ def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
                     raise DataError(record.place, rule, do=_DO_ABOUT_COPIES[key[0]])
 
 
-def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
+def _cut_val(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
     """The dataset with a val of whole groups of linked images, in random order.
 
     val is as near to its share of the images as whole groups allow.
@@ -316,4 +316,4 @@ def _photo(image_id: str) -> str | None:
 
 def _hashes(source: Source) -> list[str]:
     """SHA-256 of each image's file."""
-    return [hashlib.sha256(record.encoded()).hexdigest() for record in source.records]
+    return [hashlib.sha256(record.image_bytes()).hexdigest() for record in source.records]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.located import located, located_changes
+from syndet_ray.definitions.located import located_changes, with_absolute_paths
 from syndet_ray.definitions.parameter import Choice, Parameter
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.space_check import check_space
@@ -36,7 +36,7 @@ def load(name_or_path: str, root: Path | None = None) -> LoadedSweep:
         check_space(space, sweep.recipe)
         loaded = _with_space(sweep, space)
         loaded.check()
-        return _located(loaded, root)
+        return _with_absolute_paths(loaded, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
 
@@ -48,7 +48,7 @@ def _with_space(sweep: Sweep, space: SearchSpace) -> LoadedSweep:
         raise definition_error("sweep", error) from None
 
 
-def _located(sweep: LoadedSweep, root: Path) -> LoadedSweep:
+def _with_absolute_paths(sweep: LoadedSweep, root: Path) -> LoadedSweep:
     """The sweep with every file that it names as an absolute path.
 
     Trials run in other folders, and `resume` may too.
@@ -70,7 +70,7 @@ def _located(sweep: LoadedSweep, root: Path) -> LoadedSweep:
 def _located_parameter(path: str, parameter: Parameter, root: Path) -> Parameter:
     if not isinstance(parameter, Choice):
         return parameter
-    values = tuple(located(path, value, root) for value in parameter.values)
+    values = tuple(with_absolute_paths(path, value, root) for value in parameter.values)
     return parameter.model_copy(update={"values": values})
 
 

@@ -9,7 +9,7 @@ from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, 
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe, field_paths
-from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, crossed
+from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, cross
 from syndet_ray.errors import DefinitionError, nearest
 
 
@@ -184,7 +184,7 @@ def _points_by_choice(
     points: list[dict[str, Any]] = [{}]
     for dimension in space.dimensions():
         if dimension.path in related:
-            points = crossed(points, dimension, _examples(dimension, parameters))
+            points = cross(points, dimension, _examples(dimension, parameters))
     axes = axes_of(path, parameters[path])
     groups = defaultdict(list)
     for point in points:

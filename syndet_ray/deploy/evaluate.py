@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import Dataset, class_words
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
@@ -22,7 +22,7 @@ from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.progress import NamedProgress
 from syndet_ray.report.words import STAND_IN
-from syndet_ray.runs.pictures import best_and_worst, predicted
+from syndet_ray.runs.pictures import best_and_worst, predicted_picture
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
 _SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
@@ -69,7 +69,7 @@ def evaluate_model(
     source, missing = with_classes_of(
         dataset.splits[split], finder.classes, place, dataset.few_boxes
     )
-    pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
+    pool = align_labels(finder.decode(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(
         finder.model, pool, device=finder.device, progress=partial(progress, "predicting")
     )
@@ -142,7 +142,9 @@ def write(result: SplitEvaluation, out: Path) -> Path:
     write_whole(folder / "predictions.json", json.dumps(coco_results(predictions)).encode())
     truth = coco_truth(pool.labels_in_photos())
     write_whole(folder / "truth.json", json.dumps(truth).encode())
-    pictures = [predicted(pool, i, of_image) for i, of_image in enumerate(result.predictions)]
+    pictures = [
+        predicted_picture(pool, i, of_image) for i, of_image in enumerate(result.predictions)
+    ]
     best, worst = best_and_worst(pictures, _SHOWN)
     shown = {name: pictures for name, pictures in (("worst", worst), ("best", best)) if pictures}
     write_over_truth(shown, folder / "worst_and_best")

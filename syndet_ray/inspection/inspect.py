@@ -128,7 +128,7 @@ def inspect(
     """
     datasets = _datasets(paths, split)
     subjects = tuple(
-        _measured(name, splits, progress) for name, splits in _sources(datasets).items()
+        _measure(name, splits, progress) for name, splits in _sources(datasets).items()
     )
     classes = _classes(subjects)
     return Inspection(
@@ -159,11 +159,11 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
     datasets = {}
     for path, name in zip(paths, unique_names(places), strict=True):
         dataset = photos_at(path)
-        datasets[name] = replace(dataset, splits=_requested(path, dataset, split))
+        datasets[name] = replace(dataset, splits=_requested_splits(path, dataset, split))
     return datasets
 
 
-def _requested(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
+def _requested_splits(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
     """The requested splits of a dataset, without those that hold no images."""
     if split is not None and split not in dataset.splits:
         do = "Give another `split`, or none."
@@ -185,7 +185,7 @@ def _sources(datasets: Mapping[str, Dataset]) -> dict[str, dict[str, Source]]:
     return {f"{name} {split}": {split: source} for split, source in dataset.splits.items()}
 
 
-def _measured(name: str, splits: dict[str, Source], progress: NamedProgress) -> Subject:
+def _measure(name: str, splits: dict[str, Source], progress: NamedProgress) -> Subject:
     """A source of all images of the splits, measured."""
     first = next(iter(splits.values()))
     records = tuple(chain.from_iterable(source.records for source in splits.values()))
@@ -290,7 +290,7 @@ class _Gallery:
 
     def __init__(self, subjects: Sequence[Subject], places: Sequence[ImagePlace]) -> None:
         self._subjects, self._places = subjects, places
-        self._pool = lru_cache(maxsize=_KEPT)(self._decoded)
+        self._pool = lru_cache(maxsize=_KEPT)(self._decode_image)
 
     def show_the_same(self, i: int, j: int) -> bool:
         """True when no object is visible, and labelled, in only one of two images."""
@@ -299,7 +299,7 @@ class _Gallery:
     def is_copy(self, i: int, j: int) -> bool:
         return copies.is_copy(self._pool(i), 0, self._pool(j), 0)
 
-    def _decoded(self, k: int) -> Pool:
+    def _decode_image(self, k: int) -> Pool:
         """A pool of image k alone."""
         place = self._places[k]
         source = self._subjects[place.subject].source.select([place.image])

@@ -28,9 +28,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "test set": names.openings(test) if test else "not opened",
         "detector": _detector(run.sweep.recipe.detector),
         **_data(run),
-        "versions": _listed(about.get("versions")),
-        "machine": _listed(about.get("machine")),
-        "code": _listed(code),
+        "versions": _list_words(about.get("versions")),
+        "machine": _list_words(about.get("machine")),
+        "code": _list_words(code),
         "started": _moment(about.get("started")),
         "finished": _moment(about.get("finished")),
         "time": _time(run),
@@ -69,9 +69,9 @@ def _data(run: Run) -> dict[str, Any]:
     return {
         "real data": "stand-in set" if run.stand_in else real.get("path"),
         "classes": ", ".join(run.about.get("classes", ())),
-        "images": _listed(real.get("counts")),
-        "objects": _listed(real.get("objects")),
-        "data hashes": _listed(hashes),
+        "images": _list_words(real.get("counts")),
+        "objects": _list_words(real.get("objects")),
+        "data hashes": _list_words(hashes),
         "notes": "; ".join(real.get("notes", ())),
     }
 
@@ -102,7 +102,7 @@ def _confirmation(sweep: LoadedSweep) -> str:
     return f"the best {sweep.confirm.top} and {fixed}, {seeds} each"
 
 
-def _listed(values: dict[str, Any] | None) -> str:
+def _list_words(values: dict[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
 
 

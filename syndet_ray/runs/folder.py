@@ -40,7 +40,7 @@ from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
 from syndet_ray.runs.run import Run
-from syndet_ray.runs.unreadable import damaged, unreadable
+from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
 
@@ -105,7 +105,7 @@ class RunFolder:
         try:
             return json.loads(self._about_file.read_text())
         except ValueError as error:
-            raise damaged(self._about_file, error) from None
+            raise damaged_file(self._about_file, error) from None
 
     def define(self, sweep: LoadedSweep) -> None:
         """Writes sweep.json, or replaces it."""

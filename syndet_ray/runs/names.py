@@ -38,7 +38,7 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
     "mix.schedule": lambda name: _SCHEDULES.get(name, name),
     "mix.real_images": lambda asked: real_images(asked),
     "mix.synthetic_images": lambda count: counted(count, "distinct scene"),
-    "mix.parts": lambda parts: f"synthetic of {_divided(parts)}" if parts else "",
+    "mix.parts": lambda parts: f"synthetic of {_divided_words(parts)}" if parts else "",
     "scene.objects": lambda count: f"{counted(count, 'object')} per scene",
     "training.images": lambda count: f"{counted(count, 'image')} seen",
 }
@@ -81,7 +81,7 @@ def setting_value(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return _divided(value) if path == "mix.parts" else ", ".join(value)
+        return _divided_words(value) if path == "mix.parts" else ", ".join(value)
     if isinstance(value, (tuple, list)):
         between = "/" if path in _LISTS else " to "
         return between.join(setting_value(path, part) for part in value)
@@ -108,7 +108,7 @@ def _join_shares(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
         phrases["mix.synthetic"] = _SCHEDULES["real_only"]
     elif share is not None and parts:
         synthetic_shares = {name: share * part for name, part in parts.items()}
-        phrases["mix.synthetic"] = _divided({REAL: 1 - share} | synthetic_shares)
+        phrases["mix.synthetic"] = _divided_words({REAL: 1 - share} | synthetic_shares)
         del phrases["mix.parts"]
 
 
@@ -117,7 +117,7 @@ def _join_schedule(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
     schedule = changes.get("mix.schedule")
     switch_at = changes.get("mix.switch_at")
     if schedule == "staged" and "mix.switch_at" in phrases and switch_at is not None:
-        phrases["mix.schedule"] = _staged(switch_at)
+        phrases["mix.schedule"] = _staged_words(switch_at)
         del phrases["mix.switch_at"]
     elif schedule == "mixed":
         phrases.pop("mix.schedule", None)  # the default: not worth a word
@@ -208,7 +208,7 @@ def _sources(mix: Mix) -> str:
         images = "real images" if mix.real_images == "all" else real_images(mix.real_images)
         return f"{images} only"
     if list(mix.sources) != _ONLY_SYNTHETIC:
-        return _divided(mix.shares)
+        return _divided_words(mix.shares)
     if mix.synthetic == 1:
         return "synthetic images only"
     return f"{percent(mix.synthetic)} synthetic"
@@ -218,10 +218,10 @@ def _schedule(mix: Mix) -> str:
     """Returns how the mix changes during training; "" if it does not."""
     if mix.schedule == "mixed" or not 0 < mix.synthetic < 1:
         return ""
-    return _staged(mix.switch_at) if mix.schedule == "staged" else mix.schedule
+    return _staged_words(mix.switch_at) if mix.schedule == "staged" else mix.schedule
 
 
-def _staged(switch_at: float | None) -> str:
+def _staged_words(switch_at: float | None) -> str:
     if switch_at is None:
         return "staged"
     return f"staged: synthetic first, real after {percent(switch_at)}"
@@ -250,7 +250,7 @@ def _has_effect(path: str, recipe: Recipe) -> bool:
     return recipe.mix.shares[REAL] < 1 or not is_of_scenes
 
 
-def _divided(shares: Mapping[str, float]) -> str:
+def _divided_words(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in shares.items() if share > 0)
 
 

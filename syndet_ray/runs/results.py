@@ -285,7 +285,7 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        return _asked(event)
+        return _new_trial(event)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])
@@ -294,10 +294,10 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     if kind == "retry":
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
-    return _ended(trial, event)
+    return _ended_trial(trial, event)
 
 
-def _asked(event: Mapping[str, Any]) -> Trial:
+def _new_trial(event: Mapping[str, Any]) -> Trial:
     facts = {name: event[name] for name in _ASKED if name in event}
     replica = event.get("replica", 0)
     # The two were one number in an earlier version.
@@ -315,7 +315,7 @@ def _asked(event: Mapping[str, Any]) -> Trial:
     )
 
 
-def _ended(trial: Trial, event: Mapping[str, Any]) -> Trial:
+def _ended_trial(trial: Trial, event: Mapping[str, Any]) -> Trial:
     return replace(
         trial,
         state=event["state"],

@@ -16,7 +16,7 @@ from syndet_ray.spread import (
     SEED_DRAWS,
     Difference,
     SeedSpread,
-    combined,
+    combine_seeds,
     probability_best,
     score_difference,
     score_interval,
@@ -178,7 +178,7 @@ def _intervals(
     """95 % intervals over images and seeds, of every metric that has draws."""
     intervals = {}
     for name, spread in spreads.items():
-        draws = combined([model.draws[name] for model in models], rng, SEED_DRAWS, spread)
+        draws = combine_seeds([model.draws[name] for model in models], rng, SEED_DRAWS, spread)
         intervals[name] = score_interval(name, draws)
     return intervals
 

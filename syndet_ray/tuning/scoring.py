@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from syndet_ray.analysis.selection import Candidate, candidates, finalists, simplest
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.storage import fetched
+from syndet_ray.data.storage import local_copy
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -22,7 +22,7 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
 from syndet_ray.runs.results import BEST, RowKey, TestScores, Trial
-from syndet_ray.search.task import Runner, retried
+from syndet_ray.search.task import Runner, retry
 from syndet_ray.spread import PAIRED_SEED, RESAMPLES
 from syndet_ray.tuning.rows import CheckpointScores, test_rows
 
@@ -120,7 +120,7 @@ def open_test_set(
     scored = _score_all(_trainings(recipes), test, runner, progress)
     champion = max(recipes[BEST].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
-    retried(partial(_keep_champion, folder, champion.checkpoint))
+    retry(partial(_keep_champion, folder, champion.checkpoint))
     _keep_predictions(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions, note)
     simplest_recipe = simplest(candidates(folder.trials()))
@@ -184,7 +184,7 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
     from syndet_ray.detection.predict import predict
 
     torch.set_num_threads(threads)
-    with fetched(checkpoint) as folder:
+    with local_copy(checkpoint) as folder:
         model = load_model(folder).model
     return predict(model, test, device=torch.device(device))
 
@@ -210,9 +210,9 @@ def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.T
 
     The arguments are at the working scale, the table is in the photos' own pixels.
     """
-    from syndet_ray.detection.score import joined
+    from syndet_ray.detection.score import join_predictions
 
-    together = joined(predictions)
+    together = join_predictions(predictions)
     image_of = np.repeat(np.arange(len(test)), [len(image.scores) for image in predictions])
     x1, y1, x2, y2 = test.to_photo(image_of, together.xyxy).T
     columns: dict[str, Any] = {
@@ -230,6 +230,6 @@ def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.T
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     folder.champion.mkdir(exist_ok=True)
-    with fetched(checkpoint) as model:
+    with local_copy(checkpoint) as model:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(model / name, folder.champion / name)

@@ -177,7 +177,7 @@ def deferral() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     before = replace_handlers(
-        lambda _, present: _deferred(present, due) if callable(present) else None
+        lambda _, present: _defer(present, due) if callable(present) else None
     )
     try:
         yield check
@@ -186,7 +186,7 @@ def deferral() -> Iterator[Callable[[], None]]:
     check()
 
 
-def _deferred(handler: Handler, due: threading.Event) -> Handler:
+def _defer(handler: Handler, due: threading.Event) -> Handler:
     """Returns a handler that does the same, but sets `due` if that one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:

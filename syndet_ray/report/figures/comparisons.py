@@ -10,11 +10,11 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.figures.plot import (
     Plot,
+    add_title,
     colors,
     from_zero,
     recipe_colors,
     records,
-    titled,
     tooltip,
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
@@ -47,7 +47,7 @@ def test_scores(run: Run) -> Plot | None:
             rows.append((*recipe, metric, score.value, score.low, score.high))
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines))
     chart = layers.resolve_scale(xOffset="independent")
-    figure = titled(chart, f"Scores on {test_set_name(test)}", run)
+    figure = add_title(chart, f"Scores on {test_set_name(test)}", run)
     return Plot(figure=figure, header=_SCORE_HEADER, rows=rows)
 
 
@@ -65,7 +65,7 @@ def variants(run: Run) -> Plot | None:
         rows += _variant_rows(line)
     layers = alt.layer(*_variant_bars(lines, label(MAP, test)), *_variant_dots(lines))
     chart = layers.resolve_scale(yOffset="independent")
-    figure = titled(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
+    figure = add_title(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
     return Plot(figure=figure, header=_VARIANT_HEADER, rows=rows)
 
 

@@ -12,11 +12,11 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.report.figures.plot import (
     Plot,
+    add_title,
     colors,
     from_zero,
     label_positions,
     records,
-    titled,
     tooltip,
     validation_label,
 )
@@ -62,14 +62,14 @@ def learning_curves(run: Run) -> Plot | None:
     all_curves = curves(run.trials, best_number(run.trials, run.test))
     if not all_curves:
         return None
-    plotted = _plotted(all_curves)
+    plotted = _plotted_curves(all_curves)
     layers = alt.layer(
         *_lines(_all_rows(plotted)),
         *_ends(plotted),
         *_numbers(all_curves),
     )
     chart = layers.encode(*_axes(all_curves, run)).interactive(name="zoom")
-    figure = titled(chart, "Learning curves", run)
+    figure = add_title(chart, "Learning curves", run)
     return Plot(figure=figure, header=_HEADER, rows=_all_rows(all_curves))
 
 
@@ -77,11 +77,11 @@ def plotted_words(run: Run) -> str:
     """Says in a sentence which of many curves are plotted; "" if all are."""
     all_curves = curves(run.trials, best_number(run.trials, run.test))
     searched = [curve for curve in all_curves if curve.kind == "search"]
-    plotted = [curve for curve in _plotted(all_curves) if curve.kind == "search"]
+    plotted = [curve for curve in _plotted_curves(all_curves) if curve.kind == "search"]
     return words.best_and_others(len(searched), len(plotted), MOST_LINES)
 
 
-def _plotted(all_curves: Sequence[Curve]) -> list[Curve]:
+def _plotted_curves(all_curves: Sequence[Curve]) -> list[Curve]:
     """The curves that are plotted: of many of the search a selection, with the best recipe."""
     many = [curve for curve in all_curves if curve.kind == "search" and not curve.best]
     ranked = sorted(many, key=lambda curve: (-curve.values[-1], curve.trial))

@@ -11,10 +11,10 @@ from syndet_ray.report.figures.plot import (
     HEIGHT,
     WIDTH,
     Plot,
+    add_title,
     from_zero,
     label_positions,
     records,
-    titled,
     tooltip,
     validation_label,
 )
@@ -53,13 +53,13 @@ def pareto(run: Run) -> Plot | None:
     for o in frontier.offers:
         rows.append((o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error))
     header = ("trial", "kind", *frontier.costs, *scores)
-    return Plot(figure=_stacked(views, run), header=header, rows=rows)
+    return Plot(figure=_stack(views, run), header=header, rows=rows)
 
 
-def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
+def _stack(views: Sequence[alt.LayerChart], run: Run) -> Any:
     title = "What accuracy costs"
     if len(views) == 1:
-        return titled(views[0], title, run)
+        return add_title(views[0], title, run)
     if run.stand_in:
         title = f"{title} (stand-in)"
     sized = [view.properties(width=WIDTH, height=HEIGHT) for view in views]
