@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import torch
 
-from syndet_ray.data.pool import Pool, aligned, decode
+from syndet_ray.data.pool import Pool, align_labels, decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.split import with_validation
@@ -143,7 +143,7 @@ def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int)
     """The sources of the training: with few photos, other ones for each seed."""
     pools = {"real": train if given.photos is None else nested_subset(train, given.photos, seed)}
     for name, (parameters, count) in recipe.scenes().items():
-        pools[name] = aligned(generate(parameters, count, 0, given.cache), train.classes)
+        pools[name] = align_labels(generate(parameters, count, 0, given.cache), train.classes)
     return pools
 
 

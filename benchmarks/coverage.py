@@ -143,14 +143,14 @@ def _measure(recipes: Sequence[Sequence[np.ndarray]], rng: np.random.Generator) 
     """One trial: 1 if an interval contains 0, else 0; and widths."""
     a, b, *_ = recipes
     by_seed = [dict(enumerate(models)) for models in recipes]
-    one = spread.interval(spread.combined(a, rng))
+    one = spread.interval(spread.combine_seeds(a, rng))
     paired = spread.difference(by_seed[0], by_seed[1], rng)
     unpaired = spread.difference(by_seed[0], _renamed(by_seed[1]), rng)
     best = spread.probability_best({str(k): models for k, models in enumerate(by_seed)}, rng)
     left = a[:1]
     others = spread.seed_spread(recipes[1:])
-    pooled = spread.interval(spread.combined(left, rng, spread=others))
-    alone = spread.interval(spread.combined(left, rng, spread=None))
+    pooled = spread.interval(spread.combine_seeds(left, rng, spread=others))
+    alone = spread.interval(spread.combine_seeds(left, rng, spread=None))
     gap = spread.difference({0: left[0]}, by_seed[1], rng, others)
     gap_alone = spread.difference({0: left[0]}, by_seed[1], rng, None)
     return {

@@ -48,7 +48,7 @@ from syndet_ray.data.write import write_dataset
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import IMAGES_PER_SECOND, OBJECTIVE
 from syndet_ray.runs.results import Trial
-from syndet_ray.scenes.generate import rendered
+from syndet_ray.scenes.generate import render_part
 from syndet_ray.tracking.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
@@ -126,7 +126,7 @@ def table(folder: RunFolder) -> dict[str, Any]:
     rows: dict[str, Any] = {f"trial {trial.number}": _row(trial) for trial in folder.trials()}
     test = folder.test()
     if test is not None:
-        rows |= {f"test row {row.role}": asdict(row) for row in test.rows}
+        rows |= {f"test row {row.key}": asdict(row) for row in test.rows}
         # Without the number of openings: an opening that a kill interrupted counts too.
         rows["test set"] = {"hash": test.hash, "simplest": test.simplest}
     return rows
@@ -222,7 +222,7 @@ class Sweeps:
             (self._blank / "sweeps" / "tiny.py").write_text(SWEEP)
             local_store(self._blank / "runs")
             for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
-                write_dataset(rendered(SCENE, count, seed, range(count)), work / "made" / split)
+                write_dataset(render_part(SCENE, count, seed, range(count)), work / "made" / split)
                 shutil.copytree(work / "made" / split / "images", work / "photos" / split)
                 annotations = work / "photos" / split / "_annotations.coco.json"
                 shutil.copyfile(work / "made" / split / "annotations.json", annotations)

@@ -14,7 +14,7 @@ import torch
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.pool import aligned, decode
+from syndet_ray.data.pool import align_labels, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.split import with_validation
@@ -42,7 +42,7 @@ def main() -> None:
         resized = replace(
             source, records=tuple(at_size(record, side_px) for record in source.records)
         )
-        pool = aligned(decode(resized, int(saved.detector.working_px)), saved.classes)
+        pool = align_labels(decode(resized, int(saved.detector.working_px)), saved.classes)
         metrics = score(pool, predict(saved.model, pool, device=torch.device("cpu"))).metrics
         scores[side_px] = metrics[AP50_ANY_CLASS]
         ap50 = f"AP50 of any class {metrics[AP50_ANY_CLASS]:.3f}"

@@ -23,7 +23,7 @@ import numpy as np
 # Number and seed of the draws of every bootstrap over a test set: they are of the same images, so
 # that models of different sweeps are paired too.
 RESAMPLES, PAIRED_SEED = 1000, 0
-# Draws over seeds for each draw over images: see `combined`.
+# Draws over seeds for each draw over images: see `combine_seeds`.
 SEED_DRAWS = 20
 # Fewer scored images make no interval: of ten, 95 % intervals contained the true value in 84 to
 # 93 % of simulated test sets, nearly as often as of fifty, but of six in 80 to 86 % and of four in
@@ -119,14 +119,14 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
 
 
 def score_interval(metric: str, draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of draws (B,), limited to the range of a score, see `bounded`.
+    """The middle 95 % of draws (B,), limited to the range of a score, see `limit_scores`.
 
     Noise that a few seeds add may reach beyond that range.
     """
-    return interval(bounded(metric, draws))
+    return interval(limit_scores(metric, draws))
 
 
-def bounded(metric: str, values: np.ndarray) -> np.ndarray:
+def limit_scores(metric: str, values: np.ndarray) -> np.ndarray:
     """Values limited to the range of a score, 0 to 1; a slope ("slope/...") has no limits."""
     return values if _is_slope(metric) else np.clip(values, 0.0, 1.0)
 
@@ -153,7 +153,7 @@ def seed_spread(recipes: Iterable[Sequence[np.ndarray]]) -> SeedSpread | None:
     return SeedSpread(between=between / freedom, interaction=interaction / freedom, freedom=freedom)
 
 
-def combined(
+def combine_seeds(
     models: Sequence[np.ndarray],
     rng: np.random.Generator,
     times: int = 1,
@@ -225,10 +225,10 @@ def _components_of_difference(
     seeds = _common_seeds([a, b])
     shared_of_a = len(seeds) / len(a)
     shared_of_b = len(seeds) / len(b)
-    parts = [of_a.weighted(1 - shared_of_b), of_b.weighted(1 - shared_of_a)]
+    parts = [of_a.with_weight(1 - shared_of_b), of_b.with_weight(1 - shared_of_a)]
     if seeds:
         gaps = _components([a[seed] - b[seed] for seed in seeds])
-        parts.append(gaps.weighted(shared_of_a * shared_of_b))
+        parts.append(gaps.with_weight(shared_of_a * shared_of_b))
     return parts
 
 
@@ -288,7 +288,7 @@ def joint_draws(
 
     They vary as other images and other seeds would make them vary. If all recipes have three seeds
     or more in common, what these add to all recipes alike is left out: the draws of a single recipe
-    then vary less than those of `combined`.
+    then vary less than those of `combine_seeds`.
     """
     seeds = _common_seeds(recipes)
     if seeds:
@@ -296,7 +296,7 @@ def joint_draws(
     tables = [np.array(list(models.values())) for models in recipes]
     means = [table.mean(axis=0) for table in tables]
     common = np.mean(means, axis=0)  # images easy or hard for all
-    rests = [combined(table - common, rng, spread=spread) for table in tables]
+    rests = [combine_seeds(table - common, rng, spread=spread) for table in tables]
     return common + np.array(rests)
 
 
@@ -326,8 +326,8 @@ def _draws_by_seed(
     noise = []
     for recipe, table, image in zip(recipes, tables, images, strict=True):
         share = len(seeds) / len(recipe)
-        alone = _components(list(recipe.values())).weighted(1 - share)
-        paired = _components(factor * (table - common)).weighted(share**2)
+        alone = _components(list(recipe.values())).with_weight(1 - share)
+        paired = _components(factor * (table - common)).with_weight(share**2)
         noise.append(_seed_noise(image, [alone, paired], rng))
     return means + np.array(noise) + _luck_of_all(recipes, common, rng)
 
@@ -375,7 +375,7 @@ class _Components:
     interaction: float
     freedom: int
 
-    def weighted(self, weight: float) -> "_Components":
+    def with_weight(self, weight: float) -> "_Components":
         """The same as a part of a sum in which its variance has this weight."""
         return replace(self, between=weight * self.between, interaction=weight * self.interaction)
 

@@ -9,6 +9,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def times(count: int) -> str:
+    """once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
 def percent(share: float) -> str:
     """40 %. Only a share of 0 is shown as 0 %, and only a share of 1 as 100 %."""
     whole = round(100 * share)

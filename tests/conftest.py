@@ -38,7 +38,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @pytest.fixture
 def shared():
-    """Finds sample data that lies beside the checkout; skips, with the path, where it does not."""
+    """Finds sample data next to the checkout; skips, with the path, if there is none."""
 
     def find(name):
         path = SHARED / name

@@ -1,10 +1,19 @@
-"""Made-up runs for the tests of the report: folders that real code wrote, of trials that nobody
-trained.
+"""Made-up runs for tests: no trial was trained.
+
+A maker returns a `MadeRun`, which is in memory. `MadeRun.read` gives the `Run` that code which only
+reads runs takes; `MadeRun.write` gives the folder, for tests that look at files.
 """
 
+import json
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from pydantic import TypeAdapter
 
 from syndet_ray.data.visibility import Bin, Visibility
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -12,7 +21,9 @@ from syndet_ray.definitions.parameter import Choice, Float
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.results import Picture, TestRow, TestScores, role_and_name
+from syndet_ray.runs.ledger import Ledger, elapsed_s
+from syndet_ray.runs.results import Picture, TestRow, TestScores, Trial, role_and_name
+from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference
 
 CLASSES = ("one", "<b>two</b>", "$3")
@@ -70,50 +81,156 @@ TRIALS = (
         "training loss became nan at image 24 <script>alert(1)</script>",
     ),
 )
-# By the trial that is trained anew: what its seeds reached on validation.
+# By the trial that is trained again: validation mAP of its seeds.
 SEEDS = {0: (0.27, 0.29, 0.28), 1: (0.05, 0.04, 0.06), 2: (0.28, 0.27, 0.29), 3: (0.29, 0.30, 0.31)}
 TIED = {
     "best": (0.31, 0.27, 0.35),
     "real_only": (0.29, 0.25, 0.33),
     "synthetic_only": (0.05, 0.03, 0.07),
 }
-OPENED = 4e9  # after everything that is written here
+OPENED = 4e9  # later than the start of all trials here
+_SCORES = TypeAdapter(TestScores)
+
+
+class MadeLedger:
+    """The events of a made-up run, as its ledger file would give them."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def append(self, event: str, trial: int | None, **facts: Any) -> dict[str, Any]:
+        """Appends an event, see `Ledger.append`. JSON gives each value the type that is read."""
+        line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
+        self.events.append(json.loads(line))
+        return self.events[-1]
+
+
+class MadeRun:
+    """A run in memory. Its methods have the names of those of a `RunFolder` and do the same.
+
+    path  of the folder that messages name; there is none
+    """
+
+    def __init__(
+        self, sweep: LoadedSweep, about: Mapping[str, Any] = ABOUT, name: str = "run"
+    ) -> None:
+        self.path = Path(name)
+        self.ledger = MadeLedger()
+        self._scores: TestScores | None = None
+        self._draws: dict[int, dict[str, np.ndarray]] = {}
+        self._pictures: dict[str, Sequence[Picture]] = {}
+        self.define(sweep)
+        self.describe(about)
+
+    def define(self, sweep: LoadedSweep) -> None:
+        self.sweep = LoadedSweep.model_validate_json(sweep.model_dump_json())
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        self.about = json.loads(json.dumps(about))
+
+    def trials(self) -> tuple[Trial, ...]:
+        return Ledger(self.path).trials_of(self.ledger.events)
+
+    def write_test(self, scores: TestScores) -> None:
+        self._scores = _SCORES.validate_json(_SCORES.dump_json(scores, by_alias=True))
+
+    def test(self) -> TestScores | None:
+        return None if self._scores is None else self._scores.cautious()
+
+    def write_draws(self, model: int, draws: Mapping[str, np.ndarray]) -> None:
+        """Keeps the bootstrap draws of a model's scores, (resamples,) each, by metric."""
+        self._draws[model] = dict(draws)
+
+    def draws(self, model: int) -> dict[str, np.ndarray]:
+        return self._draws.get(model, {})
+
+    def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:
+        self._pictures[name] = pictures
+
+    def pictures(self, name: str) -> Sequence[Picture]:
+        return self._pictures.get(name, ())
+
+    def read(self) -> Run:
+        trials, test = self.trials(), self.test()
+        numbers = {trial.number for trial in trials}
+        for row in () if test is None else test.rows:
+            assert {row.trial, *row.models} <= numbers, "a folder without these trials is refused"
+        return Run(
+            path=self.path,
+            sweep=self.sweep,
+            about=self.about,
+            trials=trials,
+            test=test,
+            elapsed_s=elapsed_s(self.ledger.events),
+            draws=self.draws,
+            pictures=self.pictures,
+        )
+
+    def write(self, path: Path) -> RunFolder:
+        """Writes the run to a new folder, with the code that writes real runs."""
+        folder = RunFolder.create(path, self.sweep, self.about)
+        for event in self.ledger.events:
+            folder.ledger.append(**event)
+        if self._scores is not None:
+            folder.write_test(self._scores)
+        for model, draws in self._draws.items():
+            folder.write_test_table(f"draws-{model}", pa.table(draws))
+        for name, pictures in self._pictures.items():
+            folder.write_pictures(name, pictures)
+        return folder
 
 
 def made_run(
-    path, trials=TRIALS, scores=None, stand_in=False, pictures=False, about=ABOUT, sweep=SWEEP
+    trials=TRIALS,
+    scores=None,
+    stand_in=False,
+    pictures=False,
+    about=ABOUT,
+    sweep=SWEEP,
+    name="run",
 ):
-    """A run of TRIALS unless others are given, tested where `scores` gives (value, low, high) of
-    mAP by role.
+    """A run of these trials; with scores it is tested.
+
+    scores  (value, low, high) of mAP by role
     """
-    folder = RunFolder.create(path, sweep, about | {"stand_in": stand_in})
+    run = MadeRun(sweep, about | {"stand_in": stand_in}, name)
     for number, trial in enumerate(trials):
-        append(folder, number, *trial)
+        append(run, number, *trial)
     if scores:
-        folder.write_test(made_scores(scores, stand_in, best=2))
+        run.write_test(made_scores(scores, stand_in, best=2))
     if pictures:
-        folder.write_pictures("real", [picture(seed) for seed in range(3)])
-        folder.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
-        folder.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
-        folder.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
-    return folder
+        show(run)
+    return run
+
+
+def show(run):
+    """Adds pictures of training images and predictions to a run."""
+    run.write_pictures("real", [picture(seed) for seed in range(3)])
+    run.write_pictures("synthetic", [picture(seed, 64) for seed in range(5)])
+    run.write_pictures("best", [picture(seed, predicted=True) for seed in range(3)])
+    run.write_pictures("worst", [picture(seed, predicted=True) for seed in range(3, 5)])
 
 
 def of_kind(kind, replica=0):
-    """The fields of a trial by what files call its role and name."""
+    """The role and the name of a trial, as fields, from the kind that files have."""
     role, name = role_and_name(kind, replica)
     return {"role": role, "name": name}
 
 
-def append(folder, number, kind, objects, share, rate, values, state, reason):
+def append(run, number, kind, objects, share, rate, values, state, reason):
+    """Appends a trial of TRIALS to a run in memory or a folder."""
     varied = {"scene.objects": objects, "training.learning_rate": rate, "mix.synthetic": share}
     params = varied if kind == "search" else {}
     recipe = SWEEP.recipe.replace(params) if params else SWEEP.fixed[kind]
-    folder.ledger.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
-    train(folder, number, values, state, reason)
+    run.ledger.append("asked", number, kind=kind, params=params, recipe=recipe.flat())
+    train(run, number, values, state, reason)
 
 
-def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None):
+def train(run, number, values, state="COMPLETE", reason=DONE, effective=None):
+    """Appends the reports and the end of a trial that was asked, to a run in memory or a folder.
+
+    values  validation mAP of each rung
+    """
     for rung, value in enumerate(values, 1):
         metrics = {
             "val/mAP": value,
@@ -121,16 +238,16 @@ def train(folder, number, values, state="COMPLETE", reason=DONE, effective=None)
             "train/loss": 1 / (rung + number / 1000),
         }
         metrics |= {"images_per_second": 20.0}
-        folder.ledger.append(
+        run.ledger.append(
             "report", number, images=100 * rung, metrics=metrics, effective=effective or {}
         )
     if state != "RUNNING":
-        folder.ledger.append("ended", number, state=state, reason=reason)
+        run.ledger.append("ended", number, state=state, reason=reason)
 
 
-def confirm(folder, seeds=SEEDS):
-    """Trains recipes anew, after all other trials of a run."""
-    trials = folder.trials()
+def confirm(run, seeds=SEEDS):
+    """Appends trainings that train recipes again, after all other trials of a run."""
+    trials = run.trials()
     number = len(trials)
     for of, values in seeds.items():
         for seed, value in enumerate(values, 1):
@@ -140,9 +257,20 @@ def confirm(folder, seeds=SEEDS):
                 "of": of,
                 "seed_number": seed,
             }
-            folder.ledger.append("asked", number, kind="confirm", **facts)
-            train(folder, number, (value / 3, 2 * value / 3, 0.9 * value, value))
+            run.ledger.append("asked", number, kind="confirm", **facts)
+            train(run, number, (value / 3, 2 * value / 3, 0.9 * value, value))
             number += 1
+
+
+def diverge(run, number):
+    """Makes a training that ended one that diverged."""
+    ends = [event for event in run.ledger.events if event["event"] == "ended"]
+    (end,) = [event for event in ends if event["trial"] == number]
+    end.update(state="FAILED", cause="diverged")
+
+
+# Other metrics of a made-up score, in parts of its mAP.
+PARTS = {"mAP": 1, "AP50": 1.6, "AP75": 0.7, "mAR": 1.2}
 
 
 def made_scores(scores, stand_in=False, best=2, **changed):
@@ -150,24 +278,21 @@ def made_scores(scores, stand_in=False, best=2, **changed):
     trial_of = {"best": best, "real_only": 0, "synthetic_only": 1}
     rows = []
     for role, (value, low, high) in scores.items():
-        metrics = {
-            name: k * value for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7), ("mAR", 1.2))
-        }
-        intervals = {
-            name: (k * low, k * high) for name, k in (("mAP", 1), ("AP50", 1.6), ("AP75", 0.7))
-        }
-        per_class = {f"AP/{name}": value + 0.01 * k for k, name in enumerate(CLASSES)}
+        metrics = {name: part * value for name, part in PARTS.items()}
+        intervals = {name: (part * low, part * high) for name, part in PARTS.items()}
+        del intervals["mAR"]
+        for k, label in enumerate(CLASSES):
+            metrics[f"AP/{label}"] = value + 0.01 * k
         number = trial_of[role] if role in trial_of else int(role.removeprefix("finalist "))
-        rows.append(
-            TestRow(
-                role=role,
-                trial=number,
-                metrics=metrics | per_class,
-                intervals=intervals,
-                models=(number,),
-                seeds=(value,),
-            )
+        row = TestRow(
+            key=role,
+            trial=number,
+            metrics=metrics,
+            intervals=intervals,
+            models=(number,),
+            seeds=(value,),
         )
+        rows.append(row)
     return TestScores(
         source="test",
         stand_in=stand_in,
@@ -183,82 +308,84 @@ BINS = tuple(
     Bin(low=k / 4, high=(k + 1) / 4, objects=count, mean=(k + 0.5) / 4)
     for k, count in enumerate((7, 30, 60, 300))
 )
-COUNTED = {name: (2, 10, 20, 100 if k else 4) for k, name in enumerate(CLASSES)}  # by class and bin
-SEEN = Visibility(
+QUANTILES = (
+    Bin(low=0, high=0.8, objects=190, mean=0.5),
+    Bin(low=0.8, high=1, objects=207, mean=0.9),
+)
+VISIBILITY = Visibility(
     kind="measured",
     bins=BINS,
-    quantiles=(
-        Bin(low=0, high=0.8, objects=190, mean=0.5),
-        Bin(low=0.8, high=1, objects=207, mean=0.9),
-    ),
+    quantiles=QUANTILES,
     minimum=20,
-    class_objects=COUNTED,
+    # by class and bin; the first class has too few objects in the last bin
+    class_objects={label: (2, 10, 20, 100 if k else 4) for k, label in enumerate(CLASSES)},
 )
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
+CONFUSION = ((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))
 
 
-def examine(folder, seen=SEEN, confusion=((5, 1, 0, 2), (0, 9, 0, 0), (1, 0, 4, 1), (2, 0, 1, 0))):
-    """Adds what an opening tells of hidden objects, kinds of errors and confused classes to a
-    tested run.
-    """
-    test = folder.test()
-    rows = [replace(row, **_examined(row, seen)) for row in test.rows]
-    folder.write_test(replace(test, rows=tuple(rows), visibility=seen, confusion=confusion))
-    return folder
+def examine(run, visibility=VISIBILITY):
+    """Adds metrics of hidden objects, kinds of errors and confused classes to a tested run."""
+    test = run.test()
+    rows = tuple(_examined(row, visibility) for row in test.rows)
+    run.write_test(replace(test, rows=rows, visibility=visibility, confusion=CONFUSION))
+    return run
 
 
-def _examined(row, seen):
-    mean, low, high = row.metrics["mAP"], *row.intervals["mAP"]
-    share = {
-        f"visible/{found.name}": found.high for found in seen.bins if found.objects >= seen.minimum
-    }
-    found = {f"{kind}_{name}": k * mean for name, k in share.items() for kind in ("AP", "recall")}
-    bounds = {
-        f"{kind}_{name}": (k * low, k * high)
-        for name, k in share.items()
-        for kind in ("AP", "recall")
-    }
-    found |= {f"recall_{name}/{label}": k * mean for name, k in share.items() for label in CLASSES}
-    found |= {f"error/{kind}": 0.02 * k for k, kind in enumerate(KINDS)} | {
-        "slope/AP": -mean,
-        "slope/recall": -mean,
-    }
-    found |= {f"{kind}_visible/q{k}": k * mean / 2 for k in (1, 2) for kind in ("AP", "recall")}
-    found |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
-    bounds |= {f"slope/{kind}": (-mean - 0.1, -mean + 0.1) for kind in ("AP", "recall")}
-    bounds |= {"AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
-    return {"metrics": row.metrics | found, "intervals": row.intervals | bounds}
+def _examined(row, visibility):
+    mean = row.metrics["mAP"]
+    low, high = row.intervals["mAP"]
+    metrics = dict(row.metrics)
+    intervals = dict(row.intervals)
+    for group in visibility.bins:
+        if group.objects < visibility.minimum:
+            continue
+        for kind in ("AP", "recall"):
+            metrics[f"{kind}_visible/{group.name}"] = group.high * mean
+            intervals[f"{kind}_visible/{group.name}"] = (group.high * low, group.high * high)
+        for label in CLASSES:
+            metrics[f"recall_visible/{group.name}/{label}"] = group.high * mean
+    for k, kind in enumerate(KINDS):
+        metrics[f"error/{kind}"] = 0.02 * k
+    for kind in ("AP", "recall"):
+        metrics[f"slope/{kind}"] = -mean
+        intervals[f"slope/{kind}"] = (-mean - 0.1, -mean + 0.1)
+        metrics[f"{kind}_visible/q1"] = mean / 2
+        metrics[f"{kind}_visible/q2"] = mean
+    metrics |= {"mAP@300": mean, "capped@100": 0.0, "capped@300": 0.0}
+    intervals |= {"AP_visible/q2": (low, high), f"AP/{CLASSES[0]}": (low, high)}
+    return replace(row, metrics=metrics, intervals=intervals)
 
 
-def confirmed_scores(folder, means, gaps, best=3, simplest=None, openings=1):
-    """Test scores of confirmed recipes. means: test mAP by role; gaps: by role, its Difference from
-    real only.
+def confirmed_scores(run, means, gaps, best=3, simplest=None, openings=1):
+    """Test scores of confirmed recipes.
+
+    means  test mAP by role
+    gaps   Difference from real only by role
     """
     models = {}
-    for trial in folder.trials():
+    for trial in run.trials():
         if trial.of is not None:
             models.setdefault(trial.of, []).append(trial.number)
     scores = {role: (mean, mean - 0.04, mean + 0.04) for role, mean in means.items()}
-    found = made_scores(scores, best=best, simplest=simplest, openings=openings)
+    test = made_scores(scores, best=best, simplest=simplest, openings=openings)
     rows = []
-    for row in found.rows:
-        mean, role = means[row.role], row.role
-        other = {"synthetic_only": gap(mean - means["synthetic_only"])} if row.trial != 1 else {}
-        against = ({"real_only": gaps[role]} if role in gaps else {}) | other
-        seeds = tuple(mean + shift for shift in (-0.01, 0.0, 0.01))
-        rows.append(
-            TestRow(
-                role=role,
-                trial=row.trial,
-                metrics=row.metrics,
-                intervals=row.intervals,
-                models=tuple(models[row.trial]),
-                seeds=seeds,
-                p_best=mean,
-                differences=against,
-            )
+    for row in test.rows:
+        mean = means[row.key]
+        differences = {}
+        if row.key in gaps:
+            differences["real_only"] = gaps[row.key]
+        if row.trial != 1:  # which is synthetic only
+            differences["synthetic_only"] = gap(mean - means["synthetic_only"])
+        row = replace(
+            row,
+            models=tuple(models[row.trial]),
+            seeds=(mean - 0.01, mean, mean + 0.01),
+            p_best=mean,
+            differences=differences,
         )
-    return TestScores(**{**vars(found), "rows": tuple(rows)})
+        rows.append(row)
+    return replace(test, rows=tuple(rows))
 
 
 def gap(mean, low=None, high=None, probability=0.99):
@@ -271,30 +398,33 @@ def gap(mean, low=None, high=None, probability=0.99):
 
 
 def confirmed_run(
-    path, means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given
+    means=None, gaps=None, best=3, simplest=None, openings=1, stand_in=False, **given
 ):
-    """A run whose searched trials 2 and 3 and both controls were trained anew: trial 2 had the
-    better luck, 3 is better.
+    """A run whose searched trials 2 and 3 and both controls were trained again: trial 2 was only
+    lucky in the search, and 3 is better.
     """
-    folder = made_run(path, stand_in=stand_in, **given)
-    confirm(folder)
+    run = made_run(stand_in=stand_in, **given)
+    confirm(run)
     other = "finalist 2" if best == 3 else "finalist 3"
     means = means or {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06, other: 0.27}
     gaps = gaps or {"best": gap(0.06), other: gap(0.02, probability=0.9)}
-    folder.write_test(confirmed_scores(folder, means, gaps, best, simplest, openings))
-    return folder
+    scores = confirmed_scores(run, means, gaps, best=best, simplest=simplest, openings=openings)
+    run.write_test(scores)
+    return run
 
 
-VARIANTS = {  # by name, what each changes and what its seeds reach
+VARIANTS = {  # by name: its changes of the recipe, and the mAP of its seeds
     "full": ({}, (0.30, 0.32)),
     "no blur": ({"scene.blur": 0.0}, (0.20, 0.18)),
     "no light colour": ({"scene.light_color": 0.0}, (0.29, 0.31)),
 }
 
 
-def variant_run(path, variants, controls=None, best=None):
-    """A tested run of variants, each trained as often as it has scores, and of controls; scores on
-    test as on validation.
+def variant_run(variants, controls=None, best=None, name="run"):
+    """A tested run of variants and controls. Test scores are equal to those on validation.
+
+    variants  by name: changes of the recipe, and a score for each training
+    controls  by name: the score of the one training
     """
     controls = controls or {}
     repeats = max(len(values) for _, values in variants.values())
@@ -306,93 +436,93 @@ def variant_run(path, variants, controls=None, best=None):
         variants=changes,
         repeats=repeats,
     )
-    folder = RunFolder.create(path, sweep, ABOUT)
-    scores = {name: (value,) for name, value in controls.items()} | {
-        n: values for n, (_, values) in variants.items()
-    }
-    models = {name: [] for name in scores}
-    for number, (kind, recipe) in enumerate(sweep.fixed.items()):
-        replica = sweep.replica(kind)
-        name = (
-            kind
-            if kind in controls
-            else next(n for n in variants if kind in sweep.variant_kinds(n))
-        )
-        done = replica < len(scores[name])
-        folder.ledger.append(
+    run = MadeRun(sweep, name=name)
+    scores = {control: (value,) for control, value in controls.items()}
+    scores |= {variant: values for variant, (_, values) in variants.items()}
+    models = _train_variants(run, scores)
+    means = {role: sum(values) / len(values) for role, values in scores.items()}
+    against = [*controls, next(iter(variants))]
+    rows = [_variant_row(role, models[role], scores[role], means, against) for role in scores]
+    best = best or max(means, key=means.get)
+    winner = next(row for row in rows if row.key == best)
+    test = TestScores(
+        source="real",
+        stand_in=False,
+        hash="hash",
+        images=50,
+        opened=OPENED,
+        rows=(replace(winner, key="best"), *rows),
+    )
+    run.write_test(test)
+    return run
+
+
+def _train_variants(run, scores):
+    """Appends the trials of controls and variants; a training without a score failed.
+
+    Returns the finished trials by the name of their control or variant.
+    """
+    finished = {name: [] for name in scores}
+    for number, (kind, recipe) in enumerate(run.sweep.fixed.items()):
+        replica = run.sweep.replica(kind)
+        _, name = role_and_name(kind, replica)
+        values = scores[name][replica : replica + 1]
+        run.ledger.append(
             "asked", number, kind=kind, params={}, recipe=recipe.flat(), replica=replica
         )
-        train(
-            folder,
-            number,
-            scores[name][replica : replica + 1],
-            "COMPLETE" if done else "FAILED",
-            "",
-        )
-        models[name] += [number] if done else []
-    means = {name: sum(values) / len(values) for name, values in scores.items()}
-    best = best or max(means, key=means.get)
-    rows = [
-        _variant_row(name, models[name], scores[name], means, [*controls, next(iter(variants))])
-        for name in scores
-    ]
-    won = next(row for row in rows if row.role == best)
-    folder.write_test(
-        TestScores(
-            source="real",
-            stand_in=False,
-            hash="hash",
-            images=50,
-            opened=OPENED,
-            rows=(TestRow(**vars(won) | {"role": "best"}), *rows),
-        )
-    )
-    return folder
+        train(run, number, values, "COMPLETE" if values else "FAILED", "")
+        if values:
+            finished[name].append(number)
+    return finished
 
 
 def _variant_row(name, models, seeds, means, against):
     mean = means[name]
-    metrics = {"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4}
-    intervals = {"mAP": (mean - 0.03, mean + 0.03)}
-    gaps = {role: mean - means[role] for role in against if role != name}
-    found = {
-        role: gap(value, probability=0.001 if value < 0 else 0.99) for role, value in gaps.items()
-    }
+    differences = {}
+    for role in against:
+        if role != name:
+            value = mean - means[role]
+            differences[role] = gap(value, probability=0.001 if value < 0 else 0.99)
     return TestRow(
-        role=name,
+        key=name,
         trial=models[0],
-        metrics=metrics,
-        intervals=intervals,
+        metrics={"mAP": mean, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4},
+        intervals={"mAP": (mean - 0.03, mean + 0.03)},
         models=tuple(models),
         seeds=tuple(seeds),
         p_best=0.04,
-        differences=found,
+        differences=differences,
     )
 
 
-def front_run(path, offers, **given):
-    """A run with two goals: (real images, validation mAP) of each of its searched trials."""
-    folder = RunFolder.create(path, given.pop("sweep", TWO_GOALS), ABOUT)
+def front_run(offers, sweep=TWO_GOALS):
+    """A run with several goals.
+
+    offers  (real images, validation mAP) of each searched trial
+    """
+    run = MadeRun(sweep)
     for number, (count, value) in enumerate(offers):
         params = {"mix.real_images": count}
         recipe = SWEEP.recipe.replace(params).flat()
-        folder.ledger.append("asked", number, kind="search", params=params, recipe=recipe)
-        train(folder, number, (value / 2, value), effective={"real_images": count})
-    return folder
+        run.ledger.append("asked", number, kind="search", params=params, recipe=recipe)
+        train(run, number, (value / 2, value), effective={"real_images": count})
+    return run
 
 
 def picture(seed, side=96, predicted=False):
+    """A picture of noise with three boxes, which its files hold without loss."""
     rng = np.random.default_rng(seed)
     corners = rng.uniform(0, side - 22, (3, 2))
     boxes = np.concatenate([corners, corners + 20], axis=1)
+    labels = np.round(boxes, 2).astype(np.float32)
     image = rng.integers(0, 255, (side, side, 3), np.uint8)
     if not predicted:
-        return Picture(image=image, xyxy=boxes, names=CLASSES)
+        return Picture(image=image, xyxy=labels, names=CLASSES)
     return Picture(
         image=image,
-        xyxy=boxes + 1.0,
+        xyxy=np.round(boxes + 1.0, 2).astype(np.float32),
         names=(*CLASSES[:2], "one"),
         scores=(0.9, 0.8, 0.7),
-        truth=boxes,
+        truth=labels,
         truth_names=CLASSES,
     )

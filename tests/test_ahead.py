@@ -45,9 +45,9 @@ def until_ready(sets, *wanted):
         ray.wait(list(sets._sets.values()), timeout=10)
 
 
-def test_a_set_is_rendered_once_and_brought_to_whoever_asks(tmp_path, monkeypatch):
+def test_a_set_is_rendered_once_and_sent_to_every_node_that_asks(tmp_path, monkeypatch):
     sets = ahead.Ahead(tmp_path / "a")
-    assert sets.rendered(PARAMETERS, 3, 7) == 0
+    assert sets.rendered_scenes(PARAMETERS, 3, 7) == 0
     assert not sets.ready(PARAMETERS, 3, 7)
     until_ready(sets, PARAMETERS, 3, 7)
     assert (tmp_path / "a" / scene_hash(PARAMETERS, 3, 7) / "pool.json").exists()
@@ -56,7 +56,7 @@ def test_a_set_is_rendered_once_and_brought_to_whoever_asks(tmp_path, monkeypatc
         ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash
         == alone.hash
     )
-    monkeypatch.setattr(ahead, "loaded", lambda folder: None)  # as on a node that has no copy
+    monkeypatch.setattr(ahead, "load_pool", lambda folder: None)  # as on a node that has no copy
     assert (
         ahead.fetched_set(PARAMETERS, 3, 7, tmp_path / "a", node=ahead.this_node()).hash
         == alone.hash
@@ -78,7 +78,7 @@ def test_trials_that_hold_every_core_are_not_waited_for_to_fetch(tmp_path):
     @ray.remote(num_cpus=int(ray.cluster_resources()["CPU"]))
     class Trial:
         def fetch(self, node):
-            ahead.loaded = lambda folder: None
+            ahead.load_pool = lambda folder: None
             return len(ahead.fetched_set(PARAMETERS, 2, 7, tmp_path, node=node))
 
     trial = Trial.remote()
@@ -133,7 +133,7 @@ def test_a_generator_that_fails_time_and_again_is_not_asked_for_each_trial(tmp_p
 
 
 def test_the_process_that_is_watched_is_the_raylet_of_this_machine():
-    """Stands here for its Ray: where Ray keeps its processes nobody has promised."""
+    """Holds for this version of Ray, which does not document where it keeps its processes."""
     process = raylet.started_raylet()
     assert Path(process.args[0]).name == "raylet"
     assert process.poll() is None

@@ -1,4 +1,4 @@
-"""What trials may occupy: shares of GPUs, cores beside them, and nodes that are not up yet but may
+"""What trials may occupy: shares of GPUs, cores besides them, and nodes that are not up yet but may
 join.
 """
 
@@ -115,7 +115,7 @@ def test_a_gpu_that_no_node_will_have_is_refused(up):
         resources(None, 1)
 
 
-def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_node(up, monkeypatch):
+def test_if_the_next_nodes_are_unknown_one_trial_waits_and_brings_a_node(up, monkeypatch):
     monkeypatch.setattr(cluster, "_RECOUNT_S", 0.0)
     up((0, 0), (8, 1))
     use = resources(None, None, UNKNOWN)
@@ -130,9 +130,9 @@ def test_where_nobody_knows_what_may_join_one_trial_waits_and_brings_the_next_no
     assert (capacity.trials(), asked.trials()) == (1, 5)
 
 
-def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
-    """Where nobody knows what may join: the first node with a GPU is waited for, and the user is
-    told.
+def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):
+    """If the nodes that may join are unknown, the run waits for the first node with a GPU, and a
+    note says so.
     """
     notes = []
     monkeypatch.setattr(cluster, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
@@ -141,7 +141,7 @@ def test_cores_beside_a_gpu_are_known_once_there_is_one(up, monkeypatch):
     assert notes == ["waiting for the first node with a GPU"]
 
 
-def test_trials_on_cpus_beside_gpus_are_told(up, documented):
+def test_trials_on_cpus_next_to_gpus_are_reported(up, documented):
     up((4, 1))
     (words,) = resource_words(resources(None, 0), NO_GROWTH)
     assert (

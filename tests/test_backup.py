@@ -43,7 +43,7 @@ def exclusive_lease(folder, store):
 
 
 def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
-    folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
+    folder, store = made_run().write(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     folder.checkpoints.mkdir()
     (folder.checkpoints / "0").write_text("large")
     with copying(folder, store):
@@ -57,7 +57,7 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
 
 
 def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
-    folder, store = made_run(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
+    folder, store = made_run().write(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     with copying(folder, store):
         pass
 
@@ -73,9 +73,9 @@ def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     assert backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere").trials() == folder.trials()
 
 
-def test_a_copy_that_fails_is_told_at_once_and_again_when_it_succeeds(tmp_path, monkeypatch):
+def test_a_copy_that_fails_is_reported_at_once_and_again_when_it_succeeds(tmp_path, monkeypatch):
     monkeypatch.setattr(backup, "_EVERY_S", 0.01)
-    folder, store = made_run(tmp_path / "runs" / "dice-1"), tmp_path / "store"
+    folder, store = made_run().write(tmp_path / "runs" / "dice-1"), tmp_path / "store"
     blocked = store / "dice-1"
     store.mkdir()
     blocked.write_text("no folder")
@@ -101,8 +101,8 @@ def _wait_until(true):
         time.sleep(0.01)
 
 
-def test_a_last_copy_that_cannot_be_written_is_told_with_what_to_do(tmp_path):
-    folder = made_run(tmp_path / "run")
+def test_a_last_copy_that_cannot_be_written_is_reported_with_what_to_do(tmp_path):
+    folder = made_run().write(tmp_path / "run")
     (tmp_path / "store").write_text("no folder")
     message = r"store/run/run: cannot be written .* The run itself is complete, in .*/run: resume it to have it copied"
     with pytest.raises(MachineError, match=message), copying(folder, str(tmp_path / "store")):
@@ -123,10 +123,10 @@ def gate(monkeypatch):
     opened.set()
 
 
-def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_told(
+def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_is_reported(
     tmp_path, gate
 ):
-    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    folder, store = made_run().write(tmp_path / "dice-1"), tmp_path / "store"
     copy = backup.Backup(folder, str(store), silent)
     message = (
         rf"{store}/dice-1/run: lacks the end of the run \(it did not answer within 0\.01 s\)\. "
@@ -140,11 +140,11 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_
 
 
 def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path, gate):
-    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    folder, store = made_run().write(tmp_path / "dice-1"), tmp_path / "store"
     copy = backup.Backup(folder, str(store), silent)
     with copy.copying():
         copy.copy(60.0, limit_s=0.01)
-        gate.set()  # MLflow is told meanwhile
+        gate.set()  # MLflow is written meanwhile
         _wait_until(lambda: not copy._outbox._deliveries)
     assert (store / "dice-1" / "run" / "ledger.jsonl").read_bytes() == (
         folder.path / "ledger.jsonl"
@@ -152,7 +152,7 @@ def test_a_copy_that_came_while_something_else_was_waited_for_is_there(tmp_path,
 
 
 def test_only_what_has_changed_is_copied_again(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     copy = backup.Backup(folder, "s3://photos", silent)
     copy.copy(0.0)
     for found in keys(s3):
@@ -160,7 +160,7 @@ def test_only_what_has_changed_is_copied_again(s3, tmp_path):
     copy.copy(0.0)
     assert keys(s3) == [], "nothing has changed"
     folder.ledger.append("retry", 0)
-    folder.describe(folder.about)  # the same content in a file that was written anew
+    folder.describe(folder.about)  # the same content in a file that was written again
     copy.copy(0.0)
     assert keys(s3) == ["dice-1/run/ledger.jsonl", "dice-1/run/run.json"]
     kept = s3.get_object(Bucket="photos", Key="dice-1/run/ledger.jsonl")["Body"].read()
@@ -168,7 +168,7 @@ def test_only_what_has_changed_is_copied_again(s3, tmp_path):
 
 
 def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     notes = []
     copy = backup.Backup(folder, "s3://not-yet", notes.append)
     copy.copy(0.0)
@@ -184,7 +184,7 @@ def test_what_failed_to_be_copied_counts_as_changed(s3, tmp_path):
     s3.delete_bucket(Bucket="not-yet")
 
 
-def test_an_unfinished_trial_whose_checkpoint_is_gone_begins_anew(s3, tmp_path):
+def test_an_unfinished_trial_whose_checkpoint_is_gone_starts_again(s3, tmp_path):
     """As it is where a head node is lost: its last copy names checkpoints that newer ones have
     replaced since.
     """
@@ -225,7 +225,7 @@ def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
 
 
 def test_without_storage_nothing_is_copied(tmp_path):
-    folder = made_run(tmp_path / "runs" / "dice-1")
+    folder = made_run().write(tmp_path / "runs" / "dice-1")
     with copying(folder, None):
         assert backup.run_address(folder, None) == str(folder.path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
@@ -258,13 +258,13 @@ def test_the_name_of_a_run_may_have_any_character_in_its_address(s3, tmp_path):
 
 
 def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetched(s3, tmp_path):
-    folder = made_run(tmp_path / "a" / "dice-1")
+    folder = made_run().write(tmp_path / "a" / "dice-1")
     with (
         folder.lock(),
         exclusive_lease(folder, STORE) as lease,
         copying(folder, STORE, lease=lease),
     ):
-        other = made_run(tmp_path / "b" / "dice-1")
+        other = made_run().write(tmp_path / "b" / "dice-1")
         with (
             other.lock(),
             pytest.raises(MachineError, match=r"carried out by another process"),
@@ -281,7 +281,7 @@ def test_a_run_that_another_driver_carries_out_is_neither_gone_on_with_nor_fetch
 
 
 def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     with folder.lock():
         Lease(HOME, Claim(who="killed", place=backup._place(folder.path))).take()
     with folder.lock(), exclusive_lease(folder, STORE) as lease:
@@ -289,7 +289,7 @@ def test_the_folder_of_a_driver_that_was_killed_need_not_wait(s3, tmp_path):
 
 
 def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
-    folder = made_run(tmp_path / "a" / "dice-1")
+    folder = made_run().write(tmp_path / "a" / "dice-1")
     with (
         folder.lock(),
         exclusive_lease(folder, STORE) as lease,
@@ -315,7 +315,7 @@ def test_a_folder_whose_copy_went_on_elsewhere_is_refused(s3, tmp_path):
 
 
 def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     with folder.lock(), exclusive_lease(folder, STORE) as lease:
         copy = backup.Backup(folder, STORE, silent, lease)
         for _ in range(2):
@@ -328,8 +328,8 @@ def test_the_ledger_can_be_secured_by_who_has_the_run_alone(s3, tmp_path):
     assert backup.Backup(folder, None, silent).copy_ledger()
 
 
-def test_without_an_address_on_s3_nobody_is_asked(tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+def test_without_an_address_on_s3_no_store_is_asked(tmp_path):
+    folder = made_run().write(tmp_path / "dice-1")
     for storage in (None, str(tmp_path / "store")):
         with folder.lock(), exclusive_lease(folder, storage) as lease:
             assert lease is None
@@ -340,7 +340,7 @@ def robbed(s3, tmp_path):
     """A run whose driver has lost it to another, and has not heard of that yet; with the lease that
     was the first's.
     """
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     mine = Lease(HOME, Claim(who="1 on a", place="a", lasts_s=0.0))
     mine.take()
     Lease(HOME, Claim(who="2 on b", place="b")).take()
@@ -402,7 +402,7 @@ def test_a_driver_that_may_have_lost_its_run_writes_nothing_there(s3, robbed):
 
 
 def test_a_copy_ends_where_the_run_is_lost_in_the_middle_of_it(s3, tmp_path):
-    folder, asked = made_run(tmp_path / "dice-1"), []
+    folder, asked = made_run().write(tmp_path / "dice-1"), []
 
     def may_write():
         asked.append(len(keys(s3)))
@@ -413,7 +413,7 @@ def test_a_copy_ends_where_the_run_is_lost_in_the_middle_of_it(s3, tmp_path):
 
 
 def test_a_lease_that_expired_while_the_store_was_away_is_renewed_for_the_last_copy(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     mine = Lease(HOME, Claim(who="1 on a", place="a"))
     mine.take()
     mine._renewed -= mine.claim.lasts_s
@@ -450,7 +450,7 @@ except Exception as error:
 
 
 def test_a_driver_that_loses_its_run_to_another_stops_and_writes_nothing_there(s3, tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     command = [sys.executable, "-c", DRIVER, str(folder.path), STORE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout.readline() == "held\n"

@@ -106,7 +106,9 @@ def test_of_a_run_in_a_store_the_champion_alone_is_fetched(champion, bucket, mon
     bucket(**{"runs/1/run/champion": champion, "runs/1/checkpoints/0": champion})
     asked = []
     monkeypatch.setattr(
-        champions, "fetched", lambda address: asked.append(address) or storage.fetched(address)
+        champions,
+        "local_copy",
+        lambda address: asked.append(address) or storage.local_copy(address),
     )
     assert classes_of(f"s3://bucket/runs/1{inside}") == CLASSES
     assert asked == [
@@ -114,10 +116,10 @@ def test_of_a_run_in_a_store_the_champion_alone_is_fetched(champion, bucket, mon
     ]
 
 
-def test_what_is_no_model_in_a_store_is_told_and_not_fetched(tmp_path, bucket, monkeypatch):
+def test_what_is_no_model_in_a_store_is_reported_and_not_fetched(tmp_path, bucket, monkeypatch):
     (tmp_path / "sweep.json").write_text("{}")
     bucket(**{"runs/2/run": tmp_path})
-    monkeypatch.setattr(champions, "fetched", pytest.fail)
+    monkeypatch.setattr(champions, "local_copy", pytest.fail)
     with pytest.raises(DataError, match="s3://bucket/runs/2: is a run without a champion"):
         classes_of("s3://bucket/runs/2")
     for address in ("s3://bucket/runs", "s3://lost/runs/1"):
@@ -128,7 +130,7 @@ def test_what_is_no_model_in_a_store_is_told_and_not_fetched(tmp_path, bucket, m
 @pytest.mark.parametrize(
     ("error", "told"), [(OSError(), "(OSError)"), (MlflowException("\nGone.\nAlas"), "(Gone)")]
 )
-def test_a_store_that_fails_without_a_word_is_told(runs, monkeypatch, error, told):
+def test_a_store_that_fails_without_a_word_is_reported(runs, monkeypatch, error, told):
     def fail(*_, **__):
         raise error
 
@@ -163,7 +165,7 @@ def test_what_was_fetched_is_gone_afterwards(runs):
         (f"models:/{NAME}", "cannot be fetched from MLflow's store"),
     ],
 )
-def test_a_model_that_is_not_registered_is_told_with_those_that_are(runs, address, told):
+def test_a_model_that_is_not_registered_is_reported_with_those_that_are(runs, address, told):
     with pytest.raises(DataError) as error:
         classes_of(address, runs)
     assert str(error.value).startswith(f"{address}: ")
@@ -178,12 +180,12 @@ def test_to_look_makes_no_store(tmp_path, monkeypatch, tracking):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_server_that_does_not_answer_is_told():
+def test_a_server_that_does_not_answer_is_reported():
     with pytest.raises(MachineError, match="does not answer"):
         classes_of("models:/x@champion", tracking="http://127.0.0.1:9")
 
 
-def test_what_is_no_model_is_told(tmp_path, champion):
+def test_what_is_no_model_is_reported(tmp_path, champion):
     with pytest.raises(DataError, match=r"nope: does not exist\. Give a run"):
         classes_of(tmp_path / "nope")
     with pytest.raises(

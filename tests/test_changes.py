@@ -84,7 +84,7 @@ SWEEP = Sweep(
 
 
 @pytest.mark.parametrize("given", [{}, {"points": ({"scene.size_px": (50, 70)},), "trials": 3}])
-def test_a_file_with_pairs_that_nobody_changed_is_not_refused(tmp_path, given):
+def test_a_file_with_unchanged_pairs_is_not_refused(tmp_path, given):
     file = tmp_path / "pairs.py"
     file.write_text(FILE_WITH_PAIRS)
     folder = begun(
@@ -315,7 +315,9 @@ def git(folder, *arguments):
     subprocess.run(["git", "-C", folder, *settings, *arguments], check=True, capture_output=True)
 
 
-def test_another_commit_of_a_sweeps_file_is_told_and_recorded_and_is_no_reason_to_refuse(tmp_path):
+def test_another_commit_of_a_sweeps_file_is_reported_and_recorded_and_is_no_reason_to_refuse(
+    tmp_path,
+):
     file = tmp_path / "own" / "pairs.py"
     file.parent.mkdir()
     file.write_text(FILE_WITH_PAIRS)
@@ -352,14 +354,14 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
     assert not saved_options(saved).allow_near_copies
 
 
-def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_path):
-    folder = confirmed_run(tmp_path / "run")
-    best = scoring.tested(folder.trials())["best"]
-    tags = summary_tags(best, folder.test(), folder.about)
+def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them():
+    run = confirmed_run()
+    best = scoring.scored_recipes(run.trials())["best"]
+    tags = summary_tags(best, run.test(), run.about)
     assert tags["test_set"].startswith("real photos: 50 images")
     assert "near_copies" not in tags
     near = {"real": ABOUT["real"] | {"near_copies": {"test": 3}}}
-    assert summary_tags(best, folder.test(), folder.about | near)["near_copies"].startswith(
+    assert summary_tags(best, run.test(), run.about | near)["near_copies"].startswith(
         "3 of 50 test photos look"
     )
 
@@ -379,7 +381,7 @@ def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them(tmp_pa
     ],
 )
 def test_a_run_is_not_given_less_than_it_has_already(tmp_path, given, message):
-    run = made_run(tmp_path / "run")
+    run = made_run().write(tmp_path / "run")
     with pytest.raises(DefinitionError, match=message):
         _check_given(run, given)
     _check_given(run, {"trials": 5, "images": 2201, "hours": 1.0})

@@ -11,7 +11,7 @@ from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import candidates
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tuning import scoring
-from syndet_ray.tuning.checkpoints import Checkpoints, needed
+from syndet_ray.tuning.checkpoints import Checkpoints, needed_trials
 
 
 def trial(number, value=None, kind="search", state="COMPLETE", **facts):
@@ -40,9 +40,9 @@ SEARCHED = (
 
 
 def test_unfinished_trials_the_controls_and_the_best_of_the_search_are_needed():
-    assert needed(SEARCHED, SWEEP) == {0, 1, 2, 4, 7}
+    assert needed_trials(SEARCHED, SWEEP) == {0, 1, 2, 4, 7}
     one = SWEEP.replace({"confirm": Confirmation(top=1)})
-    assert needed(SEARCHED, one) == {0, 1, 4, 7}
+    assert needed_trials(SEARCHED, one) == {0, 1, 4, 7}
 
 
 def test_confirmations_are_needed_and_so_are_repeats_of_variants():
@@ -52,7 +52,7 @@ def test_confirmations_are_needed_and_so_are_repeats_of_variants():
         trial(10, 0.1, "confirm", "FAILED", of=4),
     )
     variants = (trial(11, 0.1, "dark"), trial(12, 0.2, "dark (2)", replica=1))
-    assert needed((*SEARCHED, *anew, *variants), SWEEP) == {0, 1, 2, 4, 7, 8, 9, 11, 12}
+    assert needed_trials((*SEARCHED, *anew, *variants), SWEEP) == {0, 1, 2, 4, 7, 8, 9, 11, 12}
 
 
 def test_the_front_of_several_goals_is_needed():
@@ -67,7 +67,7 @@ def test_the_front_of_several_goals_is_needed():
     trials = [
         trial(n, value, effective={"real_images": photos}) for n, (value, photos) in reached.items()
     ]
-    assert needed(trials, TWO_GOALS) == {0, 1, 3, 4, 5}, (
+    assert needed_trials(trials, TWO_GOALS) == {0, 1, 3, 4, 5}, (
         "the two best, and what others beat in neither goal"
     )
 
@@ -82,9 +82,11 @@ def test_whatever_meets_the_test_set_was_needed_ever_since_it_ended(order, seeds
 
     def end(another):
         trials.append(another)
-        dropped.update({t.number for t in trials} - needed(trials, sweep))
+        dropped.update({t.number for t in trials} - needed_trials(trials, sweep))
         models = {
-            model.number for recipe in scoring.tested(trials).values() for model in recipe.trainings
+            model.number
+            for recipe in scoring.scored_recipes(trials).values()
+            for model in recipe.trainings
         }
         assert not models & dropped
 
@@ -126,7 +128,7 @@ def run(tmp_path):
     return Run()
 
 
-def test_trials_that_end_lose_what_nobody_needs_any_more(run):
+def test_trials_that_end_lose_what_is_no_longer_needed(run):
     first, second = trial(2, 0.3, state="RUNNING"), trial(3, 0.4, state="RUNNING")
     path = run.make(
         "trial-002-a/checkpoint_000000",

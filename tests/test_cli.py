@@ -42,7 +42,7 @@ def said(capsys, monkeypatch):
 @pytest.mark.parametrize("status", ["failed", "interrupted", "spent"])
 def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
-    folder = made_run(tmp_path / "[red]" / "[/run]", trials=failed)
+    folder = made_run(trials=failed).write(tmp_path / "[red]" / "[/run]")
     with pytest.raises(SystemExit) as done:
         sweeps._finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
     text = capsys.readouterr().out.replace("\n", "")
@@ -59,7 +59,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
 def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, capsys, status):
     lacking = MachineError("MLflow's store http://host", "lacks trial 3", do="resume")
     outcome = Outcome(
-        folder=made_run(tmp_path / "run"),
+        folder=made_run().write(tmp_path / "run"),
         status=status,
         trials_url="http://host/#/x",
         unwritten=lacking,
@@ -75,7 +75,7 @@ def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, 
 def test_runs_and_recipes_are_compared_by_their_names(tmp_path, said):
     variants = {"mix [old]": ({}, (0.30, 0.32)), "[/new]": ({"scene.blur": 0.0}, (0.20, 0.18))}
     for name in ("[a]", "[b]"):
-        variant_run(tmp_path / name, variants)
+        variant_run(variants).write(tmp_path / name)
     status, text = said("compare", tmp_path / "[a]", tmp_path / "[b]")
     assert status == 0
     for name in ("A [a]", "B [b]", "mix [old]", "no paired interval, because [a] and [b]"):
@@ -91,11 +91,12 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     assert "[b] against [a], the reference" in text
     before, table = text.split("[b] against [a]", 1)
     for column, meaning in (
-        ("distance", "what a value must move"),
-        ("by chance", "95 % of random"),
+        ("distance", "by how much the values"),
+        ("by chance", "the distance that chance alone can give"),
         ("KS", "Kolmogorov"),
     ):
         assert f"{column} {meaning}" in before and column in table
+    assert '"less" if chance does not explain the difference, "as far" if it can.' in before
 
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
@@ -122,7 +123,7 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
 
 
 def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     counts = [
         len(
             sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points
@@ -133,8 +134,8 @@ def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     assert counts[1] > 1
 
 
-def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason(tmp_path):
-    run = made_run(tmp_path / "run").path
+def test_points_that_cannot_be_proposed_are_reported_with_their_trial_and_the_reason(tmp_path):
+    run = made_run().write(tmp_path / "run").path
     sweep = RunFolder.open(run).sweep.replace(
         {"space": (SearchSpace({"scene.objects": Int(low=60, high=90)}),)}
     )
@@ -151,7 +152,7 @@ def test_points_that_cannot_be_proposed_are_told_with_their_trial_and_the_reason
 
 
 def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
-    folder = made_run(tmp_path / "run", trials=TRIALS[:2])
+    folder = made_run(trials=TRIALS[:2]).write(tmp_path / "run")
     with pytest.raises(
         DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"
     ):
@@ -172,6 +173,25 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
     done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("check", "nothing", "--real", "stand-in"), 1, "sweeps/nothing.py: does not exist."),
+        (("resume", "nowhere", "--real", "stand-in"), 2, "that it began with. Leave it out."),
+        (("data", "label-style", "stand-in"), 1, "its boxes are computed, not made by people"),
+        (("data", "cutouts", "stand-in", "objects", "--per-class", "1"), 0, "one 1, two 1,"),
+    ],
+)
+def test_the_word_stand_in_is_accepted_for_photos_or_refused_with_the_reason(
+    arguments, status, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "syndet_ray", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import backup
-from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.checkpoints import needed_trials
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.run import start
 from syndet_ray.workers import cluster
@@ -127,7 +127,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
         for key in keys
         if key.endswith("/model.safetensors") and "/checkpoints/" in key
     }
-    wanted = needed(trials, outcome.folder.sweep)
+    wanted = needed_trials(trials, outcome.folder.sweep)
     assert left == {
         t.checkpoint.removeprefix("s3://runs-bucket/") for t in trials if t.number in wanted
     }

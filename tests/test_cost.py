@@ -123,7 +123,7 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     text = "\n".join(lines)
     for words in (
         "mix.shares: any shares of real, sparse, crowded",
-        "search   tpe, pruner median from rung 2 of 4, val/mAP",
+        "search   sampler tpe, objective val/mAP\n         pruner median, from rung 2 of 4\n",
         "confirm  the best 2 and the controls, 3 seeds each",
         "at 100 images/s a trial, 2 at once",
     ):
@@ -137,7 +137,8 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     )
     never = asked.model_copy(update={"rungs": 2})
     lines = list(listing.sweep_lines("mix", never))
-    assert "median, which never acts" in "\n".join(lines)
+    never_prunes = "median, but it can prune no trial: 2 rungs are too few for grace_rungs 1"
+    assert f"         pruner {never_prunes}" in lines
     assert max(map(len, lines)) <= 100
 
 

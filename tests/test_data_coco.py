@@ -38,7 +38,7 @@ def pictures(folder, count=2, size=(40, 20)):
 
 
 def dataset(folder, what):
-    """One .json beside its images."""
+    """One .json next to its images."""
     pictures(folder)
     (folder / "labels.json").write_text(json.dumps(what))
     return folder
@@ -79,7 +79,7 @@ def test_the_usual_layouts_are_known(tmp_path, annotations, images):
     }
 
 
-def test_captions_and_keypoints_beside_the_instances_are_left_alone(tmp_path):
+def test_captions_and_keypoints_next_to_the_instances_are_left_alone(tmp_path):
     pictures(tmp_path / "images")
     (tmp_path / "annotations").mkdir()
     for name in ("instances_train", "captions_train", "person_keypoints_train"):

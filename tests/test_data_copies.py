@@ -220,7 +220,7 @@ def test_what_roboflow_made_of_one_photo_is_known_by_its_name():
     )
 
 
-def test_progress_is_told_to_its_end(scored):
+def test_progress_is_reported_to_its_end(scored):
     _, theirs, pools = scored
     told = []
     pool = decode(source(*[encoded(photo, "PNG") for photo in theirs]), 320)

@@ -22,7 +22,7 @@ def lease(who, place=None, lasts_s=120.0):
     return Lease(HOME, Claim(who=who, place=place or who, lasts_s=lasts_s))
 
 
-def test_the_first_has_it_and_others_are_told_who_it_is(s3):
+def test_the_first_has_it_and_others_get_an_error_that_names_it(s3):
     first, second = lease("1 on a"), lease("2 on b")
     first.take()
     assert first.is_held
@@ -62,7 +62,7 @@ def test_the_clock_is_the_stores_own(s3, monkeypatch, hours):
         lease("2 on b").take()
 
 
-def test_whoever_knows_that_the_holder_is_over_need_not_wait(s3):
+def test_a_driver_that_knows_that_the_holder_has_ended_need_not_wait(s3):
     killed, again = lease("1 on a", place="folder on a"), lease("2 on a", place="folder on a")
     killed.take()
     again.take()
@@ -88,7 +88,7 @@ def test_an_answer_that_was_lost_loses_nothing(s3):
     assert mine.taken_by == "no process: it was deleted"
 
 
-def test_a_lease_that_was_not_renewed_in_time_is_not_held_though_nobody_has_taken_it(s3):
+def test_a_lease_that_was_not_renewed_in_time_is_lost_although_it_is_free(s3):
     mine = lease("1 on a", lasts_s=0.0)
     mine.take()
     assert not mine.is_held
@@ -194,7 +194,7 @@ except Exception as error:
 
 
 def processes(*holders):
-    """Processes that ask for the lease as soon as they are told to."""
+    """Processes that ask for the lease at one signal."""
     command = [sys.executable, "-c", HOLD, HOME]
     return [
         subprocess.Popen([*command, *map(str, holder)], stdin=-1, stdout=-1, text=True)
@@ -238,4 +238,4 @@ def test_a_process_that_was_away_for_too_long_hears_that_another_has_taken_over(
     output, _ = first.communicate("end\n")
     assert "MachineError" in output
     assert "was taken over by another process (2 on b)" in output
-    assert second._stored().claim == second.claim, "the first has not written since"
+    assert second._read_lease().claim == second.claim, "the first has not written since"

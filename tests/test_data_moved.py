@@ -224,7 +224,7 @@ def test_boxes_that_nearly_agree_are_counterparts_and_parts_too_small_to_compare
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75])
-def test_an_object_of_one_shape_is_told_from_another_by_its_contrast(share):
+def test_an_object_of_one_shape_is_reported_from_another_by_its_contrast(share):
     rng = np.random.default_rng(0)
     ground = rng.normal(100, 1, (64, 64)).astype(np.float32)
     ground[:, :12] += 60

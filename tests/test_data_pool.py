@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.pool import Pool, _scaled, aligned, decode
+from syndet_ray.data.pool import Pool, _scale_boxes, align_labels, decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError
@@ -105,12 +105,12 @@ def test_a_box_turns_with_its_image(orientation):
     shown = picture.pixels(data, "x")
     assert shown.shape[1::-1] == head.shown_wh
     if orientation >= 5:
-        x1, y1, x2, y2 = head.shown(np.array([[2, 1, 7, 3]]))[0]
+        x1, y1, x2, y2 = head.turn_boxes(np.array([[2, 1, 7, 3]]))[0]
         assert shown[y1:y2, x1:x2].min() == 255
         assert shown.sum() == shown[y1:y2, x1:x2].sum()
 
 
-def test_progress_is_told_after_each_image():
+def test_progress_is_reported_after_each_image():
     told = []
     images = source(*[encoded(Image.new("L", (2, 2)))] * 3)
     decode(images, progress=lambda done, total: told.append((done, total)))
@@ -176,11 +176,11 @@ def test_the_hash_tells_images_boxes_and_visibility_apart():
 
 def test_aligned_pools_mean_the_same_names():
     before = pool(1, 2)
-    after = aligned(before, ("dog", "cat"))
+    after = align_labels(before, ("dog", "cat"))
     assert after.classes == ("dog", "cat")
     assert [after.classes[i] for i in after.labels] == [before.classes[i] for i in before.labels]
-    assert aligned(before, before.classes) is before
-    assert aligned(pool(), ("dog", "cat")).labels.dtype == np.int64
+    assert align_labels(before, before.classes) is before
+    assert align_labels(pool(), ("dog", "cat")).labels.dtype == np.int64
 
 
 def gradient(width, height):
@@ -210,9 +210,9 @@ def test_a_photo_is_turned_and_brought_to_the_size_asked(form, size, orientation
 def test_a_jpeg_is_never_decoded_smaller_than_it_is_wanted(monkeypatch):
     """One pixel more than an eighth needs a quarter, which is then shrunk further."""
     decoded = []
-    resized = picture._resized
+    resized = picture._resize
     monkeypatch.setattr(
-        picture, "_resized", lambda rgb, wh: decoded.append(rgb.shape[1::-1]) or resized(rgb, wh)
+        picture, "_resize", lambda rgb, wh: decoded.append(rgb.shape[1::-1]) or resized(rgb, wh)
     )
     data = encoded(gradient(800, 400), "JPEG")
     for width, height in ((100, 50), (101, 51), (201, 101), (401, 201), (800, 400), (1600, 800)):
@@ -262,7 +262,7 @@ def test_boxes_come_back_in_the_photos_own_pixels(size, working_px):
     )
     sizes = working_sizes(np.array([size]), working_px)
     found = replace(
-        pool(20), sizes_wh=sizes, scales=sizes / [size], xyxy=_scaled(record, sizes[0]).xyxy
+        pool(20), sizes_wh=sizes, scales=sizes / [size], xyxy=_scale_boxes(record, sizes[0]).xyxy
     )
     assert max(sizes[0]) == working_px
     assert np.abs(found.to_photo(0, found.boxes(0).xyxy) - xyxy).max() < 1e-9
@@ -315,10 +315,10 @@ def test_a_selection_shares_pixels_and_is_equal_data():
         [whole.boxes(3), whole.boxes(0)],
         ["image 3", "image 0"],
     )
-    assert part.hash == copied.hash == part.compacted().hash
+    assert part.hash == copied.hash == part.compact().hash
     assert part.select([1]).hash == whole.select([0]).hash
     assert len(whole.select([])) == 0
-    assert whole.compacted() is whole
+    assert whole.compact() is whole
 
 
 def test_neighbours_are_not_copied_to_be_alone():
@@ -330,7 +330,7 @@ def test_neighbours_are_not_copied_to_be_alone():
         ([2, 1], False),
         ([0, 2], False),
     ):
-        part = whole.select(indices).compacted()
+        part = whole.select(indices).compact()
         assert np.shares_memory(part.pixels, whole.pixels) == is_shared
         assert part.pixels.size == part.image_bytes
         assert all(np.array_equal(part.image(k), whole.image(i)) for k, i in enumerate(indices))
@@ -444,7 +444,7 @@ def test_aligned_photos_have_the_hash_of_photos_whose_classes_stand_in_that_orde
     turned = labelled(
         (64, 48), boxes=replace(BOXES, labels=1 - BOXES.labels), classes=("dog", "cat")
     )
-    assert aligned(decode(turned, 32), ("cat", "dog")).hash == decode(photos).hash
+    assert align_labels(decode(turned, 32), ("cat", "dog")).hash == decode(photos).hash
 
 
 def test_the_hash_of_arrays_is_that_of_their_pixels_and_boxes():

@@ -19,7 +19,7 @@ def empty_record() -> bytes:
 
 
 def write_coco(folder, name, images, classes=("cat",)):
-    """An annotation file, and its images beside it, one box in each."""
+    """An annotation file, and its images next to it, with one box in each."""
     for image in images:
         Image.new("RGB", (8, 8), (len(image), 0, 0)).save(folder / image)
     content = {
@@ -73,7 +73,7 @@ def test_two_formats_in_one_folder_are_refused(tmp_path):
         ("anything.json", "train"),
     ],
 )
-def test_the_split_is_told_by_file_or_folder(tmp_path, name, split):
+def test_the_split_is_reported_by_file_or_folder(tmp_path, name, split):
     assert by_split(tmp_path, [tmp_path / name]) == {split: [tmp_path / name]}
 
 
@@ -134,7 +134,7 @@ def test_a_class_that_one_side_lacks_is_named(real, synthetic, said):
         check_classes(real, synthetic, "photos")
 
 
-def test_classes_of_few_boxes_are_told_with_their_first_box(tmp_path):
+def test_classes_of_few_boxes_are_reported_with_their_first_box(tmp_path):
     write_coco(tmp_path, "train.json", ["a.png", "bb.png"], classes=("dog", "cat"))
     write_coco(tmp_path, "test.json", ["ccc.png"], classes=("bishop", "pieces"))
     few_boxes = read(tmp_path).few_boxes

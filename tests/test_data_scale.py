@@ -124,7 +124,7 @@ def test_the_scale_moves_to_where_more_objects_can_be_learned():
 def test_a_few_tiny_objects_do_not_move_it():
     scale = settled(squares((800, 800), *[120] * 199, 1))
     assert (scale.longest_px, scale.too_small) == (320, 1)
-    assert scale.unlearnable_words == "1 of 200 objects cannot be learned: 1 smaller than 10 px"
+    assert scale.unlearnable_words == "1 of 200 objects cannot be learned: it is smaller than 10 px"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_without_a_box_photos_keep_their_size():
     assert scale.unlearnable_words == ""
 
 
-def test_the_scale_is_told_in_a_sentence():
+def test_the_scale_is_reported_in_a_sentence():
     sides = np.linspace(26, 56, 31)  # of which a tenth lies below 29 and above 53
     scale = settled(squares((640, 480), *sides), working_px=640)
     assert (
@@ -186,10 +186,10 @@ def test_too_many_objects_that_cannot_be_learned_are_named():
         settled(small, working_px=640)
     assert str(raised.value) == (
         "photos: at least 80% of the objects must be of a size that can be learned; they are 6 to 64 px where photos are "
-        "640 px long, got '3 of 10 objects cannot be learned: 3 smaller than 10 px'. Set detector.working_px to \"auto\"."
+        "640 px long, got '3 of 10 objects cannot be learned: they are smaller than 10 px'. Set detector.working_px to \"auto\"."
     )
     large = squares((1000, 1000), *[990] * 3, *[20] * 7)
-    said = r"3 longer than 90% of the 384 px training crop.*set training\.crop_px for large ones"
+    said = r"they are longer than 90% of the 384 px training crop.*set training\.crop_px for large ones"
     with pytest.raises(DataError, match=said):
         settled(large, crop_px=384)
 
@@ -222,7 +222,7 @@ def test_photos_of_wildly_different_sizes_are_named():
     check_alike([], "photos")
 
 
-def test_no_photos_at_all_are_told():
+def test_no_photos_at_all_are_reported():
     with pytest.raises(DataError, match="photos: holds no photos to train on"):
         settled()
 

@@ -107,21 +107,31 @@ def test_a_missing_or_empty_split_is_named(splits, said):
 
 
 def test_an_image_in_two_splits_is_named_by_its_id():
+    other = replace(source("b").records[0], image=b"another image")
+    test = replace(source(), records=(other,))
     with pytest.raises(
         DataError,
-        match=r"x.record, b: image 'b' of test is also in train, by its id \(x.record, b\). Keep it",
+        match=r"x.record, b: image 'b' of test is also in train, by its id \(x.record, b\)\. "
+        r"If both are copies of one image, delete .*; if not, give them different names\.",
     ):
-        with_validation(dataset(train=source("a", "b"), val=source("c"), test=source("b")), 0)
+        with_validation(dataset(train=source("a", "b"), val=source("c"), test=test), 0)
 
 
 def test_an_image_under_two_names_is_named_by_its_content(tmp_path):
     (tmp_path / "copy.png").write_bytes(b"a")
     copy = replace(source("copy").records[0], image=tmp_path / "copy.png")
     test = replace(source(), records=(copy,))
-    with pytest.raises(
-        DataError, match=r"image 'copy' of test is also in train, by its content \(x.record, a\)"
-    ):
+    said = (
+        r"image 'copy' of test is also in train, by its content \(x.record, a\)\. "
+        "Both are copies of one image: delete one of them, with its labels."
+    )
+    with pytest.raises(DataError, match=said):
         with_validation(dataset(train=source("a", "b"), val=source("c"), test=test), 0)
+
+
+def test_a_copy_with_the_same_name_is_named_by_its_content():
+    with pytest.raises(DataError, match="'b' of test is also in train, by its content"):
+        with_validation(dataset(train=source("a", "b"), val=source("c"), test=source("b")), 0)
 
 
 ROBOFLOW = [

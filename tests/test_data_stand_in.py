@@ -1,9 +1,11 @@
 """The stand-in photos: whole, small, and always named so."""
 
 import numpy as np
+import pytest
 
 from syndet_ray.data.read import read
-from syndet_ray.data.stand_in import FOLDER, stand_in
+from syndet_ray.data.stand_in import FOLDER, photos_at, stand_in
+from syndet_ray.errors import DataError
 from syndet_ray.scenes.dice import CLASSES
 
 
@@ -21,6 +23,15 @@ def test_the_stand_in_has_three_parts_and_is_named_so():
     assert all(
         record.size_wh == (256, 256) for source in splits.values() for record in source.records
     )
+
+
+def test_its_word_may_stand_for_a_folder_of_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = photos_at("stand-in")
+    assert str(dataset.path) == "stand-in"
+    assert all(source.stand_in for source in dataset.splits.values())
+    with pytest.raises(DataError, match="stand-in: does not exist"):
+        photos_at("./stand-in")
 
 
 def test_its_labels_are_whole_and_know_what_is_hidden():

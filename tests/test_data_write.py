@@ -17,8 +17,8 @@ from syndet_ray.errors import DataError
 
 @pytest.fixture
 def pool():
-    """Images of two sizes: two boxes with fractions, a negative, and a crowd whose visibility
-    nobody knows.
+    """Images of two sizes: two boxes with fractions, a negative, and a crowd of unknown
+    visibility.
     """
     rng = np.random.default_rng(0)
     images = [

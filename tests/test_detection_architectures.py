@@ -9,7 +9,7 @@ from made_models import ARCHITECTURES, CLASSES, coco_detector, made, picture, ta
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from syndet_ray.detection.heads import Anchors, anchors_by_level, padded
+from syndet_ray.detection.heads import Anchors, anchors_by_level, padded_side
 from syndet_ray.detection.models import build
 
 
@@ -43,7 +43,7 @@ def test_every_map_has_as_many_anchors_and_those_that_were_asked_for_are_known()
 
 
 def test_images_are_padded_to_the_greatest_stride():
-    assert [padded(side) for side in (1, 32, 33, 640)] == [32, 32, 64, 640]
+    assert [padded_side(side) for side in (1, 32, 33, 640)] == [32, 32, 64, 640]
 
 
 @pytest.mark.parametrize("side", [96, 128, 160])

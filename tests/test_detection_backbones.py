@@ -49,7 +49,7 @@ def backbone(name="test_efficientnet", frozen=2, fixed_norms=True, seed=0):
 
 
 def without_folding(monkeypatch, model):
-    monkeypatch.setattr(model.body, "_folded", lambda device: model.body.net)
+    monkeypatch.setattr(model.body, "_fold_frozen", lambda device: model.body.net)
     model.body._fast.clear()
     return model
 
@@ -321,7 +321,7 @@ class _Steps(nn.Sequential):
 
 
 class _StandardisesAnew(nn.Conv2d):
-    """Takes the mean off its weights in whatever precision they have; a class that nobody knows."""
+    """Takes the mean off its weights in whatever precision they have; a class that is unknown."""
 
     def forward(self, x):
         return nn.functional.conv2d(

@@ -41,7 +41,7 @@ def _means_of(metrics):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("most", [100, 2])
-def test_counting_matches_anew_is_what_pycocotools_does(seed, most):
+def test_counting_matches_again_is_what_pycocotools_does(seed, most):
     """On the whole pool and on lists of its images, some of them several times, in any order, ties
     and all.
     """

@@ -135,7 +135,7 @@ def test_every_setting_is_reported_as_it_was_asked_for(trainer, tmp_path, path):
     check_settings(made.recipe, effective | {"real_images_there": 8}, searched=[path])
 
 
-def test_starting_weights_are_told_as_they_were_asked_for(trainer, tmp_path, monkeypatch):
+def test_starting_weights_are_reported_as_they_were_asked_for(trainer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     body_file(tmp_path)
     made = trainer({"detector.weights": "./body.safetensors"})
@@ -389,7 +389,7 @@ def test_detectors_of_torchvision_tell_their_settings(backbone):
 
 
 def test_weights_of_which_nothing_fits_are_none(tmp_path):
-    """They cannot be had of a file, whose backbone must fit; this is what is told of ImageNet's and
+    """They cannot be had of a file, whose backbone must fit; this is reported of ImageNet's and
     COCO's.
     """
     model, _ = build(TINY, ("a",), seed=0)

@@ -262,7 +262,7 @@ def test_the_order_of_tied_scores_changes_nothing():
     assert one.confusion.tolist() == other.confusion.tolist()
 
 
-def test_progress_is_told():
+def test_progress_is_reported():
     calls = []
     evaluate(
         pool_of([(A, 0)]),

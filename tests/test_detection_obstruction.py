@@ -69,7 +69,7 @@ def test_one_bin_of_all_objects_scores_as_the_pool(seed):
     assert f"AP_visible/{HIDDEN}" not in metrics
 
 
-def test_recall_of_a_class_is_told_where_five_objects_tell_it():
+def test_recall_of_a_class_is_reported_where_five_objects_show_it():
     """Class a has five in either bin, b four in one and six in the other; one of each is found in
     each image.
     """

@@ -12,7 +12,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection import precision
 from syndet_ray.detection.models import build
-from syndet_ray.detection.precision import ReducedSequential, full, reduced
+from syndet_ray.detection.precision import ReducedSequential, full, reduced_precision
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 
@@ -151,7 +151,7 @@ def test_parts_switch_the_callers_precision(fast_bf16):
     with everything_in_bf16():
         with full(CPU):
             assert (matrix @ matrix).dtype == torch.float32
-            with reduced(CPU):
+            with reduced_precision(CPU):
                 assert (matrix @ matrix).dtype == (torch.bfloat16 if fast_bf16 else torch.float32)
         layers = ReducedSequential(nn.Linear(3, 3))
         assert layers(matrix).dtype == torch.float32
@@ -216,8 +216,8 @@ class PerfectHead(nn.Module):
 
 
 def product(x):
-    """x by way of a matrix product, as the last layer of a head gives it: in bfloat16 if whoever
-    calls asks for it.
+    """x by way of a matrix product, as the last layer of a head gives it: in bfloat16 if the
+    caller asks for it.
     """
     return nn.functional.linear(x.float(), torch.eye(x.shape[1]))
 

@@ -176,7 +176,7 @@ def test_training_learns(squares):
     assert late < 0.8 * early
 
 
-def test_the_mix_is_what_was_asked_and_is_told(squares):
+def test_the_mix_is_what_was_asked_and_is_reported(squares):
     made = trainer(squares)
     stats = made.train_until(14)
     assert made.images_seen == 14, "the last batch is shorter"
@@ -222,7 +222,7 @@ def test_staged_shows_all_that_is_synthetic_before_anything_real(squares):
     assert made.effective["switch_at"] == 0.5
 
 
-def test_each_of_several_synthetic_sources_is_told(squares):
+def test_each_of_several_synthetic_sources_is_reported(squares):
     parts = {"ours": 0.5, "crowded": 0.5}
     made = trainer(squares, mix={"sources": THREE, "parts": parts})
     metrics = made.train_until(16).metrics
@@ -244,7 +244,7 @@ def test_a_source_with_a_share_needs_images_and_one_without_needs_none(squares, 
         Trainer(made, pools, device=CPU, seed=0)
 
 
-def test_a_curriculum_is_shown_in_order_beside_a_source_that_is_not(squares):
+def test_a_curriculum_is_shown_in_order_with_a_source_that_is_not(squares):
     near_to_far = Scenes(changes={"scene.arrangement": "layers", "scene.poses": "curriculum"})
     made = trainer(
         squares,
@@ -518,7 +518,7 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
         load_model(tmp_path)
 
 
-def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_told_in_a_line(tmp_path):
+def test_a_model_of_a_version_that_fitted_a_box_for_each_class_is_reported_in_a_line(tmp_path):
     save_model(tmp_path, build(TINY, ("a",), seed=0)[0], TINY, ("a",))
     file = tmp_path / "model.safetensors"
     tensors = {

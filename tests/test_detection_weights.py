@@ -152,7 +152,7 @@ def test_coco_weights_load_but_for_their_classes(monkeypatch):
     from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn
 
     theirs = fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None).state_dict()
-    monkeypatch.setattr(weights, "_fetched", lambda asked: theirs)
+    monkeypatch.setattr(weights, "_fetch", lambda asked: theirs)
     model, report = build(coco_detector("mobilenet_v3_large_fpn", weights="coco"), CLASSES, seed=0)
     ours = model.state_dict()
     assert torch.equal(
@@ -174,7 +174,7 @@ def test_imagenet_weights_of_torchvisions_load_whole(name, maker, missing, monke
     from torchvision import models
 
     theirs = getattr(models, maker)(weights=None).state_dict()
-    monkeypatch.setattr(weights, "_fetched", lambda asked: theirs)
+    monkeypatch.setattr(weights, "_fetch", lambda asked: theirs)
     model, report = build(coco_detector(name, weights="imagenet"), CLASSES, seed=0)
     here, there = missing
     assert torch.equal(model.state_dict()[BODY + here], theirs[there])
@@ -332,7 +332,7 @@ def test_other_anchors_than_it_was_trained_with_are_refused(
     )
 
 
-def test_anchors_as_somebody_types_them_are_those_it_was_trained_with(tmp_path):
+def test_anchors_as_a_user_types_them_are_those_it_was_trained_with(tmp_path):
     path = saved(tmp_path, anchor_px=(24.0, 33.94))
     _, report = start(path, anchor_px=(24, 34))
     assert report.reinitialised == ()
@@ -362,8 +362,8 @@ def test_imagenet_weights_that_timm_does_not_have():
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """Nothing is cached, no name is found, and nobody may wait to ask again; the hosts that were
-    asked for.
+    """Nothing is cached, no name is found, and no call may wait and try again. Gives the hosts
+    that were asked for.
     """
     calls = []
 

@@ -23,7 +23,7 @@ from syndet_ray.cli import listing
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, cost_at, measure
-from syndet_ray.tuning.disk import Disk, Room, check_fits, most_used, room, taken
+from syndet_ray.tuning.disk import Disk, Room, check_fits, disk_bytes, most_used, room
 from syndet_ray.workers.disk import fault, places
 
 MB = 1_000_000  # bytes
@@ -97,8 +97,8 @@ def test_a_sweep_without_room_is_refused_and_says_what_for(tmp_path):
 
 def test_checkpoints_that_go_elsewhere_and_scenes_beyond_the_bound_take_nothing():
     disk, small = Disk(checkpoints=3_000 * MB, scenes=1_000 * MB), Room(free=5 * MB, cache=400 * MB)
-    assert taken(disk, small, "s3://bucket") == 400 * MB
-    assert taken(disk, small, None) == 3_400 * MB
+    assert disk_bytes(disk, small, "s3://bucket") == 400 * MB
+    assert disk_bytes(disk, small, None) == 3_400 * MB
     lines = [
         *listing.disk_lines(disk, small, None),
         *listing.disk_lines(disk, small, "s3://bucket"),

@@ -203,7 +203,7 @@ def test_a_setting_without_effect_is_known_with_what_leaves_it_so(path, changes,
         ("scene.objects", {"mix.sources": TWO.sources, "mix.parts": {"a": 0.0, "b": 1.0}}),
     ],
 )
-def test_what_a_number_leaves_without_effect_is_told_apart(path, changes):
+def test_what_a_number_leaves_without_effect_is_distinguished(path, changes):
     assert no_effect(path, Recipe().replace(changes)).by_number
 
 
@@ -407,11 +407,11 @@ def test_a_space_may_vary_what_only_numbers_leave_without_effect(space, changes)
         ),
     ],
 )
-def test_what_a_number_leaves_without_effect_in_a_space_is_told(space, changes, message):
+def test_what_a_number_leaves_without_effect_in_a_space_is_reported(space, changes, message):
     assert effects_of_numbers(SearchSpace(space), Recipe(mix=TWO).replace(changes)) == message
 
 
-def test_gloss_of_cut_outs_is_refused_once_somebody_has_looked_into_their_folder(scene_of):
+def test_gloss_of_cut_outs_is_refused_once_their_folder_was_read(scene_of):
     """Surroundings that are solid mirror, where there are any: that a number decides."""
     space = SearchSpace({"scene.gloss": UNIT})
 

@@ -28,7 +28,7 @@ SCORES = {
 @pytest.fixture
 def folder(tmp_path, empty_store):
     """A run of which everything is done but its end, next to a store that has nothing of it yet."""
-    folder = made_run(tmp_path / "runs" / "dice-1", scores=SCORES)
+    folder = made_run(scores=SCORES).write(tmp_path / "runs" / "dice-1")
     shutil.copy(empty_store, tmp_path / "runs")
     return folder
 

@@ -119,7 +119,7 @@ def test_an_image_too_small_for_noise_says_nothing_of_it():
     assert np.isnan(found["noise"]) and found["sharpness"] == 0
 
 
-def test_boxes_are_told_in_pixels_and_of_the_image():
+def test_boxes_are_reported_in_pixels_and_of_the_image():
     boxes = np.array([[0, 10, 40, 30], [30, 20, 50, 60], [90, 40, 100, 50.0]])
     found = box_numbers(boxes, np.array([100.0, 200.0]))
     assert found["box_width"].tolist() == [40, 20, 10]
@@ -313,7 +313,7 @@ def test_copies_are_found_and_other_pictures_are_not():
     assert told[-1] == (34, 34)
 
 
-def test_a_copy_is_told_for_each_part_that_holds_one():
+def test_a_copy_is_reported_for_each_part_that_holds_one():
     image = scenes(1)[0]
     found = pairs([print_of(image)] * 4, [0, 0, 1, 2])
     assert [(pair.first, pair.second) for pair in found] == [(0, 1), (0, 2), (0, 3), (2, 3)]
@@ -349,7 +349,7 @@ def test_a_brighter_copy_differs_in_brightness_and_not_in_sizes(tmp_path):
     )
 
 
-def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_told(tmp_path):
+def test_the_splits_of_one_folder_are_compared_and_a_shared_photo_is_reported(tmp_path):
     images = scenes(9)
     again = cv2.imdecode(
         cv2.imencode(".jpg", images[0], [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR
@@ -403,7 +403,7 @@ def test_photos_of_a_fixed_camera_are_twins_only_where_nothing_has_moved(tmp_pat
     assert (pair.second.image_id, pair.exact, pair.copy) == ("images/000001.png", False, True)
 
 
-def test_the_likest_image_that_shows_the_same_is_told(tmp_path):
+def test_the_likest_image_that_shows_the_same_is_reported(tmp_path):
     noise = np.random.default_rng(0).integers(-3, 4, (4, 96, 96, 3))
     image = scenes(1)[0].astype(int)
     prints = [print_of((image + k * noise[k]).astype(np.uint8)) for k in (2, 1, 0)]
@@ -421,7 +421,7 @@ def test_the_likest_image_that_shows_the_same_is_told(tmp_path):
     assert asked == [(1, 0), (2, 1), (2, 0)]
 
 
-def test_visibility_is_estimated_for_all_and_measured_where_it_is_told(tmp_path):
+def test_visibility_is_estimated_for_all_and_measured_where_it_is_given(tmp_path):
     paths = [
         written(tmp_path / "a", scenes(3)),
         written(tmp_path / "b", scenes(3, 1), visibility=[0.25, 1.0]),
@@ -460,7 +460,7 @@ def test_one_image_and_images_of_many_sizes_can_be_inspected(tmp_path):
     assert len(found.duplicates) == 3
 
 
-def test_classes_that_differ_are_told_and_compared_by_name(tmp_path):
+def test_classes_that_differ_are_reported_and_compared_by_name(tmp_path):
     first = written(tmp_path / "a", scenes(3))
     second = written(tmp_path / "b", scenes(3, 1), classes=("dog", "bird"))
     found = inspect([first, second], None, quiet)

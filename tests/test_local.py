@@ -25,9 +25,9 @@ from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
-from syndet_ray.search.task import RETRIES, Resources, retried
+from syndet_ray.search.task import RETRIES, Resources, retry
 from syndet_ray.tracking.trial_runs import TrialRuns
-from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.checkpoints import needed_trials
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.resume import _check_models, resume
 from syndet_ray.tuning.run import start
@@ -49,7 +49,7 @@ def begin(home, dice, empty_store):
 
 
 def run_tiny(file, dice, empty_store, display, images=None):
-    """Runs the tiny sweep that lies in `file`, beside whose folder its runs lie."""
+    """Runs the tiny sweep in `file`; its runs lie next to the folder of that file."""
     runs = file.parents[1] / "runs"
     if not runs.exists():
         runs.mkdir()
@@ -104,7 +104,7 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
         2 + sum(t.kind == "search" and t.state == "COMPLETE" for t in folder.trials())
     )
     test = folder.test()
-    assert {"best", "real_only", "synthetic_only"} <= {row.role for row in test.rows}
+    assert {"best", "real_only", "synthetic_only"} <= {row.key for row in test.rows}
     models = {trial.number for trial in confirmed}
     for row in test.rows:
         assert set(row.models) <= models, "the search's own trainings do not meet the test set"
@@ -148,7 +148,7 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     ]
 
 
-def test_models_that_are_gone_are_told_before_anything_trains_or_the_test_set_is_opened(
+def test_models_that_are_gone_are_reported_before_anything_trains_or_the_test_set_is_opened(
     whole, tmp_path
 ):
     folder = RunFolder(
@@ -191,10 +191,10 @@ def test_where_the_machine_failed_a_call_is_made_again():
         return "there"
 
     with pytest.raises(MachineError):
-        retried(fetch)
+        retry(fetch)
     assert failures == []
     failures.extend([MachineError("store", "is away")] * RETRIES)
-    assert retried(fetch) == "there"
+    assert retry(fetch) == "there"
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     assert folder.sweep.trials == 3
     left = [path.parent.name for path in folder.checkpoints.glob("trial-*/images-*")]
     assert sorted(left) == [
-        f"trial-{number:03d}" for number in sorted(needed(folder.trials(), folder.sweep))
+        f"trial-{number:03d}" for number in sorted(needed_trials(folder.trials(), folder.sweep))
     ]
     models = {m for row in folder.test().rows for m in row.models}
     assert folder.test().openings == (
@@ -311,8 +311,8 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monkeypatch):
-    """It is full when the first report is to be written: to whoever trains that is an error like
-    any other.
+    """It is full when the first report is to be written: for the training that is an error
+    like any other.
     """
     disk = ExitStack()
 
@@ -350,10 +350,10 @@ def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monk
     ] * 2
 
 
-def test_trainings_anew_that_diverge_count_and_those_that_are_lost_are_made_up_for(
+def test_repeated_trainings_that_diverge_count_and_those_that_are_lost_are_made_up_for(
     begin, monkeypatch
 ):
-    """Of real images alone the first training anew diverges, and the second is lost four times."""
+    """Of real images alone the first repeated training diverges, and the second is lost four times."""
     real, lost = local.run_trial, set()
 
     def unlucky(task, *args, report, **kwargs):
@@ -453,15 +453,31 @@ def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     assert not list(Path().glob("runs/*/sweep.json"))
 
 
-def test_local_keeps_to_this_machine(home):
+@pytest.mark.parametrize(
+    ("others", "words", "advice"),
+    [
+        ({"storage": "s3://b/x"}, "`storage` s3://b/x", "`storage`"),
+        ({"parallel": 2}, "`parallel` 2", "`parallel`"),
+        (
+            {"address": "auto", "parallel": 3},
+            "`address` auto and `parallel` 3",
+            "`address` and `parallel`",
+        ),
+    ],
+)
+def test_local_keeps_to_this_machine(home, others, words, advice):
     home()
-    with pytest.raises(DefinitionError, match="`local`: cannot be combined with `address`"):
+    with pytest.raises(DefinitionError) as error:
         start(
             Origin(name="tiny"),
             load("tiny"),
-            Options(runs=Path("runs"), local=True, storage="s3://b/x"),
+            Options(runs=Path("runs"), local=True, **others),
             Silent(),
         )
+    assert str(error.value) == (
+        "`local`: trains one trial at a time in this process, so it cannot be combined with "
+        f"{words}. Leave out {advice}, or start a run without `local`."
+    )
 
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):

@@ -57,5 +57,5 @@ def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monke
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "1 MB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")]
 )
-def test_memory_is_told_in_words(count, words):
+def test_memory_is_reported_in_words(count, words):
     assert memory.memory_words(count) == words

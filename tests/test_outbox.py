@@ -10,7 +10,7 @@ from syndet_ray.tracking.outbox import Outbox
 
 @pytest.fixture
 def told():
-    """What the outbox told of failures, each with the thread that told it."""
+    """Failures that the outbox reported, each with the thread that reported it."""
     return []
 
 
@@ -51,7 +51,7 @@ def test_what_comes_while_an_older_one_is_on_its_way_is_delivered_after_it(outbo
     assert made == ["newer"]
 
 
-def test_a_failure_is_told_once_tried_again_and_holds_up_nobody(outbox, told):
+def test_a_failure_is_reported_once_tried_again_and_delays_nothing_else(outbox, told):
     made, failures = [], [OSError("first"), OSError("second"), OSError("third")]
 
     def fail_at_first():

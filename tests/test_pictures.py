@@ -83,7 +83,7 @@ def trained_on(**changes):
 @pytest.fixture
 def show(tmp_path, squares):
     """Shows what a trial was trained on; returns the synthetic pictures, and what was noted."""
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
 
     def call(trial):
         notes = []

@@ -5,6 +5,7 @@ labelled ones.
 import io
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from syndet_ray import cli
 from syndet_ray.cli import scorecard, terminal
+from syndet_ray.data import stand_in
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.unlabelled import find
@@ -30,7 +32,9 @@ from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.report.annotated import annotated, color, text_px
+from syndet_ray.report.annotated import annotate_picture, color, text_px
+from syndet_ray.report.words import STAND_IN
+from syndet_ray.scenes.dice import CLASSES as DICE
 
 CLASSES = ("small", "big")
 SIDE = TINY.working_px
@@ -127,7 +131,7 @@ def test_names_differ_whatever_their_case(tmp_path):
     assert [file.name for file in find(given)] == ["a", "A-2", "a-2-2"]
 
 
-def test_images_that_are_not_there_are_told(tmp_path):
+def test_images_that_are_not_there_are_reported(tmp_path):
     with pytest.raises(DataError, match=r"nope: does not exist\."):
         find([tmp_path / "nope"])
     with pytest.raises(
@@ -155,7 +159,7 @@ def test_detections_are_named_and_a_least_score_is_included():
 
 def test_a_picture_shows_box_and_label_and_leaves_the_image_as_it_was():
     image = np.full((200, 300, 3), 128, np.uint8)
-    drawn = np.asarray(annotated(image, found(([50, 60, 90, 100], 1, 0.9)), CLASSES))
+    drawn = np.asarray(annotate_picture(image, found(([50, 60, 90, 100], 1, 0.9)), CLASSES))
     assert (image == 128).all()
     assert tuple(drawn[80, 50]) == tuple(drawn[99, 70]) == tuple(drawn[80, 89]) == color(1)
     assert (drawn[65:95, 55:85] == 128).all()
@@ -170,7 +174,7 @@ def test_labels_stay_inside_the_picture(box, monkeypatch):
     monkeypatch.setattr(
         ImageDraw.ImageDraw, "text", lambda self, xy, text, **_: texts.append((*xy, text))
     )
-    annotated(np.zeros((200, 300, 3), np.uint8), found((box, 0, 0.5)), CLASSES)
+    annotate_picture(np.zeros((200, 300, 3), np.uint8), found((box, 0, 0.5)), CLASSES)
     ((x, y, text),) = texts
     assert text == "small 0.50"
     assert 0 < x < 300 and 0 < y < 200
@@ -240,7 +244,7 @@ def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_pat
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
-def test_an_image_that_cannot_be_read_is_skipped_and_told(main, model, photos, capsys):
+def test_an_image_that_cannot_be_read_is_skipped_and_reported(main, model, photos, capsys):
     (photos / "torn.png").write_bytes((photos / "a.png").read_bytes()[:200])
     assert main("predict", model, photos, "--score", "0") == 1
     said = capsys.readouterr().out
@@ -250,7 +254,27 @@ def test_an_image_that_cannot_be_read_is_skipped_and_told(main, model, photos, c
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
 
 
-def test_where_nothing_is_sure_enough_the_highest_confidence_is_told(model, photos, tmp_path):
+def test_the_word_stand_in_may_be_given_for_photos_and_the_output_names_it(
+    main, monkeypatch, tmp_path, capsys
+):
+    """With two of its 80 test images."""
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
+    splits = {"test": stand_in.stand_in().splits["test"].select([0, 1])}
+    two = replace(stand_in.stand_in(), splits=splits)
+    monkeypatch.setattr(stand_in, "stand_in", lambda: two)
+    (tmp_path / "photos" / "test").mkdir(parents=True)
+    for name in ("000.jpg", "001.jpg"):
+        shutil.copy(stand_in.FOLDER / "test" / name, tmp_path / "photos" / "test")
+    monkeypatch.setattr(stand_in, "FOLDER", tmp_path / "photos")
+    save_model(tmp_path / "dice", build(TINY, DICE, seed=0)[0], TINY, DICE)
+    for verb in ("evaluate", "predict"):
+        assert main(verb, tmp_path / "dice", "stand-in") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("2 images") for line in lines)
+        assert STAND_IN in lines
+
+
+def test_where_nothing_is_sure_enough_the_highest_confidence_is_reported(model, photos, tmp_path):
     applied = predicted(model, [photos], tmp_path / "out", least=1.0)
     assert not applied.counts
     images = json.loads((tmp_path / "out" / "predictions.json").read_text())
@@ -276,7 +300,7 @@ def test_a_score_must_be_a_share(model, photos, tmp_path, score):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_used_is_told_before_anything_is_written(
+def test_what_cannot_be_used_is_reported_before_anything_is_written(
     main, model, photos, tmp_path, capsys
 ):
     (tmp_path / "file").touch()
@@ -303,6 +327,7 @@ def test_evaluate_says_and_writes_what_pycocotools_counts(
     data = dataset(classes=CLASSES[::-1], test=4)
     assert main("evaluate", model, data, "--out", "scores") == 0
     said = capsys.readouterr().out
+    assert said.endswith("\nscores   scores: scores.json, predictions.json, truth.json, pictures\n")
     assert "4 images and 4 objects of " in said
     assert "no intervals: they need 10 or more images with an object, and there are 4" in said
     for words in (
@@ -362,7 +387,7 @@ def test_labels_are_aligned_by_name(model, dataset, monkeypatch):
     ]
 
 
-def test_a_class_that_the_data_lack_is_told_and_counts_nowhere(
+def test_a_class_that_the_data_lack_is_reported_and_counts_nowhere(
     main, model, dataset, monkeypatch, capsys
 ):
     monkeypatch.setattr(evaluating, "RESAMPLES", 2)
@@ -384,7 +409,7 @@ def test_a_class_is_printed_as_it_is_called(dataset, monkeypatch, tmp_path, caps
     assert evaluating.write(done, tmp_path / "out") == tmp_path / "out"
 
 
-def test_data_that_cannot_be_scored_are_told(model, dataset, tmp_path):
+def test_data_that_cannot_be_scored_are_reported(model, dataset, tmp_path):
     data = dataset(classes=("small", "huge"))
     unknown = r"holds classes that the model does not know: huge \(\d boxes, the first: .*\)"
     with pytest.raises(DataError, match=rf"data, test: {unknown}\. .* small, big"):
@@ -403,7 +428,7 @@ def test_without_a_test_split_several_need_a_choice(model, dataset):
 @pytest.mark.parametrize(
     ("given", "told"), [({"test": 0}, "holds no images"), ({"objects": False}, "holds no object")]
 )
-def test_empty_data_are_told(model, dataset, given, told):
+def test_empty_data_are_reported(model, dataset, given, told):
     with pytest.raises(DataError, match=told):
         judged(model, dataset(**given))
 
@@ -430,7 +455,7 @@ def small(tmp_path_factory):
 def test_a_model_sees_photos_at_its_working_scale_and_answers_in_their_own_pixels(
     small, photos, tmp_path, monkeypatch
 ):
-    """One prediction, the whole image: 64 px long to the model, 96 px to whoever reads it."""
+    """One prediction, the whole image: 64 px long to the model, 96 px to the reader."""
     seen = []
 
     def whole_image(model, pool, **_):

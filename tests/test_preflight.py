@@ -149,7 +149,7 @@ def test_what_sources_of_scenes_are_made_of_is_looked_at():
         check_assets(LoadedSweep(question="?", trials=0, variants=variants), CLASSES, "photos")
 
 
-def test_a_source_is_looked_at_with_all_that_the_search_may_put_beside_its_own_changes(models):
+def test_a_source_is_checked_with_all_that_the_search_may_add_to_its_own_changes(models):
     sources = {"solids": Scenes(changes={"scene.assets": str(models)})}
     space = {"scene.backgrounds": Choice(values=("", str(models / "nowhere")))}
     with pytest.raises(DataError, match="nowhere"):
@@ -429,7 +429,8 @@ def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_an
 ):
     tiny = photos_alone(**{"detector.working_px": 64})
     with pytest.raises(
-        DataError, match=r"large, train: .*3 of 3 objects cannot be learned: 3 smaller than 10 px"
+        DataError,
+        match=r"large, train: .*3 of 3 objects cannot be learned: they are smaller than 10 px",
     ):
         real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
 
@@ -579,7 +580,7 @@ def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
         real_data(photos, sweep, lambda *_: pytest.fail("decoded something"))
 
 
-def test_meshes_that_are_drawn_equally_long_are_told(models, tmp_path_factory):
+def test_meshes_that_are_drawn_equally_long_are_reported(models, tmp_path_factory):
     splits = {"train": [1, 2, 3, 4], "val": [5, 6], "test": [7, 8]}
     folder = tmp_path_factory.mktemp("ours")
     ours = write_photos(

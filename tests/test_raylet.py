@@ -79,7 +79,7 @@ def test_a_process_that_ends_with_the_connection_is_not_missed(process):
     assert not watcher.is_alive() and losses.told == []
 
 
-def test_a_ray_that_somebody_else_began_is_not_watched():
+def test_a_ray_that_another_process_started_is_not_watched():
     with watched_raylet("10.0.0.1:6379", Losses()):
         assert watchers() == []
 

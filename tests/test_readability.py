@@ -10,6 +10,13 @@ PACKAGE = Path(__file__).parents[1] / "syndet_ray"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Participles and pronouns that do not say what they hold.
 VAGUE = {"found", "told", "held", "known", "own", "said", "seen", "each", "some"}
+# A function is named by what it does or returns, not by a bare participle such as "rendered". The
+# participles that do not end in "ed":
+PARTICIPLES = {"bled", "chosen", "drawn", "found", "given", "gone", "hidden", "kept", "known"} | {
+    *("left", "lost", "made", "met", "seen", "sent", "shown", "spent", "taken", "told", "written"),
+}
+# Verbs that end in "ed", and texts of numbers, which read as Python's `sorted` does.
+NO_PARTICIPLES = {"bleed", "embed", "feed", "need", "seed", "speed", "counted", "signed"}
 # A docstring begins with a verb or a noun: "Returns ...", "The number of ...".
 BEGINNINGS = {"What", "Whether", "How", "Of", "Why", "Where", "Which", "Who", "Whoever", "Those"}
 # Old or literary words, and their plain ones.
@@ -69,6 +76,26 @@ def test_names_are_nouns():
         if name is not None and name.strip("_") in VAGUE:
             vague.append(f"{where} {name}")
     assert vague == [], "name what it holds, see docs/glossary.md"
+
+
+def is_participle(name):
+    word = name.strip("_")
+    if "_" in word or word in NO_PARTICIPLES:
+        return False
+    return word.endswith("ed") or word in PARTICIPLES
+
+
+def is_property(node):
+    """True for a function that is read as a value: an adjective may name a fact."""
+    return any(getattr(decorator, "id", None) == "property" for decorator in node.decorator_list)
+
+
+def test_functions_are_not_named_by_participles():
+    bare = []
+    for where, node in everything():
+        if isinstance(node, ast.FunctionDef) and is_participle(node.name) and not is_property(node):
+            bare.append(f"{where} {node.name}")
+    assert bare == [], "name what it does or returns: render, scored_recipes, is_paired"
 
 
 def test_a_line_says_one_thing():
@@ -136,6 +163,10 @@ def test_the_rules_can_fail():
     assert any(is_nested(node, COMPREHENSIONS) for node in bad)
     assert any(is_nested(node, (ast.IfExp,)) for node in bad)
     assert "found" in [assigned(node) for node in bad]
+    assert [is_participle(name) for name in ("_rendered", "kept", "render_set", "_feed")] == [
+        *(True, True),
+        *(False, False),
+    ]
     (positional, by_name) = ast.parse(
         "@dataclass\nclass A: x: int\n@dataclass(kw_only=True)\nclass B: x: int\n"
     ).body

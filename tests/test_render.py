@@ -1,6 +1,4 @@
-"""Sets rendered by Ray: the same whoever renders them, however many they are, and whatever happens
-to them.
-"""
+"""Sets rendered by Ray: the same on any number of workers, also if workers are lost."""
 
 import os
 import signal
@@ -18,7 +16,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes import shards
-from syndet_ray.scenes.generate import generate, rendered, scene_hash
+from syndet_ray.scenes.generate import generate, render_part, scene_hash
 from syndet_ray.workers import render as rendering
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.render import render_set, scene_parameters, write_set
@@ -68,7 +66,7 @@ def test_shards_have_a_fixed_size_and_cover_a_set_once():
 
 
 class Told:
-    """A display that keeps what it is told."""
+    """A display that keeps what it is given."""
 
     def __init__(self):
         self.last, self.notes = {}, []
@@ -97,7 +95,7 @@ def test_the_verb_writes_a_dataset(tmp_path):
         write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
 
 
-def test_meshes_that_are_drawn_equally_long_are_told_before_anything_is_rendered(
+def test_meshes_that_are_drawn_equally_long_are_reported_before_anything_is_rendered(
     tmp_path, monkeypatch
 ):
     for name, side in (("bolt", 1.0), ("nut", 2.0)):
@@ -135,14 +133,14 @@ def test_nodes_without_gpus_are_used_and_their_loss_is_borne(
     tmp_path, small_shards, monkeypatch, nodes
 ):
     with_gpu, without = nodes.add_node(num_cpus=1, num_gpus=1), nodes.add_node(num_cpus=1)
-    original, used = rendering.rendered, tmp_path / "used"
+    original, used = rendering.render_part, tmp_path / "used"
     used.mkdir()
 
     def noted(*key):
         (used / ray.get_runtime_context().get_node_id()).touch()
         return original(*key)
 
-    monkeypatch.setattr(rendering, "rendered", noted)
+    monkeypatch.setattr(rendering, "render_part", noted)
     with connection(nodes.address):
         first = render_set(PARAMETERS, 6, 3, tmp_path / "a")
         # A GPU node may help out while no other has a core free; it is never the only one.
@@ -152,7 +150,7 @@ def test_nodes_without_gpus_are_used_and_their_loss_is_borne(
     assert (used / with_gpu.node_id).exists()
 
 
-def test_pools_that_differ_are_told_apart(tmp_path):
+def test_pools_that_differ_are_distinguished(tmp_path):
     pool, other = generate(PARAMETERS, 1, 7, tmp_path), generate(PARAMETERS, 1, 8, tmp_path)
     assert {"pixels", "xyxy", "image_ids"} <= set(differences(pool, other))
 
@@ -161,14 +159,14 @@ def test_joined_shards_are_the_set_in_whatever_order_they_come(tmp_path, small_s
     folder, paths = shards.shards_folder(tmp_path / "set"), []
     for part in reversed(shards.shards_of(5)):
         paths.append(shards.shard_path(folder, part))
-        rendered(PARAMETERS, 5, 7, part).save(paths[-1])
-    assert differences(shards.joined(paths), generate(PARAMETERS, 5, 7, tmp_path)) == []
+        render_part(PARAMETERS, 5, 7, part).save(paths[-1])
+    assert differences(shards.join_shards(paths), generate(PARAMETERS, 5, 7, tmp_path)) == []
 
 
 def test_the_curriculum_goes_on_across_shards(tmp_path, small_shards):
     parameters = PARAMETERS.model_copy(update={"arrangement": "layers", "poses": "curriculum"})
     whole = generate(parameters, 3, 7, tmp_path)
-    assert np.array_equal(rendered(parameters, 3, 7, range(2, 3)).image(0), whole.image(2))
+    assert np.array_equal(render_part(parameters, 3, 7, range(2, 3)).image(0), whole.image(2))
 
 
 @pytest.mark.parametrize("workers", [1, 4, None])
@@ -187,19 +185,19 @@ def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(
 ):
     key = scene_hash(PARAMETERS, 5, 3)
     folder, asked = shards.shards_folder(tmp_path / "a" / key), tmp_path / "asked"
-    rendered(PARAMETERS, 5, 3, range(2)).save(shards.shard_path(folder, range(2)))
+    render_part(PARAMETERS, 5, 3, range(2)).save(shards.shard_path(folder, range(2)))
     # as a killed process leaves it
     half = folder / f".{shards.shard_path(folder, range(2, 4)).name}-torn"
     half.mkdir()
     (half / "pixels.npy").write_bytes(b"half")
     asked.mkdir()
-    original = rendering.rendered
+    original = rendering.render_part
 
     def noted(*key):
         (asked / str(key[3].start)).touch()
         return original(*key)
 
-    monkeypatch.setattr(rendering, "rendered", noted)
+    monkeypatch.setattr(rendering, "render_part", noted)
     assert (
         differences(
             render_set(PARAMETERS, 5, 3, tmp_path / "a"), generate(PARAMETERS, 5, 3, tmp_path / "b")
@@ -211,7 +209,7 @@ def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(
 
 
 def test_a_killed_task_is_done_again(connected, small_shards, tmp_path, monkeypatch):
-    original, marker = rendering.rendered, tmp_path / "killed"
+    original, marker = rendering.render_part, tmp_path / "killed"
 
     def killed_once(parameters, count, seed, part):
         if part.start == 2 and not marker.exists():
@@ -219,7 +217,7 @@ def test_a_killed_task_is_done_again(connected, small_shards, tmp_path, monkeypa
             os.kill(os.getpid(), signal.SIGKILL)
         return original(parameters, count, seed, part)
 
-    monkeypatch.setattr(rendering, "rendered", killed_once)
+    monkeypatch.setattr(rendering, "render_part", killed_once)
     pool = render_set(PARAMETERS, 5, 3, tmp_path / "a")
     assert marker.exists()
     assert differences(pool, generate(PARAMETERS, 5, 3, tmp_path / "b")) == []
@@ -228,7 +226,7 @@ def test_a_killed_task_is_done_again(connected, small_shards, tmp_path, monkeypa
 def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(
     connected, small_shards, tmp_path, monkeypatch
 ):
-    original = rendering.rendered
+    original = rendering.render_part
 
     def killed(parameters, count, seed, part):
         if part.start == 2:
@@ -237,8 +235,8 @@ def test_a_task_that_always_dies_is_named_and_what_was_done_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(rendering, "RETRIES", 1)
-        patch.setattr(rendering, "rendered", killed)
-        with pytest.raises(MachineError, match="rendering: lost its worker 2 times"):
+        patch.setattr(rendering, "render_part", killed)
+        with pytest.raises(MachineError, match="rendering: lost its worker twice"):
             render_set(PARAMETERS, 3, 3, tmp_path, workers=1)
     kept = shards.shard_path(
         shards.shards_folder(tmp_path / scene_hash(PARAMETERS, 3, 3)), range(2)

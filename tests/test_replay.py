@@ -18,9 +18,9 @@ from syndet_ray.search.replay import (
     advice_on_curves,
     compared_pruners,
     full_curves,
+    missing_trials,
     replay,
     stopped_at,
-    truncated,
 )
 from syndet_ray.search.study import Study
 
@@ -247,7 +247,7 @@ def test_only_whole_curves_of_proposed_trials_are_replayed():
         pruned,
     ]
     assert full_curves([*others, *whole]) == whole
-    assert (truncated([*others, *whole]), truncated(whole)) == (1, 0)
+    assert (missing_trials([*others, *whole]), missing_trials(whole)) == (1, 0)
     median = Pruning(startup_trials=1)
     assert replay([*others, *whole], median, orders=4, parallel=1, seed=0) == replay(
         whole, median, orders=4, parallel=1, seed=0
@@ -267,7 +267,7 @@ def test_a_run_with_too_few_curves_is_advised_how_to_get_more(tmp_path):
     """Advice that can be followed: of eight proposed trials three are whole, one was pruned and one
     failed.
     """
-    folder = made_run(tmp_path / "run", sweep=SWEEP.replace({"trials": 8}))
+    folder = made_run(sweep=SWEEP.replace({"trials": 8})).write(tmp_path / "run")
     resume = f"python -m syndet_ray resume {folder.path}"
     assert (
         advice_on_curves(folder)
@@ -282,21 +282,20 @@ def test_a_run_with_too_few_curves_is_advised_how_to_get_more(tmp_path):
 
 def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_gets_that_as_its_advice(tmp_path):
     running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
-    begun = made_run(tmp_path / "begun", trials=(*TRIALS, running))
+    begun = made_run(trials=(*TRIALS, running)).write(tmp_path / "begun")
     assert (
         advice_on_curves(begun) == f"Finish the run first: python -m syndet_ray resume {begun.path}"
     )
     two = SearchSpace({"scene.objects": Choice(values=(10, 40))})
     grid = made_run(
-        tmp_path / "grid",
         trials=TRIALS[:4],
         sweep=SWEEP.replace({"space": (two,), "sampler": "grid"}),
-    )
+    ).write(tmp_path / "grid")
     assert (
         advice_on_curves(grid)
         == "Replay a run of a sweep with more recipes: the grid of this one has only 2."
     )
-    assert advice_on_curves(variant_run(tmp_path / "variants", VARIANTS)).endswith(
+    assert advice_on_curves(variant_run(VARIANTS).write(tmp_path / "variants")).endswith(
         "this one compares variants."
     )
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from functools import partial
 
 import pytest
 from hypothesis import given
@@ -18,6 +17,7 @@ from made_runs import (
     confirm,
     confirmed_run,
     confirmed_scores,
+    diverge,
     front_run,
     gap,
     made_run,
@@ -37,13 +37,8 @@ UNSURE = "The interval includes 0: the best recipe and real only do not differ s
 UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simpler."
 
 
-@pytest.fixture
-def make_run(tmp_path):
-    return partial(made_run, tmp_path / "run")
-
-
-def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
-    assert answer.answer(make_run(scores=TIED).read()) == (
+def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps():
+    assert answer.answer(made_run(scores=TIED).read()) == (
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
         "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
         "Their intervals overlap: this run does not show that the best recipe differs from real only. "
@@ -51,9 +46,9 @@ def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps(make_run):
     )
 
 
-def test_a_clear_win_is_called_one(make_run):
+def test_a_clear_win_is_called_one():
     said = answer.answer(
-        make_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read()
+        made_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read()
     )
     assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
 
@@ -72,8 +67,8 @@ def test_a_clear_win_is_called_one(make_run):
         ),
     ],
 )
-def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real, ends):
-    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}).read())
+def test_real_only_ahead_on_the_test_set_means_use_real_data_only(real, ends):
+    said = answer.answer(made_run(scores={"best": (0.31, 0.27, 0.35), "real_only": real}).read())
     score = f"{real[0]} mAP [{real[1]}, {real[2]}]"
     assert said.startswith(f"Use real data only: on 50 real test photos it reaches {score};")
     assert "the best recipe — 40 % synthetic" in said
@@ -81,71 +76,71 @@ def test_real_only_ahead_on_the_test_set_means_use_real_data_only(make_run, real
 
 
 @pytest.mark.parametrize(("images", "place"), [(1, "1 real test photo"), (9, "9 real test photos")])
-def test_a_handful_of_photos_recommends_nothing(make_run, images, place):
-    folder = make_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
-    folder.write_test(replace(folder.test(), images=images))
-    assert answer.answer(folder.read()) == (
+def test_a_handful_of_photos_recommends_nothing(images, place):
+    run = made_run(scores={"best": (0.31, 0.31, 0.31), "real_only": (0.52, 0.52, 0.52)})
+    run.write_test(replace(run.test(), images=images))
+    assert answer.answer(run.read()) == (
         f"No answer: the test set has too few photos to compare recipes; at least 10 are needed. "
         f"On {place} 40 % synthetic at 40 objects per scene, "
         "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
     )
 
 
-def test_ten_photos_are_enough_for_an_answer(make_run):
-    folder = make_run(scores={"best": (0.31, 0.27, 0.35), "real_only": (0.52, 0.48, 0.56)})
-    folder.write_test(replace(folder.test(), images=10))
-    assert answer.answer(folder.read()).startswith(
+def test_ten_photos_are_enough_for_an_answer():
+    run = made_run(scores={"best": (0.31, 0.27, 0.35), "real_only": (0.52, 0.48, 0.56)})
+    run.write_test(replace(run.test(), images=10))
+    assert answer.answer(run.read()).startswith(
         "Use real data only: on 10 real test photos it reaches 0.52 mAP [0.48, 0.56];"
     )
 
 
-def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind(make_run):
+def test_real_only_best_on_validation_says_how_far_the_search_stayed_behind():
     trials = (("real_only", None, None, None, (0.40,), "COMPLETE", ""), *TRIALS[1:])
-    folder = make_run(trials)
-    folder.write_test(
+    run = made_run(trials)
+    run.write_test(
         made_scores({"best": (0.39, 0.35, 0.43), "real_only": (0.39, 0.35, 0.43)}, False, best=0)
     )
-    assert answer.answer(folder.read()) == (
+    assert answer.answer(run.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.39 mAP [0.35, 0.43]. "
         f"No searched recipe did better on validation: the best of 5 reached 0.310 mAP, real only 0.400. {ONCE}"
     )
 
 
-def test_without_a_control_the_answer_says_so(make_run):
-    said = answer.answer(make_run(scores={"best": (0.31, 0.27, 0.35)}).read())
+def test_without_a_control_the_answer_says_so():
+    said = answer.answer(made_run(scores={"best": (0.31, 0.27, 0.35)}).read())
     assert said.endswith(
         f"No real-only control was tested, so this run does not show whether synthetic images help. {ONCE}"
     )
 
 
-def test_a_small_score_keeps_the_decimals_that_say_something(make_run):
+def test_a_small_score_keeps_the_decimals_that_say_something():
     assert "reaches 0.013 mAP [0.008, 0.019]" in answer.answer(
-        make_run(scores={"best": (0.013, 0.008, 0.019)}).read()
+        made_run(scores={"best": (0.013, 0.008, 0.019)}).read()
     )
 
 
-def test_no_answer_before_the_test(make_run):
-    assert answer.answer(make_run().read()) == (
+def test_no_answer_before_the_test():
+    assert answer.answer(made_run().read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: "
         "40 % synthetic at 40 objects per scene, learning rate 0.002, 0.310 mAP."
     )
 
 
-def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls(tmp_path):
-    assert answer.answer(confirmed_run(tmp_path / "run", simplest=3).read()) == (
+def test_a_confirmed_recipe_is_told_by_its_difference_from_the_controls():
+    assert answer.answer(confirmed_run(simplest=3).read()) == (
         f"On 50 real test photos {BEST}; 0.06 [0.03, 0.09] above real only (P = 0.99), "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99)."
     )
 
 
-def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
-    folder = confirmed_run(tmp_path / "real", simplest=0)
-    assert answer.answer(folder.read()).endswith(
+def test_what_is_simpler_and_as_good_on_validation_is_named():
+    run = confirmed_run(simplest=0)
+    assert answer.answer(run.read()).endswith(
         "Within one standard error of the best on validation, and simpler: real only."
     )
-    folder = confirmed_run(tmp_path / "other", simplest=2)
+    run = confirmed_run(simplest=2)
     simpler = "40 % synthetic at 40 objects per scene, learning rate 0.002 (trial 2)"
-    assert answer.answer(folder.read()).endswith(f"and simpler: {simpler}.")
+    assert answer.answer(run.read()).endswith(f"and simpler: {simpler}.")
 
 
 @pytest.mark.parametrize(
@@ -159,14 +154,14 @@ def test_what_is_simpler_and_as_good_on_validation_is_named(tmp_path):
     ],
     ids=["up to 0", "around 0", "below, around 0", "no difference", "wholly below"],
 )  # fmt: skip
-def test_nothing_is_claimed_that_the_difference_does_not_bear(tmp_path, found, starts, ends):
-    said = answer.answer(confirmed_run(tmp_path / "run", gaps={"best": found}).read())
+def test_nothing_is_claimed_that_the_difference_does_not_bear(found, starts, ends):
+    said = answer.answer(confirmed_run(gaps={"best": found}).read())
     assert said.startswith(starts)
     assert said.endswith(ends)
     assert "70 % synthetic at 40 objects" in said
 
 
-def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
+def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind():
     means = {
         "best": 0.31,
         "synthetic_only": 0.06,
@@ -175,38 +170,38 @@ def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind(tmp_path):
         "finalist 3": 0.28,
     }
     gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}
-    assert answer.answer(confirmed_run(tmp_path / "run", means, gaps, best=0).read()) == (
+    assert answer.answer(confirmed_run(means, gaps, best=0).read()) == (
         "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99). "
         "No searched recipe did better on validation: the best of 2 confirmed reached 0.300 ± 0.006 mAP, real only 0.280 ± 0.006."
     )
 
 
-def test_a_search_that_found_real_images_alone_says_so(tmp_path):
+def test_a_search_that_found_real_images_alone_says_so():
     trials = [*TRIALS[:3], ("search", 40, 0.0, 0.001, (0.2, 0.3), "COMPLETE", DONE)]
-    said = answer.answer(confirmed_run(tmp_path / "run", trials=trials).read())
+    said = answer.answer(confirmed_run(trials=trials).read())
     assert said.startswith(
         "Use real data only: on 50 real test photos the best recipe — real images only, learning rate"
     )
 
 
-def test_confirmed_without_a_control_the_answer_says_so(tmp_path):
-    folder = made_run(tmp_path / "run", TRIALS[2:4])
-    confirm(folder, {0: (0.3, 0.31)})
+def test_confirmed_without_a_control_the_answer_says_so():
+    run = made_run(TRIALS[2:4])
+    confirm(run, {0: (0.3, 0.31)})
     row = made_scores({"best": (0.31, 0.27, 0.35)}, best=0).rows[0]
     row = type(row)(**vars(row) | {"models": (2, 3), "seeds": (0.3, 0.32)})
-    folder.write_test(type(made_scores({}))(**vars(made_scores({})) | {"rows": (row,)}))
-    assert answer.answer(folder.read()).endswith(
+    run.write_test(type(made_scores({}))(**vars(made_scores({})) | {"rows": (row,)}))
+    assert answer.answer(run.read()).endswith(
         "(2 seeds). No real-only control was tested, so this run does not show whether synthetic images help."
     )
 
 
-def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
-    folder = confirmed_run(tmp_path / "run", openings=2)
-    assert "On 50 real test photos (opened 2 times) the best recipe" in answer.answer(folder.read())
-    test = folder.test()
-    folder.write_test(type(test)(**vars(test) | {"opened": 0.0}))
-    assert answer.answer(folder.read()).endswith(
+def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so():
+    run = confirmed_run(openings=2)
+    assert "On 50 real test photos (opened twice) the best recipe" in answer.answer(run.read())
+    test = run.test()
+    run.write_test(type(test)(**vars(test) | {"opened": 0.0}))
+    assert answer.answer(run.read()).endswith(
         "Not part of this answer: 19 trials that started after the test set was opened."
     )
 
@@ -222,26 +217,24 @@ def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so(tmp_path):
         ({"val": 12}, "12 of 40 val photos look like photos of another"),
     ],
 )
-def test_an_answer_on_photos_that_may_have_trained_says_so(tmp_path, copies, said):
+def test_an_answer_on_photos_that_may_have_trained_says_so(copies, said):
     real = ABOUT["real"] | {"near_copies": copies}
-    folder = confirmed_run(tmp_path / "run", about=ABOUT | {"real": real})
-    told = answer.answer(folder.read())
+    run = confirmed_run(about=ABOUT | {"real": real})
+    told = answer.answer(run.read())
     assert said in told
     assert told.endswith(
         "which the option allow_near_copies accepted: if they are the same photo, scores are too high."
     )
-    assert content(folder.read())["answer"] == told
-    assert "allow_near_copies" not in answer.answer(confirmed_run(tmp_path / "clean").read())
+    assert content(run.read())["answer"] == told
+    assert "allow_near_copies" not in answer.answer(confirmed_run().read())
 
 
-def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins(make_run):
-    folder = make_run()
-    confirm(folder, {0: (0.9,), 2: (0.1,)})
-    folder.ledger.append(
-        "asked", 9, kind="confirm", params={}, recipe=folder.trials()[3].settings, of=3
-    )
-    train(folder, 9, (0.1,), "RUNNING")
-    assert answer.answer(folder.read()) == (
+def test_before_the_test_the_best_single_training_leads_however_its_confirmation_begins():
+    run = made_run()
+    confirm(run, {0: (0.9,), 2: (0.1,)})
+    run.ledger.append("asked", 9, kind="confirm", params={}, recipe=run.trials()[3].settings, of=3)
+    train(run, 9, (0.1,), "RUNNING")
+    assert answer.answer(run.read()) == (
         "No answer yet: the test set has not been opened. Best on validation so far: 40 % synthetic at 40 objects per "
         "scene, learning rate 0.002, 0.310 mAP. The best recipes are being trained again: 2 of 12 trainings have ended."
     )
@@ -250,26 +243,24 @@ def test_before_the_test_the_best_single_training_leads_however_its_confirmation
 OFFERS = [(20, 0.25), (80, 0.33), (20, 0.19), (160, 0.30)]
 
 
-def test_several_goals_say_what_accuracy_costs(tmp_path):
-    folder = front_run(tmp_path / "run", OFFERS)
-    assert answer.answer(folder.read()).endswith(
+def test_several_goals_say_what_accuracy_costs():
+    run = front_run(OFFERS)
+    assert answer.answer(run.read()).endswith(
         "On validation, each trained once: with 20 real images 0.25 mAP, with 80 0.33."
     )
 
 
-def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_differ(tmp_path):
+def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_differ():
     goals = {"objective": ("val/mAP", "real_images", "images")}
-    folder = front_run(
-        tmp_path / "run", [(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals)
-    )
+    run = front_run([(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
     said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
-    assert answer.answer(folder.read()).endswith(f"On validation, each trained once: {said}")
+    assert answer.answer(run.read()).endswith(f"On validation, each trained once: {said}")
 
 
-def test_a_long_front_is_told_by_its_ends_and_a_few_between(tmp_path):
-    folder = front_run(tmp_path / "run", [(10 * n, n / 20) for n in range(1, 12)])
+def test_a_long_front_is_told_by_its_ends_and_a_few_between():
+    run = front_run([(10 * n, n / 20) for n in range(1, 12)])
     said = "with 10 real images 0.05 mAP, with 40 0.20, with 70 0.35, with 110 0.55 (7 more on the Pareto front)."
-    assert answer.answer(folder.read()).endswith(said)
+    assert answer.answer(run.read()).endswith(said)
 
 
 @given(mean=st.floats(-0.5, 0.5), width=st.floats(0.0001, 0.3), probability=st.floats(0, 1))
@@ -290,9 +281,9 @@ def test_a_difference_in_words_keeps_its_bounds_and_the_side_of_0_they_lie_on(
     assert not re.search(r"-0\.0+[,\]]", said), "nothing has no sign"
 
 
-def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
-    folder = variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.35, "synthetic_only": 0.1})
-    assert answer.answer(folder.read()) == (
+def test_variants_that_real_images_alone_beat_are_told_after_that():
+    run = variant_run(VARIANTS, {"real_only": 0.35, "synthetic_only": 0.1})
+    assert answer.answer(run.read()) == (
         "Use real data only: on 50 real test photos it reaches 0.35 mAP [0.32, 0.38]; 0.25 [0.22, 0.28] above synthetic "
         "only (P = 0.99), 0.04 [0.01, 0.07] above full (P = 0.99). No variant did better on validation: the best of 3 "
         "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants, full reaches 0.31 mAP "
@@ -303,18 +294,18 @@ def test_variants_that_real_images_alone_beat_are_told_after_that(tmp_path):
     )
 
 
-def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
-    """The best of the search had the better luck there: what real only is held against is its
-    training anew.
+def test_recipes_that_were_trained_again_once_are_compared_by_that():
+    """The best recipe of the search was lucky there: real only is compared with its second
+    training.
     """
-    folder = made_run(tmp_path / "run")
-    confirm(folder, {0: (0.285,), 1: (0.05,), 3: (0.28,)})
+    run = made_run()
+    confirm(run, {0: (0.285,), 1: (0.05,), 3: (0.28,)})
     models = {"best": (7,), "real_only": (7,), "synthetic_only": (8,), "finalist 3": (9,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=0)
-    folder.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+    run.write_test(
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
-    said = answer.answer(folder.read())
+    said = answer.answer(run.read())
     assert (
         "No searched recipe did better on validation: the best of 1 confirmed reached 0.280 mAP, real only 0.285."
         in said
@@ -324,94 +315,79 @@ def test_recipes_that_were_trained_anew_once_are_compared_by_that(tmp_path):
     )
 
 
-def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was_trained_twice(
-    tmp_path,
-):
-    folder = made_run(tmp_path / "run")
-    confirm(folder, {0: (0.285,), 3: (0.3,)})
+def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was_trained_twice():
+    run = made_run()
+    confirm(run, {0: (0.285,), 3: (0.3,)})
     models = {"best": (8,), "real_only": (7,), "synthetic_only": (1,)}
     test = made_scores(dict.fromkeys(models, (0.3, 0.2, 0.4)), best=3)
-    folder.write_test(
-        replace(test, rows=tuple(replace(row, models=models[row.role]) for row in test.rows))
+    run.write_test(
+        replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
-    assert answer.answer(folder.read()).endswith(
+    assert answer.answer(run.read()).endswith(
         "The score of each recipe comes from a single training: the spread between seeds is unknown."
     )
 
 
-def diverge(folder, number):
-    """Rewrites the end of a trial."""
-    ledger = (folder.path / "ledger.jsonl").read_text().splitlines(keepends=True)
-    at = next(
-        k for k, line in enumerate(ledger) if '"ended"' in line and f'"trial": {number},' in line
-    )
-    ledger[at] = ledger[at].replace('"COMPLETE"', '"FAILED", "cause": "diverged"')
-    (folder.path / "ledger.jsonl").write_text("".join(ledger))
-
-
-def test_a_recipe_whose_only_training_diverged_is_not_compared(tmp_path):
-    folder = made_run(
-        tmp_path / "run", scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)}
-    )
-    diverge(folder, 0)
-    said = answer.answer(folder.read())
+def test_a_recipe_whose_only_training_diverged_is_not_compared():
+    run = made_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.0, 0.0, 0.0)})
+    diverge(run, 0)
+    said = answer.answer(run.read())
     assert "The only training of real only diverged: the two are not compared." in said
     assert "do not overlap" not in said
 
 
-def test_where_all_trainings_anew_diverge_there_is_no_answer_and_that_is_said(tmp_path):
-    folder = made_run(
-        tmp_path / "run",
+def test_if_all_confirmations_diverge_there_is_no_answer_and_the_report_says_so():
+    run = made_run(
         trials=TRIALS[2:3],
         sweep=SWEEP.replace({"confirm": Confirmation(top=1, seeds=1)}),
     )
-    confirm(folder, {0: (0.28,)})
-    diverge(folder, 1)
-    assert answer.answer(folder.read()).startswith(
+    confirm(run, {0: (0.28,)})
+    diverge(run, 1)
+    assert answer.answer(run.read()).startswith(
         "No answer: all confirmations of the best recipes diverged"
     )
 
 
-def test_trainings_that_diverged_are_told(tmp_path):
-    folder = confirmed_run(tmp_path / "run")
-    diverge(folder, 17)
+def test_trainings_that_diverged_are_told():
+    run = confirmed_run()
+    diverge(run, 17)
     assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(
-        folder.read()
+        run.read()
     )
 
 
-def test_a_finalist_whose_trainings_anew_all_failed_is_told(tmp_path):
-    """It won the search, and no more was heard of it."""
-    folder = made_run(tmp_path / "run")
-    confirm(folder, {0: (0.28, 0.27), 1: (0.05, 0.05), 3: (0.29, 0.28)})
+def test_a_finalist_whose_confirmations_all_failed_is_named():
+    """It won the search."""
+    run = made_run()
+    confirm(run, {0: (0.28, 0.27), 1: (0.05, 0.05), 3: (0.29, 0.28)})
     for number in (13, 14):
-        facts = {"params": {}, "recipe": folder.trials()[2].settings, "of": 2}
-        folder.ledger.append("asked", number, kind="confirm", **facts)
-        train(folder, number, (), "FAILED", "its worker failed 4 times")
+        facts = {"params": {}, "recipe": run.trials()[2].settings, "of": 2}
+        run.ledger.append("asked", number, kind="confirm", **facts)
+        train(run, number, (), "FAILED", "its worker failed 4 times")
     means = {"best": 0.31, "real_only": 0.25, "synthetic_only": 0.06}
-    folder.write_test(confirmed_scores(folder, means, {"best": gap(0.06)}))
-    said = answer.answer(folder.read())
+    run.write_test(confirmed_scores(run, means, {"best": gap(0.06)}))
+    said = answer.answer(run.read())
     assert "Not compared, because all confirmations failed: the recipe of trial 2." in said
 
 
-def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls(tmp_path):
-    said = answer.answer(variant_run(tmp_path / "run", VARIANTS, {"real_only": 0.25}).read())
+def test_a_variant_that_wins_is_called_by_its_name_and_compared_with_the_controls():
+    said = answer.answer(variant_run(VARIANTS, {"real_only": 0.25}).read())
     assert said.startswith(
         "On 50 real test photos the best recipe — full — reaches 0.31 mAP [0.28, 0.34] (2 seeds); 0.06 [0.03, 0.09] "
         "above real only (P = 0.99). Of the variants, full reaches"
     )
 
 
-def test_a_variant_other_than_the_first_that_wins_is_named(tmp_path):
-    folder = variant_run(tmp_path / "run", VARIANTS | {"hue": ({"scene.hue": 1.0}, (0.32, 0.36))})
-    assert answer.answer(folder.read()).endswith(
+def test_a_variant_other_than_the_first_that_wins_is_named():
+    run = variant_run(VARIANTS | {"hue": ({"scene.hue": 1.0}, (0.32, 0.36))})
+    assert answer.answer(run.read()).endswith(
         "Significant differences: no blur. Best on validation is hue, with 0.34 mAP [0.31, 0.37] (2 seeds)."
     )
 
 
-def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
+def test_only_variants_that_were_trained_once_are_said_to_be():
     once = {name: (changes, values[:1]) for name, (changes, values) in VARIANTS.items()}
-    said = answer.answer(variant_run(tmp_path / "once", once, {"real_only": 0.5}).read())
+    said = answer.answer(variant_run(once, {"real_only": 0.5}).read())
     assert said.startswith(
         "Use real data only: on 50 real test photos it reaches 0.50 mAP [0.47, 0.53];"
     )
@@ -421,9 +397,7 @@ def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     )
     assert said.endswith(f"Significant differences: no blur. {ONCE}")
     uneven = answer.answer(
-        variant_run(
-            tmp_path / "uneven", VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}
-        ).read()
+        variant_run(VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}).read()
     )
     assert uneven.endswith(
         "Not all recipes have 2 finished trainings: no blur 1 "
@@ -431,26 +405,26 @@ def test_only_variants_that_were_trained_once_are_said_to_be(tmp_path):
     )
 
 
-def test_where_nothing_was_learned_nothing_is_recommended(tmp_path):
+def test_where_nothing_was_learned_nothing_is_recommended():
     """A detector that finds nothing is no better for having been shown real images alone."""
     blind = [(*trial[:4], tuple(value / 100 for value in trial[4]), *trial[5:]) for trial in TRIALS]
     nothing = {"best": (0.002, 0.0, 0.011), "real_only": (0.0, 0.0, 0.001)}
-    assert answer.answer(made_run(tmp_path / "run", blind, scores=nothing).read()) == (
+    assert answer.answer(made_run(blind, scores=nothing).read()) == (
         "No answer: no recipe has learned to find anything; on 50 real test photos the highest of 2 recipes is 0.002 mAP. "
         "Train longer (training.images)."
     )
-    assert "Train longer" not in answer.answer(
-        made_run(tmp_path / "seen", TRIALS, scores=nothing).read()
-    ), "validation has more"
+    assert "Train longer" not in answer.answer(made_run(TRIALS, scores=nothing).read()), (
+        "validation has more"
+    )
 
 
 @pytest.mark.parametrize("searched", [TRIALS[4:5], TRIALS[6:], ()])
-def test_where_no_searched_recipe_finished_nothing_is_recommended(tmp_path, searched):
-    folder = made_run(tmp_path / "run", [*TRIALS[:2], *searched])
-    folder.write_test(
+def test_where_no_searched_recipe_finished_nothing_is_recommended(searched):
+    run = made_run([*TRIALS[:2], *searched])
+    run.write_test(
         made_scores({"best": (0.3, 0.2, 0.4), "synthetic_only": (0.05, 0.03, 0.07)}, best=0)
     )
-    said = answer.answer(folder.read())
+    said = answer.answer(run.read())
     assert "Use real data only" not in said
     assert said.startswith(
         f"No answer: none of the {len(searched)} searched recipe{'s' * (len(searched) != 1)} finished."

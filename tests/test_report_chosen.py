@@ -19,44 +19,41 @@ KEPT = ["best recipe", "real only", "synthetic only", "finalist 11", "finalist 1
 
 
 @pytest.fixture
-def folder(tmp_path):
+def run():
     """A run with nine recipes on its test set: trial 2, both controls, and the trials 7 to 12, the
     last best on validation.
     """
-    folder = made_run(tmp_path / "run", (*TRIALS, *MANY))
+    run = made_run((*TRIALS, *MANY))
     roles = [
         "best",
         *(f"finalist {number}" for number in range(7, 13)),
         "real_only",
         "synthetic_only",
     ]
-    folder.write_test(made_scores(dict.fromkeys(roles, (0.3, 0.2, 0.4))))
-    return examine(folder)
+    run.write_test(made_scores(dict.fromkeys(roles, (0.3, 0.2, 0.4))))
+    return examine(run)
 
 
-def test_the_best_and_the_controls_are_shown_and_then_what_validation_put_first(folder):
-    assert sorted(line.name for line in chosen_lines(folder.read())) == sorted(KEPT)
+def test_the_best_and_the_controls_are_shown_and_then_what_validation_put_first(run):
+    assert sorted(line.name for line in chosen_lines(run.read())) == sorted(KEPT)
 
 
-def test_every_figure_shows_the_same_recipes(folder):
-    assert {row[0] for row in mistakes.error_kinds(folder.read()).rows} == set(KEPT)
-    assert {place.recipe for place in obstruction.bin_scores(folder.read(), "AP_visible")} == set(
-        KEPT
-    )
+def test_every_figure_shows_the_same_recipes(run):
+    assert {row[0] for row in mistakes.error_kinds(run.read()).rows} == set(KEPT)
+    assert {place.recipe for place in obstruction.bin_scores(run.read(), "AP_visible")} == set(KEPT)
     roles = {"best", "real_only", "synthetic_only", "finalist 11", "finalist 12"}
-    assert {row[0] for row in comparisons.test_scores(folder.read()).rows} == roles
+    assert {row[0] for row in comparisons.test_scores(run.read()).rows} == roles
 
 
-def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(folder):
-    lines = all_lines(folder.test(), folder.trials())
+def test_readers_are_told_of_a_choice_and_of_none_where_there_was_none(run, tmp_path):
+    lines = all_lines(run.test(), run.trials())
     told = words.shown_recipes(len(lines))
     assert (
         told == "5 of 9 recipes: the best, the controls, then those with the best validation mAP."
     )
     assert words.shown_recipes(len(lines[:5])) == ""
-    captions = re.findall(
-        "<figcaption>(.*?)</figcaption>", page.write(folder.read(), folder).read_text(), re.DOTALL
-    )
+    html = page.write(run.read(), run.write(tmp_path / "run")).read_text()
+    captions = re.findall("<figcaption>(.*?)</figcaption>", html, re.DOTALL)
     assert sum(told in caption for caption in captions) == 4
 
 
@@ -76,7 +73,7 @@ def test_of_what_is_drawn_a_third_are_the_best():
 
 
 @pytest.fixture
-def many(tmp_path, monkeypatch):
+def many(monkeypatch):
     """A search of 40 trials, of which figures draw 9; the trials of higher numbers are better, and
     both controls are worse.
     """
@@ -88,7 +85,7 @@ def many(tmp_path, monkeypatch):
         ("search", 10, (k + 1) / 41, 0.001, (0.1 + k / 100, 0.3 + k / 100), "COMPLETE", "")
         for k in range(40)
     ]
-    return made_run(tmp_path / "many", (*TRIALS[:2], *searched))
+    return made_run((*TRIALS[:2], *searched))
 
 
 def trials_in(spec, name):
@@ -114,7 +111,7 @@ def test_of_many_trials_some_are_drawn_and_all_are_in_the_numbers(many):
     assert (len(drawn), {41, 2} <= drawn) == (9, True)
 
 
-def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
+def test_readers_are_told_that_some_trials_are_drawn(many):
     content = page.content(many.read())
     sample = "the best 3, and an even sample of the others."
     assert content["lines_shown"] == f"9 of 40 trials of the search are shown: {sample}"
@@ -128,6 +125,6 @@ def test_readers_are_told_that_some_trials_are_drawn(many, tmp_path):
         "9 of 40 trials are shown: an even sample by score. The trials differ in the other varied"
         in caption
     )
-    few = page.content(made_run(tmp_path / "few").read())
+    few = page.content(made_run().read())
     assert (few["lines_shown"], few["curves_shown"]) == ("", "")
     assert not any("are shown" in caption for _, _, caption in few["responses"])

@@ -1,14 +1,13 @@
 """Runs that met the same test set, side by side."""
 
 import io
-import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from made_runs import ABOUT, SWEEP, VARIANTS, confirmed_run, made_run, variant_run
+from made_runs import ABOUT, SWEEP, VARIANTS, confirmed_run, diverge, made_run, variant_run
 from rich.console import Console
 
 from syndet_ray import cli
@@ -17,44 +16,41 @@ from syndet_ray.cli import listing
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import compare_page
 from syndet_ray.report.comparison import sentences
-from syndet_ray.runs.folder import RunFolder
 
 
-def compared(folders):
-    return compare([folder.read() for folder in folders])
+def compared(runs):
+    return compare([run.read() for run in runs])
 
 
 _SHARED = np.random.default_rng(5).normal(0, 0.03, 400)  # what other images do to every model alike
 
 
-def with_draws(folder, shift=0.0, seed=1, size=400):
+def with_draws(run, shift=0.0, seed=1, size=400):
     """Gives every model of a run's best recipe draws around its score; what images do is common to
     all runs.
     """
     rng = np.random.default_rng(seed)
-    row = folder.test().row("best")
+    row = run.test().row("best")
     for model, score in zip(row.models, row.seeds, strict=True):
         drawn = score + shift + _SHARED[:size] + rng.normal(0, 0.004, size)
-        folder.write_test_table(
-            f"draws-{model}", pa.table({"mAP": drawn - drawn.mean() + score + shift})
-        )
-    return folder
+        run.write_draws(model, {"mAP": drawn - drawn.mean() + score + shift})
+    return run
 
 
 @pytest.fixture
-def two(tmp_path):
+def two():
     """Two runs on one test set, the second better by 0.05."""
     changed = SWEEP.replace(
         {"question": "Which rate?", "seed": 3, "recipe": SWEEP.recipe.replace({"scene.blur": 0.25})}
     )
-    first = confirmed_run(tmp_path / "obstruction-20261101-101010", simplest=0)
-    second = confirmed_run(tmp_path / "rate-20261102-101010", sweep=changed)
+    first = confirmed_run(simplest=0, name="obstruction-20261101-101010")
+    second = confirmed_run(sweep=changed, name="rate-20261102-101010")
     return with_draws(first), with_draws(second, shift=0.05, seed=2)
 
 
-def retested(folder, **changed):
-    folder.write_test(replace(folder.test(), **changed))
-    return folder
+def retested(run, **changed):
+    run.write_test(replace(run.test(), **changed))
+    return run
 
 
 def text(found, width=100):
@@ -112,8 +108,8 @@ def test_the_order_changes_the_sign_and_not_the_verdict(two):
     assert said.split(" by ")[0] == other.split(" by ")[0]
 
 
-def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path):
-    same = with_draws(confirmed_run(tmp_path / "again"), shift=0.001, seed=9)
+def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two):
+    same = with_draws(confirmed_run(name="again"), shift=0.001, seed=9)
     (said,) = sentences(compared([two[0], same]))
     assert said.startswith(
         "again and obstruction-20261101-101010 do not differ significantly on the same 50 real test photos: "
@@ -121,9 +117,9 @@ def test_runs_that_differ_by_less_than_chance_cannot_be_told_apart(two, tmp_path
     assert "[-0.0" in said
 
 
-def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
+def test_runs_in_another_order_differ_by_the_same(two):
     first, second = two
-    third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
+    third = with_draws(confirmed_run(name="third"), shift=-0.06, seed=4)
     there, back = (
         compared([first, second]).runs[1].above_first,
         compared([second, first]).runs[1].above_first,
@@ -137,20 +133,20 @@ def test_runs_in_another_order_differ_by_the_same(two, tmp_path):
     assert (among.low, among.high) == pytest.approx((there.low, there.high), abs=1e-12)
 
 
-def test_runs_on_a_handful_of_photos_are_not_compared(two):
+def test_runs_on_a_handful_of_photos_are_not_compared(two, tmp_path):
     found = compared([retested(run, images=9) for run in two])
     assert [(run.above_first, run.p_best) for run in found.runs] == [(None, None)] * 2
     (said,) = sentences(found)
     assert said.startswith("On the same 9 real test photos: obstruction-20261101-101010 0.310 ")
     assert said.endswith("; so few cannot tell recipes apart: that takes 10 or more.")
-    page = compare_page.write(found, two[0].path / "few.html").read_text()
+    page = compare_page.write(found, tmp_path / "few.html").read_text()
     assert "Too few images to compare recipes." in page
     assert "P(best): " not in page and "no paired interval" not in page and "95 %" not in page
 
 
 @pytest.mark.parametrize("size", [0, 100])
-def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path, size):
-    old = confirmed_run(tmp_path / "old")
+def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, size):
+    old = confirmed_run(name="old")
     if size:
         with_draws(old, size=size)
     found = compared([two[0], old])
@@ -161,8 +157,8 @@ def test_a_run_without_draws_or_with_others_has_no_paired_interval(two, tmp_path
     assert "obstruction-20261101-101010 0.310 [0.270, 0.350] mAP, old 0.310" in said
 
 
-def test_three_runs_are_all_compared_with_the_first(two, tmp_path):
-    third = with_draws(confirmed_run(tmp_path / "third"), shift=-0.06, seed=4)
+def test_three_runs_are_all_compared_with_the_first(two):
+    third = with_draws(confirmed_run(name="third"), shift=-0.06, seed=4)
     found = compared([*two, third])
     assert [run.above_first is None for run in found.runs] == [True, False, False]
     assert sum(run.p_best for run in found.runs) == pytest.approx(1)
@@ -179,9 +175,9 @@ def test_how_the_runs_differ_is_told(two):
     assert "train photos" not in settings
 
 
-def test_runs_of_one_training_say_so(tmp_path):
+def test_runs_of_one_training_say_so():
     scores = {"best": (0.31, 0.27, 0.35), "real_only": (0.29, 0.25, 0.33)}
-    runs = [made_run(tmp_path / name, scores=scores) for name in ("a", "b")]
+    runs = [made_run(scores=scores, name=name) for name in ("a", "b")]
     for run in runs:
         with_draws(run)
     found = compared(runs)
@@ -189,14 +185,13 @@ def test_runs_of_one_training_say_so(tmp_path):
     assert [run.p_best for run in found.runs] == [None, None]
 
 
-def test_variants_that_won_are_called_by_their_names(tmp_path):
-    runs = [variant_run(tmp_path / name, VARIANTS) for name in ("a", "b")]
+def test_variants_that_won_are_called_by_their_names():
+    runs = [variant_run(VARIANTS, name=name) for name in ("a", "b")]
     assert compared(runs).runs[0].best.name == "full (best)"
 
 
-def test_runs_that_are_called_alike_bear_their_folders(two, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    other = with_draws(confirmed_run(tmp_path / "elsewhere" / two[0].path.name))
+def test_runs_that_are_called_alike_bear_their_folders(two):
+    other = with_draws(confirmed_run(name=f"elsewhere/{two[0].path}"))
     assert compared([two[0], other]).runs[1].name == str(other.path)
 
 
@@ -207,12 +202,14 @@ def test_one_run_cannot_be_compared(two, count):
 
 
 def test_a_run_is_not_compared_with_itself(two):
+    first, second = (run.read() for run in two)
+    again = replace(first, path=Path("elsewhere") / ".." / first.path)
     with pytest.raises(DefinitionError, match="compare: was given the same run twice"):
-        compared([*two, RunFolder(two[0].path / ".." / two[0].path.name)])
+        compare([first, second, again])
 
 
-def test_a_run_whose_test_set_is_shut_is_refused(two, tmp_path):
-    shut = made_run(tmp_path / "shut")
+def test_a_run_whose_test_set_is_shut_is_refused(two):
+    shut = made_run(name="shut")
     with pytest.raises(DataError, match=r"shut: has no scores on the test set yet.*resume"):
         compared([two[0], shut])
 
@@ -227,28 +224,28 @@ def test_runs_on_different_test_sets_are_refused_by_both_their_hashes(two):
     )
 
 
-def test_a_stand_in_and_photos_are_never_mixed(two, tmp_path):
-    stand_in = confirmed_run(tmp_path / "stand-in", stand_in=True)
+def test_a_stand_in_and_photos_are_never_mixed(two):
+    stand_in = confirmed_run(stand_in=True, name="stand-in")
     with pytest.raises(DataError, match=r"tested on a stand-in and .* on real photos"):
         compared([two[0], stand_in])
 
 
-def test_stand_ins_are_compared_as_what_they_are(tmp_path):
-    runs = [confirmed_run(tmp_path / name, stand_in=True) for name in ("a", "b")]
+def test_stand_ins_are_compared_as_what_they_are():
+    runs = [confirmed_run(stand_in=True, name=name) for name in ("a", "b")]
     retested(runs[0], stand_in=True), retested(runs[1], stand_in=True)
     assert any("Stand-in images" in said for said in sentences(compared(runs)))
     assert "stand-in test images" in compared(runs).where
 
 
-def once(folder):
+def once(run):
     """The run with its best recipe trained once, by the first of its seeds."""
-    test = folder.test()
+    test = run.test()
     rows = []
     for row in test.rows:
-        only = {"models": row.models[:1], "seeds": row.seeds[:1]} if row.role == "best" else {}
+        only = {"models": row.models[:1], "seeds": row.seeds[:1]} if row.key == "best" else {}
         rows.append(replace(row, **only))
-    folder.write_test(replace(test, rows=tuple(rows)))
-    return folder
+    run.write_test(replace(test, rows=tuple(rows)))
+    return run
 
 
 def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
@@ -264,25 +261,17 @@ def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
     assert "beats" not in " ".join(said)
 
 
-def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two, tmp_path):
+def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two):
     """A third run, of whose trainings one diverged, stands beside two of which one was trained
     once.
     """
     first, second = once(two[0]), two[1]
-    third = with_draws(confirmed_run(tmp_path / "third"), seed=5)
+    third = with_draws(confirmed_run(name="third"), seed=5)
     lost = third.test().row("best").models[-1]
-    third.write_test_table(f"draws-{lost}", pa.table({"mAP": np.zeros(400)}))
-    ledger = third.path / "ledger.jsonl"
-    lines = []
-    for line in ledger.read_text().splitlines():
-        event = json.loads(line)
-        if event["event"] == "ended" and event["trial"] == lost:
-            event |= {"state": "FAILED", "cause": "diverged"}
-        lines.append(json.dumps(event))
-    ledger.write_text("\n".join(lines) + "\n")
+    third.write_draws(lost, {"mAP": np.zeros(400)})
+    diverge(third, lost)
     alone, beside = (
-        compared(runs).runs[1].above_first
-        for runs in ([first, second], [first, second, RunFolder(third.path)])
+        compared(runs).runs[1].above_first for runs in ([first, second], [first, second, third])
     )
     assert beside.mean == alone.mean
     assert beside.high - beside.low < 2 * (alone.high - alone.low), (
@@ -290,18 +279,18 @@ def test_a_training_that_diverged_says_nothing_of_the_seeds_of_other_recipes(two
     )
 
 
-def test_runs_that_let_near_copies_pass_say_so(two, tmp_path):
+def test_runs_that_let_near_copies_pass_say_so(two):
     real = ABOUT["real"] | {"near_copies": {"test": 2}}
-    other = with_draws(confirmed_run(tmp_path / "copies", about=ABOUT | {"real": real}))
+    other = with_draws(confirmed_run(about=ABOUT | {"real": real}, name="copies"))
     statements = sentences(compared([two[0], other]))
     (caveat,) = [statement for statement in statements if "allow_near_copies" in statement]
     assert caveat.startswith("copies: 2 of 50 test photos look like photos of another split")
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_the_table_keeps_its_numbers_in_few_columns(two, tmp_path, width):
+def test_the_table_keeps_its_numbers_in_few_columns(two, width):
     variants = {"no light colour and " * 3: ({}, (0.3, 0.31))}
-    third = retested(variant_run(tmp_path / "v", variants), hash=two[0].test().hash)
+    third = retested(variant_run(variants, name="v"), hash=two[0].test().hash)
     found = compared([*two, with_draws(third)])
     lines = text(found, width).splitlines()
     assert max(map(len, lines)) <= width
@@ -325,9 +314,7 @@ def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
     assert "How crowded should &lt;synthetic&gt; scenes be?" in page
     assert page.count("data:image/png;base64,") == 2
     assert 'src="http' not in page
-    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(
-        ["compare.html", *(run.path.name for run in two)]
-    )
+    assert [item.name for item in tmp_path.iterdir()] == ["compare.html"]
 
 
 def test_the_figures_have_every_recipe_and_every_training(two):
@@ -342,10 +329,10 @@ def test_the_figures_have_every_recipe_and_every_training(two):
 
 
 def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, capsys, monkeypatch):
+    folders = [run.write(tmp_path / run.path) for run in two]
+    paths = [str(folder.path) for folder in folders]
     out = tmp_path / "compare.html"
-    monkeypatch.setattr(
-        sys, "argv", ["syndet_ray", "compare", *(str(run.path) for run in two), "--out", str(out)]
-    )
+    monkeypatch.setattr(sys, "argv", ["syndet_ray", "compare", *paths, "--out", str(out)])
     with pytest.raises(SystemExit) as done:
         cli.run()
     said = capsys.readouterr().out
@@ -353,5 +340,5 @@ def test_the_verb_prints_the_table_the_sentence_and_the_page(two, tmp_path, caps
     assert "A  obstruction-20261101-101010  19 trials" in said
     assert "question: A How crowded" in said
     assert "beats" in said
-    assert str(out) in said
+    assert said.endswith(f"\npage     {out}\n")
     assert out.exists()

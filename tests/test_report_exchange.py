@@ -5,11 +5,10 @@ be told is not.
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_runs import ABOUT, OPENED, gap, train
+from made_runs import ABOUT, OPENED, MadeRun, gap, train
 
 from syndet_ray.analysis.exchange import (
     ExchangePoint,
@@ -25,7 +24,6 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.report.figures import exchange as figure
 from syndet_ray.report.figures import plot
 from syndet_ray.report.findings import exchange_sentence, exchange_sentences
-from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import TestRow, TestScores
 
 RNG = np.random.default_rng(0)
@@ -205,31 +203,31 @@ BUDGET = {
 }
 
 
-def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
+def budget_run(names=None, draws=True, stand_in=False, recipes=BUDGET):
     """A tested run of variants with 80 real images; each trained once."""
-    names = tuple(of) if names is None else names
+    names = tuple(recipes) if names is None else names
     sweep = LoadedSweep(
         question="How many?",
         recipe=Recipe(mix=Mix(synthetic_images=400)),
         trials=0,
         controls=(),
-        variants={name: of[name][0] for name in names},
+        variants={name: recipes[name][0] for name in names},
     )
-    folder, rows = RunFolder.create(path, sweep, ABOUT | {"stand_in": stand_in}), []
+    run, rows = MadeRun(sweep, ABOUT | {"stand_in": stand_in}), []
     for number, (name, recipe) in enumerate(sweep.fixed.items()):
-        score, used = of[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
-        folder.ledger.append("asked", number, kind=name, params={}, recipe=recipe.flat())
+        score, used = recipes[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
+        run.ledger.append("asked", number, kind=name, params={}, recipe=recipe.flat())
         train(
-            folder,
+            run,
             number,
             (score / 2, score),
             effective={"real_images": used, "real_images_there": 80},
         )
         metrics = {"mAP": score, "AP50": min(1, 1.5 * score), "AP75": score / 2, "mAR": score}
-        against = {} if number == 0 else {names[0]: gap(score - of[names[0]][1])}
+        against = {} if number == 0 else {names[0]: gap(score - recipes[names[0]][1])}
         rows.append(
             TestRow(
-                role=name,
+                key=name,
                 trial=number,
                 metrics=metrics,
                 intervals={"mAP": (score - 0.03, score + 0.03)},
@@ -240,26 +238,23 @@ def budget_run(path, names=None, draws=True, stand_in=False, of=BUDGET):
             )
         )
         if draws:
-            folder.write_test_table(f"draws-{number}", pa.table({"mAP": score + HARD}))
+            run.write_draws(number, {"mAP": score + HARD})
     best = max(rows, key=lambda row: row.metrics["mAP"])
-    folder.write_test(
+    run.write_test(
         TestScores(
             source="real",
             stand_in=stand_in,
             hash="hash",
             images=50,
             opened=OPENED,
-            rows=(TestRow(**vars(best) | {"role": "best"}), *rows),
+            rows=(replace(best, key="best"), *rows),
         )
     )
-    return folder
+    return run
 
 
-def test_points_know_their_photos_and_scenes(tmp_path):
-    found = {
-        p.name: (p.photos, p.synthetic)
-        for p in exchange_points(budget_run(tmp_path / "run").read())
-    }
+def test_points_know_their_photos_and_scenes():
+    found = {p.name: (p.photos, p.synthetic) for p in exchange_points(budget_run().read())}
     assert found == {
         "real only": (80, 0),
         "synthetic only": (0, 400),
@@ -271,7 +266,7 @@ def test_points_know_their_photos_and_scenes(tmp_path):
     }
 
 
-def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_path):
+def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images():
     """Its score is theirs too. One that leaves them out counts its scenes."""
     sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
     changes = {"mix.sources": sources, "mix.parts": {"web": 0.0, "synthetic": 1.0}}
@@ -281,19 +276,17 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images(tmp_pat
     }
     found = {
         point.name: point.synthetic
-        for point in exchange_points(budget_run(tmp_path / "run", of=with_photos).read())
+        for point in exchange_points(budget_run(recipes=with_photos).read())
     }
     assert "web too" not in found
     assert found["web left out"] == 400
-    said = exchange_sentences(budget_run(tmp_path / "again", of=with_photos).read())
+    said = exchange_sentences(budget_run(recipes=with_photos).read())
     assert said[-1] == "Left out, because they were also trained on photos of others: web too."
-    assert "photos of others" not in " ".join(
-        exchange_sentences(budget_run(tmp_path / "none").read())
-    )
+    assert "photos of others" not in " ".join(exchange_sentences(budget_run().read()))
 
 
-def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
-    said = exchange_sentences(budget_run(tmp_path / "run").read())
+def test_a_run_tells_what_its_synthetic_images_are_worth():
+    said = exchange_sentences(budget_run().read())
     assert said[0].startswith(
         "synthetic only: 400 synthetic images alone are worth at most 8 photos"
     )
@@ -303,36 +296,30 @@ def test_a_run_tells_what_its_synthetic_images_are_worth(tmp_path):
     assert said[3].startswith(
         "mixed, all: With 80 photos, 400 synthetic images are worth at least 0 more photos"
     )
-    assert (
-        "With 8 stand-in images"
-        in exchange_sentences(budget_run(tmp_path / "stand-in", stand_in=True).read())[1]
-    )
+    assert "With 8 stand-in images" in exchange_sentences(budget_run(stand_in=True).read())[1]
 
 
-def test_a_run_without_draws_or_sizes_says_so(tmp_path):
-    assert (
-        "there were 0 (none)"
-        in exchange_sentences(budget_run(tmp_path / "old", draws=False).read())[0]
-    )
+def test_a_run_without_draws_or_sizes_says_so():
+    assert "there were 0 (none)" in exchange_sentences(budget_run(draws=False).read())[0]
 
 
-def test_of_a_handful_of_photos_no_worth_is_told(tmp_path):
-    folder = budget_run(tmp_path / "run")
-    folder.write_test(replace(folder.test(), images=9))
-    assert exchange_sentences(folder.read()) == [
+def test_of_a_handful_of_photos_no_worth_is_told():
+    run = budget_run()
+    run.write_test(replace(run.test(), images=9))
+    assert exchange_sentences(run.read()) == [
         "Not measured: at least 10 test images are needed; there were 9."
     ]
-    short = budget_run(tmp_path / "short", ("real only", "mixed, all"))
+    short = budget_run(("real only", "mixed, all"))
     assert exchange_sentences(short.read()) == [
         "Not measured: real-only recipes with 3 different numbers of photos are needed on the test set; there were 1 (80)."
     ]
     assert figure.exchange(short.read()) is None
-    shut = RunFolder.create(tmp_path / "shut", short.sweep, ABOUT)
+    shut = MadeRun(short.sweep)
     assert "not been opened" in exchange_sentences(shut.read())[0]
 
 
 def test_the_figure_holds_the_curve_and_what_each_mix_is_worth(tmp_path):
-    drawn = figure.exchange(budget_run(tmp_path / "run").read())
+    drawn = figure.exchange(budget_run().read())
     rows = [dict(zip(drawn.header, row, strict=True)) for row in drawn.rows]
     assert [row["photos"] for row in rows if row["what"] == "real only"] == [8, 20, 80]
     assert next(row["worth"] for row in rows if row["recipe"] == "mixed, 10 %") == pytest.approx(

@@ -12,8 +12,8 @@ from syndet_ray.definitions.mix import Photos, Scenes
 ALONE = {"mix.schedule": "synthetic_only"}
 
 
-def test_the_five_rows_of_synthdet(tmp_path):
-    found = {row.name: row for row in five_rows(budget_run(tmp_path / "run").read())}
+def test_the_five_rows_of_synthdet():
+    found = {row.name: row for row in five_rows(budget_run().read())}
     named = {name: row.line.name if row.line else row.note for name, row in found.items()}
     assert named == {
         "real only, all real images": "real only",
@@ -25,7 +25,7 @@ def test_the_five_rows_of_synthdet(tmp_path):
     assert {row.difference for row in found.values()} == {None}, "each was trained once"
 
 
-def test_a_mix_with_photos_of_others_is_in_no_row(tmp_path):
+def test_a_mix_with_photos_of_others_is_in_no_row():
     sources = {"web": Photos(folder="web"), "synthetic": Scenes()}
     others = {
         "all and web": ({"mix.sources": sources}, 0.9),
@@ -36,36 +36,34 @@ def test_a_mix_with_photos_of_others_is_in_no_row(tmp_path):
     del with_photos["synthetic only"]
     rows = {
         row.name: row.line.name
-        for row in five_rows(budget_run(tmp_path / "run", of=with_photos).read())
+        for row in five_rows(budget_run(recipes=with_photos).read())
         if row.line
     }
     assert rows["synthetic only"] == "synthetic alone"
     assert rows["synthetic + all real images"] == "mixed, all"
 
 
-def test_a_row_that_was_tried_but_not_tested_says_so(tmp_path):
-    folder = budget_run(tmp_path / "run")
-    recipe = folder.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
-    folder.ledger.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
-    assert five_rows(folder.read())[3].note == "tried, but not scored on the test set"
+def test_a_row_that_was_tried_but_not_tested_says_so():
+    run = budget_run()
+    recipe = run.sweep.recipe.replace({"mix.real_images": 0.5}).flat()
+    run.ledger.append("asked", 99, kind="search", params={"mix.real_images": 0.5}, recipe=recipe)
+    assert five_rows(run.read())[3].note == "tried, but not scored on the test set"
 
 
-def test_differences_are_shown_where_real_only_won(tmp_path):
+def test_differences_are_shown_where_real_only_won():
     means = {"best": 0.31, "synthetic_only": 0.06, "finalist 2": 0.29, "real_only": 0.31}
-    folder = confirmed_run(
-        tmp_path / "run", means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0
-    )
-    real, synthetic, *_ = five_rows(folder.read())
-    assert (real.line.role, real.difference) == ("best", None)
+    run = confirmed_run(means, {"synthetic_only": gap(-0.25), "finalist 2": gap(-0.02)}, best=0)
+    real, synthetic, *_ = five_rows(run.read())
+    assert (real.line.key, real.difference) == ("best", None)
     assert synthetic.difference.mean == pytest.approx(-0.25)
 
 
-def test_before_the_test_set_is_opened_there_is_no_row(tmp_path):
-    assert five_rows(made_run(tmp_path / "run").read()) == ()
+def test_before_the_test_set_is_opened_there_is_no_row():
+    assert five_rows(made_run().read()) == ()
 
 
-def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_again(tmp_path):
-    folder = budget_run(tmp_path / "run")
+def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_again():
+    run = budget_run()
     half = {"mixed, half": {"mix.real_images": 0.5}}
-    folder.define(folder.sweep.model_copy(update={"variants": dict(folder.sweep.variants) | half}))
-    assert five_rows(folder.read())[3].note == "in this sweep, but its training never started"
+    run.define(run.sweep.model_copy(update={"variants": dict(run.sweep.variants) | half}))
+    assert five_rows(run.read())[3].note == "in this sweep, but its training never started"

@@ -25,9 +25,9 @@ from syndet_ray.runs.results import Rung, Trial
 NOTHING = importance.Importances(settings=(), trials=0, reason="")
 
 
-def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
-    folder = searched_run(tmp_path / "run", 30)
-    found = importance.importances(folder.sweep, folder.trials(), resamples=5)
+def test_the_setting_that_was_planted_is_the_most_important():
+    run = searched_run(30)
+    found = importance.importances(run.sweep, run.trials(), resamples=5)
     assert found.trials == 25
     assert found.settings[0].path == "scene.blur"
     assert found.settings[0].low > 0.6 > found.settings[1].high
@@ -36,7 +36,7 @@ def test_the_setting_that_was_planted_is_the_most_important(tmp_path):
     assert "scene.object_scale" not in {each.path for each in found.settings}, (
         "which only some trials had"
     )
-    assert found == importance.importances(folder.sweep, folder.trials(), resamples=5)
+    assert found == importance.importances(run.sweep, run.trials(), resamples=5)
     assert found.rank("scene.blur") == 0
     assert found.rank("scene.object_scale") == 4
 
@@ -102,9 +102,9 @@ def test_every_value_of_a_choice_weighs_the_same():
         (10, ""),
     ],
 )
-def test_importance_takes_eight_completed_trials(tmp_path, count, reason):
-    folder = searched_run(tmp_path / "run", count)
-    found = importance.importances(folder.sweep, folder.trials(), resamples=0)
+def test_importance_takes_eight_completed_trials(count, reason):
+    run = searched_run(count)
+    found = importance.importances(run.sweep, run.trials(), resamples=0)
     assert reason in found.reason
     assert bool(found.settings) == (not reason)
 
@@ -177,10 +177,10 @@ def test_sources_that_share_the_images_have_an_axis_each_but_the_last():
     assert [each.name for each in found.settings] == ["share of real", "share of few"]
 
 
-def test_lines_cross_each_axis_at_their_value(tmp_path):
-    folder = searched_run(tmp_path / "run")
-    trials = folder.trials()
-    found = coordinates(folder.sweep, trials, NOTHING)
+def test_lines_cross_each_axis_at_their_value():
+    run = searched_run()
+    trials = run.trials()
+    found = coordinates(run.sweep, trials, NOTHING)
     assert [axis.name for axis in found.axes] == [
         "lamps",
         "blur",
@@ -241,15 +241,15 @@ def test_of_many_settings_the_most_important_have_axes():
 
 
 def test_both_figures_can_be_drawn(tmp_path):
-    folder = searched_run(tmp_path / "run")
-    drawn = figures.importance(folder.read())
+    run = searched_run()
+    drawn = figures.importance(run.read())
     assert next(row[0] for row in drawn.rows) == "scene.blur"
-    lines = figures.parallel_coordinates(folder.read())
+    lines = figures.parallel_coordinates(run.read())
     assert len(lines.rows) == 14
     assert len(lines.header) == 3 + len(SPACE)
     for name, each in {"importance": drawn, "lines": lines}.items():
         plot.save(each, tmp_path / name)
-    few = searched_run(tmp_path / "few", 3)
+    few = searched_run(3)
     assert figures.importance(few.read()) is None
     assert figures.parallel_coordinates(few.read()) is not None
-    assert figures.parallel_coordinates(searched_run(tmp_path / "none", 0).read()) is None
+    assert figures.parallel_coordinates(searched_run(0).read()) is None

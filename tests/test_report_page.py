@@ -1,4 +1,4 @@
-"""The report of a run: its figures and its page, from a run folder that real code wrote."""
+"""The report of a run: its figures and its page."""
 
 import csv
 import io
@@ -7,17 +7,16 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from made_runs import (
-    ABOUT,
     TIED,
     TRIALS,
     TWO_GOALS,
     VARIANTS,
+    MadeRun,
     confirm,
     confirmed_run,
     front_run,
@@ -35,15 +34,10 @@ from syndet_ray.definitions.parameter import Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.report import answer, page
+from syndet_ray.report.figures import agreement, learning
 from syndet_ray.report.figures.catalogue import plot_all
-from syndet_ray.report.figures.plot import from_zero, label_positions, script
-from syndet_ray.runs.folder import RunFolder
+from syndet_ray.report.figures.plot import from_zero, label_positions, script, specification
 from syndet_ray.runs.results import Picture
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    return partial(made_run, tmp_path / "run")
 
 
 class Text(HTMLParser):
@@ -64,7 +58,13 @@ class Text(HTMLParser):
 
 
 def read(folder):
+    """The page of a run in its folder, with its figures."""
     return Text(page.write(folder.read(), folder).read_text())
+
+
+def read_without_figures(run):
+    """The page of a run in memory."""
+    return Text(page.html(run.read(), {}))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def read(folder):
         ),
     ],
 )
-def test_a_run_without_a_finished_trial_still_has_its_page(make_run, trials, said):
-    folder = make_run(trials)
+def test_a_run_without_a_finished_trial_still_has_its_page(tmp_path, trials, said):
+    folder = made_run(trials).write(tmp_path / "run")
     shown = read(folder)
     assert answer.answer(folder.read()) == said
     assert said in shown.words
@@ -88,8 +88,8 @@ def test_a_run_without_a_finished_trial_still_has_its_page(make_run, trials, sai
     assert ("What failed" in shown.words) == any(trial[5] == "FAILED" for trial in trials)
 
 
-def test_the_page_needs_nothing_else_and_tells_all(make_run):
-    folder = make_run(scores=TIED, pictures=True)
+def test_the_page_needs_nothing_else_and_tells_all(tmp_path):
+    folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     shown = read(folder)
     images = [attributes["src"] for tag, attributes in shown.tags if tag == "img"]
     assert len(images) == len(list(folder.figures.glob("*.png")))
@@ -128,8 +128,8 @@ def without_charts(html):
     return re.sub('"\\$schema": "[^"]*"', "", html.replace(script(), ""))
 
 
-def test_the_page_keeps_its_order(make_run):
-    folder = make_run(scores=TIED, pictures=True)
+def test_the_page_keeps_its_order(tmp_path):
+    folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     html = page.write(folder.read(), folder).read_text()
     assert html.index("<h1>") < html.index('<p class="answer">') < html.index("<h2>")
     heads = iter(re.findall("<h2>(.*?)</h2>", without_charts(html)))
@@ -145,8 +145,8 @@ def test_the_page_keeps_its_order(make_run):
         assert head in heads, head
 
 
-def test_what_users_name_is_text_and_never_markup(make_run):
-    folder = make_run(scores=TIED, pictures=True)
+def test_what_users_name_is_text_and_never_markup(tmp_path):
+    folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     assert "<b>two</b>" in shown.words
     assert "<b>two" not in html
@@ -154,8 +154,8 @@ def test_what_users_name_is_text_and_never_markup(make_run):
     assert "<synthetic>" not in html
 
 
-def test_every_number_of_a_stand_in_run_is_marked(make_run):
-    folder = make_run(scores=TIED, stand_in=True, pictures=True)
+def test_every_number_of_a_stand_in_run_is_marked(tmp_path):
+    folder = made_run(scores=TIED, stand_in=True, pictures=True).write(tmp_path / "run")
     said, shown = answer.answer(folder.read()), read(folder)
     assert said.startswith("On 50 stand-in test images the best recipe")
     assert said.endswith(
@@ -171,17 +171,17 @@ def test_every_number_of_a_stand_in_run_is_marked(make_run):
     assert "real test photo" not in shown.words
 
 
-def test_a_bare_run_json_is_enough(make_run):
-    folder = make_run(scores=TIED, about={})
+def test_a_bare_run_json_is_enough(tmp_path):
+    folder = made_run(scores=TIED, about={}).write(tmp_path / "run")
     words = read(folder).words
     assert "syndet_ray · sweep run" in words
     assert "seed 0" in words
     assert "versions" not in words
 
 
-def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
+def test_figures_lie_beside_their_numbers(tmp_path, monkeypatch):
     monkeypatch.undo()  # at their own size
-    folder = make_run(scores=TIED, pictures=True)
+    folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     found = plot_all(folder.read(), folder.figures)
     assert {
         "test_scores",
@@ -230,7 +230,7 @@ def test_figures_lie_beside_their_numbers(make_run, monkeypatch):
     ],
 )
 def test_a_chart_holds_what_its_table_holds(tmp_path, name, key, columns):
-    folder = confirmed_run(tmp_path / "run")
+    folder = confirmed_run().write(tmp_path / "run")
     spec = plot_all(folder.read(), folder.figures)[name].spec
     told = [row for row in rows(folder, name) if key is None or row[key[0]] in key[1]]
     table = sorted(tuple(row[column] for column in columns) for row in told)
@@ -246,8 +246,8 @@ def columns_of(data, columns):
     )
 
 
-def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run):
-    folder = make_run(scores=TIED, pictures=True)
+def test_every_chart_is_a_picture_too_and_its_specification_stays_data(tmp_path):
+    folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     html = page.write(folder.read(), folder).read_text()
     figures = re.findall('<figure class="chart">(.*?)</figure>', html, re.DOTALL)
     assert len(figures) >= 3
@@ -261,10 +261,8 @@ def test_every_chart_is_a_picture_too_and_its_specification_stays_data(make_run)
 
 
 def test_names_that_users_gave_cannot_leave_a_specification(tmp_path):
-    folder = variant_run(
-        tmp_path / "run",
-        {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))},
-    )
+    variants = {"</script><b>": ({}, (0.3, 0.3)), "other": ({"scene.blur": 0.0}, (0.2, 0.2))}
+    folder = variant_run(variants).write(tmp_path / "run")
     html = page.write(folder.read(), folder).read_text()
     assert "</script><b>" not in html
     (text,) = re.findall(
@@ -278,7 +276,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
 def test_a_browser_draws_every_chart_without_an_error(tmp_path):
-    folder = confirmed_run(tmp_path / "run", pictures=True)
+    folder = confirmed_run(pictures=True).write(tmp_path / "run")
     done = subprocess.run(
         [
             *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
@@ -300,12 +298,12 @@ def rows(folder, name):
     return list(csv.DictReader(io.StringIO((folder.figures / f"{name}.csv").read_text())))
 
 
-def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_path):
-    folder = confirmed_run(tmp_path / "run", simplest=0, pictures=True)
+def test_recipes_that_were_trained_again_have_their_table_and_their_seeds(tmp_path):
+    folder = confirmed_run(simplest=0, pictures=True).write(tmp_path / "run")
     html, shown = page.write(folder.read(), folder).read_text(), read(folder)
     heads = re.findall("<h2>(.*?)</h2>", html)
-    anew = heads.index("Trained again: the best recipes and the controls")
-    assert heads[anew + 1] == "Test: best recipe and controls"
+    again = heads.index("Trained again: the best recipes and the controls")
+    assert heads[again + 1] == "Test: best recipe and controls"
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
@@ -319,7 +317,7 @@ def test_recipes_that_were_trained_anew_have_their_table_and_their_seeds(tmp_pat
 
 
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
-    folder = confirmed_run(tmp_path / "run")
+    folder = confirmed_run().write(tmp_path / "run")
     plot_all(folder.read(), folder.figures)
     curves = rows(folder, "learning_curves")
     assert {row["seed_of"] for row in curves if row["kind"] == "confirm"} == {"0", "1", "2", "3"}
@@ -331,13 +329,13 @@ def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
 
 
 def test_a_test_set_that_was_opened_again_is_said_to_be(tmp_path):
-    shown = read(confirmed_run(tmp_path / "run", openings=2)).words
+    shown = read(confirmed_run(openings=2).write(tmp_path / "run")).words
     assert "opened once" not in shown
-    assert "Scores on 50 real test photos, opened 2 times" in shown
-    assert "test set opened 2 times" in shown
+    assert "Scores on 50 real test photos, opened twice" in shown
+    assert "test set opened twice" in shown
 
 
-def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table(tmp_path):
+def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table():
     means = {
         "best": 0.31,
         "synthetic_only": 0.06,
@@ -345,20 +343,18 @@ def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table(tmp_path
         "real_only": 0.31,
         "finalist 3": 0.28,
     }
-    folder = confirmed_run(
-        tmp_path / "run", means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0
-    )
-    assert [line.name for line in tables.test_lines(folder.test(), folder.trials())] == [
+    run = confirmed_run(means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0)
+    assert [line.name for line in tables.test_lines(run.test(), run.trials())] == [
         *("real only", "synthetic only", "finalist 2", "finalist 3"),
     ]
-    assert "real only 0.280 ± 0.006 3 0.310" in read(folder).words
+    assert "real only 0.280 ± 0.006 3 0.310" in read_without_figures(run).words
 
 
 OFFERS = [(5, 0.11), (20, 0.25), (20, 0.19), (80, 0.33), (160, 0.34), (40, 0.24), (20, 0.25)]
 
 
 def test_several_goals_have_their_front_in_a_figure_a_table_and_numbers(tmp_path):
-    folder = front_run(tmp_path / "run", OFFERS)
+    folder = front_run(OFFERS).write(tmp_path / "run")
     shown = read(folder).words
     assert "What accuracy costs" in shown
     assert "20 0.250 50 % synthetic at 40 objects per scene, 20 real images" in shown
@@ -370,9 +366,10 @@ def test_several_goals_have_their_front_in_a_figure_a_table_and_numbers(tmp_path
     assert [row["trial"] for row in found if row["on_front"] == "True"] == ["0", "1", "6", "3", "4"]
 
 
-def test_offers_that_were_trained_anew_show_what_became_of_them(tmp_path):
-    folder = front_run(tmp_path / "run", OFFERS)
-    confirm(folder, {3: (0.30, 0.32), 1: (0.20, 0.22)})
+def test_offers_that_were_trained_again_show_what_became_of_them(tmp_path):
+    run = front_run(OFFERS)
+    confirm(run, {3: (0.30, 0.32), 1: (0.20, 0.22)})
+    folder = run.write(tmp_path / "run")
     found = {row["trial"]: row for row in drawn(folder, "pareto")}
     assert float(found["3"]["confirmed_mean"]) == pytest.approx(0.31)
     assert float(found["3"]["standard_error"]) == pytest.approx(0.01)
@@ -387,32 +384,32 @@ def test_offers_that_were_trained_anew_show_what_became_of_them(tmp_path):
 )
 def test_fronts_of_few_offers_are_drawn(tmp_path, offers):
     goals = ("val/mAP", "real_images", "images")
-    folder = front_run(
-        tmp_path / "run", offers, sweep=TWO_GOALS.model_copy(update={"objective": goals})
-    )
+    sweep = TWO_GOALS.model_copy(update={"objective": goals})
+    folder = front_run(offers, sweep=sweep).write(tmp_path / "run")
     assert {row["images"] for row in drawn(folder, "pareto")} == {"200.0"}
 
 
 def drawn(folder, name):
+    """The rows of a figure's CSV file, after all figures were saved."""
     plot_all(folder.read(), folder.figures)
     return rows(folder, name)
 
 
-def test_a_setting_without_effect_is_told(tmp_path):
-    folder = made_run(tmp_path / "run", TRIALS[:3])
-    recipe = folder.trials()[2].settings | {"scene.blur": 0.9}
-    folder.ledger.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
-    for rung in folder.trials()[2].rungs:
-        folder.ledger.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
-    folder.ledger.append("ended", 3, state="COMPLETE", reason="")
+def test_a_setting_without_effect_is_told():
+    run = made_run(TRIALS[:3])
+    recipe = run.trials()[2].settings | {"scene.blur": 0.9}
+    run.ledger.append("asked", 3, kind="search", params={"scene.blur": 0.9}, recipe=recipe)
+    for rung in run.trials()[2].rungs:
+        run.ledger.append("report", 3, images=rung.images, metrics=rung.metrics, effective={})
+    run.ledger.append("ended", 3, state="COMPLETE", reason="")
     assert (
         "have different recipes and identical results: the settings that differ had no effect (blur)."
-        in read(folder).words
+        in read_without_figures(run).words
     )
-    assert "identical results" not in read(made_run(tmp_path / "other")).words
+    assert "identical results" not in read_without_figures(made_run()).words
 
 
-def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
+def test_mixes_of_several_sources_and_schedules_are_in_words():
     mix = Mix(
         sources={
             "sparse": Scenes(changes={"scene.objects": 10}),
@@ -421,18 +418,18 @@ def test_mixes_of_several_sources_and_schedules_are_in_words(tmp_path):
     )
     space = SearchSpace({"mix.shares": Simplex(sources=("real", "sparse", "crowded"))})
     sweep = LoadedSweep(question="?", recipe=Recipe(mix=mix), space=(space,))
-    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
+    run = MadeRun(sweep)
     params = {
         "mix.synthetic": 0.7,
         "mix.parts": {"sparse": 5 / 7, "crowded": 2 / 7},
         "mix.schedule": "staged",
     }
-    folder.ledger.append(
+    run.ledger.append(
         "asked", 0, kind="search", params=params, recipe=sweep.recipe.replace(params).flat()
     )
-    folder.ledger.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
-    folder.ledger.append("ended", 0, state="COMPLETE", reason="")
-    shown = read(folder).words
+    run.ledger.append("report", 0, images=400, metrics={"val/mAP": 0.2}, effective={})
+    run.ledger.append("ended", 0, state="COMPLETE", reason="")
+    shown = read_without_figures(run).words
     for told in (
         "Best on validation so far: 30 % real, 50 % sparse, 20 % crowded, staged, 0.200 mAP",
         "71 % sparse, 29 % crowded",
@@ -457,14 +454,14 @@ ALWAYS = ("test_scores", "validation_vs_test", "learning_curves", "sheet_trainin
     ],
     ids=["no trial", "all failed", "a control alone", "one, pruned", "one that scored 0"],
 )
-def test_figures_without_numbers_are_left_out_with_a_sentence(make_run, trials, drawn):
-    folder = make_run(trials)
+def test_figures_without_numbers_are_left_out_with_a_sentence(tmp_path, trials, drawn):
+    folder = made_run(trials).write(tmp_path / "run")
     assert [name for name in plot_all(folder.read(), folder.figures) if name in ALWAYS] == drawn
     assert "Training images with their boxes: nothing to show in this run." in read(folder).words
 
 
-def test_pictures_without_a_box_are_drawn(make_run):
-    folder = make_run(TRIALS[:1])
+def test_pictures_without_a_box_are_drawn(tmp_path):
+    folder = made_run(TRIALS[:1]).write(tmp_path / "run")
     bare = np.zeros((0, 4), np.float32)
     image = np.full((40, 60, 3), 90, np.uint8)
     folder.write_pictures("real", [Picture(image=image, xyxy=bare, names=())])
@@ -490,52 +487,54 @@ def test_an_axis_from_zero_has_room_above_and_never_cuts_a_mark():
     assert from_zero([]) == [0.0, 1.0]
 
 
-def test_validation_beside_test_tells_both_of_every_recipe(tmp_path):
-    folder = confirmed_run(tmp_path / "run")
-    found = {row["what"]: row for row in drawn(folder, "validation_vs_test")}
+def rows_of(plot):
+    """The numbers behind a figure in memory, by column."""
+    return [dict(zip(plot.header, row, strict=True)) for row in plot.rows]
+
+
+def test_validation_beside_test_tells_both_of_every_recipe():
+    plot = agreement.validation_vs_test(confirmed_run().read())
+    found = {row["what"]: row for row in rows_of(plot)}
     assert list(found) == ["best recipe", "real only", "synthetic only", "finalist 2"]
-    assert float(found["best recipe"]["validation_mAP"]) == pytest.approx(0.30)
-    assert float(found["best recipe"]["standard_error"]) == pytest.approx(0.00577, abs=1e-4)
-    assert [found["best recipe"][name] for name in ("test_mAP", "low_95", "high_95")] == [
-        "0.31",
-        "0.27",
-        "0.35",
-    ]
+    best = found["best recipe"]
+    assert best["validation_mAP"] == pytest.approx(0.30)
+    assert best["standard_error"] == pytest.approx(0.00577, abs=1e-4)
+    assert [best[name] for name in ("test_mAP", "low_95", "high_95")] == [0.31, 0.27, 0.35]
 
 
-def test_one_recipe_alone_is_not_compared(make_run):
-    folder = make_run(scores={"best": (0.31, 0.27, 0.35)})
+def test_one_recipe_alone_is_not_compared(tmp_path):
+    folder = made_run(scores={"best": (0.31, 0.27, 0.35)}).write(tmp_path / "run")
     assert "validation_vs_test" not in plot_all(folder.read(), folder.figures)
     assert "Validation against test" not in read(folder).words
 
 
-def test_a_recipe_that_was_trained_once_has_no_standard_error(make_run):
-    folder = make_run(scores=TIED)
-    assert [row["standard_error"] for row in drawn(folder, "validation_vs_test")] == [""] * 3
+def test_a_recipe_that_was_trained_once_has_no_standard_error():
+    plot = agreement.validation_vs_test(made_run(scores=TIED).read())
+    assert [row["standard_error"] for row in rows_of(plot)] == [None] * 3
 
 
-def curves_spec(folder):
-    return plot_all(folder.read(), folder.figures)["learning_curves"].spec
+def curves_spec(run):
+    return specification(learning.learning_curves(run.read()).figure)
 
 
-def test_numbers_of_trials_that_end_together_are_moved_apart(make_run):
-    spec = curves_spec(make_run())
+def test_numbers_of_trials_that_end_together_are_moved_apart():
+    spec = curves_spec(made_run())
     named = next(data for data in spec["datasets"].values() if "height" in data[0])
     heights = sorted(row["height"] for row in named if row["images"] == 400)
     assert {row["trial"] for row in named} == {"0", "1", "2", "3", "4", "5"}
     assert min(np.diff(heights)) >= 0.055 * 1.12 * 0.31 - 1e-9
 
 
-def test_of_many_curves_only_the_best_and_the_controls_are_numbered(make_run):
-    spec = curves_spec(make_run((*TRIALS[:2], *[TRIALS[2]] * 13)))
+def test_of_many_curves_only_the_best_and_the_controls_are_numbered():
+    spec = curves_spec(made_run((*TRIALS[:2], *[TRIALS[2]] * 13)))
     named = next(data for data in spec["datasets"].values() if "height" in data[0])
     assert [row["trial"] for row in named] == ["0", "1", "2"]
 
 
 @pytest.fixture
-def ablation(tmp_path):
+def ablation():
     """A tested run of three variants, each trained twice."""
-    return variant_run(tmp_path / "ablation", VARIANTS)
+    return variant_run(VARIANTS)
 
 
 def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_their_intervals(
@@ -552,8 +551,9 @@ def test_variants_are_compared_with_the_first_and_said_to_differ_only_beyond_the
     assert "blur 0" in lines[1].changes
 
 
-def test_the_page_of_variants_has_their_figure_and_table(ablation):
-    shown = read(ablation)
+def test_the_page_of_variants_has_their_figure_and_table(ablation, tmp_path):
+    folder = ablation.write(tmp_path / "ablation")
+    shown = read(folder)
     assert "Variants compared" in shown.words
     assert (
         "no blur 0.190 [0.160, 0.220] 2 0.04 -0.120 [-0.150, -0.090] P < 0.01 0.500 blur 0"
@@ -562,8 +562,8 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
     assert "Trained from several seeds" in shown.words
     assert "Test: best recipe and other variants" in shown.words
     assert "Trained again" not in shown.words
-    assert (ablation.figures / "variants.png").exists()
-    found = (ablation.figures / "variants.csv").read_text().splitlines()
+    assert (folder.figures / "variants.png").exists()
+    found = (folder.figures / "variants.csv").read_text().splitlines()
     assert (
         found[0]
         == "variant,seed,test_mAP,low_95,high_95,difference,difference_low_95,difference_high_95"
@@ -574,22 +574,23 @@ def test_the_page_of_variants_has_their_figure_and_table(ablation):
     assert len(found) == 10
 
 
-def test_where_there_are_no_intervals_no_figure_names_any(ablation):
+def test_where_there_are_no_intervals_no_figure_names_any(ablation, tmp_path):
     """Nine images make none."""
-    assert "95 %" in read(ablation).words
-    small = replace(ablation.test(), images=9)
+    folder = ablation.write(tmp_path / "ablation")
+    assert "95 %" in read(folder).words
+    small = replace(folder.test(), images=9)
     bare = tuple(replace(row, intervals={}, differences={}) for row in small.rows)
-    ablation.write_test(replace(small, rows=bare))
-    drawn = plot_all(ablation.read(), ablation.figures)
-    shown = read(ablation)
+    folder.write_test(replace(small, rows=bare))
+    drawn = plot_all(folder.read(), folder.figures)
+    shown = read(folder)
     assert "test_scores" in drawn and "variants" in drawn
     assert "95 %" not in shown.words
-    assert "with 95 % interval" not in ablation.report.read_text()
+    assert "with 95 % interval" not in folder.report.read_text()
 
 
 def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     once = {name: (changes, seeds[:1]) for name, (changes, seeds) in VARIANTS.items()}
-    shown = read(variant_run(tmp_path / "run", once, controls={"real_only": 0.25})).words
+    shown = read(variant_run(once, controls={"real_only": 0.25}).write(tmp_path / "run")).words
     assert "no blur 0.200 [0.170, 0.230] -0.100 [-0.130, -0.070] 0.500 blur 0" in shown
     assert "P(best)" not in shown
     assert "P > 0.99" not in shown
@@ -602,7 +603,7 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
 
 def test_the_figures_of_a_report_are_counted(tmp_path):
     counts = []
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     folder.report_error.write_text("of an earlier attempt")
     page.write(folder.read(), folder, lambda done, total: counts.append((done, total)))
     assert not folder.report_error.exists(), "nothing is wrong any more"

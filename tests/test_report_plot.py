@@ -64,24 +64,24 @@ def test_what_is_no_number_costs_no_figure(tmp_path):
 @pytest.mark.parametrize(
     "figure", [importance.parallel_coordinates, learning.learning_curves], ids=["lines", "curves"]
 )
-def test_no_line_of_a_picture_takes_a_canvas_of_its_own(tmp_path, figure):
+def test_no_line_of_a_picture_takes_a_canvas_of_its_own(figure):
     """A line that is cut to a frame, or transparent as a whole, is composed on one as large as the
     picture: 10 to 20 ms.
     """
     canvases = []
     for count in (2, 12):
         trials = [TRIALS[2], TRIALS[5]] * (count // 2)
-        spec = plot.specification(figure(made_run(tmp_path / str(count), trials).read()).figure)
+        spec = plot.specification(figure(made_run(trials).read()).figure)
         svg = vl_convert.vegalite_to_svg(json.dumps(plot._still(spec)))
         assert svg.count("line mark") > count
         canvases.append(svg.count(" clip-path=") + svg.count(' opacity="0.'))
     assert canvases[0] == canvases[1]
 
 
-def test_a_chart_can_still_be_zoomed_and_pointed_at(tmp_path):
-    folder = made_run(tmp_path / "run")
-    curves = plot.specification(learning.learning_curves(folder.read()).figure)
-    lines = plot.specification(importance.parallel_coordinates(folder.read()).figure)
+def test_a_chart_can_still_be_zoomed_and_pointed_at():
+    run = made_run()
+    curves = plot.specification(learning.learning_curves(run.read()).figure)
+    lines = plot.specification(importance.parallel_coordinates(run.read()).figure)
     assert [param["name"] for param in curves["params"] if param.get("bind") == "scales"] == [
         "zoom"
     ]

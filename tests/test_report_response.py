@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_runs import ABOUT, of_kind, train
+from made_runs import MadeRun, of_kind, train
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
@@ -22,7 +22,6 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.report import page
 from syndet_ray.report.figures import plot, responses
-from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Rung, Trial
 
 SHARE = varied.Setting(path="mix.synthetic", axis=Float(low=0, high=1))
@@ -244,10 +243,10 @@ SPACE = SearchSpace(
 )
 
 
-def searched_run(path, count=14):
+def searched_run(count=14):
     """A run whose score is set by blur alone; every sixth trial is pruned."""
     rng, sweep = np.random.default_rng(0), LoadedSweep(question="What of blur?", space=(SPACE,))
-    folder = RunFolder.create(path, sweep, ABOUT)
+    run = MadeRun(sweep)
     for number in range(count):
         blur, tray = float(rng.random()), bool(rng.integers(2))
         params = {
@@ -257,20 +256,20 @@ def searched_run(path, count=14):
         }
         params |= {"scene.background_scale": ((0.5, 1.0), (0.9, 1.5))[rng.integers(2)]}
         params |= {"scene.object_scale": float(rng.random())} if tray else {}
-        folder.ledger.append(
+        run.ledger.append(
             "asked",
             number,
             kind="search",
             params=params,
             recipe=sweep.recipe.replace(params).flat(),
         )
-        train(folder, number, (0.1, 0.3 - 0.2 * blur), *(("PRUNED", "") if number % 6 == 5 else ()))
-    return folder
+        train(run, number, (0.1, 0.3 - 0.2 * blur), *(("PRUNED", "") if number % 6 == 5 else ()))
+    return run
 
 
 def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
-    folder = searched_run(tmp_path / "run")
-    drawn = responses.responses(folder.read())
+    run = searched_run()
+    drawn = responses.responses(run.read())
     assert next(iter(drawn)) == "response_scene_blur"
     assert set(drawn) == {f"response_{path.replace('.', '_')}" for path, _ in SPACE.items()}
     rows = [
@@ -283,8 +282,8 @@ def test_there_is_a_figure_of_every_setting_the_most_important_first(tmp_path):
     assert (tmp_path / "figure.parquet").exists()
 
 
-def test_captions_say_what_is_drawn(tmp_path):
-    content = page.content(searched_run(tmp_path / "run").read())
+def test_captions_say_what_is_drawn():
+    content = page.content(searched_run().read())
     told = {key: caption for key, _, caption in content["responses"]}
     assert "Gaussian process" in told["response_scene_blur"]
     assert "t interval" in told["response_scene_arrangement"]
@@ -299,33 +298,33 @@ def test_only_where_others_are_varied_do_trials_differ_in_them():
     assert "differ" not in responses.caption(curve, is_only=True)
 
 
-def test_a_report_of_one_varied_setting_speaks_of_no_others(tmp_path):
+def test_a_report_of_one_varied_setting_speaks_of_no_others():
     sweep = LoadedSweep(
         question="What of blur?", space=(SearchSpace({"scene.blur": Float(low=0, high=1)}),)
     )
-    folder = RunFolder.create(tmp_path / "run", sweep, ABOUT)
+    run = MadeRun(sweep)
     for number in range(2):
         params = {"scene.blur": 0.25 * number}
-        folder.ledger.append(
+        run.ledger.append(
             "asked",
             number,
             kind="search",
             params=params,
             recipe=sweep.recipe.replace(params).flat(),
         )
-        train(folder, number, (0.1, 0.2))
-    ((_, _, caption),) = page.content(folder.read())["responses"]
+        train(run, number, (0.1, 0.2))
+    ((_, _, caption),) = page.content(run.read())["responses"]
     assert caption.startswith("Each mark is a trial of the search, by its blur. Bars: mean")
 
 
 def test_captions_say_what_pruning_does_to_them(tmp_path):
-    folder = searched_run(tmp_path / "run")
+    run = searched_run()
     biased = "2 pruned trials are left out: at a bad value only the luckier trials were completed, so the effect looks too small."
     assert all(
         responses.caption(found, is_only=False).endswith(biased)
-        for found in responses.curves(folder.read())[:2]
+        for found in responses.curves(run.read())[:2]
     )
-    html = page.write(folder.read(), folder).read_text()
+    html = page.write(run.read(), run.write(tmp_path / "run")).read_text()
     assert (
         "2 pruned trials are left out: at a bad value only the luckier trials were completed, so shares may"
         in html
@@ -347,5 +346,5 @@ def test_settings_of_a_sweep_never_share_a_key():
     ]
 
 
-def test_what_was_tried_at_one_value_has_no_figure(tmp_path):
-    assert responses.responses(searched_run(tmp_path / "run", count=1).read()) == {}
+def test_what_was_tried_at_one_value_has_no_figure():
+    assert responses.responses(searched_run(count=1).read()) == {}

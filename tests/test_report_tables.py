@@ -1,5 +1,7 @@
 """The numbers of the report, and what they are called, without a run folder or a figure."""
 
+from dataclasses import replace
+
 import pytest
 from made_runs import of_kind
 
@@ -64,6 +66,14 @@ def test_the_trial_table_has_a_column_for_all_that_varied_the_data_first():
     assert (failed.state, failed.images, failed.value, failed.ap50) == ("FAILED", 0, None, None)
 
 
+def test_a_setting_that_was_not_recorded_is_empty():
+    trials = [*TRIALS, replace(trial(8), unrecorded=frozenset({"scene.objects"}))]
+    table = tables.trial_table(trials, 2)
+    at = table.settings.index("scene.objects")
+    assert table.lines[-1].settings[at] is None
+    assert table.lines[2].settings[at] is not None
+
+
 def test_a_running_trial_has_no_time_yet():
     assert tables.trial_table([trial(0, state="RUNNING")], None).lines[0].seconds is None
 
@@ -118,7 +128,7 @@ def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_t
         hash="",
         images=9,
         opened=0.0,
-        rows=(TestRow(role="best", trial=3, metrics={"mAP": 0.3}, intervals={}),),
+        rows=(TestRow(key="best", trial=3, metrics={"mAP": 0.3}, intervals={}),),
     )
     assert tables.best_number(TRIALS, None) == 2
     assert tables.best_number([*TRIALS, confirmation(8, TRIALS[3], 0.9)], None) == 2
@@ -129,7 +139,7 @@ def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_t
 def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
     rows = (
         TestRow(
-            role="best",
+            key="best",
             trial=2,
             metrics={"mAP": 0.3},
             intervals={"mAP": (-0.02, 1.3)},
@@ -138,14 +148,14 @@ def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
             p_best=0.8,
         ),
         TestRow(
-            role="real_only",
+            key="real_only",
             trial=0,
             metrics={"mAP": 0.2},
             intervals={},
             models=(10,),
             seeds=(0.2,),
         ),
-        TestRow(role="finalist 3", trial=3, metrics={"mAP": 0.2}, intervals={}),
+        TestRow(key="finalist 3", trial=3, metrics={"mAP": 0.2}, intervals={}),
     )
     best, real, other = tables.test_lines(
         TestScores(
@@ -191,12 +201,12 @@ def test_failures_are_told_once_for_each_reason():
 
 def test_classes_have_intervals_where_there_are_some_and_no_number_where_a_model_has_none():
     best = TestRow(
-        role="best",
+        key="best",
         trial=2,
         metrics={"mAP": 0.3, "AP/a": 0.4, "AP/b": 0.2},
         intervals={"AP/a": (0.3, 0.5)},
     )
-    real = TestRow(role="real_only", trial=0, metrics={"mAP": 0.2, "AP/a": 0.1}, intervals={})
+    real = TestRow(key="real_only", trial=0, metrics={"mAP": 0.2, "AP/a": 0.1}, intervals={})
     table = tables.class_table(
         TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(best, real)),
         TRIALS,

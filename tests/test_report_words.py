@@ -220,6 +220,10 @@ def test_probabilities_are_never_certain(value, expected):
     assert wording.probability(value) == expected
 
 
+def test_a_number_of_times_is_said_in_words():
+    assert [wording.times(count) for count in (1, 2, 3)] == ["once", "twice", "3 times"]
+
+
 def test_seeds_and_openings_are_counted():
     assert [words.seeds(counts) for counts in ([3, 3], [1], [2, 3])] == [
         "3 seeds",
@@ -230,7 +234,7 @@ def test_seeds_and_openings_are_counted():
         TestScores(source="t", stand_in=False, hash="", images=9, opened=0.0, rows=(), openings=n)
         for n in (1, 2)
     ]
-    assert [names.openings(score) for score in scores] == ["opened once", "opened 2 times"]
+    assert [names.openings(score) for score in scores] == ["opened once", "opened twice"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
-from syndet_ray.tuning.checkpoints import needed
+from syndet_ray.tuning.checkpoints import needed_trials
 
 ROOT = Path(__file__).parents[1]
 
@@ -131,7 +131,7 @@ def test_every_trial_has_the_effective_settings(finished):
 def test_only_checkpoints_that_may_be_needed_are_left(finished):
     folder = only_run(finished[0] / "runs")
     left = {str(path) for path in folder.checkpoints.glob("trial-*/checkpoint_*")}
-    wanted = needed(folder.trials(), folder.sweep)
+    wanted = needed_trials(folder.trials(), folder.sweep)
     assert left == {trial.checkpoint for trial in folder.trials() if trial.number in wanted}
     assert len(left) < len(folder.trials())
 
@@ -139,7 +139,7 @@ def test_only_checkpoints_that_may_be_needed_are_left(finished):
 def test_the_test_set_is_opened_once_for_best_and_controls(finished):
     folder = only_run(finished[0] / "runs")
     test = folder.test()
-    assert [row.role for row in test.rows] == ["best", "real_only", "synthetic_only"]
+    assert [row.key for row in test.rows] == ["best", "real_only", "synthetic_only"]
     assert test.hash == folder.about["real"]["hashes"]["test"]
     assert not test.stand_in
     assert {"mAP", "AP50", "AP75", "mAR"} <= set(test.rows[0].metrics)
@@ -246,7 +246,8 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
     } <= figures
     before = folder.report.read_bytes()
     folder.report.unlink()
-    assert syndet("report", folder.path).returncode == 0
+    done = syndet("report", folder.path)
+    assert (done.returncode, done.stdout) == (0, f"report   {folder.report}\n")
     assert len(folder.report.read_bytes()) == pytest.approx(len(before), rel=0.05)
 
 
@@ -445,7 +446,7 @@ def test_bad_input_is_one_clear_message(home, arguments, said, syndet_here):
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistyped_field_is_told_with_its_line(home, syndet_here):
+def test_a_mistyped_field_is_reported_with_its_line(home, syndet_here):
     path = home()
     path.write_text(path.read_text().replace("    trials=", "    trails="))
     done = syndet_here("sweep", "tiny")

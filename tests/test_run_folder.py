@@ -12,8 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import numpy as np
 import pytest
-from made_runs import ABOUT, SWEEP, TIED, confirmed_run, made_run
+from made_runs import (
+    ABOUT,
+    SWEEP,
+    TIED,
+    TRIALS,
+    VARIANTS,
+    confirmed_run,
+    diverge,
+    examine,
+    front_run,
+    made_run,
+    variant_run,
+)
 
 from syndet_ray import cli
 from syndet_ray.definitions.recipe import Recipe
@@ -36,7 +49,7 @@ def old_run(tmp_path):
     them.
     """
     about = ABOUT | {"versions": {"syndet_ray": "0.0.1"}}
-    folder = made_run(tmp_path / "run", scores=TIED, about=about)
+    folder = made_run(scores=TIED, about=about).write(tmp_path / "run")
 
     def rename(sweep):
         detector = sweep["recipe"]["detector"]
@@ -95,7 +108,7 @@ def test_a_run_that_does_not_know_its_version_is_named_without_it(old_run, about
     ],
 )  # fmt: skip
 def test_any_rule_that_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     rewritten(folder.path / "sweep.json", change)
     with pytest.raises(
         DataError, match=rf"this version of syndet_ray writes: {reason}\. Open the run with"
@@ -110,7 +123,7 @@ def test_any_rule_that_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
     "damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"\xff\x00"]
 )
 def test_a_file_that_is_no_json_is_named(tmp_path, name, damage):
-    folder = made_run(tmp_path / "run", scores=TIED)
+    folder = made_run(scores=TIED).write(tmp_path / "run")
     file = folder.path / f"{name}.json"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(
@@ -121,7 +134,7 @@ def test_a_file_that_is_no_json_is_named(tmp_path, name, damage):
 
 
 def test_test_scores_of_another_version_are_named_in_a_line(tmp_path):
-    folder = made_run(tmp_path / "run", scores=TIED)
+    folder = made_run(scores=TIED).write(tmp_path / "run")
     rewritten(folder.path / "test.json", lambda scores: scores.pop("images"))
     with pytest.raises(
         DataError,
@@ -135,7 +148,7 @@ def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeyp
     runs = (
         [old_run.path]
         if verb != "compare"
-        else [old_run.path, made_run(tmp_path / "new", scores=TIED).path]
+        else [old_run.path, made_run(scores=TIED).write(tmp_path / "new").path]
     )
     monkeypatch.setattr(sys, "argv", ["syndet_ray", verb, *map(str, runs)])
     with pytest.raises(SystemExit) as done:
@@ -149,7 +162,7 @@ def test_the_command_line_says_it_in_one_line(old_run, tmp_path, capsys, monkeyp
 
 def test_a_run_is_read_once_for_a_report(tmp_path, monkeypatch):
     """A ledger of 4000 trials takes seconds to parse: every figure would."""
-    folder, opened = made_run(tmp_path / "run", scores=TIED), Counter()
+    folder, opened = made_run(scores=TIED).write(tmp_path / "run"), Counter()
     read_text, read_bytes = Path.read_text, Path.read_bytes
     monkeypatch.setattr(
         Path,
@@ -168,7 +181,7 @@ def test_a_run_is_read_once_for_a_report(tmp_path, monkeypatch):
 
 def test_the_recipe_of_each_trial_is_validated_once_for_a_report(tmp_path, monkeypatch):
     """Validation takes a millisecond: of 4000 trials, four seconds each time."""
-    folder, validated = confirmed_run(tmp_path / "run"), Counter()
+    folder, validated = confirmed_run().write(tmp_path / "run"), Counter()
     recipes = {trial.number: trial.settings for trial in folder.trials()}
     replace = Recipe.replace
 
@@ -183,7 +196,7 @@ def test_the_recipe_of_each_trial_is_validated_once_for_a_report(tmp_path, monke
 
 
 def test_a_recipe_of_an_earlier_version_takes_defaults_for_what_it_lacks(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     ledger = folder.path / "ledger.jsonl"
     before = folder.trials()
     events = [json.loads(line) for line in ledger.read_text().splitlines()]
@@ -191,11 +204,15 @@ def test_a_recipe_of_an_earlier_version_takes_defaults_for_what_it_lacks(tmp_pat
         if event["event"] == "asked":
             del event["recipe"]["training.average"]
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events))
-    assert folder.trials() == before
+    trials = folder.trials()
+    assert trials == before
+    for earlier, trial in zip(before, trials, strict=True):
+        assert (earlier.unrecorded, trial.unrecorded) == (set(), {"training.average"})
+        assert earlier.settings.keys() - trial.settings.keys() == {"training.average"}
 
 
 def test_a_recipe_that_breaks_a_rule_of_this_version_is_named(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     ledger = folder.path / "ledger.jsonl"
     ledger.write_text(
         ledger.read_text().replace('"mix.schedule": "mixed"', '"mix.schedule": "odd"')
@@ -225,7 +242,7 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path):
 
 
 def test_a_run_of_which_a_part_was_copied_is_named(tmp_path):
-    folder = made_run(tmp_path / "run", scores=TIED)
+    folder = made_run(scores=TIED).write(tmp_path / "run")
     folder.read()
     (folder.path / "ledger.jsonl").unlink()
     with pytest.raises(
@@ -234,8 +251,58 @@ def test_a_run_of_which_a_part_was_copied_is_named(tmp_path):
         folder.read()
 
 
+def interrupted_run():
+    """A run with everything that a ledger and the other files can hold, in two attempts."""
+    running = ("search", 40, 0.7, 0.001, (0.1,), "RUNNING", "")
+    run = examine(made_run((*TRIALS, running), TIED, stand_in=True, pictures=True))
+    pair = {"scene.background_scale": (0.5, 1.0)}  # JSON makes a list of it
+    recipe = run.sweep.recipe.replace(pair).flat()
+    run.ledger.append("asked", 8, kind="search", params=pair, recipe=recipe)
+    run.ledger.append("attempt", None, time=100.0)
+    run.ledger.append("retry", 7, reason="its worker was lost", time=160.0)
+    run.ledger.append("attempt", None, time=1000.0)
+    run.ledger.append("opened", None, times=2, time=1030.5)
+    diverge(run, 6)
+    run.write_draws(2, {"mAP": np.linspace(0.2, 0.4, 9), "AP50": np.zeros(9)})
+    return run
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        interrupted_run,
+        lambda: confirmed_run(simplest=0, openings=2),
+        lambda: variant_run(VARIANTS, {"real_only": 0.25}),
+        lambda: front_run([(5, 0.11), (80, 0.33)]),
+        lambda: made_run(()),
+    ],
+    ids=["interrupted", "confirmed", "variants", "several goals", "no trial"],
+)
+def test_a_run_in_memory_equals_the_run_that_is_read_from_its_folder(tmp_path, make):
+    """Tests of reports use runs in memory. They must see the values and types that files give."""
+    made = make()
+    in_memory, on_disk = made.read(), made.write(tmp_path / "run").read()
+    for name in ("sweep", "about", "trials", "test", "elapsed_s", "stand_in"):
+        value = getattr(in_memory, name)
+        assert value == getattr(on_disk, name), name
+        assert repr(value) == repr(getattr(on_disk, name)), f"the types of {name}"
+    for model in range(9):
+        assert _lists(in_memory.draws(model)) == _lists(on_disk.draws(model))
+    for name in ("real", "synthetic", "best", "worst"):
+        pictures = [_lists(vars(picture)) for picture in in_memory.pictures(name)]
+        assert pictures == [_lists(vars(picture)) for picture in on_disk.pictures(name)]
+
+
+def _lists(values):
+    """The values by name, with a list for each array: lists can be compared."""
+    lists = {}
+    for name, value in values.items():
+        lists[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return lists
+
+
 def test_a_run_that_was_read_stays_as_it_was(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     before = folder.read()
     folder.ledger.append("retry", 0)
     assert (before.trials[0].retries, folder.read().trials[0].retries) == (0, 1)
@@ -244,7 +311,7 @@ def test_a_run_that_was_read_stays_as_it_was(tmp_path):
 @pytest.mark.parametrize("free", [0, 1, 60])
 def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_path, free):
     """A limit on the size of files cuts a write short as a full disk does: the first bytes fit."""
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     before = folder.trials()
     size = (folder.path / "ledger.jsonl").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -264,7 +331,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(tmp_pa
 
 
 def test_a_damaged_line_or_description_is_named(tmp_path):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     ledger = folder.path / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
     ledger.write_text("\n".join([lines[0], lines[1][:20], *lines[2:]]) + "\n")
@@ -279,8 +346,8 @@ def test_a_damaged_line_or_description_is_named(tmp_path):
 
 
 def test_of_runs_the_newest_that_can_be_read_is_found(tmp_path):
-    made_run(tmp_path / "a", about=ABOUT | {"started": 1.0})
-    readable = made_run(tmp_path / "b", about=ABOUT | {"started": 2.0})
-    damaged = made_run(tmp_path / "c", about=ABOUT | {"started": 3.0})
+    made_run(about=ABOUT | {"started": 1.0}).write(tmp_path / "a")
+    readable = made_run(about=ABOUT | {"started": 2.0}).write(tmp_path / "b")
+    damaged = made_run(about=ABOUT | {"started": 3.0}).write(tmp_path / "c")
     (damaged.path / "run.json").write_text("{")
     assert newest_run(tmp_path).path == readable.path

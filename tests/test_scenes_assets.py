@@ -78,7 +78,7 @@ def test_dice_have_no_meshes_but_surroundings_have():
     library = load("dice")
     assert library.classes == CLASSES
     assert (
-        library.named(NO_CLASS)
+        library.names_of(NO_CLASS)
         == [f"shapes/{i}" for i in range(len(shapes()))]
         == list(library.assets)
     )
@@ -237,7 +237,7 @@ def test_texture_and_its_orientation(tmp_path):
     assert (mesh.colors == 1).all()
 
 
-def test_a_texture_beside_an_obj(tmp_path):
+def test_a_texture_next_to_an_obj(tmp_path):
     plate = painted(None)
     plate.visual.material = SimpleMaterial(image=Image.new("RGB", (4, 4), (10, 200, 30)))
     plate.export(tmp_path / "a.obj")
@@ -291,7 +291,7 @@ def test_what_is_to_be_found_keeps_its_white(folder):
     library = load(str(folder))
     assert (library.assets["nut/white.ply"].mesh.colors == 1).all()
     assert not library.assets["nut/white.ply"].plain
-    assert all(library.assets[name].plain for name in library.named(NO_CLASS))
+    assert all(library.assets[name].plain for name in library.names_of(NO_CLASS))
 
 
 def test_textures_that_are_missing_or_broken(tmp_path):
@@ -558,7 +558,7 @@ def test_surroundings_and_backgrounds_from_folders(folder, tmp_path_factory):
         Image.new("RGB", (4, 4)).save(behind / name)
     (behind / "README.md").write_text("mine")
     library = load("dice", str(around), str(behind))
-    assert library.named(NO_CLASS) == ["surroundings:b.png", "surroundings:deeper/a.stl"]
+    assert library.names_of(NO_CLASS) == ["surroundings:b.png", "surroundings:deeper/a.stl"]
     assert library.backgrounds == (str(behind / "a.PNG"), str(behind / "b.jpg"))
 
 

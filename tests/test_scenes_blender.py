@@ -21,7 +21,7 @@ from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Asset, Library, Mesh
-from syndet_ray.scenes.materials import tinted
+from syndet_ray.scenes.materials import tint_colors
 from syndet_ray.scenes.scene import (
     NO_CLASS,
     Body,
@@ -224,7 +224,7 @@ def test_one_matrix_stands_for_tint_and_hue(hue_turn):
         hue_turn=hue_turn,
     )
     colors = np.array([[0.4, 0.5, 0.45]], np.float32).T
-    assert blender._recolor(body) @ colors == pytest.approx(tinted(colors, body), abs=1e-5)
+    assert blender._recolor(body) @ colors == pytest.approx(tint_colors(colors, body), abs=1e-5)
 
 
 def test_nothing_of_this_package_imports_bpy():

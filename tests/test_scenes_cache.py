@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.errors import MachineError
 from syndet_ray.scenes import cache as caching
-from syndet_ray.scenes.cache import bound, kept, loaded, trim
+from syndet_ray.scenes.cache import bound, load_or_make, load_pool, trim
 
 KEYS = [character * 20 for character in "abcdef"]
 MB = 1_000_000  # bytes, the size of a set here
@@ -37,7 +37,7 @@ def cache(tmp_path, monkeypatch):
     clock = iter(range(10_000, 20_000))
 
     def ask(key):
-        pool = kept(tmp_path / key, made)
+        pool = load_or_make(tmp_path / key, made)
         os.utime(tmp_path / f".{key}.used", times=(moment := next(clock), moment))
         return pool
 
@@ -60,7 +60,9 @@ def test_the_set_that_was_used_longest_ago_goes_first(cache, tmp_path):
 def test_a_set_that_is_used_stays_whatever_it_takes(cache, tmp_path):
     pools = [cache(key) for key in KEYS]
     assert present(tmp_path) == set(KEYS)
-    part = aligned(pools[0].select([0]), ("b", "a"))  # shares the pixels, and outlives the pool
+    part = align_labels(
+        pools[0].select([0]), ("b", "a")
+    )  # shares the pixels, and outlives the pool
     del pools
     trim(tmp_path)
     assert present(tmp_path) == {KEYS[0], KEYS[5]}, (
@@ -72,8 +74,8 @@ def test_a_set_that_is_used_stays_whatever_it_takes(cache, tmp_path):
 
 
 HOLD = """
-import sys; from pathlib import Path; from syndet_ray.scenes.cache import loaded
-pool = loaded(Path(sys.argv[1])); print("held", flush=True); sys.stdin.read()
+import sys; from pathlib import Path; from syndet_ray.scenes.cache import load_pool
+pool = load_pool(Path(sys.argv[1])); print("held", flush=True); sys.stdin.read()
 """
 
 
@@ -128,17 +130,19 @@ def test_what_cannot_be_deleted_stays_and_the_others_go(cache, tmp_path, monkeyp
 def test_a_set_that_was_dropped_is_made_again(cache, tmp_path):
     for key in KEYS[:4]:
         cache(key)
-    assert loaded(tmp_path / KEYS[0]) is None
+    assert load_pool(tmp_path / KEYS[0]) is None
     assert len(cache(KEYS[0])) == 1
-    assert loaded(tmp_path / "no" / "cache") is None
+    assert load_pool(tmp_path / "no" / "cache") is None
 
 
-def test_a_set_in_somebody_elses_cache_can_be_read(cache, tmp_path, monkeypatch):
+def test_a_set_in_the_cache_of_another_user_can_be_read(cache, tmp_path, monkeypatch):
     cache(KEYS[0])
     (tmp_path / f".{KEYS[0]}.used").unlink()
     with monkeypatch.context() as patched:
         patched.setattr(caching.os, "access", lambda path, mode: False)
-        assert len(loaded(tmp_path / KEYS[0])) == len(kept(tmp_path / KEYS[0], made)) == 1
+        assert (
+            len(load_pool(tmp_path / KEYS[0])) == len(load_or_make(tmp_path / KEYS[0], made)) == 1
+        )
     assert not (tmp_path / f".{KEYS[0]}.used").exists()
     cache(KEYS[0])
     opened = os.open
@@ -149,7 +153,7 @@ def test_a_set_in_somebody_elses_cache_can_be_read(cache, tmp_path, monkeypatch)
         return opened(path, flags, mode)
 
     monkeypatch.setattr(caching.os, "open", of_another)
-    assert len(loaded(tmp_path / KEYS[0])) == 1
+    assert len(load_pool(tmp_path / KEYS[0])) == 1
 
 
 Usage = namedtuple("Usage", "total used free")

@@ -12,7 +12,7 @@ import pytest
 from syndet_ray import SceneParameters
 from syndet_ray.data.pool import decode
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.scenes.command import program_of, rendered, run_command
+from syndet_ray.scenes.command import program_of, render_by_command, run_command
 
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
 PARAMETERS = {"objects": 3, "image_px": 64, "size_px": [10, 16]}
@@ -70,7 +70,7 @@ def test_the_example_program_follows_the_protocol(tmp_path):
 def test_a_set_is_rendered_from_scene_parameters(tmp_path):
     generator = f"command:{sys.executable} '{EXAMPLE}'"
     parameters = SceneParameters(generator=generator, objects=4, image_px=64, size_px=(10, 16))
-    pool = rendered(parameters, 2, 0, tmp_path / "out")
+    pool = render_by_command(parameters, 2, 0, tmp_path / "out")
     assert (len(pool), pool.synthetic, pool.box_counts.tolist()) == (2, True, [4, 4])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "log.txt",

@@ -9,12 +9,13 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import layers, raycast
-from syndet_ray.scenes.annotate import annotate, silhouettes, styled
+from syndet_ray.scenes.annotate import annotate, apply_style, silhouettes
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap, stable_turns
 from syndet_ray.scenes.library import Mesh
@@ -204,7 +205,7 @@ def test_a_scene_that_cannot_be_arranged_has_fewer_objects_and_says_so(tmp_path,
 def test_scenes_with_meshes_survive_json_and_draw_the_same():
     for fixed in ({}, {"arrangement": "tray", "distractors": 5}):
         scene, library = scene_of(**fixed)
-        again = Scene.from_json(scene.to_json())
+        again = TypeAdapter(Scene).validate_json(scene.to_json())
         assert again == scene
         np.testing.assert_array_equal(render(again, library)[0], render(scene, library)[0])
 
@@ -257,7 +258,7 @@ def test_nothing_is_in_anything_else_and_everything_rests():
     rng = np.random.default_rng(0)
     heap = Heap(half_width=0.06, half_depth=0.06)
     solids, lowest = [], []
-    for name in library.named(NO_CLASS) * 2:
+    for name in library.names_of(NO_CLASS) * 2:
         mesh = library.assets[name].mesh
         before = heap.heights.copy()
         centre, turn = heap.drop(mesh, 0.03, rng)
@@ -306,12 +307,12 @@ def test_a_thing_wider_than_the_tray_finds_no_place():
 
 def test_exact_boxes_stay_exact():
     boxes = np.array([[3, 4, 20, 30]])
-    assert styled(boxes, LabelStyle(seed=5), (64, 64)) is boxes
+    assert apply_style(boxes, LabelStyle(seed=5), (64, 64)) is boxes
 
 
 def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
     boxes = np.tile([[100.0, 100.0, 130.0, 120.0]], (4000, 1))
-    drawn = styled(
+    drawn = apply_style(
         boxes,
         LabelStyle(padding=0.2, padding_spread=0.1, jitter=0.05, square=True, seed=1),
         (400, 400),
@@ -339,7 +340,7 @@ def test_boxes_are_drawn_wide_square_and_uneven_as_people_draw_them():
 )
 def test_drawn_boxes_stay_inside_the_image_and_have_an_area(corner, size, style):
     box = np.array([[*corner, *np.minimum(np.add(corner, size), 64)]], float)
-    drawn = styled(box, style, (64, 64))
+    drawn = apply_style(box, style, (64, 64))
     assert (drawn >= 0).all()
     assert (drawn <= 64).all()
     assert (drawn[:, 2:] - drawn[:, :2] >= 1 - 1e-9).all()

@@ -33,6 +33,7 @@ from syndet_ray.runs.results import (
 )
 from syndet_ray.spread import Difference
 from syndet_ray.tuning import scoring
+from syndet_ray.tuning.rows import CheckpointScores, test_rows
 from syndet_ray.tuning.summary import summary_metrics
 
 TWO_GOALS = {"objective": ("val/mAP", "real_images"), "goals": ("maximize", "minimize")}
@@ -194,7 +195,7 @@ def test_what_diverged_in_the_search_is_no_candidate_and_a_control_that_did_is_t
     assert [(c.trial.number, c.mean) for c in verdict.candidates(trials)] == [(2, 0.0), (0, 0.0)]
     assert [found.number for found in verdict.finalists(trials, 5)] == [0, 2]
     assert [found.number for found in verdict.pareto_front(trials, **TWO_GOALS)] == [2]
-    assert scoring.tested(trials[:2]) == {}, "nothing left a model"
+    assert scoring.scored_recipes(trials[:2]) == {}, "nothing left a model"
 
 
 def test_of_a_recipe_with_one_training_left_the_error_is_the_spread_between_seeds_of_the_others():
@@ -292,6 +293,18 @@ def test_best_points_leave_out_what_a_sweep_would_propose_without_a_part_of_it()
     assert verdict.best_points(trials, sweep).points == (
         {"mix.synthetic": 0.5, "training.weight_decay": 0.7},
     )
+
+
+def test_best_points_have_no_setting_that_an_earlier_version_did_not_record():
+    space = SearchSpace(
+        {
+            "mix.synthetic": Float(low=0, high=1),
+            "training.average": Float(low=0, high=1),
+        }
+    )
+    sweep = LoadedSweep(question="?", space=(space,))
+    earlier = replace(trial(0, 0.1), unrecorded=frozenset({"training.average"}))
+    assert verdict.best_points([earlier], sweep).points == ({"mix.synthetic": 0.5},)
 
 
 def test_best_points_begin_with_the_best_confirmed_mean():
@@ -406,7 +419,7 @@ def scored(value, photos=10):
         Predictions(xyxy=boxes, labels=np.array([k % 2, 1 - k % 2]), scores=np.array([0.9, 0.3]))
         for k in range(photos)
     ]
-    return scoring.ScoredModel(
+    return CheckpointScores(
         metrics={"mAP": value, "AP50": value, "slope/AP": -0.2},
         draws=draws,
         predictions=seen,
@@ -428,21 +441,21 @@ def test_a_diverged_training_has_a_score_of_0_among_its_recipes_seeds():
         replace(trial(6, 0.9, "confirm", of=0, state="FAILED"), cause="diverged", seed_number=7),
     ]
     trials = [replace(t, seed_number=t.number) for t in trials]
-    recipes = scoring.tested(trials)
-    rows = scoring.test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
+    recipes = scoring.scored_recipes(trials)
+    rows = test_rows(recipes, {t.number: scored(t.final or 0.0) for t in trials}, seed=0)
     row = next(row for row in rows if row.trial == 0)
     assert row.seeds == (0.4, 0.4, 0.0)
     assert row.metrics["mAP"] == pytest.approx(0.8 / 3)
 
 
-def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
+def test_a_recipe_of_which_one_training_is_left_is_not_distinguished_by_luck():
     """Two equal recipes whose seeds differ by far more than images do: one training says little."""
     trials = [
         replace(t, seed_number=t.number)
         for t in confirmed(["mixed", "real_only"], [(0.5,), (0.2, 0.35, 0.5)])
     ]
-    rows = scoring.test_rows(
-        scoring.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0
+    rows = test_rows(
+        scoring.scored_recipes(trials), {t.number: scored(t.final) for t in trials}, seed=0
     )
     best = rows[0]
     assert best.trial == 0
@@ -452,17 +465,17 @@ def test_a_recipe_of_which_one_training_is_left_is_not_told_apart_by_luck():
 
 
 def by_role(values_of):
-    """The rows of recipes by role; values_of: by role, the scores of each one's trainings anew,
+    """The rows of recipes by key; values_of: by key, the scores of each one's repeated trainings,
     best first.
     """
     numbers = range(len(values_of))
     kinds = ["mixed" if role == "best" else role for role in values_of]
     trials = [replace(t, seed_number=t.number) for t in confirmed(kinds, list(values_of.values()))]
-    rows = scoring.test_rows(
-        scoring.tested(trials), {t.number: scored(t.final) for t in trials}, seed=0
+    rows = test_rows(
+        scoring.scored_recipes(trials), {t.number: scored(t.final) for t in trials}, seed=0
     )
     assert {row.trial for row in rows} == set(numbers)
-    return {row.role: row for row in rows}
+    return {row.key: row for row in rows}
 
 
 def test_what_one_recipe_is_above_another_the_other_is_below_it_to_the_last_digit():
@@ -493,12 +506,12 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
         trial(0, 0.1, "real_only", mix="real_only"),
         *variants({"a": (None, 0.2), "b": (0.28, 0.27)}, start=1),
     ]
-    recipes = scoring.tested(trials)
+    recipes = scoring.scored_recipes(trials)
     assert list(recipes) == ["best", "real_only", "a", "b"], (
         "the sweep's order, though a's first training failed"
     )
-    rows = scoring.test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
-    assert [(row.role, row.trial, row.models) for row in rows] == [
+    rows = test_rows(recipes, {t.number: scored(t.value or 0.0) for t in trials}, seed=0)
+    assert [(row.key, row.trial, row.models) for row in rows] == [
         ("best", 2, (2, 4)), ("real_only", 0, (0,)), ("a", 3, (3,)), ("b", 2, (2, 4)),
     ]  # fmt: skip
     assert [set(row.differences) for row in rows] == [
@@ -513,13 +526,13 @@ def test_on_the_test_set_a_variant_has_one_row_and_is_compared_with_the_first_an
 
 def test_where_each_recipe_was_trained_once_none_is_probably_the_best():
     trials = [trial(0, 0.1, "real_only", mix="real_only"), trial(1, 0.9)]
-    rows = scoring.test_rows(
-        scoring.tested(trials), {t.number: scored(t.value) for t in trials}, seed=0
+    rows = test_rows(
+        scoring.scored_recipes(trials), {t.number: scored(t.value) for t in trials}, seed=0
     )
     assert {row.p_best for row in rows} == {None}
     twice = [*trials, *(replace(trial(n, 0.9, "confirm", of=1), seed_number=n) for n in (2, 3))]
-    rows = scoring.test_rows(
-        scoring.tested(twice), {t.number: scored(t.value) for t in twice}, seed=0
+    rows = test_rows(
+        scoring.scored_recipes(twice), {t.number: scored(t.value) for t in twice}, seed=0
     )
     assert [row.p_best for row in rows] == [1.0], (
         "of a search, only what was trained anew is tested"
@@ -561,7 +574,7 @@ def opened(folder, runner=None, photos=10):
         ]
     )
     test = PHOTOS.select(range(photos))
-    scoring.open_test_set(folder, scoring.tested(folder.trials()), test, runner or works)
+    scoring.open_test_set(folder, scoring.scored_recipes(folder.trials()), test, runner or works)
     return folder.test()
 
 
@@ -576,8 +589,10 @@ def test_scores_are_kept_where_the_galleries_cannot_be_written(tmp_path):
     works = SimpleNamespace(
         tasks=lambda _, test, every, progress: [scored(values[t["checkpoint"]]) for t in every]
     )
-    scoring.open_test_set(folder, scoring.tested(folder.trials()), PHOTOS, works, note=notes.append)
-    assert folder.test().row("best").role == "best"
+    scoring.open_test_set(
+        folder, scoring.scored_recipes(folder.trials()), PHOTOS, works, note=notes.append
+    )
+    assert folder.test().row("best").key == "best"
     assert [note.partition(":")[0] for note in notes] == [
         "the report does not show where the best model does best and worst"
     ]
@@ -588,7 +603,7 @@ def test_mlflow_gets_the_interval_of_the_best_and_what_it_is_above_a_control():
     metrics = {"mAP": 0.25, "AP50": 0.5, "AP75": 0.2, "mAR": 0.4, "AP/absent": float("nan")}
     above = {"real_only": Difference(mean=0.05, low=0.01, high=0.09, probability=0.99)}
     row = TestRow(
-        role="best",
+        key="best",
         trial=2,
         metrics=metrics,
         intervals={"mAP": (0.2, 0.3)},

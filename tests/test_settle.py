@@ -92,7 +92,7 @@ def test_sizes_come_from_the_photos_and_the_rest_from_the_machine(detectors):
     assert settled.fixed["real_only"].training.crop_px == 384
 
 
-def test_the_machine_is_told_of_its_gpu(detectors):
+def test_the_machine_is_described_with_its_gpu(detectors):
     settled_sweep(sweep(), replace(CPU, gpus=0.5), DATA, lambda words: None)
     assert {gpu for _, gpu in detectors} == {True}
 
@@ -179,7 +179,7 @@ def test_every_detector_that_the_sweep_may_ask_for_is_built_once(built):
         ),
     ],
 )
-def test_what_cannot_be_built_is_told_before_anything_starts(given, error, message):
+def test_what_cannot_be_built_is_reported_before_anything_starts(given, error, message):
     with pytest.raises(error, match=message):
         settled_sweep(varied(**given), CPU, DATA, lambda words: None)
 
@@ -414,7 +414,7 @@ def test_values_that_exist_under_a_condition_are_tried_under_it(built):
     assert asked == {("none", 0), ("imagenet", 0), ("imagenet", "all")}
 
 
-def test_a_search_of_random_weights_is_refused_beside_stages_that_are_frozen_by_then(detectors):
+def test_a_search_of_random_weights_is_refused_with_stages_that_are_frozen_then(detectors):
     space = SearchSpace({"detector.weights": Choice(values=("imagenet", "none"))})
     asked = LoadedSweep(question="?", space=(space,), trials=2)
     with pytest.raises(

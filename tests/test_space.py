@@ -298,7 +298,7 @@ def test_a_grid_of_what_has_no_end_is_refused():
         SearchSpace({"mix.synthetic": Float(low=0, high=1)}).grid()
 
 
-def test_a_whole_number_among_the_choices_of_a_real_setting_is_told_as_it_stands():
+def test_a_whole_number_among_the_choices_of_a_real_setting_is_reported_as_it_stands():
     space = SearchSpace({"mix.synthetic": Choice(values=(0, 0.5, 1))})
     assert repr(space.point(Recipe().replace({"mix.synthetic": 0.0}))) == "{'mix.synthetic': 0}"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from syndet_ray.spread import (
-    combined,
+    combine_seeds,
     difference,
     interval,
     joint_draws,
@@ -70,19 +70,19 @@ def test_interval_is_the_middle_95_percent():
 
 def test_combined_draws_of_one_model_are_its_own():
     (only,) = models(1, count=1)
-    assert np.array_equal(combined([only], rng()), only)
+    assert np.array_equal(combine_seeds([only], rng()), only)
 
 
 def test_equal_models_add_nothing():
     draws = models(1, count=1)[0]
-    assert combined([draws, draws, draws], rng()) == pytest.approx(draws, abs=1e-12)
-    assert combined([np.full(5, 0.1)] * 3, rng()) == pytest.approx(np.full(5, 0.1), abs=1e-12)
+    assert combine_seeds([draws, draws, draws], rng()) == pytest.approx(draws, abs=1e-12)
+    assert combine_seeds([np.full(5, 0.1)] * 3, rng()) == pytest.approx(np.full(5, 0.1), abs=1e-12)
 
 
 def test_combined_draws_depend_on_the_generator_alone_and_keep_the_mean():
-    found = combined(models(1), rng(2))
-    assert np.array_equal(found, combined(models(1), rng(2)))
-    assert not np.array_equal(found, combined(models(1), rng(3)))
+    found = combine_seeds(models(1), rng(2))
+    assert np.array_equal(found, combine_seeds(models(1), rng(2)))
+    assert not np.array_equal(found, combine_seeds(models(1), rng(3)))
 
 
 def test_combined_draws_vary_as_images_and_seeds_do_together():
@@ -96,7 +96,7 @@ def test_combined_draws_vary_as_images_and_seeds_do_together():
         + seeds[:, None]
         + own.standard_normal((count, resamples))
     )
-    assert combined(list(table), own).var() == pytest.approx(
+    assert combine_seeds(list(table), own).var() == pytest.approx(
         4 + seeds.var(ddof=1) / count, rel=0.05
     )
 
@@ -111,7 +111,7 @@ def test_the_interaction_of_seeds_and_images_counts_once():
         # sd 1 between the models, and sd 1 between resamples of each
         luck = own.standard_normal((20, 1))
         table = luck + own.standard_normal((20, resamples))
-        wide.append(combined(list(table), own).var())
+        wide.append(combine_seeds(list(table), own).var())
         tight.append(table.mean(axis=0).var())
     assert np.mean(tight) == pytest.approx(1 / 20, rel=0.05)
     assert np.mean(wide) == pytest.approx(1 / 20, rel=0.35)
@@ -136,9 +136,9 @@ def test_a_recipe_with_one_training_left_has_the_spread_between_seeds_of_the_oth
     found = seed_spread(others)
     assert found.freedom == 40
     assert found.between == pytest.approx(seeds_sd**2, rel=0.4)
-    single = combined([images], rng(), times=20, spread=found)
+    single = combine_seeds([images], rng(), times=20, spread=found)
     assert single.std() == pytest.approx(np.sqrt(found.between), rel=0.1)
-    assert combined([images], rng()) == pytest.approx(images), "unknown where nothing is known"
+    assert combine_seeds([images], rng()) == pytest.approx(images), "unknown where nothing is known"
     three, unpaired = others[0], difference({"a": images}, by_seed(others[0]), rng(), found)
     known = found.between + np.var([model.mean() for model in three], ddof=1) / 3
     assert (unpaired.high - unpaired.low) / (2 * 1.96) == pytest.approx(np.sqrt(known), rel=0.5)
@@ -392,7 +392,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(count, lacking, shared):
             scores = everybody + _effects(own, images, count) + 0.5 / np.sqrt(images) * luck
             recipes.append(list((chosen @ scores).T))
         a, b = recipes
-        low, high = interval(combined(a, own))
+        low, high = interval(combine_seeds(a, own))
         apart = difference(by_seed(a), by_seed(b[lacking:], first=lacking), own)
         held += low <= 0 <= high, apart.low <= 0 <= apart.high
     assert ((held / trials > 0.92) & (held / trials < 0.97)).all(), held / trials

@@ -75,6 +75,18 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+def test_what_is_printed_after_the_end_comes_below_the_message_of_its_beginning():
+    lines = []
+
+    def slow_terminal(text):
+        threading.Event().wait(0.2)
+        lines.append(text)
+
+    with pytest.raises(KeyboardInterrupt), Stop(slow_terminal):
+        signal.raise_signal(signal.SIGINT)
+    assert lines == ["stopping; Ctrl-C once more leaves at once"]
+
+
 def test_ctrl_c_once_more_leaves_and_in_a_notebook_interrupts_the_end_too():
     left = []
     stop = Stop(Notes(), left.append)
@@ -123,7 +135,7 @@ def test_a_thread_may_ask_and_a_stop_in_a_thread_changes_no_handler():
     assert handlers == [signal.getsignal(signal.SIGTERM)]
 
 
-def test_in_somebody_elses_code_an_interrupt_waits_until_it_is_asked_for():
+def test_in_code_of_a_library_an_interrupt_waits_until_it_is_asked_for():
     """As in a destructor, where Python drops what is raised."""
     notes, steps = Notes(), []
 
@@ -224,7 +236,7 @@ def test_a_store_that_does_not_answer_keeps_no_interrupt_from_being_heard_and_no
 
     The store accepts and says nothing.
     """
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     keys = {
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",
@@ -304,7 +316,7 @@ def attempt_at(folder, tracking, backup):
 
 @pytest.mark.parametrize(("status", "limits"), [("interrupted", [5.0]), ("spent", [math.inf])])
 def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, status, limits):
-    folder, store = made_run(tmp_path / "dice-1"), tmp_path / "store"
+    folder, store = made_run().write(tmp_path / "dice-1"), tmp_path / "store"
     backup = Backup(folder, str(store), print)
     tracking = Hanging(store / "dice-1" / "run")
     folder.ledger.append("retry", 0)
@@ -329,7 +341,7 @@ class Interrupted:
 
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
-    folder, tracking = made_run(tmp_path / "dice-1"), Interrupted()
+    folder, tracking = made_run().write(tmp_path / "dice-1"), Interrupted()
     assert attempt_at(folder, tracking, Backup(folder, None, print)).end("spent") == Ending(
         status="interrupted"
     )
@@ -340,7 +352,7 @@ def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
 def test_what_a_run_has_come_to_stays_where_the_interrupt_comes_while_ray_ends(
     tmp_path, monkeypatch
 ):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     finished = Outcome(folder=folder, status="finished")
 
     def resumed(folder, given, display, stop, *, force):
@@ -393,7 +405,7 @@ def test_sigterm_while_ray_starts_ends_a_run_as_at_any_other_time(monkeypatch):
 
 
 def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
-    """Where its lease is lost, say: a signal would reach whoever works in the main thread."""
+    """For example when its lease is lost: a signal would reach the main thread."""
     notes, ends = Notes(), []
 
     def carry_out():
@@ -413,7 +425,7 @@ def test_a_run_in_a_thread_is_stopped_alone(tmp_path):
 
 
 def test_a_run_whose_disk_is_full_at_its_end_counts_as_interrupted(tmp_path):
-    folder = made_run(tmp_path / "dice-1")
+    folder = made_run().write(tmp_path / "dice-1")
     before = folder.about
     attempt = attempt_at(folder, Hanging(folder.path), Backup(folder, None, print))
     with no_file_may_grow():

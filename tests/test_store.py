@@ -1,5 +1,5 @@
-"""MLflow's own database: one process at a time opens it, and one that cannot be opened is told with
-what to do.
+"""MLflow's own database: one process at a time opens it, and the error for one that cannot be
+opened says what to do.
 """
 
 import fcntl
@@ -70,7 +70,7 @@ def runs(tmp_path, empty_store):
 
 
 @pytest.mark.parametrize(("damage", "told"), BROKEN)
-def test_a_store_that_cannot_be_opened_is_told_wherever_it_is_opened(
+def test_a_store_that_cannot_be_opened_is_reported_wherever_it_is_opened(
     runs, damage, told, monkeypatch, capsys
 ):
     path = runs / "mlflow.db"
@@ -96,7 +96,7 @@ def registered(uri):
     [check, lambda sweep, options, display: start(Origin(name="tiny"), sweep, options, display)],
     ids=["check", "sweep"],
 )
-def test_it_is_told_before_data_are_read(home, runs, dice, begin):
+def test_it_is_reported_before_data_are_read(home, runs, dice, begin):
     home()
     no_database(runs / "mlflow.db")
     display, options = Silent(), Options(runs=runs, real=dice, local=True)
@@ -131,7 +131,7 @@ def test_looking_for_a_store_makes_none(tmp_path):
     assert (tmp_path / "mlflow.db").stat().st_size == 0
 
 
-def test_a_database_without_its_driver_is_told(monkeypatch):
+def test_a_database_without_its_driver_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     rule = r"postgresql\+psycopg2://me:\*\*\*@127.0.0.1:9/runs: cannot be used \(.*psycopg2"
     with pytest.raises(MachineError, match=rule) as told:

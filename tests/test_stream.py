@@ -16,7 +16,7 @@ LINE = "stopping: trial 3 · val/mAP"
 
 
 def gone():
-    """A pipe that nobody reads any more."""
+    """A pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     return os.fdopen(writing, "w", encoding="utf-8")
@@ -68,7 +68,7 @@ def test_what_an_encoding_lacks_is_shown_as_ascii_has_it_or_as_question_marks(en
     assert shown.buffer.getvalue() == shown_as
 
 
-def test_a_stream_tells_what_is_missing_unless_nobody_reads_it():
+def test_a_stream_reports_what_is_missing_if_it_has_a_reader():
     closed, away, disk = io.StringIO(), gone(), full()
     closed.close()
     for stream in (None, closed, away):

@@ -169,6 +169,29 @@ def test_a_mistake_in_a_sweep_file_is_named(home, body, message):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        'SWEEP = Sweep(question="?", space=("mix",), trails=3)',
+        'SWEEP = Sweep(question="?", space=("dnsity",))',
+        'SWEEP = Sweep(question="?", space=("mix",), points={"mix.synthetic": 2.0})',
+        "SWEEP = 3",
+        "SWEEP = 1 / 0",
+    ],
+)
+def test_an_error_shows_the_path_of_a_sweep_as_it_was_given(home, body):
+    absolute = str(write(home, body).resolve())
+    for path, place in (
+        ("mine", "sweeps/mine.py:"),
+        ("sweeps/mine.py", "sweeps/mine.py:"),
+        ("./sweeps/../sweeps/mine.py", "sweeps/../sweeps/mine.py:"),
+        (absolute, f"{absolute}:"),
+    ):
+        with pytest.raises(DefinitionError) as error:
+            load(path)
+        assert str(error.value).startswith(place)
+
+
+@pytest.mark.parametrize(
     ("field", "alone"),
     [
         ("space", "SearchSpace({'mix.synthetic': Float(low=0, high=1)})"),
@@ -464,7 +487,9 @@ def test_random_weights_are_never_frozen(frozen_stages):
         ),
     ],
 )
-def test_a_value_of_no_allowed_kind_is_told_them_all_and_no_words_of_the_library(given, message):
+def test_an_error_about_a_kind_of_value_names_all_kinds_and_has_no_words_of_the_library(
+    given, message
+):
     with pytest.raises(ValidationError) as error:
         Detector(**given)
     assert re.match(message, str(definition_error("f", error.value)))

@@ -47,7 +47,7 @@ def scalars(folder):
 
 
 def plugin(folder, tag):
-    """What the HParams plugin is told under a tag."""
+    """What the HParams plugin gets under a tag."""
     return [
         HParamsPluginData.FromString(value.metadata.plugin_data.content)
         for event in events(folder)
@@ -75,7 +75,7 @@ def board(folder, notes):
 
 
 def followed(folder, notes):
-    """A board that has been told of all trials of a run, one event at a time."""
+    """A board that got all trials of a run, one event at a time."""
     found, trials = board(folder, notes), {}
     for event in folder.ledger.events():
         number = event["trial"]
@@ -86,7 +86,7 @@ def followed(folder, notes):
 
 
 def test_every_trial_has_a_folder_with_its_curves(tmp_path, notes):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     followed(folder, notes).end()
     for trial in folder.trials():
         found = scalars(folder.path / "tensorboard" / folder_name(trial))
@@ -96,7 +96,7 @@ def test_every_trial_has_a_folder_with_its_curves(tmp_path, notes):
 
 
 def test_points_can_be_read_while_a_trial_runs(tmp_path, notes):
-    folder = made_run(tmp_path / "run", trials=[UNFINISHED])
+    folder = made_run(trials=[UNFINISHED]).write(tmp_path / "run")
     live = followed(folder, notes)
     place = folder.path / "tensorboard" / "trial-000"
     assert scalars(place)["val/mAP"] == [(100, 0.12), (200, 0.22)]
@@ -110,7 +110,7 @@ def test_points_can_be_read_while_a_trial_runs(tmp_path, notes):
 @pytest.mark.parametrize("lost", [0, 1, 40])
 def test_a_resumed_run_has_every_point_once(tmp_path, notes, lost):
     """However much of the file a kill left behind."""
-    folder = made_run(tmp_path / "run", trials=[UNFINISHED])
+    folder = made_run(trials=[UNFINISHED]).write(tmp_path / "run")
     followed(folder, notes)  # and no end: it was killed
     place = folder.path / "tensorboard" / "trial-000"
     (path,) = place.iterdir()
@@ -127,7 +127,7 @@ def test_a_resumed_run_has_every_point_once(tmp_path, notes, lost):
 
 
 def test_a_run_that_first_goes_without_has_all_its_trials_in_the_end(tmp_path, notes):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     late = board(folder, notes)
     for trial in folder.trials():
         late.update(trial)
@@ -138,7 +138,7 @@ def test_a_run_that_first_goes_without_has_all_its_trials_in_the_end(tmp_path, n
 
 
 def test_the_hparams_are_what_the_search_varied(tmp_path, notes):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     followed(folder, notes).end()
     (experiment,) = plugin(folder.path / "tensorboard", "experiment")
     kinds = {info.name: info.type for info in experiment.experiment.hparam_infos}
@@ -159,7 +159,7 @@ def test_the_hparams_are_what_the_search_varied(tmp_path, notes):
     assert len(plugin(place, "session_end_info")) == 1
 
 
-def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
+def test_shares_are_reported_one_by_one_and_nothing_that_is_not_there():
     space = SearchSpace(
         {
             "mix.shares": Simplex(sources=("real", "a", "b")),
@@ -178,7 +178,7 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
         "scene.blur": 0.0,
     }
     trial = replace(
-        made_run(tmp_path / "run").trials()[2],
+        made_run().trials()[2],
         recipe=Recipe(
             mix=Mix(sources={"a": Scenes(), "b": Scenes()}, parts={"a": 0.25, "b": 0.75})
         ),
@@ -191,7 +191,7 @@ def test_shares_are_told_one_by_one_and_nothing_that_is_not_there(tmp_path):
 
 
 def test_the_champion_has_test_scores_and_pictures(tmp_path, notes):
-    folder = confirmed_run(tmp_path / "run")
+    folder = confirmed_run().write(tmp_path / "run")
     folder.write_test(
         replace(folder.test(), champion=14, models={14: {"mAP": 0.33, "AP_visible/0.25-0.50": 0.1}})
     )
@@ -219,7 +219,7 @@ def test_the_champion_has_test_scores_and_pictures(tmp_path, notes):
 
 
 def test_without_a_test_set_there_is_no_champion(tmp_path, notes):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     made = board(folder, notes)
     made.publish(folder)
     made.end()
@@ -227,8 +227,8 @@ def test_without_a_test_set_there_is_no_champion(tmp_path, notes):
     assert not notes
 
 
-def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, notes):
-    folder = made_run(tmp_path / "run")
+def test_a_full_disk_is_reported_once_and_the_search_goes_on(tmp_path, notes):
+    folder = made_run().write(tmp_path / "run")
     (folder.path / "tensorboard").write_text("a file where the folder should be")
     made = followed(folder, notes)
     made.publish(folder)
@@ -256,7 +256,7 @@ class Telling:
 
 
 def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
-    folder = made_run(tmp_path / "run", trials=[], sweep=SWEEP)
+    folder = made_run(trials=[], sweep=SWEEP).write(tmp_path / "run")
     mlflow, made = Telling(), board(folder, notes)
     search = Search(folder, SWEEP, Telling(), [mlflow, made])
     number = search.propose().number
@@ -270,8 +270,8 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
     assert scalars(place)["val/mAP"] == [(100, 0.1)]
 
 
-def test_names_of_folders_hold_no_slash(tmp_path):
-    trial = made_run(tmp_path / "run").trials()[0]
+def test_names_of_folders_hold_no_slash():
+    trial = made_run().trials()[0]
     assert folder_name(trial) == "trial-000 real_only"
     assert folder_name(replace(trial, role="variant", name="a/b: 50 %")) == "trial-000 a_b_ 50 _"
     assert folder_name(replace(trial, role="confirmation", of=3)) == "trial-000 again 3"

@@ -129,7 +129,7 @@ FOUND = [TRIALS[0], replace(TRIALS[2], state="COMPLETE", rungs=(Rung(100, {OBJEC
 
 
 def confirming(*confirmations):
-    """The display of a search whose two recipes are trained anew, twice each."""
+    """The display of a search whose two recipes are trained again, twice each."""
 
     def show(display):
         display.begin(2, 100)
@@ -151,7 +151,7 @@ def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_once_all_are_trained_anew_the_best_mean_is_the_best():
+def test_once_all_are_trained_again_the_best_mean_is_the_best():
     values = {0: (0.30, 0.32), 2: (0.29, 0.28)}
     again = [
         confirmation(4 + 2 * k + i, FOUND[k], values[of][i])
@@ -179,8 +179,8 @@ def test_the_bar_never_goes_back_nor_beyond_its_end(seen, begun):
     for trial in trials:
         for state in ("RUNNING", "PRUNED"):
             display.trial(replace(trial, state=state))
-            assert before <= display._trained() <= display._to_train() == 100 * len(trials)
-            before = display._trained()
+            assert before <= display._trained_images() <= display._to_train() == 100 * len(trials)
+            before = display._trained_images()
     display.end()
 
 
@@ -188,7 +188,7 @@ def test_trials_of_different_lengths_fill_the_bar_by_their_own():
     def search(display):
         display.begin(3, 100)
         display.trial(replace(TRIALS[2], recipe=RECIPE.replace({"training.images": 50})))
-        assert (display._trained(), display._to_train()) == (25, 250)
+        assert (display._trained_images(), display._to_train()) == (25, 250)
 
     assert "25/50" in drawn(search)
 
@@ -295,7 +295,7 @@ def test_a_phase_that_is_over_has_no_time_left_and_no_empty_table():
     assert "recipe" not in text
 
 
-def test_a_pipe_is_told_what_begins():
+def test_a_pipe_shows_what_begins():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     with display.step("starting Ray"):
@@ -307,6 +307,7 @@ def test_a_pipe_gets_one_line_an_event():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     running = replace(TRIALS[2], rungs=())
+    display.begin(1, 100)
     for trial in (
         running,
         TRIALS[2],
@@ -315,13 +316,52 @@ def test_a_pipe_gets_one_line_an_event():
     ):
         display.trial(trial)
     assert file.getvalue().splitlines() == [
+        "1 trial, controls and variants included, of 100 images unless a recipe has its own number",
         "trial 2 starts: 70 % synthetic, 10 objects per scene",
         "trial 2: 25 images, val/mAP 0.2000",
         "trial 2 COMPLETE: done",
     ]
 
 
-def test_a_pipe_is_told_of_both_phases_and_of_every_note():
+@pytest.mark.parametrize(
+    ("trials", "total", "line"),
+    [
+        (TRIALS, 6, "3 of 6 trials are done; 1 was interrupted and continues"),
+        (TRIALS[1:3], 6, "1 of 6 trials is done; 1 was interrupted and continues"),
+        (FOUND, 6, "2 of 6 trials are done"),
+        (FOUND, 2, "2 of 2 trials are done"),
+        (TRIALS[:1], 1, "1 of 1 trial is done"),
+    ],
+)
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_trials_of_an_earlier_attempt_take_one_line(trials, total, line, is_terminal):
+    file = io.StringIO()
+    console = Console(file=file, width=100, force_terminal=is_terminal, color_system=None)
+    display = terminal.display(console)
+    for trial in trials:
+        display.trial(trial)
+    display.begin(total, 100)
+    display.end()
+    *before, last = on_screen(file.getvalue())
+    assert last == line
+    is_all_done = total == len([trial for trial in trials if trial.state != "RUNNING"])
+    assert len(before) == (0 if is_terminal or is_all_done else 1)
+
+
+def test_a_trial_that_continues_is_shown_with_its_next_rung_alone():
+    file = io.StringIO()
+    display = terminal.display(Console(file=file, width=100))
+    display.trial(TRIALS[2])
+    display.begin(1, 100)
+    display.trial(TRIALS[2])
+    display.trial(replace(TRIALS[2], state="COMPLETE", reason="done"))
+    assert file.getvalue().splitlines()[1:] == [
+        "no trial is done yet; 1 was interrupted and continues",
+        "trial 2 COMPLETE: done",
+    ]
+
+
+def test_a_pipe_shows_both_phases_and_every_note():
     file = io.StringIO()
     display = terminal.display(Console(file=file, width=100))
     display.begin(6, 400)
@@ -341,8 +381,8 @@ def test_a_pipe_is_told_of_both_phases_and_of_every_note():
 def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = (
-        TestRow(role="best", trial=2, metrics=metrics, intervals={"mAP": (0.2, 0.3)}),
-        TestRow(role="real_only", trial=0, metrics=metrics, intervals={}),
+        TestRow(key="best", trial=2, metrics=metrics, intervals={"mAP": (0.2, 0.3)}),
+        TestRow(key="real_only", trial=0, metrics=metrics, intervals={}),
     )
     console = Console(file=io.StringIO(), width=100)
     console.print(
@@ -365,8 +405,8 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
 )
 def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
     rows = (
-        TestRow(role="best", trial=2, metrics=METRICS, intervals={}),
-        TestRow(role="real_only", trial=0, metrics=METRICS, intervals={}),
+        TestRow(key="best", trial=2, metrics=METRICS, intervals={}),
+        TestRow(key="real_only", trial=0, metrics=METRICS, intervals={}),
     )
     console = Console(file=io.StringIO(), width=100)
     console.print(
@@ -383,7 +423,7 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
 def test_a_best_that_is_a_control_stands_there_once():
     metrics = dict.fromkeys(("mAP", "AP50", "AP75", "mAR"), 0.25)
     rows = tuple(
-        TestRow(role=role, trial=trial, metrics=metrics, intervals={})
+        TestRow(key=role, trial=trial, metrics=metrics, intervals={})
         for role, trial in (("best", 0), ("real_only", 0), ("no blur", 1))
     )
     console = Console(file=io.StringIO(), width=100)
@@ -423,7 +463,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
     )
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=12,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -433,7 +473,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
             differences={"real_only": above},
         ),
         TestRow(
-            role="real_only",
+            key="real_only",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -442,7 +482,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
             p_best=0.003,
         ),
         TestRow(
-            role="finalist 7",
+            key="finalist 7",
             trial=7,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -465,12 +505,12 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypatch, capsys):
+def test_a_finalist_is_reported_by_what_the_search_varied(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
-    folder = confirmed_run(tmp_path / "run")
+    run = confirmed_run()
     console = terminal.console()
-    console.print(terminal.test_table(folder.test(), console.width))
-    terminal.print_lines(console, terminal.recipe_lines(folder.test(), folder.trials()))
+    console.print(terminal.test_table(run.test(), console.width))
+    terminal.print_lines(console, terminal.recipe_lines(run.test(), run.trials()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert any(line.startswith("finalist 2 2 0.270") for line in lines)
     assert lines[-2:] == [
@@ -480,14 +520,14 @@ def test_a_finalist_is_told_by_what_the_search_varied(tmp_path, width, monkeypat
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_single_trainings_are_not_told_apart(width):
+def test_single_trainings_are_not_distinguished(width):
     """Over images alone a recipe may be above another one without doubt, and with the next seed
     below it.
     """
     above = {"real_only": Difference(mean=0.003, low=0.0004, high=0.007, probability=0.96)}
     rows = (
         TestRow(
-            role="best",
+            key="best",
             trial=2,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -497,7 +537,7 @@ def test_single_trainings_are_not_told_apart(width):
             differences=above,
         ),
         TestRow(
-            role="real_only",
+            key="real_only",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -527,7 +567,7 @@ def test_single_variants_have_their_differences_and_no_probability():
     below = {"full": Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -536,7 +576,7 @@ def test_single_variants_have_their_differences_and_no_probability():
             p_best=0.996,
         ),
         TestRow(
-            role="full",
+            key="full",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -545,7 +585,7 @@ def test_single_variants_have_their_differences_and_no_probability():
             p_best=0.996,
         ),
         TestRow(
-            role="no blur",
+            key="no blur",
             trial=1,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -564,7 +604,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
     name = "no light colour nor anything else that can be had"
     text = printed(
         TestRow(
-            role="best",
+            key="best",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -573,7 +613,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
             p_best=0.996,
         ),
         TestRow(
-            role="full",
+            key="full",
             trial=0,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -582,7 +622,7 @@ def test_variants_are_compared_with_the_first_in_a_hundred_columns():
             p_best=0.996,
         ),
         TestRow(
-            role=name,
+            key=name,
             trial=1,
             metrics=METRICS,
             intervals=INTERVALS,
@@ -621,7 +661,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
     )
     rows = [
         TestRow(
-            role="best",
+            key="best",
             trial=112,
             metrics=METRICS,
             intervals=INTERVALS | {"AP75": (0.2, 0.3)},
@@ -631,7 +671,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
             differences=gap,
         )
     ]
-    rows += [replace(rows[0], role=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
+    rows += [replace(rows[0], key=name, trial=k, p_best=0.001) for k, name in enumerate(names)]
     console = Console(file=io.StringIO(), width=width)
     console.print(
         terminal.test_table(
@@ -674,7 +714,7 @@ def test_the_best_so_far_is_the_mean_of_a_variants_repeats():
 
 
 def test_a_test_set_that_was_opened_again_is_said_to_be():
-    text = printed(TestRow(role="best", trial=1, metrics=METRICS, intervals={}), openings=3)
+    text = printed(TestRow(key="best", trial=1, metrics=METRICS, intervals={}), openings=3)
     assert "50 real photos, opened 3 times;" in " ".join(text.split())
 
 
@@ -682,10 +722,10 @@ def test_a_test_set_that_was_opened_again_is_said_to_be():
 def test_names_are_printed_as_they_are(name, capsys):
     gaps = {name: Difference(mean=-0.12, low=-0.15, high=-0.09, probability=0.001)}
     rows = (
-        TestRow(role="best", trial=0, metrics=METRICS, intervals={}),
-        TestRow(role=name, trial=0, metrics=METRICS, intervals={}),
+        TestRow(key="best", trial=0, metrics=METRICS, intervals={}),
+        TestRow(key=name, trial=0, metrics=METRICS, intervals={}),
         TestRow(
-            role="b",
+            key="b",
             trial=1,
             metrics=METRICS,
             intervals={},
@@ -711,8 +751,8 @@ def test_names_are_printed_as_they_are(name, capsys):
 
 def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
     rows = (
-        TestRow(role="best", trial=1, metrics=METRICS, intervals={}),
-        TestRow(role="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
+        TestRow(key="best", trial=1, metrics=METRICS, intervals={}),
+        TestRow(key="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
     )
     table = terminal.test_table(
         TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100
@@ -732,7 +772,7 @@ def lines_printed(monkeypatch, columns, *, is_terminal):
     return out.getvalue().splitlines()
 
 
-def test_a_long_line_goes_on_beside_its_label(monkeypatch):
+def test_a_long_line_goes_on_next_to_its_label(monkeypatch):
     lines = [line.rstrip() for line in lines_printed(monkeypatch, 31, is_terminal=True)]
     assert lines == [
         "data     photos: 3 train, 1 val",

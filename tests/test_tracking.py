@@ -262,7 +262,7 @@ def test_a_write_that_always_fails_keeps_nothing_else_back(store, monkeypatch):
     assert sorted(runs(client, again)) == [0, 1, 2]
 
 
-def test_what_is_missing_is_told_in_one_line(store, monkeypatch):
+def test_what_is_missing_is_reported_in_one_line(store, monkeypatch):
     tracking = Tracking(store, None, "all fail", SWEEP)
     tracking.wait()
     monkeypatch.setattr(tracking._trial_runs, "_write_new", lambda one: 1 / 0)
@@ -469,7 +469,7 @@ def test_an_experiment_that_another_sweep_made_meanwhile_is_shared(store, monkey
     assert client.get_run(tracking.parent).info.experiment_id == experiment
 
 
-def test_a_store_that_cannot_be_written_is_told_without_its_password():
+def test_a_store_that_cannot_be_written_is_reported_without_its_password():
     with pytest.raises(
         MachineError,
         match=r"tracking server http://user:\*\*\*@127\.0\.0\.1:9: does not answer \(ConnectionError\)",
@@ -523,7 +523,7 @@ def test_a_server_behind_a_log_in_is_asked_as_mlflow_asks_it(door, monkeypatch, 
 
 
 @pytest.mark.parametrize("login", ["", "user:wrong@"])
-def test_a_server_that_lets_nobody_in_is_told_with_what_to_set(door, login):
+def test_a_server_that_refuses_a_log_in_is_reported_with_what_to_set(door, login):
     with pytest.raises(MachineError) as error:
         check_server(f"http://{login}{door}")
     told = str(error.value)
@@ -786,7 +786,7 @@ def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
     assert shown["workflowType"] == ["machine_learning"]
 
 
-def test_a_run_that_the_store_has_not_is_told_with_what_to_do(store, tmp_path):
+def test_a_run_that_the_store_has_not_is_reported_with_what_to_do(store, tmp_path):
     tracking = Tracking(store, None, "elsewhere", SWEEP)
     tracking._run.id = "0" * 32
     folder = run_of(tracking, tmp_path / "runs" / "x")
@@ -806,7 +806,7 @@ def test_the_newest_run_is_shown(tmp_path):
     assert ui.newest_run(tmp_path).path.name == "a"
 
 
-def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
+def test_a_port_that_is_in_use_is_reported(door, store, tmp_path):
     port = int(door.partition(":")[2])
     with (
         pytest.raises(MachineError, match=rf"port {port}: is in use"),
@@ -815,7 +815,7 @@ def test_a_port_that_is_in_use_is_told(door, store, tmp_path):
         pass
 
 
-def test_what_a_server_says_before_it_answers_is_told_where_it_ends_over_it():
+def test_the_output_of_a_server_that_ends_before_it_answers_is_reported():
     lines = []
     command = [
         sys.executable,
@@ -871,11 +871,11 @@ def test_databases_are_left_to_mlflow(tmp_path):
     check_server("postgresql+psycopg2://user@host/runs")
 
 
-def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best(tmp_path):
+def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best():
     """Runs of an earlier version have kept one all the same, and are handed to MLflow when they are
     resumed.
     """
-    best = winner(made_run(tmp_path / "dice-1").trials())
+    best = winner(made_run().trials())
     once = made_scores({"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)})
     rows = tuple(replace(row, p_best=0.5) for row in once.rows)
     names = {"test/p_best", "test/p_best/real_only"}

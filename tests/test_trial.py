@@ -505,7 +505,7 @@ def test_every_setting_is_reported_but_those_that_another_one_excludes(effective
     proposed, found = effective
     without_effect = {path for path in field_paths() if no_effect(path, proposed) is not None}
     assert {"mix.anneal", "scene.poses", "scene.hue"} <= without_effect
-    # Sources are reported one by one, and a staged training whose switch nobody has set switches as
+    # Sources are reported one by one, and a staged training whose switch is not set switches as
     # its share says.
     assert set(field_paths()) - found.keys() == {"mix.sources", "mix.switch_at"} | without_effect
     check_effective(proposed, found, searched=[path for path in field_paths() if path in found])

@@ -34,7 +34,7 @@ from syndet_ray import (
     SearchSpace,
     Training,
 )
-from syndet_ray.data.storage import fetched
+from syndet_ray.data.storage import local_copy
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
@@ -194,7 +194,7 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
     )
     assert trial.checkpoint.startswith("s3://runs/sweeps/a/checkpoints/trial-000-")
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
-    with fetched(trial.checkpoint) as copy:
+    with local_copy(trial.checkpoint) as copy:
         assert (copy / "images").read_text() == "100"
 
 
@@ -367,17 +367,17 @@ def test_a_task_is_tried_again_where_a_store_or_its_worker_is_away(cluster, tmp_
     away = "tried once more: s3://runs/x: cannot be read (timeout). See the network."
     assert notes.count(away) == RETRIES
     (lost,) = [note for note in notes if note != away]
-    assert lost.startswith("tried once more: a task on the cluster: lost its worker 1 time (")
+    assert lost.startswith("tried once more: a task on the cluster: lost its worker once (")
 
 
 @pytest.mark.parametrize(
     ("dies", "message"),
     [
         (False, r"^s3://runs/x: cannot be read \(timeout\)\. See the network\.$"),
-        (True, r"^a task on the cluster: lost its worker 2 times \(.+\)\. See `ray status`[^\n]+$"),
+        (True, r"^a task on the cluster: lost its worker twice \(.+\)\. See `ray status`[^\n]+$"),
     ],
 )
-def test_a_task_that_always_fails_is_told_in_a_sentence(
+def test_a_task_that_always_fails_is_reported_in_a_sentence(
     cluster, tmp_path, monkeypatch, dies, message
 ):
     monkeypatch.setattr("syndet_ray.workers.tasks.RETRIES", 1)

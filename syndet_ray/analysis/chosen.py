@@ -7,7 +7,7 @@ import numpy as np
 
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 MOST_RECIPES = 5  # in one figure: more curves and bars are hard to tell from one another
@@ -15,12 +15,12 @@ MOST_RECIPES = 5  # in one figure: more curves and bars are hard to tell from on
 # browser busy for seconds.
 MOST_LINES, MOST_MARKS = 200, 1000
 _BEST_PART = 3  # one in three of the trials in a figure is one of the best
-_CONTROLS = tuple(map(role_name, CONTROL_CHANGES))  # a variant may have such a name too
+_CONTROLS = tuple(map(display_name, CONTROL_CHANGES))  # a variant may have such a name too
 
 Ranked = TypeVar("Ranked")
 
 
-def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
+def choose_lines(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
     """At most five, in the order of `lines`: the best, then controls and variants of their names,
     then by validation mAP.
     """
@@ -34,7 +34,7 @@ def chosen(lines: Sequence[TestLine]) -> tuple[TestLine, ...]:
 def chosen_lines(run: Run) -> tuple[TestLine, ...]:
     """The chosen recipes of a run; none before the test set is opened."""
     test = run.test
-    return chosen(test_lines(test, run.trials)) if test is not None else ()
+    return choose_lines(test_lines(test, run.trials)) if test is not None else ()
 
 
 def even_sample(ranked: Sequence[Ranked], most: int) -> list[Ranked]:

@@ -48,7 +48,7 @@ class Entry:
         """The name in a table of several runs."""
         line = self.line
         fixed = line.is_control or line.is_variant
-        name = names.role_name(line.trial_name) if fixed else line.name
+        name = names.display_name(line.trial_name) if fixed else line.name
         remarks = []
         if line.best and fixed:
             remarks.append("best")
@@ -128,11 +128,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
     and DefinitionError for fewer than two runs, or the same run twice.
     """
     _check_given(runs)
-    scores = [_opened(run) for run in runs]
+    scores = [_test_scores_of(run) for run in runs]
     _check_same_test_set(runs, scores)
     too_few = scores[0].is_too_small
     draws = [{} if too_few else _draws(run, test) for run, test in zip(runs, scores, strict=True)]
-    diverged = [_diverged(run) for run in runs]
+    diverged = [_diverged_trainings(run) for run in runs]
     differences, p_best = _differences(draws, diverged)
     run_names = _names(runs)
     compared, copies = [], []
@@ -168,7 +168,7 @@ def _check_given(runs: Sequence[Run]) -> None:
             raise DefinitionError("compare", "was given the same run twice", got=str(b.path))
 
 
-def _opened(run: Run) -> TestScores:
+def _test_scores_of(run: Run) -> TestScores:
     test = run.test
     if test is None or test.row("best") is None:
         rule = "has no scores on the test set yet, so it cannot be compared"
@@ -212,7 +212,7 @@ def _draws(run: Run, test: TestScores) -> dict[tuple[int, int], np.ndarray]:
     return by_seed
 
 
-def _diverged(run: Run) -> set[tuple[int, int]]:
+def _diverged_trainings(run: Run) -> set[tuple[int, int]]:
     """The trainings of the best recipe that diverged, by the keys of `_draws`."""
     return {(run.sweep.seed, trial.seed_number) for trial in run.trials if trial.diverged}
 
@@ -232,7 +232,7 @@ def _differences(
     spread = seed_spread(whole)
     gaps += [_difference(models, draws[0], spread) for models in draws[1:]]
     once = all(len(models) == 1 for models in draws)
-    if once or not _paired(draws):
+    if once or not _is_paired(draws):
         return gaps, [None] * len(draws)
     numbered = {str(k): models for k, models in enumerate(draws)}
     best = probability_best(numbered, _generator(), spread)
@@ -244,7 +244,7 @@ def _difference(models: BySeed, first: BySeed, spread: SeedSpread | None) -> Dif
     reverse the difference.
     """
     both_once = len(models) == len(first) == 1
-    if both_once or not _paired([models, first]):
+    if both_once or not _is_paired([models, first]):
         return None
     return score_difference(MAP, models, first, _generator(), spread)
 
@@ -258,7 +258,7 @@ def _generator() -> np.random.Generator:
     return seeds.generator(0, "compare")
 
 
-def _paired(draws: Sequence[BySeed]) -> bool:
+def _is_paired(draws: Sequence[BySeed]) -> bool:
     """True if all runs have draws, and all models equally many: then resample k is the same for
     all.
     """
@@ -340,7 +340,7 @@ def _settings(run: Run) -> dict[str, str]:
         "sampler": sweep.sampler,
         "pruner": sweep.pruning.name,
         "rungs": sweep.rungs,
-        "confirmation": f"{sweep.confirm.top} recipes, {seeds_each}",
+        "confirmation": f"{wording.counted(sweep.confirm.top, 'recipe')}, {seeds_each}",
         "seed": sweep.seed,
     }
     texts = {name: str(value) for name, value in search.items()}

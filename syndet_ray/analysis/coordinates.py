@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syndet_ray.analysis.importance import Importances
-from syndet_ray.analysis.varied import Setting, searched, settings
+from syndet_ray.analysis.varied import Setting, searched_trials, settings
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Choice
 from syndet_ray.runs.results import Trial
@@ -73,7 +73,7 @@ def coordinates(
     """The most important settings, in the order of the sweep; None if no trial reported or nothing
     was varied.
     """
-    ranked = sorted(searched(trials), key=lambda trial: (trial.score or 0, -trial.number))
+    ranked = sorted(searched_trials(trials), key=lambda trial: (trial.score or 0, -trial.number))
     varied = settings(sweep)
     kept = sorted(varied, key=lambda setting: important.rank(setting.path))[:MOST_AXES]
     shown = [setting for setting in varied if setting in kept]

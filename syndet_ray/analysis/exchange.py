@@ -14,12 +14,12 @@ import numpy as np
 from syndet_ray import spread
 from syndet_ray.analysis.tables import distinct_rows
 from syndet_ray.runs.metrics import MAP, REAL_IMAGES
-from syndet_ray.runs.names import role_name
-from syndet_ray.runs.results import TestRow, Trial
+from syndet_ray.runs.names import display_name
+from syndet_ray.runs.results import RowKey, TestRow, Trial
 from syndet_ray.runs.run import Run
 
 LEAST_SIZES = 3  # numbers of photos that a curve needs: two are a straight line
-_SEED = 0  # of the noise of seeds, which `spread.combined` draws
+_SEED = 0  # of the noise of seeds, which `spread.combine_seeds` draws
 _LOW, _HIGH = 2.5, 97.5  # percentiles: the ends of a 95 % interval
 
 
@@ -160,7 +160,7 @@ def exchange_points(run: Run) -> list[ExchangePoint]:
     if test is None or test.is_too_small:
         return []
     trials = {trial.number: trial for trial in run.trials}
-    points = [_point(run, role, row, trials) for role, row in distinct_rows(test)]
+    points = [_point(run, key, row, trials) for key, row in distinct_rows(test)]
     return [point for point in points if point is not None]
 
 
@@ -168,9 +168,9 @@ def with_others_photos(run: Run) -> list[str]:
     """Names of the tested recipes that were shown photos of others, which have no point."""
     trials = {trial.number: trial for trial in run.trials}
     names = []
-    for role, row in distinct_rows(run.test) if run.test is not None else ():
+    for key, row in distinct_rows(run.test) if run.test is not None else ():
         if trials[row.trial].recipe.mix.others_photos:
-            names.append(_name(role, row))
+            names.append(_name(key, row))
     return names
 
 
@@ -219,7 +219,7 @@ def _score(
 ) -> ExchangeScore:
     models = list(point.models.values())
     score = float(np.mean([model.mean() for model in models]))
-    draws = spread.combined(models, rng, spread=seeds)
+    draws = spread.combine_seeds(models, rng, spread=seeds)
     low, high = spread.score_interval(MAP, draws)
     return ExchangeScore(
         name=point.name,
@@ -271,7 +271,9 @@ def _first_size(sizes: np.ndarray, curve: np.ndarray, score: float) -> float:
     return float(np.exp(np.log(sizes[k - 1]) + part * step))
 
 
-def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> ExchangePoint | None:
+def _point(
+    run: Run, key: RowKey, row: TestRow, trials: Mapping[int, Trial]
+) -> ExchangePoint | None:
     """None for a recipe with photos of others, an unknown number of photos, or no draws."""
     trial = trials[row.trial]
     recipe = trial.recipe
@@ -290,9 +292,9 @@ def _point(run: Run, role: str, row: TestRow, trials: Mapping[int, Trial]) -> Ex
     synthetic = sum(images for _, images in recipe.scenes().values())
     diverged = frozenset(training.seed_number for training in trainings if training.diverged)
     return ExchangePoint(
-        name=_name(role, row), photos=count, synthetic=synthetic, models=models, diverged=diverged
+        name=_name(key, row), photos=count, synthetic=synthetic, models=models, diverged=diverged
     )
 
 
-def _name(role: str, row: TestRow) -> str:
-    return role_name(role) if role != "best" else f"best recipe (trial {row.trial})"
+def _name(key: RowKey, row: TestRow) -> str:
+    return display_name(key) if key != "best" else f"best recipe (trial {row.trial})"

@@ -68,13 +68,13 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
 def _above(line: TestLine | None, real: TestLine | None, test: TestScores) -> Difference | None:
     """The difference of a recipe from real only.
 
-    It may be stored under any role of real only, which has two if it won. None if each recipe was
+    It may be stored under any key of real only, which has two if it won. None if each recipe was
     trained once: the answer does not compare them either.
     """
     if line is None or real is None or not test.has_seed_spread:
         return None
-    roles = [row.role for row in test.rows if row.trial == real.trial]
-    return next((line.differences[role] for role in roles if role in line.differences), None)
+    keys = [row.key for row in test.rows if row.trial == real.trial]
+    return next((line.differences[key] for key in keys if key in line.differences), None)
 
 
 def _note(trials: Sequence[Trial], sweep: LoadedSweep, synthetic: bool, share: float) -> str:

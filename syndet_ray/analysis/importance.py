@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.analysis import anova
-from syndet_ray.analysis.varied import Setting, searched
+from syndet_ray.analysis.varied import Setting, searched_trials
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Axis
 from syndet_ray.definitions.space import SearchSpace
@@ -79,7 +79,7 @@ def importances(
     trials. Without resamples the bounds are the share itself.
     """
     space = sweep.parameters
-    points, scores = _completed(space, searched(trials))
+    points, scores = _completed_points(space, searched_trials(trials))
     axes = {}
     for name, axis in space.axes().items():
         if all(name in point for point in points):
@@ -97,12 +97,12 @@ def importances(
     if shares is None:
         reason = "no setting separates better trials from worse ones"
         return Importances(settings=(), trials=len(points), reason=reason)
-    several = np.array([shares, *_resampled(axis_list, table, scores, resamples)])
+    several = np.array([shares, *_resampled_shares(axis_list, table, scores, resamples)])
     settings = _with_bounds(axes, shares, several)
     return Importances(
         settings=tuple(sorted(settings, key=lambda setting: -setting.share)),
         trials=len(points),
-        pruned=sum(trial.state == "PRUNED" for trial in searched(trials)),
+        pruned=sum(trial.state == "PRUNED" for trial in searched_trials(trials)),
     )
 
 
@@ -128,7 +128,7 @@ def _with_bounds(
     return settings
 
 
-def _completed(
+def _completed_points(
     space: SearchSpace, trials: Sequence[Trial]
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """The points of the completed trials and their scores, without recipes outside the space.
@@ -154,7 +154,7 @@ def _too_little(axes: Collection[str], scores: np.ndarray) -> str:
     return "" if len(set(scores)) > 1 else "all trials reached the same score"
 
 
-def _resampled(
+def _resampled_shares(
     axes: Sequence[Axis], table: np.ndarray, scores: np.ndarray, resamples: int
 ) -> list[np.ndarray]:
     """The shares of bootstrap resamples, without those in which no tree finds a split."""

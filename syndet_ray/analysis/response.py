@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.analysis.selection import candidates, pareto_front, unconfirmed
-from syndet_ray.analysis.varied import Setting, searched
+from syndet_ray.analysis.selection import candidates, pareto_front, search_ranking
+from syndet_ray.analysis.varied import Setting, searched_trials
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import recipe_words
@@ -177,10 +177,10 @@ class Front:
 def response(setting: Setting, trials: Sequence[Trial]) -> Response:
     """All searched trials that reported and had the setting."""
     points = []
-    for trial in searched(trials):
+    for trial in searched_trials(trials):
         x = setting.of(trial)
         if x is not None:
-            points.append(_tried(trial, setting.text(x) if setting.is_choice else x))
+            points.append(_tried_recipe(trial, setting.text(x) if setting.is_choice else x))
     ended = [trial for trial in trials if trial.role == "control" and trial.state == "COMPLETE"]
     return Response(
         setting=setting,
@@ -189,7 +189,7 @@ def response(setting: Setting, trials: Sequence[Trial]) -> Response:
     )
 
 
-def _tried(trial: Trial, x: Any) -> Tried:
+def _tried_recipe(trial: Trial, x: Any) -> Tried:
     value = trial.score
     assert value is not None, "a searched trial has reported, or diverged"
     return Tried(
@@ -266,7 +266,7 @@ def front(trials: Sequence[Trial], sweep: LoadedSweep) -> Front | None:
         if len(candidate.trainings) > 1:
             confirmed[candidate.trial.number] = candidate
     offers = []
-    for candidate in unconfirmed(trials):
+    for candidate in search_ranking(trials):
         trial = candidate.trial
         confirmation = confirmed.get(trial.number)
         value, *costs_of_trial = trial.goals(sweep.objective)

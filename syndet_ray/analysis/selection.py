@@ -84,7 +84,7 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     place partly to luck, and must not be compared with means that do not. The repeats of a variant
     always count, because they were not selected. A recipe that diverged in every training is last.
     """
-    confirmations = [trial for trial in trials if trial.of is not None and _finished(trial)]
+    confirmations = [trial for trial in trials if trial.of is not None and _is_finished(trial)]
     recipes = []
     for first_trainings in _by_recipe(trials):
         trial = first_trainings[0]
@@ -102,7 +102,7 @@ def _rank(recipe: Candidate) -> tuple[bool, float, int]:
     return not recipe.models, -recipe.mean, recipe.trial.number
 
 
-def unconfirmed(trials: Sequence[Trial]) -> list[Candidate]:
+def search_ranking(trials: Sequence[Trial]) -> list[Candidate]:
     """The recipes as the search alone shows them, best first, without confirmations."""
     return candidates([trial for trial in trials if trial.role != "confirmation"])
 
@@ -132,7 +132,7 @@ def finalists(trials: Sequence[Trial], top: int) -> list[Trial]:
     """The recipes to confirm: each control and variant that finished, and the best `top` of the
     search.
     """
-    ranked = [candidate.trial for candidate in unconfirmed(trials)]
+    ranked = [candidate.trial for candidate in search_ranking(trials)]
     fixed = [trial for trial in ranked if trial.role != "search"]
     searched = [trial for trial in ranked if trial.role == "search"]
     return sorted(fixed, key=lambda trial: trial.number) + searched[:top]
@@ -194,12 +194,13 @@ def best_points(trials: Sequence[Trial], sweep: LoadedSweep, count: int = 5) -> 
     """
     points: list[dict[str, Any]] = []
     refused: dict[int, DefinitionError] = {}
-    for recipe in [*candidates(trials), *unconfirmed(trials)]:
+    for recipe in [*candidates(trials), *search_ranking(trials)]:
         if len(points) == count:
             break
         trial = recipe.trial
         settings = trial.settings
-        changes = {path: settings[path] for path in sweep.parameters.settings()}
+        varied = sweep.parameters.settings()
+        changes = {path: settings[path] for path in varied if path in settings}
         if trial.role != "search" or changes in points:
             continue
         try:
@@ -255,7 +256,7 @@ def differ(one: Trial, other: Trial) -> tuple[str, ...]:
     recipe, other_recipe = one.recipe, other.recipe
     if recipe == other_recipe:  # nearly every trial is compared with itself
         return ()
-    has_same_shares = _shown(recipe) == _shown(other_recipe)
+    has_same_shares = _shown_shares(recipe) == _shown_shares(other_recipe)
     paths = []
     for path in recipe.flat():
         is_in_shares = has_same_shares and path in _DECIDE_SHARES
@@ -267,7 +268,7 @@ def differ(one: Trial, other: Trial) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _shown(recipe: Recipe) -> tuple[dict[str, float], bool]:
+def _shown_shares(recipe: Recipe) -> tuple[dict[str, float], bool]:
     """The shares of the sources that are shown, and whether they change during the training."""
     mix = recipe.mix
     shares = {name: share for name, share in mix.shares.items() if share > 0}
@@ -295,13 +296,13 @@ def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:
     by_recipe: dict[str | int, list[Trial]] = {}
     for trial in trials:
         is_hopeless = trial.role == "search" and trial.diverged
-        if trial.role != "confirmation" and _finished(trial) and not is_hopeless:
+        if trial.role != "confirmation" and _is_finished(trial) and not is_hopeless:
             recipe = trial.name if trial.role == "variant" else trial.number
             by_recipe.setdefault(recipe, []).append(trial)
     return list(by_recipe.values())
 
 
-def _finished(trial: Trial) -> bool:
+def _is_finished(trial: Trial) -> bool:
     return trial.final is not None
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.analysis.selection import Candidate, candidate, unconfirmed, with_pooled_errors
+from syndet_ray.analysis.selection import Candidate, candidate, search_ranking, with_pooled_errors
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.runs.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
-from syndet_ray.runs.names import recipe_words, role_name, settings
-from syndet_ray.runs.results import Role, State, TestRow, TestScores, Trial
+from syndet_ray.runs.names import display_name, recipe_words, settings
+from syndet_ray.runs.results import REAL_ONLY, Role, RowKey, State, TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run
-from syndet_ray.spread import Difference, bounded
+from syndet_ray.spread import Difference, limit_scores
 from syndet_ray.wording import number
 
 _DATA_SETTINGS = (
@@ -41,12 +41,15 @@ class Score:
         return f"{value} [{number(self.low, digits)}, {number(self.high, digits)}]"
 
 
+# of a metric that a run lacks: an earlier version, which did not compute it, wrote the run
+_MISSING = Score(value=float("nan"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestLine:
     """One recipe on the test set, each score the mean of its models.
 
-    role         as in `results.TestRow`: "best", "finalist <trial>", or the name of a control or
-                 variant
+    key          as in `results.TestRow`
     name         for display
     trial_role   search, control or variant
     trial_name   of the control or variant, else ""
@@ -66,7 +69,7 @@ class TestLine:
 
     __test__ = False  # pytest takes a class with this name for a test
 
-    role: str
+    key: RowKey
     name: str
     trial: int
     trial_role: Role
@@ -80,9 +83,13 @@ class TestLine:
     diverged: int
     retrained: bool
     p_best: float | None
-    differences: dict[str, Difference]
+    differences: dict[RowKey, Difference]
     best: bool
     simplest: bool
+
+    def score(self, metric: str) -> Score:
+        """Its score by a metric; not a number, without interval, if the run lacks the metric."""
+        return self.scores.get(metric, _MISSING)
 
     @property
     def confirmed(self) -> bool:
@@ -179,37 +186,37 @@ def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
     row = test.row("best") if test is not None else None
     if row is not None:
         return row.trial
-    ahead = unconfirmed(trials)
+    ahead = search_ranking(trials)
     return ahead[0].trial.number if ahead else None
 
 
-def distinct_rows(test: TestScores) -> list[tuple[str, TestRow]]:
-    """The rows, each recipe once, with their roles; the best first.
+def distinct_rows(test: TestScores) -> list[tuple[RowKey, TestRow]]:
+    """The rows, each recipe once, with their keys; the best first.
 
-    A best recipe that is a control or a variant has that role.
+    A best recipe that is a control or a variant has that key.
     """
     best = test.row("best")
     others = [row for row in test.rows if row is not best]
     if best is None:
-        return [(row.role, row) for row in others]
-    of_best = [row.role for row in others if row.trial == best.trial]
-    role = of_best[0] if of_best else "best"
-    return [(role, best)] + [(row.role, row) for row in others if row.role != role]
+        return [(row.key, row) for row in others]
+    keys_of_best = [row.key for row in others if row.trial == best.trial]
+    key = keys_of_best[0] if keys_of_best else best.key
+    return [(key, best)] + [(row.key, row) for row in others if row.key != key]
 
 
-def compared_with(test: TestScores) -> str | None:
-    """The role that a short table compares all others with: the first variant, or real only.
+def compared_with(test: TestScores) -> RowKey | None:
+    """The key of the row that a short table compares all with: the first variant, or real only.
 
     Real only is taken only if the spread between seeds is known: the recommendation of a sweep
     depends on it.
     """
-    references: dict[str, None] = {}
+    references: dict[RowKey, None] = {}
     for row in test.rows:
         references |= dict.fromkeys(row.differences)
-    variants = [role for role in references if role not in CONTROL_CHANGES]
+    variants = [key for key in references if key not in CONTROL_CHANGES]
     if variants:
         return variants[0]
-    return "real_only" if test.has_seed_spread and "real_only" in references else None
+    return REAL_ONLY if test.has_seed_spread and REAL_ONLY in references else None
 
 
 def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...]:
@@ -217,8 +224,8 @@ def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...
     rows = distinct_rows(test)
     recipes = with_pooled_errors([_candidate(row, trials) for _, row in rows])
     lines = []
-    for (role, row), recipe in zip(rows, recipes, strict=True):
-        lines.append(_test_line(role, row, test, recipe))
+    for (key, row), recipe in zip(rows, recipes, strict=True):
+        lines.append(_test_line(key, row, test, recipe))
     return tuple(lines)
 
 
@@ -253,17 +260,17 @@ def variant_lines(run: Run) -> tuple[VariantLine, ...]:
     test, variants = run.test, run.sweep.variants
     if test is None:
         return ()
-    rows = [row for row in test.rows if row.role in variants]
+    rows = [row for row in test.rows if row.key in variants]
     lines = []
     for row in rows:
-        changes = variants[row.role]
+        changes = variants[row.key]
         line = VariantLine(
-            name=row.role,
+            name=row.key,
             score=_score(row, MAP),
             ap50=_score(row, AP50),
             seeds=row.seeds or (row.metrics[MAP],),
             p_best=test.p_best(row),
-            difference=row.differences.get(rows[0].role),
+            difference=row.differences.get(rows[0].key),
             changes=settings(changes) if changes else "nothing",
         )
         lines.append(line)
@@ -276,10 +283,9 @@ def class_table(test: TestScores, trials: Sequence[Trial]) -> ClassTable:
     keys: dict[str, None] = {}
     for scores in by_model.values():
         keys |= dict.fromkeys(key for key in scores if key.startswith(CLASS_AP))
-    missing = Score(value=float("nan"))
     rows = []
     for key in keys:
-        of_class = tuple(scores.get(key, missing) for scores in by_model.values())
+        of_class = tuple(scores.get(key, _MISSING) for scores in by_model.values())
         rows.append((key.removeprefix(CLASS_AP), of_class))
     return ClassTable(tuple(by_model), tuple(rows))
 
@@ -291,11 +297,11 @@ def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
     return candidate(by_number[row.trial], [by_number[number] for number in scored])
 
 
-def _test_line(role: str, row: TestRow, test: TestScores, recipe: Candidate) -> TestLine:
+def _test_line(key: RowKey, row: TestRow, test: TestScores, recipe: Candidate) -> TestLine:
     best = test.row("best")
     return TestLine(
-        role=row.role,
-        name=role_name(role),
+        key=row.key,
+        name=display_name(key),
         trial=row.trial,
         trial_role=recipe.trial.role,
         trial_name=recipe.trial.name,
@@ -319,10 +325,12 @@ def _score(row: TestRow, metric: str) -> Score:
 
     The spread between seeds may widen an interval beyond them.
     """
+    if metric not in row.metrics:
+        return _MISSING
     value, bounds = row.metrics[metric], row.intervals.get(metric)
     if bounds is None:
         return Score(value=value)
-    low, high = bounded(metric, np.array(bounds)).tolist()
+    low, high = limit_scores(metric, np.array(bounds)).tolist()
     return Score(value=value, low=low, high=high)
 
 

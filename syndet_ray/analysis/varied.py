@@ -107,7 +107,7 @@ def _with_unique_keys(varied: Sequence[Setting]) -> tuple[Setting, ...]:
     return tuple(kept.values())
 
 
-def searched(trials: Sequence[Trial]) -> list[Trial]:
+def searched_trials(trials: Sequence[Trial]) -> list[Trial]:
     """The trials of the search that reported, or diverged."""
     return [
         trial

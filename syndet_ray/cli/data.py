@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
+from syndet_ray.wording import counted
 
 
 def render(
@@ -27,7 +28,7 @@ def render(
     parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs.resolve() / "cache"
-    with shown(console := terminal.console()) as display:
+    with open_display(console := terminal.console()) as display:
         try:
             write_set(
                 parameters, count, seed, out,
@@ -36,7 +37,7 @@ def render(
         except KeyboardInterrupt:
             console.print("interrupted; the same command continues where it stopped")
             raise SystemExit(INTERRUPTED) from None
-    print(f"{out}: {count} scenes; see {out / 'contact_sheet.png'}")
+    print(f"{out}: {counted(count, 'scene')}; see {out / 'contact_sheet.png'}")
 
 
 def cutouts(
@@ -54,14 +55,16 @@ def cutouts(
     from syndet_ray.cli import terminal
     from syndet_ray.data.cutouts import cut_out
 
-    with shown(terminal.console()) as display:
+    with open_display(terminal.console()) as display:
         progress = partial(display.progress, "cutting out")
         counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
-def label_style(dataset: Dataset) -> None:
+def label_style(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
+) -> None:
     """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
     be labelled in the same way.
     """
@@ -69,15 +72,19 @@ def label_style(dataset: Dataset) -> None:
 
     from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
+    from syndet_ray.data.stand_in import STAND_IN
     from syndet_ray.errors import DataError
     from syndet_ray.inspection.label_style import measure
 
+    if str(dataset) == STAND_IN and not dataset.exists():
+        rule = "has no label style: its boxes are computed, not made by people"
+        raise DataError(dataset, rule, do="Give a folder of photos.")
     photos = read(dataset).splits.get("train")
     if photos is None:
         raise DataError(
             dataset, "has no training photos", do="See README, section 'Your own data'."
         )
-    with shown(terminal.console()) as display:
+    with open_display(terminal.console()) as display:
         style = measure(photos, progress=partial(display.progress, "measuring"))
     settings = style.settings()
     arguments = ", ".join(
@@ -108,7 +115,7 @@ def inspect(
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
-    with shown(console := terminal.console()) as display:
+    with open_display(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
     for part in listing.inspection_parts(inspection):

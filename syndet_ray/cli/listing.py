@@ -29,7 +29,7 @@ _MOST_NAMED = 3  # settings that one number leaves without effect
 
 def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
     """Lines on the search of a sweep: trials, settings, pruner and confirmation."""
-    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed(sweep)}"
+    yield f"sweep    {name}: {counted(sweep.proposals, 'trial')}, {_fixed_words(sweep)}"
     for path, parameter in sweep.parameters.items():
         yield f"         {path}: {bounds(parameter)}"
     for variant, changes in sweep.variants.items():
@@ -37,15 +37,16 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
         recipe = values or "the sweep's own recipe"
         yield f"         {variant}: {recipe}"
     for where, paths in effects_of_numbers(sweep.parameters, sweep.recipe).items():
-        yield f"         {_named(paths)} no effect where {where}"
+        yield f"         {_setting_names(paths)} no effect where {where}"
     if sweep.proposals:
-        yield f"search   {sweep.sampler}, pruner {_pruner(sweep)}, {' and '.join(sweep.objective)}"
+        yield f"search   sampler {sweep.sampler}, objective {' and '.join(sweep.objective)}"
+        yield f"         pruner {_pruner(sweep)}"
     if sweep.proposals and sweep.confirm.seeds:
         seeds = counted(sweep.confirm.seeds, "seed")
         yield f"confirm  the best {sweep.confirm.top} and the controls, {seeds} each"
 
 
-def _named(paths: Sequence[str]) -> str:
+def _setting_names(paths: Sequence[str]) -> str:
     """The first few settings, how many more, and the verb: "scene.hue has"."""
     names = ", ".join(paths[:_MOST_NAMED])
     more = len(paths) - _MOST_NAMED
@@ -54,7 +55,7 @@ def _named(paths: Sequence[str]) -> str:
     return f"{names} {'has' if len(paths) == 1 else 'have'}"
 
 
-def _fixed(sweep: LoadedSweep) -> str:
+def _fixed_words(sweep: LoadedSweep) -> str:
     """The number of controls and of variants of a sweep, repetitions included."""
     kinds = {"control": len(sweep.controls), "variant": len(sweep.fixed) - len(sweep.controls)}
     counts = [counted(count, kind) for kind, count in kinds.items() if count]
@@ -63,7 +64,7 @@ def _fixed(sweep: LoadedSweep) -> str:
 
 def data_lines(data: "RealData") -> Iterator[str]:
     """Lines on the data of a sweep."""
-    where = "stand-in set (no --real given)" if data.stand_in else str(data.path)
+    where = "stand-in set, in place of photos (see --real)" if data.stand_in else str(data.path)
     counts = ", ".join(f"{len(pool)} {split}" for split, pool in data.pools.items())
     yield f"data     {where}: {counts}; classes {', '.join(data.pools['train'].classes)}"
     for folder, pool in data.others.items():
@@ -79,9 +80,9 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     """
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
-    yield f"cost     {most} in {cost.trials} trainings, at {rate}"
+    yield f"cost     {most} in {counted(cost.trials, 'training')}, at {rate}"
     if cost.scoring_hours > cost.hours / 2:
-        score_s = f"{cost.rates.score_s:.1f} s"
+        score_s = f"{cost.rates.score_s:.2g} s"
         yield f"         most of it is scoring the validation photos, {score_s} each"
     if cost.least_images < cost.images:
         least = f"about {_time(cost.least_hours)} and {cost.least_images:,} images"
@@ -102,7 +103,8 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     if truncated:
         bias = "which favours similar pruners"
         left_out = f"; {truncated} that the run itself pruned are left out, {bias}"
-    title = f"{curves} full learning curves in {replayed[0][1].orders} orders{left_out}"
+    orders = counted(replayed[0][1].orders, "order")
+    title = f"{counted(curves, 'full learning curve')} in {orders}{left_out}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("pruner", justify="left")
     for column in ("images saved", "best pruned", "a top-3 pruned", "mAP lost, mean", "worst"):
@@ -118,22 +120,23 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
 def run_lines(comparison: Comparison) -> Iterator[str]:
     """The runs that are compared, with their letters in the table, and how they differ."""
     for run in comparison.runs:
-        trained = f"{run.trials} trials, {run.images:,} images, {duration(run.seconds)}"
+        trials = counted(run.trials, "trial")
+        trained = f"{trials}, {run.images:,} images, {duration(run.seconds)}"
         yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
     for setting in comparison.settings[:_MOST_SETTINGS]:
         of_runs = zip(comparison.runs, setting.values, strict=True)
-        values = [f"{run.letter} {_shortened(value)}" for run, value in of_runs]
+        values = [f"{run.letter} {_shorten(value)}" for run, value in of_runs]
         yield f"   {setting.name}: {'; '.join(values)}"
     if (more := len(comparison.settings) - _MOST_SETTINGS) > 0:
-        yield f"   and {more} more settings, which --out FILE lists"
+        yield f"   and {counted(more, 'more setting')}: --out FILE lists all"
 
 
 def compare_table(comparison: Comparison, width: int = 100) -> Table:
     """The best recipe of every run, its simplest and its controls.
 
-    A terminal that is wide enough also shows the images and the time that they took.
+    A terminal that is wide enough also shows the images and the time of one training.
     """
-    costs = ("images", "time") if width >= _WIDTH_WITH_COSTS else ()
+    costs = ("images", "training time") if width >= _WIDTH_WITH_COSTS else ()
     table = Table(
         title=f"On the same {comparison.where}",
         title_justify="left",
@@ -150,14 +153,14 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
             if entry.is_main:
                 table.add_row(
                     run.letter,
-                    *_compared(run, entry, with_costs=bool(costs)),
+                    *_comparison_row(run, entry, with_costs=bool(costs)),
                     style="bold" if entry.line.best else "",
                 )
         table.add_section()
     return table
 
 
-def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
+def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
     score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
     above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
@@ -166,7 +169,7 @@ def _compared(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     return [entry.name, seeds, validation, score.text(decimals(score.value)), *costs, above]
 
 
-def _shortened(value: str) -> str:
+def _shorten(value: str) -> str:
     return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
 
 
@@ -180,7 +183,7 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
     yield summary
     yield "Medians; in brackets the range of the middle 90 % of the values."
     if inspection.subjects[1:]:
-        yield from _inspection_words(inspection.reference.name)
+        yield from _COLUMN_WORDS
     for subject in inspection.subjects[1:]:
         yield _distance_table(inspection, subject.name)
     for pair in inspection.duplicates[:_MOST_PAIRS]:
@@ -191,16 +194,19 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
     yield from (*inspection.notes, *differences.headline(inspection))
 
 
-def _inspection_words(reference: str) -> Iterator[str]:
-    """Explains the columns of a table of distances."""
-    yield "distance   what a value must move on average, in standard deviations of"
-    yield f"           {reference}; constant if that has one value only. For the"
-    yield "           class balance: the share of objects whose class must change"
-    yield "by chance  95 % of random divisions of all images are at most so far apart."
-    yield "           Dim rows do not exceed it. For constant: less, if 95 % of them"
-    yield "           are less far apart than the sources, otherwise as far"
-    yield "KS         Kolmogorov-Smirnov: the largest difference of the cumulative"
-    yield "           distributions, 0 to 1"
+_COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns
+    "distance   by how much the values of the reference must change, on average, to",
+    "           become those of the other source. The unit is the standard deviation",
+    '           of the reference; "constant" if all its values are equal, so that it',
+    "           has none. Class balance: the share of objects that must change class.",
+    "by chance  the distance that chance alone can give: if the images of both are",
+    "           mixed and divided at random, 95 % of the divisions have at most this",
+    "           distance. In dim rows the sources are no further apart. In rows with",
+    '           "constant": "less" if chance does not explain the difference,',
+    '           "as far" if it can.',
+    "KS         Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the",
+    "           two cumulative distributions",
+)
 
 
 def _distance_table(inspection: "Inspection", source: str) -> Table:
@@ -227,12 +233,16 @@ def _table(first: str, *columns: str) -> Table:
 def _pruner(sweep: LoadedSweep) -> str:
     if len(sweep.goals) > 1:
         return "none, because there are several goals"
-    first = sweep.first_pruned_rung
-    if first is None and sweep.pruning.name != "none":
-        return f"{sweep.pruning.name}, which never acts: too few rungs for its grace and patience"
-    if first is None:
-        return sweep.pruning.name
-    return f"{sweep.pruning.name} from rung {first} of {sweep.rungs}"
+    pruning, first = sweep.pruning, sweep.first_pruned_rung
+    if pruning.name == "none":
+        return "none"
+    if first is not None:
+        return f"{pruning.name}, from rung {first} of {sweep.rungs}"
+    waits = f"grace_rungs {pruning.grace_rungs}"
+    if pruning.patience:
+        waits += f" and patience {pruning.patience}"
+    rungs = counted(sweep.rungs, "rung")
+    return f"{pruning.name}, but it can prune no trial: {rungs} are too few for {waits}"
 
 
 def _time(hours: float) -> str:

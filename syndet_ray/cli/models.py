@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 
 if TYPE_CHECKING:
     from syndet_ray.deploy.finder import Finder
@@ -14,9 +14,24 @@ if TYPE_CHECKING:
 _LOADING = "loading the model"
 
 
+def _unlabelled(words: str) -> Path:
+    """A path of images; for the word "stand-in" the folder of its test images."""
+    from syndet_ray.data.stand_in import STAND_IN
+
+    return _stand_in_images() if words == STAND_IN else Path(words)
+
+
+def _stand_in_images() -> Path:
+    from syndet_ray.data.stand_in import FOLDER
+
+    return FOLDER / "test"
+
+
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of labelled photos.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help='Folder of labelled photos, or "stand-in".')
+    ],
     split: Annotated[
         str | None, typer.Option(help="Split to score on. Default: test, or the only one.")
     ] = None,
@@ -28,15 +43,15 @@ def evaluate(
 ) -> None:
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from syndet_ray.cli import terminal
-    from syndet_ray.data.read import read
+    from syndet_ray.data.stand_in import photos_at
     from syndet_ray.deploy.output import check_out
 
     if out is not None:
         check_out(out)
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step("reading the labels"):
-            dataset = read(data)
+            dataset = photos_at(data)
         chosen = dataset.split_to_score(split)
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
@@ -55,13 +70,19 @@ def evaluate(
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:
-        print(evaluating.write(scores, out))
+        folder = evaluating.write(scores, out)
+        print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
 
 
 def predict(
     model: Model,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES...",
+            parser=_unlabelled,
+            help='Image files, and folders of them, or "stand-in" for its test images.',
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder; if it exists, a number is added.")] = Path(
         "predictions"
@@ -82,16 +103,19 @@ def predict(
     check_out(out)
     files = find(images)
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
         from syndet_ray.cli import scorecard
         from syndet_ray.deploy.predict import predict_images
+        from syndet_ray.report.words import STAND_IN
 
         progress = partial(display.progress, "predicting")
         summary = predict_images(finder, files, out, least=score, progress=progress)
     for line in scorecard.summary_lines(summary):
         console.print(line, soft_wrap=True)
+    if _stand_in_images() in images:
+        console.print(STAND_IN, soft_wrap=True)
     if summary.skipped:
         raise SystemExit(FAILED)
 

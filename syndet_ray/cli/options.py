@@ -46,6 +46,30 @@ def _server(uri: str | None) -> str | None:
     return None if uri is None else server_address(uri)
 
 
+def _photos(words: str) -> Path | None:
+    """A folder of photos; None, as if none is given, for the word "stand-in"."""
+    from syndet_ray.data.stand_in import STAND_IN
+
+    return None if words == STAND_IN else Path(words)
+
+
+def _photos_again(words: str) -> Path:
+    """A folder of photos. Raises BadParameter for the word "stand-in"."""
+    from syndet_ray.data.stand_in import STAND_IN
+
+    if words == STAND_IN:
+        reason = "a run continues with the photos, or the stand-in set, that it began with"
+        raise typer.BadParameter(f"{reason}. Leave it out.")
+    return Path(words)
+
+
+def _labelled(words: str) -> Path:
+    """A folder of labelled photos; that of the stand-in set for the word "stand-in"."""
+    from syndet_ray.data.stand_in import FOLDER, STAND_IN
+
+    return FOLDER if words == STAND_IN else Path(words)
+
+
 Name = Annotated[
     str, typer.Argument(metavar="SWEEP", help="Name of a sweep, or the path of its file.")
 ]
@@ -54,11 +78,22 @@ RunAddress = Annotated[
     str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")
 ]
 Real = Annotated[
-    Path | None, typer.Option(help="Folder of real, labelled photos. Without it, a stand-in set.")
+    Path | None,
+    typer.Option(
+        metavar="<path>",
+        parser=_photos,
+        help="Folder of real, labelled photos. Without it, a stand-in set.",
+    ),
 ]
 _AS_BEGUN = "Default: as when the run began."
 RealAgain = Annotated[
-    Path | None, typer.Option("--real", help=f"Where the same photos are now. {_AS_BEGUN}")
+    Path | None,
+    typer.Option(
+        "--real",
+        metavar="<path>",
+        parser=_photos_again,
+        help=f"Where the same photos are now. {_AS_BEGUN}",
+    ),
 ]
 AddressAgain = Annotated[
     str | None, typer.Option("--address", help=f"Ray cluster to join. {_AS_BEGUN}")
@@ -117,7 +152,12 @@ Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")]
+Dataset = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET", parser=_labelled, help='Folder of labelled photos, or "stand-in".'
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Setting, such as scene.blur=0.2; may be repeated."),
@@ -157,7 +197,7 @@ class SweepOptions:
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
-        return _given({"trials": self.trials, "seed": self.seed})
+        return _given_options({"trials": self.trials, "seed": self.seed})
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""
@@ -180,7 +220,7 @@ class SweepOptions:
 
     def for_resume(self) -> dict[str, Any]:
         """The options of a run that were given again, instead of those it began with."""
-        return _given(
+        return _given_options(
             {
                 "trials": self.trials,
                 "hours": self.hours,
@@ -196,6 +236,6 @@ class SweepOptions:
         )
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _given_options(values: dict[str, Any]) -> dict[str, Any]:
     """The values that were given on the command line."""
     return {name: value for name, value in values.items() if value is not None}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syndet_ray.cli.options import Port, RunPath, Runs, TrackingUri
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def replay(
     curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
     console = terminal.console()
     replayed = []
-    with shown(console) as display:
+    with open_display(console) as display:
         chosen = replays.pruners_named(pruner)
         if not pruner:
             chosen = {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning} | chosen
@@ -53,7 +53,7 @@ def replay(
             result = replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)
             replayed.append((name, result))
         display.progress("replaying", len(chosen), len(chosen))
-    console.print(listing.replay_table(replayed, len(curves), replays.truncated(trials)))
+    console.print(listing.replay_table(replayed, len(curves), replays.missing_trials(trials)))
 
 
 def report(run: RunPath) -> None:
@@ -62,11 +62,14 @@ def report(run: RunPath) -> None:
     from syndet_ray.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    with shown(terminal.console(on_stderr=True)) as display, display.step("writing the report"):
+    with (
+        open_display(terminal.console(on_stderr=True)) as display,
+        display.step("writing the report"),
+    ):
         from syndet_ray.report import page
 
         path = page.write(folder.read(), folder, partial(display.progress, "figures of the report"))
-    print(path)
+    print(f"report   {path}")
 
 
 def compare(
@@ -94,7 +97,7 @@ def compare(
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
-        print(compare_page.write(comparison, out))
+        print(f"page     {compare_page.write(comparison, out)}")
 
 
 def ui(
@@ -119,7 +122,7 @@ def ui(
     from syndet_ray.cli import terminal
 
     with suppress(KeyboardInterrupt), ExitStack() as stack:
-        with shown(terminal.console(on_stderr=True)) as display:
+        with open_display(terminal.console(on_stderr=True)) as display:
             links, server = _links_and_server(
                 run, tracking, runs, port, display=display, stack=stack
             )

@@ -19,7 +19,7 @@ from syndet_ray.runs.metrics import (
 from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
-    from syndet_ray.deploy.evaluate import ModelScores
+    from syndet_ray.deploy.evaluate import SplitEvaluation
     from syndet_ray.deploy.predict import PredictionSummary
 
 _MANY = MAP_AT_300
@@ -29,7 +29,7 @@ _MOST_SKIPPED = 20  # files; more lines would push the result off the screen
 _WIDTH = 100  # columns of a terminal
 
 
-def scores_table(scores: "ModelScores") -> Table:
+def scores_table(scores: "SplitEvaluation") -> Table:
     """COCO's metrics and the AP of every class, with 95 % intervals over images."""
     pool = scores.pool
     where = f"{counted(len(pool), 'image')} and {counted(_objects(scores), 'object')}"
@@ -44,7 +44,7 @@ def scores_table(scores: "ModelScores") -> Table:
     return table
 
 
-def visibility_table(scores: "ModelScores") -> Table:
+def visibility_table(scores: "SplitEvaluation") -> Table:
     """AP and recall of objects by their visible share."""
     visibility = scores.visibility
     is_estimated = visibility.kind == "estimated"
@@ -67,7 +67,7 @@ def visibility_table(scores: "ModelScores") -> Table:
     return table
 
 
-def errors_table(scores: "ModelScores") -> Table:
+def errors_table(scores: "SplitEvaluation") -> Table:
     """The AP50 that each kind of error costs."""
     metrics = scores.evaluation.metrics
     table = _table("What AP50 would gain without each kind of error (TIDE)", "", "AP50")
@@ -77,7 +77,7 @@ def errors_table(scores: "ModelScores") -> Table:
     return table
 
 
-def score_lines(scores: "ModelScores") -> Iterator[str]:
+def score_lines(scores: "SplitEvaluation") -> Iterator[str]:
     """Notes that a reader of the scores needs."""
     if capped := scores.evaluation.metrics[CAPPED_AT_100]:
         most = counted(int(scores.pool.box_counts.max()), "labelled object")
@@ -119,7 +119,7 @@ def _nothing(summary: "PredictionSummary") -> str:
     )
 
 
-def _of_all(scores: "ModelScores") -> list[str]:
+def _of_all(scores: "SplitEvaluation") -> list[str]:
     """The metrics over all classes; mAP with 300 detections an image only if it differs."""
     metrics = scores.evaluation.metrics
     return [
@@ -129,7 +129,7 @@ def _of_all(scores: "ModelScores") -> list[str]:
     ]
 
 
-def _objects(scores: "ModelScores") -> int:
+def _objects(scores: "SplitEvaluation") -> int:
     return int((~scores.pool.crowd).sum())
 
 
@@ -142,7 +142,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _score(scores: "ModelScores", name: str) -> tuple[str, str]:
+def _score(scores: "SplitEvaluation", name: str) -> tuple[str, str]:
     """A metric and its interval, as cells."""
     value, bounds = scores.evaluation.metrics.get(name), scores.intervals.get(name)
     if value is None or isnan(value):

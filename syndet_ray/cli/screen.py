@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(console: "Console") -> Iterator["Plain | Bar"]:
+def open_display(console: "Console") -> Iterator["Plain | Bar"]:
     """A display that is closed at the end, also after an error: later output is below it."""
     from syndet_ray.cli import terminal
 

@@ -34,8 +34,9 @@ from syndet_ray.cli.options import (
     Trials,
     with_flags,
 )  # fmt: skip
-from syndet_ray.cli.screen import shown
+from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DefinitionError
+from syndet_ray.wording import counted, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def sweep(
         definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
     try:
-        with shown(console) as display:
+        with open_display(console) as display:
             with display.step(_LOADING):
                 from syndet_ray.tuning.run import start
             outcome = start(
@@ -129,7 +130,7 @@ def resume(
     from syndet_ray.cli import terminal
 
     console = terminal.console()
-    with shown(console) as display:
+    with open_display(console) as display:
         folder = _folder(run, runs, display)
     console.print(folder.sweep.question, style="bold")
     options = SweepOptions(
@@ -137,7 +138,7 @@ def resume(
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
         tensorboard=tensorboard, allow_near_copies=allow_near_copies,
     )  # fmt: skip
-    with shown(console) as display:
+    with open_display(console) as display:
         with display.step(_LOADING):
             from syndet_ray.tuning.resume import resume as continued
         outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
@@ -173,14 +174,14 @@ def check(
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()
-    with shown(console) as display, display.step(_LOADING):
+    with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tuning import cost as costs
         from syndet_ray.tuning import disk
         from syndet_ray.tuning import run as running
     options = shared.for_run()
     if not force:
         costs.check_images(definition, options.budget)
-    with shown(console) as display:
+    with open_display(console) as display:
         data = running.check(definition, options, display)
         cost = running.estimate(definition, options, data, display)
     room = disk.room(runs, options.cache)
@@ -225,7 +226,6 @@ def _with_points(
     """
     from syndet_ray.analysis.selection import best_points
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.wording import counted
 
     best = best_points(RunFolder.open(run).trials(), definition)
     reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
@@ -250,7 +250,6 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import terminal
     from syndet_ray.report.answer import answer
-    from syndet_ray.wording import resume_hint
 
     folder = outcome.folder
     go_on = resume_hint(folder.path)

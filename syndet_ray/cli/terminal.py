@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syndet_ray import wording
-from syndet_ray.analysis.selection import unconfirmed, winner
+from syndet_ray.analysis.selection import search_ranking, winner
 from syndet_ray.analysis.tables import compared_with, distinct_rows, test_lines
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
@@ -24,7 +24,7 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
-from syndet_ray.runs.results import TestRow, TestScores, Trial
+from syndet_ray.runs.results import RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
@@ -54,17 +54,25 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = _lasting(console)
         self._seen: dict[int, tuple[str, int]] = {}
+        self._earlier: dict[int, Trial] = {}  # trials of an earlier attempt, see `begin`
         self._total = 0
 
     def note(self, text: str) -> None:
         self._line(text)
 
     def begin(self, trials: int, images: int) -> None:
-        if not self._total:
+        """Prints how many trials there are. Those that came before are of an earlier attempt: one
+        line has their number.
+        """
+        earlier = list(self._earlier.values())
+        if not self._total and not _is_all_done(earlier, trials):
             length = f"of {images} images unless a recipe has its own number"
-            self._line(f"{trials} trials, controls and variants included, {length}")
-        elif trials > self._total:
-            more = f"{trials - self._total} more trials"
+            count = wording.counted(trials, "trial")
+            self._line(f"{count}, controls and variants included, {length}")
+        if not self._total and earlier:
+            self._line(_earlier_words(earlier, trials))
+        elif self._total and trials > self._total:
+            more = wording.counted(trials - self._total, "more trial")
             self._line(f"the best recipes and the controls are trained again: {more}")
         self._total = trials
 
@@ -72,7 +80,9 @@ class Plain:
         if self._seen.get(trial.number) == (trial.state, trial.images):
             return  # a checkpoint or a retry: nothing a reader waits for
         self._seen[trial.number] = trial.state, trial.images
-        if trial.state != "RUNNING":
+        if not self._total:
+            self._earlier[trial.number] = trial
+        elif trial.state != "RUNNING":
             self._line(f"trial {trial.number} {trial.state}: {trial.reason}")
         elif trial.rungs:
             self._line(
@@ -96,6 +106,26 @@ class Plain:
 
     def _line(self, text: str) -> None:
         self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_all_done(trials: Sequence[Trial], total: int) -> bool:
+    return sum(trial.state != "RUNNING" for trial in trials) == total
+
+
+def _earlier_words(trials: Sequence[Trial], total: int) -> str:
+    """Says how far an earlier attempt came: "3 of 8 trials are done; 1 was interrupted and
+    continues".
+    """
+    done = sum(trial.state != "RUNNING" for trial in trials)
+    words = f"{done} of {wording.counted(total, 'trial')} {'is' if done == 1 else 'are'} done"
+    if not done:
+        words = "no trial is done yet"
+    interrupted = len(trials) - done
+    if interrupted == 1:
+        words += "; 1 was interrupted and continues"
+    elif interrupted:
+        words += f"; {interrupted} were interrupted and continue"
+    return words
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,9 +168,11 @@ class Bar:
         self._live.console.print(with_flags(text), markup=False, highlight=False)
 
     def begin(self, trials: int, images: int) -> None:
+        if not self._total and self._trials:
+            self.note(_earlier_words(list(self._trials.values()), trials))
         self._confirming = self._total > 0
         self._total, self._images, self._since = trials, images, time.monotonic()
-        self._inherited = self._trained()  # by an earlier attempt, in no time of ours
+        self._inherited = self._trained_images()  # by an earlier attempt, in no time of ours
 
     def trial(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
@@ -169,10 +201,9 @@ class Bar:
     def _draw(self) -> Group:
         parts: list[Any] = []
         if self._total:
+            total = max(1, self._to_train())
             bar = Table.grid()  # a bar alone does not end its line
-            bar.add_row(
-                ProgressBar(total=max(1, self._to_train()), completed=self._trained(), width=60)
-            )
+            bar.add_row(ProgressBar(total=total, completed=self._trained_images(), width=60))
             parts += [bar, self._summary(), self._best()]
             running = self._running()
             parts += [running] if running.row_count else []
@@ -191,20 +222,21 @@ class Bar:
             if (trial.role == "confirmation") == self._confirming
         ]
 
-    def _expected(self) -> int:
+    def _expected_trials(self) -> int:
         """The number of trials of this phase in all."""
         return self._total - (len(self._trials) - len(self._phase()))
 
     def _summary(self) -> Text:
         ended = [trial for trial in self._phase() if trial.state != "RUNNING"]
-        done = f"{len(ended)}/{self._expected()}"
+        done = f"{len(ended)}/{self._expected_trials()}"
         counts = [f"confirming: {done} trainings" if self._confirming else f"{done} trials"]
         for state in ("PRUNED", "FAILED"):
             if count := sum(trial.state == state for trial in ended):
                 counts.append(f"{count} {state.lower()}")
         elapsed = time.monotonic() - self._since
         counts.append(f"{_clock(elapsed)} elapsed")
-        trained, missing = self._trained() - self._inherited, self._to_train() - self._trained()
+        images = self._trained_images()
+        trained, missing = images - self._inherited, self._to_train() - images
         if trained > 0 and missing > 0:
             counts.append(f"about {_clock(missing * elapsed / trained)} left")
         return Text(" · ".join(counts))
@@ -226,7 +258,7 @@ class Bar:
             seeds = wording.counted(len(best.trainings), "seed")
             origin = f"  {seeds} of trial {best.trial.number}: "
             return Text.assemble("best  ", (value, "bold"), origin, names.trial_words(best.trial))
-        ahead = next(iter(unconfirmed(trials)), None)
+        ahead = next(iter(search_ranking(trials)), None)
         if ahead is None:
             return Text("no trial has finished yet", style="dim")
         name = "best of the search" if self._confirming else "best so far"
@@ -249,7 +281,7 @@ class Bar:
     def _budget(self, trial: Trial) -> int:
         return trial.recipe.training.images
 
-    def _trained(self) -> int:
+    def _trained_images(self) -> int:
         """Images of this phase that are behind us: a pruned or failed trial leaves the rest of its
         share unused.
         """
@@ -263,7 +295,7 @@ class Bar:
         has.
         """
         phase = self._phase()
-        return sum(map(self._budget, phase)) + (self._expected() - len(phase)) * self._images
+        return sum(map(self._budget, phase)) + (self._expected_trials() - len(phase)) * self._images
 
 
 def _work_line(work: _Work) -> Table:
@@ -310,15 +342,15 @@ def test_table(scores: TestScores, width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     if against is not None:
         table.add_column(
-            f"above {names.role_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
+            f"above {names.display_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
         )
     best = scores.row("best")
-    for role, row in distinct_rows(scores):
+    for key, row in distinct_rows(scores):
         texts = _row_texts(row, scores.p_best(row), metrics)
         cells = [texts[name] for name in columns]
         if against is not None:
             cells.append(_above(row.differences.get(against)))
-        table.add_row(_row_name(role, row), *cells, style="bold" if row is best else "")
+        table.add_row(_row_name(key, row), *cells, style="bold" if row is best else "")
     return table
 
 
@@ -375,10 +407,10 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
     return [f"{f'trial {line.trial}':<{_LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 
-def _row_name(role: str, row: TestRow) -> str:
-    if role == "best":
-        return role
-    return names.role_name(role) + (" (best)" if row.role == "best" else "")
+def _row_name(key: RowKey, row: TestRow) -> str:
+    if key == "best":
+        return key
+    return names.display_name(key) + (" (best)" if row.key == "best" else "")
 
 
 def console(*, on_stderr: bool = False) -> Console:
@@ -429,7 +461,9 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
 
 def _score(row: TestRow, metric: str) -> str:
     """ "0.250 [0.20, 0.30]". A spread between seeds may reach beyond what a score can be."""
-    value = row.metrics[metric]
+    value = row.metrics.get(metric)
+    if value is None:  # a run of an earlier version
+        return wording.number(value)
     if metric not in row.intervals:
         return f"{value:.3f}"
     low, high = row.intervals[metric]

@@ -150,12 +150,12 @@ class _Image:
         edges = np.tile(self.pool.sizes_wh[self.i], 2)
         classes = np.array(self.pool.classes)
         return LabelledPhoto(
-            grey=self.reduced(side),
+            grey=self.reduce(side),
             xyxy=objects.xyxy / edges,
             names=classes[objects.labels],
         )
 
-    def reduced(self, side: int) -> np.ndarray:
+    def reduce(self, side: int) -> np.ndarray:
         """(side, side) float32 grey levels, unrounded: faint detail must survive."""
         grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
         return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
@@ -275,8 +275,8 @@ def _whole_places(side_px: float) -> int:
 
 def _comparison(image: _Image, other: _Image, side: int) -> _Comparison:
     """Compares two images at a size of a whole number of places."""
-    places = _places(image.reduced(side))
-    other_places = _places(other.reduced(side))
+    places = _places(image.reduce(side))
+    other_places = _places(other.reduce(side))
     deviations = _deviations(places)
     other_deviations = _deviations(other_places)
     covariances = (places * other_places).mean(axis=1)

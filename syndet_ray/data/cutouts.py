@@ -81,7 +81,7 @@ def cut_out(
     records = data.splits["train"].records
     counts = dict.fromkeys(data.classes, 0)
     for label, name in enumerate(data.classes):
-        candidates = _ranked(records, label, seed)[: _TRIES * per_class]
+        candidates = _rank(records, label, seed)[: _TRIES * per_class]
         for candidate, rgba in islice(_cuts(candidates, masks), per_class):
             folder = out / name.replace("/", "_")
             folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def cut_out(
     return counts
 
 
-def _ranked(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
+def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
     """The boxes of a class that are large enough: clear ones first, large ones probably early.
 
     The order is drawn without replacement with chances in proportion to the area, so that cut-outs
@@ -143,12 +143,12 @@ def _cuts(
     candidates: Sequence[_Candidate], masks: Path | None
 ) -> Iterator[tuple[_Candidate, np.ndarray]]:
     for candidate in candidates:
-        rgba = _cut(candidate, masks)
+        rgba = _cut_out(candidate, masks)
         if rgba is not None:
             yield candidate, rgba
 
 
-def _cut(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
+def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     """The object as (h, w, 4) uint8 RGBA, or None if its foreground has no plausible outline."""
     record = candidate.record
     rgb = picture.pixels(record.image, record.place)
@@ -196,7 +196,7 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     best = np.zeros(work.shape[:2], np.uint8)
     best_strength = 0.0
     for share in _GUESSES:
-        mask = _cleaned(_grab_cut(work, work_box, share), work_box)
+        mask = _clean(_grab_cut(work, work_box, share), work_box)
         strength = _strength(edges, mask) if _is_plausible(mask, work_box) else 0.0
         if strength > best_strength and strength >= _WEAKEST_EDGE:
             best, best_strength = mask, strength
@@ -257,7 +257,7 @@ def _grab_cut(rgb: np.ndarray, box: np.ndarray, share: float) -> np.ndarray:
     return is_foreground.astype(np.uint8) * 255
 
 
-def _cleaned(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
+def _clean(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The largest piece of a mask (h, w) within a box, smooth and without small holes; 0 or 255."""
     inside = _within(mask, box)
     disc = _disc(mask)

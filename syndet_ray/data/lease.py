@@ -77,7 +77,7 @@ class Lease:
         """
         with _as_machine_error(self.address):
             for _ in range(_TRIES):
-                stored = self._stored()
+                stored = self._read_lease()
                 if stored is not None and not stored.is_free_for(self.claim):
                     raise stored.refusal(self.address)
                 condition = {"IfNoneMatch": "*"} if stored is None else {"IfMatch": stored.etag}
@@ -94,7 +94,7 @@ class Lease:
         with _as_machine_error(self.address):
             if self._put({"IfMatch": self._etag}):
                 return
-            stored = self._stored()
+            stored = self._read_lease()
             if stored is None:
                 self.taken_by = "no process: it was deleted"
             elif stored.claim.token != self.claim.token:
@@ -144,12 +144,12 @@ class Lease:
 
         Two drivers at the same moment may both get True.
         """
-        stored = self._stored()
+        stored = self._read_lease()
         if "IfNoneMatch" in condition:
             return stored is None
         return stored is not None and stored.etag == condition["IfMatch"]
 
-    def _stored(self) -> "_StoredLease | None":
+    def _read_lease(self) -> "_StoredLease | None":
         """The lease in the store; None if there is none."""
         try:
             answer = self._client.get_object(**self._object)
@@ -228,7 +228,7 @@ def check_free(address: str, place: str) -> None:
     """Raises MachineError where another process holds the lease of an s3:// address."""
     lease = Lease(address, Claim(who="", place=place))
     with _as_machine_error(address):
-        stored = lease._stored()
+        stored = lease._read_lease()
     if stored is not None and not stored.is_free_for(lease.claim):
         raise stored.refusal(address)
 

@@ -42,7 +42,7 @@ class Header:
         """True if the orientation exchanges width and height."""
         return self.orientation >= 5
 
-    def shown(self, xyxy: np.ndarray) -> np.ndarray:
+    def turn_boxes(self, xyxy: np.ndarray) -> np.ndarray:
         """Boxes (n, 4) of the stored frame in the frame that is shown.
 
         Only for orientations that swap the sides.
@@ -61,7 +61,7 @@ class Header:
 
 def header(image: bytes | Path, place: str) -> Header:
     """Reads only the header of an image file. Raises DataError where it is no image."""
-    with _opened(image, place) as picture:
+    with _open_image(image, place) as picture:
         return _header(picture)
 
 
@@ -72,7 +72,7 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
 
     Raises DataError where the file cannot be read.
     """
-    with _opened(image, place) as picture:
+    with _open_image(image, place) as picture:
         if size_wh is not None:
             _decode_small(picture, size_wh)
         upright = ImageOps.exif_transpose(picture)
@@ -81,7 +81,7 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
             high_bytes = np.asarray(upright).astype(np.int64) >> 8
             upright = Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8))
         rgb = np.asarray(upright.convert("RGB"))
-    return rgb if size_wh is None else _resized(rgb, size_wh)
+    return rgb if size_wh is None else _resize(rgb, size_wh)
 
 
 def _header(picture: Image.Image) -> Header:
@@ -104,7 +104,7 @@ def _decode_small(picture: Image.Image, size_wh: tuple[int, int]) -> None:
     picture.draft(None, stored_wh)  # None keeps the mode
 
 
-def _resized(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+def _resize(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) uint8 of exactly size_wh.
 
     A smaller image gets means over the pixels' areas, a larger one is interpolated bilinearly.
@@ -118,7 +118,7 @@ def _resized(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 @contextmanager
-def _opened(image: bytes | Path, place: str) -> Iterator[Image.Image]:
+def _open_image(image: bytes | Path, place: str) -> Iterator[Image.Image]:
     """The image, opened. Raises DataError for errors while it is opened or decoded."""
     file = io.BytesIO(image) if isinstance(image, bytes) else image
     try:

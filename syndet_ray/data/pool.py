@@ -176,7 +176,7 @@ class Pool:
             **columns,
         )
 
-    def compacted(self) -> "Pool":
+    def compact(self) -> "Pool":
         """The pool with only the pixels of its own images, in their order.
 
         It is the pool itself if there are no other pixels. Pixels are copied only if its images do
@@ -194,7 +194,7 @@ class Pool:
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields that are sent to another process, without images that a selection left out."""
-        return vars(self.compacted())
+        return vars(self.compact())
 
     @cached_property
     def hash(self) -> str:
@@ -231,7 +231,7 @@ class Pool:
                 raise
 
     def _write(self, folder: Path) -> None:
-        compact = self.compacted()
+        compact = self.compact()
         columns = {name: getattr(compact, name) for name in _SAVED}
         if (self.scales != 1).any():
             columns["scales"] = self.scales
@@ -275,7 +275,7 @@ def _optional_array(file: Path) -> np.ndarray | None:
     return np.load(file) if file.exists() else None
 
 
-def aligned(pool: Pool, classes: tuple[str, ...]) -> Pool:
+def align_labels(pool: Pool, classes: tuple[str, ...]) -> Pool:
     """The pool with labels that index `classes`, which must be the same names in any order.
 
     See check_classes.
@@ -311,13 +311,13 @@ def decode(
     pixels = np.empty(int(lengths.sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
     for i, record in enumerate(source.records):
-        image = _decoded(record, sizes_wh[i], resized=working_px is not None)
+        image = _decode_record(record, sizes_wh[i], resized=working_px is not None)
         end = starts[i] + lengths[i]
         pixels[starts[i] : end] = image.reshape(-1)
         digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
         if progress is not None:
             progress(i + 1, len(source))
-    boxes = list(map(_scaled, source.records, sizes_wh))
+    boxes = list(map(_scale_boxes, source.records, sizes_wh))
     return Pool(
         name=source.name,
         classes=source.classes,
@@ -333,7 +333,7 @@ def decode(
     )
 
 
-def _decoded(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:
+def _decode_record(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:
     """(h, w, 3) uint8, the image of a record; it already has size_wh where it is not resized."""
     width, height = size_wh.tolist()
     target_wh = (width, height) if resized else None
@@ -351,14 +351,14 @@ def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
-    digest = hashlib.sha256(hashlib.sha256(record.encoded()).digest())
+    digest = hashlib.sha256(hashlib.sha256(record.image_bytes()).digest())
     for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
         digest.update(np.ascontiguousarray(array).data)
     digest.update("\n".join(names).encode())
     return digest.digest()
 
 
-def _scaled(record: Record, size_wh: np.ndarray) -> Boxes:
+def _scale_boxes(record: Record, size_wh: np.ndarray) -> Boxes:
     """The boxes of a record, on its image resized to size_wh."""
     photo_edges = np.tile(record.size_wh, 2)
     edges = np.tile(size_wh, 2)

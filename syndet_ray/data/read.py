@@ -247,7 +247,7 @@ def _in_shown_frame(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
     frame = header.stored_wh if is_stored else header.shown_wh
     xyxy = image.xyxy * np.tile(frame, 2) if image.relative else image.xyxy
     if is_stored:
-        xyxy = header.shown(xyxy)
+        xyxy = header.turn_boxes(xyxy)
     return xyxy, header.shown_wh
 
 

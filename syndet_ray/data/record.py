@@ -26,7 +26,7 @@ class Record:
     boxes: Boxes
     place: str
 
-    def encoded(self) -> bytes:
+    def image_bytes(self) -> bytes:
         """The bytes of the image, read from its file if it has one. Raises OSError."""
         return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
 

@@ -103,16 +103,16 @@ class WorkingScale:
     @property
     def unlearnable_words(self) -> str:
         """The number of objects that cannot be learned, with reasons; "" if all can."""
-        reasons = []
-        if self.too_small:
-            reasons.append(f"{self.too_small} smaller than {_LEAST_OBJECT_PX:.0f} px")
-        if self.too_large:
-            limit = f"{_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
-            reasons.append(f"{self.too_large} longer than {limit}")
-        if not reasons:
+        if not self.unlearnable:
             return ""
-        count = f"{self.unlearnable} of {self.objects} objects"
-        return f"{count} cannot be learned: {' and '.join(reasons)}"
+        small = f"smaller than {_LEAST_OBJECT_PX:.0f} px"
+        large = f"longer than {_MOST_OF_CROP:.0%} of the {self.crop_px} px training crop"
+        if self.too_small and self.too_large:
+            reason = f"{self.too_small} {small} and {self.too_large} {large}"
+        else:
+            subject = "it is" if self.unlearnable == 1 else "they are"
+            reason = f"{subject} {small if self.too_small else large}"
+        return f"{self.unlearnable} of {self.objects} objects cannot be learned: {reason}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -325,9 +325,9 @@ def _candidate_sides(objects: _Objects, native_px: int) -> list[int]:
     if low * native_px <= first_px <= high * native_px:
         first_px = native_px
     # If photos keep their size, the first side is exact and need not be a multiple of 32.
-    sides_px = [first_px if first_px == native_px else _stepped(first_px, most_px)]
+    sides_px = [first_px if first_px == native_px else _round_down(first_px, most_px)]
     for shift in _SHIFTS[1:]:
-        sides_px.append(_stepped(first_px * 2 ** (shift / 4), most_px))
+        sides_px.append(_round_down(first_px * 2 ** (shift / 4), most_px))
     return [_within_limits(side_px) for side_px in sides_px]
 
 
@@ -380,7 +380,7 @@ def _check_learnable(scale: WorkingScale, working_px: int | Literal["auto"], pla
     raise DataError(place, rule, got=scale.unlearnable_words, do=do)
 
 
-def _stepped(px: float, most_px: float) -> int:
+def _round_down(px: float, most_px: float) -> int:
     """The nearest multiple of 32 that is at most most_px."""
     most_steps = math.floor(most_px / _STEP_PX)
     return min(round(px / _STEP_PX), most_steps) * _STEP_PX

@@ -27,6 +27,14 @@ _VAL_SHARE = 0.2  # of the training images
 # NAME_jpg.rf.HASH.jpg.
 _AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
 _ALLOW = "`allow_near_copies`"
+# by what two images of different splits have in common
+_DO_ABOUT_COPIES = {
+    "content": "Both are copies of one image: delete one of them, with its labels.",
+    "id": (
+        "If both are copies of one image, delete one of them, with its labels; "
+        "if not, give them different names."
+    ),
+}
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
 Link = tuple[int, int]  # positions of two images that must be on one side
@@ -47,7 +55,7 @@ def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> D
     if "val" in dataset.splits:
         return dataset
     links = [*_links(_photos(dataset.splits["train"])), *_links(hashes["train"])]
-    return _cut(dataset, seed, share, links)
+    return _cut_val(dataset, seed, share, links)
 
 
 def _check_splits(dataset: Dataset) -> None:
@@ -82,7 +90,7 @@ def cut_by_looks(
     assert [record.image_id for record in source.records] == train.image_ids.tolist()
     links = list(_links(_photos(source)))
     while True:
-        cut = _cut(dataset, seed, share, links)
+        cut = _cut_val(dataset, seed, share, links)
         val = _positions(source, cut.splits["val"])
         rest = _positions(source, cut.splits["train"])
         separated = copies(train.select(val), [train.select(rest)], progress)
@@ -198,16 +206,15 @@ def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
     origins: dict[tuple[str, str], tuple[str, str]] = {}  # split and place of each id and hash
     for split, source in dataset.splits.items():
         for record, file_hash in zip(source.records, hashes[split], strict=True):
-            for key in (("id", record.image_id), ("content", file_hash)):
+            for key in (("content", file_hash), ("id", record.image_id)):
                 other, place = origins.setdefault(key, (split, record.place))
                 if other != split:
                     image = f"image {record.image_id!r} of {split}"
                     rule = f"{image} is also in {other}, by its {key[0]} ({place})"
-                    do = "Keep it in one split; give different images different names."
-                    raise DataError(record.place, rule, do=do)
+                    raise DataError(record.place, rule, do=_DO_ABOUT_COPIES[key[0]])
 
 
-def _cut(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
+def _cut_val(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -> Dataset:
     """The dataset with a val of whole groups of linked images, in random order.
 
     val is as near to its share of the images as whole groups allow.
@@ -309,4 +316,4 @@ def _photo(image_id: str) -> str | None:
 
 def _hashes(source: Source) -> list[str]:
     """SHA-256 of each image's file."""
-    return [hashlib.sha256(record.encoded()).hexdigest() for record in source.records]
+    return [hashlib.sha256(record.image_bytes()).hexdigest() for record in source.records]

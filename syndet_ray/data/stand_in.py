@@ -7,6 +7,7 @@ from syndet_ray.data.read import Dataset, read
 
 # Made by benchmarks/stand_in.py.
 FOLDER = Path(__file__).with_name("stand_in_photos")
+STAND_IN = "stand-in"  # the word for the set, where a folder of photos is expected
 
 
 def stand_in() -> Dataset:
@@ -20,3 +21,10 @@ def stand_in() -> Dataset:
     for split, source in dataset.splits.items():
         splits[split] = replace(source, name="real", stand_in=True)
     return replace(dataset, splits=splits)
+
+
+def photos_at(place: str) -> Dataset:
+    """The dataset in a folder, or the stand-in set for the word "stand-in"."""
+    if place == STAND_IN:
+        return replace(stand_in(), path=Path(STAND_IN))
+    return read(Path(place))

@@ -286,7 +286,7 @@ def _as_machine_error(address: str, rule: str) -> Iterator[None]:
 
 
 @contextmanager
-def fetched(address: str) -> Iterator[Path]:
+def local_copy(address: str) -> Iterator[Path]:
     """Gives a local copy of a checkpoint, which is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
         download(address, Path(folder))

@@ -67,7 +67,7 @@ def visibility(pool: Pool) -> tuple[np.ndarray, Kind]:
     if np.isfinite(of_objects).all():
         measured = pool.visibility.astype(np.float64)
         return np.where(pool.crowd, np.nan, measured), "measured"
-    estimates = [_estimated(pool.boxes(i)) for i in range(len(pool))]
+    estimates = [_estimate(pool.boxes(i)) for i in range(len(pool))]
     return np.concatenate(estimates), "estimated"
 
 
@@ -116,7 +116,7 @@ def covered_shares(xyxy: np.ndarray) -> np.ndarray:
     return np.clip(covered / areas, 0.0, 1.0)
 
 
-def _estimated(boxes: Boxes) -> np.ndarray:
+def _estimate(boxes: Boxes) -> np.ndarray:
     """(n,) 1 - covered share / 2, so 0.5 to 1; NaN for crowds, which hide nothing.
 
     Boxes do not show which of two overlapping objects lies in front: each is behind in one of two

@@ -31,6 +31,10 @@ class NoEffect:
     by_number: bool = False
     because_of: frozenset[str] = frozenset()
 
+    def words(self, setting: str = "it") -> str:
+        """The reason as part of a sentence: "nothing acts on it where ..."."""
+        return f"nothing acts on {setting} where {self.where}"
+
 
 @dataclass(frozen=True)
 class _Idle:

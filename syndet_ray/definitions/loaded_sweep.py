@@ -104,8 +104,7 @@ class LoadedSweep(Sweep):
             reasons = [self._idle_reason(path, variant, facts) for path in changed]
             idle = [reason for reason in reasons if reason is not None]
             if idle and len(idle) == len(changed):
-                reason = f"nothing acts on {changed[0]} where {idle[0].where}"
-                rule = f"is the sweep's own recipe: {reason}"
+                rule = f"is the sweep's own recipe: {idle[0].words(changed[0])}"
                 raise DefinitionError(f"variants: {name}", rule, do=_DO_ABOUT_EFFECT)
 
     def _idle_reason(self, path: str, variant: Recipe, facts: Facts) -> NoEffect | None:
@@ -153,7 +152,7 @@ class LoadedSweep(Sweep):
             for path, value in changes.items():
                 reason = None if _same(path, recipe, proposed) else no_effect(path, recipe)
                 if reason is not None:
-                    rule = f"{_NOT_VARIED}, and nothing acts on it where {reason.where}"
+                    rule = f"{_NOT_VARIED}, and {reason.words()}"
                     place = f"points[{k}]: {path}"
                     raise DefinitionError(place, rule, got=value, do=_DO_ABOUT_EFFECT)
 

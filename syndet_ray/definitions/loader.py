@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.located import located, located_changes
+from syndet_ray.definitions.located import located_changes, with_absolute_paths
 from syndet_ray.definitions.parameter import Choice, Parameter
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.space_check import check_space
@@ -36,7 +36,7 @@ def load(name_or_path: str, root: Path | None = None) -> LoadedSweep:
         check_space(space, sweep.recipe)
         loaded = _with_space(sweep, space)
         loaded.check()
-        return _located(loaded, root)
+        return _with_absolute_paths(loaded, root)
     except SyndetError as error:
         raise DefinitionError(path, str(error).rstrip(".")) from None
 
@@ -48,7 +48,7 @@ def _with_space(sweep: Sweep, space: SearchSpace) -> LoadedSweep:
         raise definition_error("sweep", error) from None
 
 
-def _located(sweep: LoadedSweep, root: Path) -> LoadedSweep:
+def _with_absolute_paths(sweep: LoadedSweep, root: Path) -> LoadedSweep:
     """The sweep with every file that it names as an absolute path.
 
     Trials run in other folders, and `resume` may too.
@@ -70,7 +70,7 @@ def _located(sweep: LoadedSweep, root: Path) -> LoadedSweep:
 def _located_parameter(path: str, parameter: Parameter, root: Path) -> Parameter:
     if not isinstance(parameter, Choice):
         return parameter
-    values = tuple(located(path, value, root) for value in parameter.values)
+    values = tuple(with_absolute_paths(path, value, root) for value in parameter.values)
     return parameter.model_copy(update={"values": values})
 
 
@@ -122,6 +122,11 @@ def _folders(kind: str, root: Path) -> Iterator[Path]:
 
 
 def _find(kind: str, name: str, root: Path) -> Path:
+    """The file with this path, or with this name in the first folder that has it.
+
+    Errors show it: a path is returned as it was given, and the file of a name relative to the
+    working folder if it lies there.
+    """
     if name.endswith(".py") or "/" in name:
         if Path(name).is_file():
             return Path(name)
@@ -129,7 +134,7 @@ def _find(kind: str, name: str, root: Path) -> Path:
     valid = _available(kind, root)
     if name not in valid:
         raise DefinitionError(f"{kind}/{name}.py", "does not exist", do=nearest(name, valid))
-    return valid[name]
+    return _relative(valid[name])
 
 
 def _value(path: Path, name: str, kind: type[Any]) -> Any:
@@ -137,11 +142,10 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
 
     The file is Python, and runs with the rights of the user.
     """
-    shown = _relative(path)
     try:
         value = runpy.run_path(str(path)).get(name)
     except ValidationError as error:
-        place = f"{shown}:{_line_in(path, error)}"
+        place = f"{path}:{_line_in(path, error)}"
         if error.title != kind.__name__:
             place += f": {error.title}"
         raise definition_error(place, error) from None
@@ -150,10 +154,10 @@ def _value(path: Path, name: str, kind: type[Any]) -> Any:
     except (Exception, SystemExit) as error:
         raise _unreadable(path, error) from None
     if value is None:
-        raise DefinitionError(shown, f"has no {name}", do=f"Write {name} = {kind.__name__}(...).")
+        raise DefinitionError(path, f"has no {name}", do=f"Write {name} = {kind.__name__}(...).")
     if not isinstance(value, kind):
         rule = f"must hold one value {name} = {kind.__name__}(...)"
-        raise DefinitionError(shown, rule, got=type(value).__name__)
+        raise DefinitionError(path, rule, got=type(value).__name__)
     return value
 
 
@@ -164,7 +168,7 @@ def _unreadable(path: Path, error: BaseException) -> DefinitionError:
         line, rule, reason = error.lineno, "is not valid Python", error.msg
     else:
         line, rule, reason = None, "cannot be read", str(error)
-    place = f"{_relative(path)}:{line or _line_in(path, error)}"
+    place = f"{path}:{line or _line_in(path, error)}"
     if isinstance(error, TypeError) and "BaseModel.__init__" in str(error):
         do = "Write such as Float(low=1, high=4)."
         return DefinitionError(place, "a value is given without its name", do=do)

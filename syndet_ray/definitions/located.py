@@ -13,7 +13,7 @@ _COMMAND = "command:"  # a generator that is a program
 _FOLDERS = ("scene.assets", "scene.surroundings", "scene.backgrounds")
 
 
-def located(path: str, value: Any, root: Path) -> Any:
+def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
     """A setting's value with the files that it names as absolute paths.
 
     It then means the same in any folder. Values that name no file are returned as they are.
@@ -36,7 +36,7 @@ def located(path: str, value: Any, root: Path) -> Any:
 
 def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Changes of a recipe, by dotted path, with the files that they name as absolute paths."""
-    return {path: located(path, value, root) for path, value in changes.items()}
+    return {path: with_absolute_paths(path, value, root) for path, value in changes.items()}
 
 
 def _located_source(source: Any, root: Path) -> dict[str, Any]:

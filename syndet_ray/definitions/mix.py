@@ -90,7 +90,7 @@ class Mix(Value):
 
     @model_validator(mode="before")
     @classmethod
-    def _settled(cls, fields: Any) -> Any:
+    def _settle(cls, fields: Any) -> Any:
         """The fields, with `synthetic` as the other settings decide it."""
         if not isinstance(fields, dict):
             return fields

@@ -35,10 +35,10 @@ def _has_real(recipe: Recipe) -> bool:
 
 def values(sweep: LoadedSweep, path: str) -> set[Any]:
     """All values that a setting may have in the sweep's recipes."""
-    return proposed(sweep, path) | {recipe.get(path) for recipe in sweep.fixed.values()}
+    return proposed_values(sweep, path) | {recipe.get(path) for recipe in sweep.fixed.values()}
 
 
-def proposed(sweep: LoadedSweep, path: str) -> set[Any]:
+def proposed_values(sweep: LoadedSweep, path: str) -> set[Any]:
     """All values that a setting may have in the recipes that the search proposes."""
     return {sweep.recipe.get(path), *sweep.parameters.samples(path)}
 
@@ -67,7 +67,7 @@ def rendered_sets(sweep: LoadedSweep) -> list[tuple[SceneParameters, int]]:
     sets = list(distinct.values())
     varied = sweep.parameters.settings()
     if any(path.startswith("scene.") or path == _NUMBER for path in varied):
-        largest = sweep.recipe.replace({_NUMBER: max(proposed(sweep, _NUMBER))})
+        largest = sweep.recipe.replace({_NUMBER: max(proposed_values(sweep, _NUMBER))})
         sets += list(largest.scenes().values()) * sweep.proposals
     return sets
 
@@ -89,7 +89,7 @@ def photo_folders(sweep: LoadedSweep) -> list[str]:
 
 def proposed_mixes(sweep: LoadedSweep) -> Iterator[Recipe]:
     """The sweep's recipe with every combination of the ends that a search may give its mix."""
-    choices = {path: proposed(sweep, path) for path in _DECIDES_SHARES}
+    choices = {path: proposed_values(sweep, path) for path in _DECIDES_SHARES}
     shares = dict(sweep.parameters.items()).get(SHARES)
     if isinstance(shares, Simplex) and REAL in shares.sources:
         choices["mix.synthetic"] |= {0.0, 1.0}

@@ -174,6 +174,6 @@ class SceneParameters(Value):
         """Width and height of the rendered image, pixels."""
         return _SIDE_WITHOUT_CROPS_PX if self.image_px == "auto" else self.image_px
 
-    def settled(self) -> "SceneParameters":
+    def settle(self) -> "SceneParameters":
         """The same with nothing left to "auto": equal scenes have equal parameters."""
         return self.model_copy(update={"image_px": self.side_px})

@@ -103,7 +103,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             if dimension.axes.keys() <= point.keys():
                 values = [point[name] for name in dimension.axes]
                 if isinstance(dimension.parameter, Simplex):
-                    changes |= _divided(dimension.parameter.shares(values))
+                    changes |= _divide(dimension.parameter.shares(values))
                 else:
                     changes[dimension.path] = values[0]
         return changes
@@ -139,7 +139,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
             if values is None:
                 rule = "must have finitely many values for a grid"
                 raise DefinitionError(f"space: {dimension.path}", rule, do="Use Choice or a step.")
-            points = crossed(points, dimension, [{dimension.path: value} for value in values])
+            points = cross(points, dimension, [{dimension.path: value} for value in values])
         return points
 
     @staticmethod
@@ -197,7 +197,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         for dimension in self.dimensions():
             if dimension.path in related - {path}:
                 values = self._values_asked_for(dimension, related, recipe)
-                points = crossed(points, dimension, [{dimension.path: value} for value in values])
+                points = cross(points, dimension, [{dimension.path: value} for value in values])
         conditional = Dimension(path=path, parameter=self.root[path], axes={})
         met = [point for point in points if conditional.exists(point)]
         if not met:
@@ -224,7 +224,7 @@ class SearchSpace(RootModel[dict[str, Parameter]]):
         return related
 
 
-def crossed(
+def cross(
     points: Sequence[Mapping[str, Any]], dimension: Dimension, examples: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Every point with each example of one more parameter.
@@ -299,7 +299,7 @@ def _changed_settings(point: Mapping[str, Any], recipe: Recipe) -> int:
     return sum(recipe.get(path) != value for path, value in point.items())
 
 
-def _divided(shares: Mapping[str, float]) -> dict[str, Any]:
+def _divide(shares: Mapping[str, float]) -> dict[str, Any]:
     """Shares of sources as settings of a mix."""
     changes: dict[str, Any] = {}
     if REAL in shares:

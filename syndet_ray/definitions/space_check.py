@@ -9,7 +9,7 @@ from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, 
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe, field_paths
-from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, crossed
+from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, cross
 from syndet_ray.errors import DefinitionError, nearest
 
 
@@ -113,7 +113,7 @@ def _check_effect(
     reasons = [_shared_reason(space, setting, points, recipe, facts) for points in groups]
     idle = [reason for reason in reasons if reason is not None]
     if idle:
-        rule = f"is searched, and nothing acts on it where {idle[0].where}"
+        rule = f"is searched, and {idle[0].words()}"
         acts_elsewhere = len(idle) < len(groups)
         choices = _choices_of(space, idle[0]) if acts_elsewhere else []
         raise DefinitionError(path, rule, do=_do_about_effect(path, choices))
@@ -184,7 +184,7 @@ def _points_by_choice(
     points: list[dict[str, Any]] = [{}]
     for dimension in space.dimensions():
         if dimension.path in related:
-            points = crossed(points, dimension, _examples(dimension, parameters))
+            points = cross(points, dimension, _examples(dimension, parameters))
     axes = axes_of(path, parameters[path])
     groups = defaultdict(list)
     for point in points:

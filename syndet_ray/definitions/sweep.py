@@ -171,7 +171,8 @@ class Sweep(Value):
         is_searched = any(isinstance(space, str) or len(space) for space in self.space)
         if self.trials and not is_searched:
             rule = "trials must be 0 when there is no space to search"
-            raise ValueError(f"{rule}, got {self.trials}")
+            do = "leave it out, or give the sweep a space"
+            raise ValueError(f"{rule}, got {self.trials}; {do}")
         if not self.trials and not self.variants:
             raise ValueError("a sweep needs trials of a space, or variants to compare")
         return self

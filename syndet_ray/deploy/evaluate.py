@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import Dataset, class_words
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
@@ -21,15 +21,16 @@ from syndet_ray.detection.score import Predictions, coco_results
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.progress import NamedProgress
-from syndet_ray.runs.pictures import best_and_worst, predicted
+from syndet_ray.report.words import STAND_IN
+from syndet_ray.runs.pictures import best_and_worst, predicted_picture
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
 _SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ModelScores:
-    """The scores of a model on a labelled split.
+class SplitEvaluation:
+    """A saved model, evaluated on a labelled split of a dataset.
 
     pool         the split at the model's working scale, its labels as indices into the model's
                  classes
@@ -56,7 +57,7 @@ def evaluate_model(
     *,
     model: str,
     progress: NamedProgress,
-) -> ModelScores:
+) -> SplitEvaluation:
     """Scores a saved model on a split of a dataset.
 
     model     the name of the model in the scores
@@ -68,22 +69,17 @@ def evaluate_model(
     source, missing = with_classes_of(
         dataset.splits[split], finder.classes, place, dataset.few_boxes
     )
-    pool = aligned(finder.decoded(source, partial(progress, "decoding")), finder.classes)
+    pool = align_labels(finder.decode(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(
         finder.model, pool, device=finder.device, progress=partial(progress, "predicting")
     )
     scores = partial(progress, "resampling test images")
     evaluation = evaluate(pool, predictions, seed=PAIRED_SEED, resamples=RESAMPLES, progress=scores)
-    intervals, too_few = {}, ""
+    intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    else:
-        too_few = (
-            f"no intervals: they need {LEAST_IMAGES} or more images with an object, "
-            f"and there are {pool.images_with_objects}"
-        )
-    notes = (*dataset.notes, *(note for note in (missing, too_few) if note))
-    return ModelScores(
+    notes = [*dataset.notes, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
+    return SplitEvaluation(
         model=model,
         data=dataset.path,
         split=split,
@@ -92,8 +88,17 @@ def evaluate_model(
         evaluation=evaluation,
         visibility=bins_of(pool),
         intervals=intervals,
-        notes=notes,
+        notes=tuple(note for note in notes if note),
     )
+
+
+def _too_few(pool: Pool) -> str:
+    """A note that a pool has too few images for intervals; "" if it has enough."""
+    images = pool.images_with_objects
+    if images >= LEAST_IMAGES:
+        return ""
+    need = f"they need {LEAST_IMAGES} or more images with an object"
+    return f"no intervals: {need}, and there are {images}"
 
 
 def with_classes_of(
@@ -123,7 +128,7 @@ def with_classes_of(
     return replace(source, classes=(*source.classes, *missing)), note
 
 
-def write(model_scores: ModelScores, out: Path) -> Path:
+def write(result: SplitEvaluation, out: Path) -> Path:
     """Writes scores.json, and predictions.json and truth.json (COCO), into a new folder.
 
     The JSON is in the photos' own pixels. A sheet of pictures shows photos as the model sees them.
@@ -131,49 +136,49 @@ def write(model_scores: ModelScores, out: Path) -> Path:
     from syndet_ray.report.figures.sheets import write_over_truth
 
     folder = new_folder(out)
-    write_whole(folder / "scores.json", json.dumps(scores(model_scores), indent=1).encode())
-    pool = model_scores.pool
-    predictions = [
-        in_photo(pool, i, of_image) for i, of_image in enumerate(model_scores.predictions)
-    ]
+    write_whole(folder / "scores.json", json.dumps(scores(result), indent=1).encode())
+    pool = result.pool
+    predictions = [in_photo(pool, i, of_image) for i, of_image in enumerate(result.predictions)]
     write_whole(folder / "predictions.json", json.dumps(coco_results(predictions)).encode())
     truth = coco_truth(pool.labels_in_photos())
     write_whole(folder / "truth.json", json.dumps(truth).encode())
-    pictures = [predicted(pool, i, of_image) for i, of_image in enumerate(model_scores.predictions)]
+    pictures = [
+        predicted_picture(pool, i, of_image) for i, of_image in enumerate(result.predictions)
+    ]
     best, worst = best_and_worst(pictures, _SHOWN)
     shown = {name: pictures for name, pictures in (("worst", worst), ("best", best)) if pictures}
     write_over_truth(shown, folder / "worst_and_best")
     return folder
 
 
-def scores(model_scores: ModelScores) -> dict[str, Any]:
+def scores(result: SplitEvaluation) -> dict[str, Any]:
     """All scores as JSON has them; null for one that could not be measured."""
     metrics = {}
-    for name, value in model_scores.evaluation.metrics.items():
-        interval = [_finite(bound) for bound in model_scores.intervals.get(name, ())]
+    for name, value in result.evaluation.metrics.items():
+        interval = [_finite(bound) for bound in result.intervals.get(name, ())]
         metrics[name] = {"value": _finite(value), "interval": interval or None}
     bins = [
         {"low": b.low, "high": b.high, "objects": b.objects, "mean": b.mean}
-        for b in model_scores.visibility.bins
+        for b in result.visibility.bins
     ]
     return {
-        "model": model_scores.model,
-        "data": str(model_scores.data),
-        "split": model_scores.split,
-        "hash": model_scores.pool.hash,
-        "images": len(model_scores.pool),
-        "objects": int((~model_scores.pool.crowd).sum()),
+        "model": result.model,
+        "data": str(result.data),
+        "split": result.split,
+        "hash": result.pool.hash,
+        "images": len(result.pool),
+        "objects": int((~result.pool.crowd).sum()),
         "resamples": RESAMPLES,
         "metrics": metrics,
         "visibility": {
-            "kind": model_scores.visibility.kind,
-            "minimum": model_scores.visibility.minimum,
+            "kind": result.visibility.kind,
+            "minimum": result.visibility.minimum,
             "bins": bins,
         },
-        "classes": model_scores.pool.classes,
-        "absent": model_scores.evaluation.absent,
-        "confusion": model_scores.evaluation.confusion.tolist(),
-        "notes": model_scores.notes,
+        "classes": result.pool.classes,
+        "absent": result.evaluation.absent,
+        "confusion": result.evaluation.confusion.tolist(),
+        "notes": result.notes,
     }
 
 

@@ -39,7 +39,7 @@ class Finder:
             model=saved.model, classes=saved.classes, working_px=working_px, device=device
         )
 
-    def decoded(self, source: Source, progress: Progress | None = None) -> Pool:
+    def decode(self, source: Source, progress: Progress | None = None) -> Pool:
         """The images of a source at the scale of the model's training photos.
 
         Raises DataError as `decode` does.
@@ -55,7 +55,7 @@ class Finder:
         record = Record(
             image_id=place, image=image, size_wh=size_wh, boxes=Boxes.none(), place=place
         )
-        pool = self.decoded(Source(name="image", classes=self.classes, records=(record,)))
+        pool = self.decode(Source(name="image", classes=self.classes, records=(record,)))
         (predictions,) = predict(self.model, pool, device=self.device)
         return in_photo(pool, 0, predictions)
 

@@ -19,7 +19,7 @@ from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import write_whole
 from syndet_ray.progress import Progress
-from syndet_ray.report.annotated import annotated
+from syndet_ray.report.annotated import annotate_picture
 
 KEPT_SCORE = 0.05  # less confident detections are mostly noise, and most of the file
 _JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}  # whole colours: thin lines would smear
@@ -118,7 +118,7 @@ def _write_picture(
     classes: tuple[str, ...],
 ) -> None:
     """Writes a JPEG for a JPEG, since a PNG of a photo is ten times as large; PNG otherwise."""
-    drawn = annotated(image, predictions, classes)
+    drawn = annotate_picture(image, predictions, classes)
     if file.path.suffix.lower() in (".jpg", ".jpeg"):
         drawn.save(folder / f"{file.name}.jpg", **_JPEG)
     else:

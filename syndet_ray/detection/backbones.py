@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from syndet_ray.detection.folding import as_exact, folded, maps_equal
-from syndet_ray.detection.precision import fast_bf16, full, reduced
+from syndet_ray.detection.folding import as_exact, fold_frozen, maps_equal
+from syndet_ray.detection.precision import fast_bf16, full, reduced_precision
 from syndet_ray.errors import DefinitionError, nearest
 
 # Strides of the maps that the pyramid is built from, as in torchvision's detectors.
@@ -72,7 +72,7 @@ class FeatureExtractor(nn.Module):
         x  (b, 3, h, w), h and w multiples of 32
         """
         if x.device not in self._fast:
-            self._fast[x.device] = self._folded(x.device)
+            self._fast[x.device] = self._fold_frozen(x.device)
         maps = _maps(self._fast[x.device](x))
         used: OrderedDict[str, Tensor] = OrderedDict()
         for number, position in enumerate(self._used_maps):
@@ -116,19 +116,19 @@ class FeatureExtractor(nn.Module):
         clone.__dict__.update(copy.deepcopy(self.__dict__ | {"_fast": {}}, memo))
         return clone
 
-    def _folded(self, device: torch.device) -> nn.Module:
+    def _fold_frozen(self, device: torch.device) -> nn.Module:
         """The net with its frozen part folded; the net itself if that would change its maps."""
         if not self._frozen:
             return self.net
-        exact = folded(self.net, self._frozen, torch.float32)
+        exact = fold_frozen(self.net, self._frozen, torch.float32)
         expected = self._probe(self.net, full(device), device)
         if not maps_equal(expected, self._probe(exact, full(device), device)):
             return self.net
         if not fast_bf16(device):
             return exact
-        converted = folded(self.net, self._frozen, torch.bfloat16)
-        plain_maps = self._probe(self.net, reduced(device), device)
-        maps = self._probe(converted, reduced(device), device)
+        converted = fold_frozen(self.net, self._frozen, torch.bfloat16)
+        plain_maps = self._probe(self.net, reduced_precision(device), device)
+        maps = self._probe(converted, reduced_precision(device), device)
         # If conversion spoils the maps, autocast converts the weights in every step, as it does
         # those of the plain net.
         return converted if as_exact(expected, plain_maps, maps) else exact
@@ -180,7 +180,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
         """x (b, 3, h, w), h and w multiples of 32."""
-        with reduced(x.device):
+        with reduced_precision(x.device):
             maps = self.fpn(self.body(x.contiguous(memory_format=torch.channels_last)))
         # RoI align needs plain float32: converted in one step, because the copies take a
         # measurable part of a training step.
@@ -198,7 +198,7 @@ def timm_backbone(name: str, frozen_stages: int | str, *, fixed_norms: bool) -> 
     info: Any = net.feature_info
     strides, channels = info.reduction(), info.channels()
     used_maps = [strides.index(stride) for stride in STRIDES]
-    ends = [_named(net, end) for end in info.module_name()]
+    ends = [_name_in_net(net, end) for end in info.module_name()]
     frozen = len(ends) if frozen_stages == "all" else int(frozen_stages)
     body = FeatureExtractor(net, ends, used_maps, frozen, fixed_norms=fixed_norms)
     used_channels = [channels[position] for position in used_maps]
@@ -269,7 +269,7 @@ def _maps_fit(net: nn.Module) -> bool:
     return [tuple(features.shape[1:]) for features in maps] == expected
 
 
-def _named(net: nn.Module, end: str) -> str:
+def _name_in_net(net: nn.Module, end: str) -> str:
     """The name in `net` of a module of the backbone that it was made from.
 
     Raises DefinitionError if there is no such module.

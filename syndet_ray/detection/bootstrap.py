@@ -246,7 +246,7 @@ def draws(
     centred = {}
     for name, score in scores.items():
         values = np.array([metrics_of_half[name] for metrics_of_half in resampled])
-        centred[name] = _centred(values, score)
+        centred[name] = _centre(values, score)
     return centred
 
 
@@ -294,7 +294,7 @@ def intervals(
     return {name: interval(np.clip(values, 0, 1)) for name, values in metric_draws.items()}
 
 
-def _centred(values: np.ndarray, score: float) -> np.ndarray:
+def _centre(values: np.ndarray, score: float) -> np.ndarray:
     """The values, shifted so that their mean is the score; NaN becomes the score."""
     is_number = ~np.isnan(values)
     shifted = np.full(len(values), score)

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import average_precision, best_precision
-from syndet_ray.detection.score import IOU_50, Predictions, coco, joined, xywh
+from syndet_ray.detection.score import IOU_50, Predictions, coco, join_predictions, xywh
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 _RIGHT = "right"  # the kind of a detection that is no error
@@ -63,8 +63,8 @@ def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:
     An object is missed if it is unmatched and no error of localisation or classification is about
     it. Detections that lie in a crowd are left out. Matches are those of COCO's AP50.
     """
-    order, matched = _matched(coco(pool, predictions, _MOST))
-    detections = joined(predictions).select(order)
+    order, matched = _match(coco(pool, predictions, _MOST))
+    detections = join_predictions(predictions).select(order)
     counts = [len(image.scores) for image in predictions]
     images = np.repeat(np.arange(len(pool)), counts)[order]
     first_object = np.concatenate([[0], np.cumsum(pool.box_counts)])  # of each image
@@ -138,7 +138,7 @@ def confusion(
     return table
 
 
-def _matched(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
+def _match(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
     """(d,) indices of the detections that count for AP50, and (d,) of the objects they find, or -1.
 
     Class by class, in pycocotools' order.

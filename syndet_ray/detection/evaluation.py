@@ -71,7 +71,7 @@ def evaluate(
     of_pool = accuracy(by_class, np.arange(len(pool)))
     metrics = {
         **scores.metrics,
-        **_capped(pool, predictions, scores.metrics["mAP"]),
+        **_limit_metrics(pool, predictions, scores.metrics["mAP"]),
         **bin_metrics(of_pool, bins),
         **class_recalls(of_pool, bins, pool.classes),
         **error_kinds(pool, predictions),
@@ -121,7 +121,9 @@ def _well_founded(
     return frozenset(names)
 
 
-def _capped(pool: Pool, predictions: Sequence[Predictions], map_100: float) -> dict[str, float]:
+def _limit_metrics(
+    pool: Pool, predictions: Sequence[Predictions], map_100: float
+) -> dict[str, float]:
     """mAP@300, capped@100 and capped@300, see Evaluation. map_100 is mAP at 100 detections."""
     class_counts = [np.bincount(image.labels).max(initial=0) for image in predictions]
     counts = [len(image.labels) for image in predictions]

@@ -70,17 +70,17 @@ class Feed:
         """Waits until all examples are ready, and joins them."""
         examples = [future.result() for future in futures]
         pixels = np.stack([example.image for example in examples])
-        images = self._moved(pixels).permute(0, 3, 1, 2).float() / 255
+        images = self._to_device(pixels).permute(0, 3, 1, 2).float() / 255
         return Batch(images=list(images), targets=[self._target(example) for example in examples])
 
     def _target(self, example: Example) -> dict[str, Tensor]:
         return {
-            "boxes": self._moved(example.boxes.xyxy.astype(np.float32)),
-            "labels": self._moved(example.boxes.labels + 1),
-            "ignored": self._moved(example.ignored.astype(np.float32)),
+            "boxes": self._to_device(example.boxes.xyxy.astype(np.float32)),
+            "labels": self._to_device(example.boxes.labels + 1),
+            "ignored": self._to_device(example.ignored.astype(np.float32)),
         }
 
-    def _moved(self, array: np.ndarray) -> Tensor:
+    def _to_device(self, array: np.ndarray) -> Tensor:
         """The array on the device.
 
         A GPU takes it from pinned memory, so that the host does not wait for the copy.

@@ -25,7 +25,7 @@ _REDUCED_ERROR = 3.0
 _BF16_ROUNDING = 2**-8
 
 
-def folded(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Module:
+def fold_frozen(net: nn.Module, frozen: Collection[str], dtype: torch.dtype) -> nn.Module:
     """A copy of `net` whose frozen convolutions and batch norms are one, with weights in `dtype`.
 
     What is not frozen is shared with the net.
@@ -87,10 +87,10 @@ def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
     fold._modules = dict(module._modules)
     before = ""  # name of the child before this one, if that is a frozen convolution
     for name, child in module.named_children():
-        child_path = _joined(path, name)
+        child_path = _join_names(path, name)
         is_frozen = child_path in frozen
         if before and is_frozen and _follows(child, getattr(module, before)):
-            fold._modules[before] = _fused(getattr(module, before), child)
+            fold._modules[before] = _fuse(getattr(module, before), child)
             fold._modules[name] = _after_norm(child)
         else:
             fold._modules[name] = _fold(child, frozen, child_path)
@@ -98,7 +98,7 @@ def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
     return fold
 
 
-def _joined(path: str, name: str) -> str:
+def _join_names(path: str, name: str) -> str:
     """The name of a child in the whole net."""
     return f"{path}.{name}" if path else name
 
@@ -115,7 +115,7 @@ def _follows(norm: nn.Module, convolution: nn.Conv2d) -> TypeGuard[_BatchNorm]:
     return isinstance(norm, _BatchNorm) and norm.num_features == convolution.out_channels
 
 
-def _fused(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
+def _fuse(convolution: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
     """A frozen convolution that does what both do in evaluation."""
     plain: Any = _plain(convolution).eval()
     return fuse_conv_bn_eval(plain, copy.deepcopy(norm).eval()).requires_grad_(False)
@@ -169,7 +169,7 @@ def _convert(module: nn.Module, frozen: Collection[str], path: str, dtype: torch
     Convolutions with TensorFlow's padding become an `_UnevenPadding`, which copies no map.
     """
     for name, child in module.named_children():
-        child_path = _joined(path, name)
+        child_path = _join_names(path, name)
         is_convolution = isinstance(child, nn.Conv2d | _UnevenPadding)
         if child_path in frozen and _pads_unevenly(child):
             module._modules[name] = _UnevenPadding(child).to(dtype)

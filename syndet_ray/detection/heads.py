@@ -12,7 +12,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
 from syndet_ray.detection.backbones import STRIDES
-from syndet_ray.detection.precision import ReducedSequential, reduced
+from syndet_ray.detection.precision import ReducedSequential, reduced_precision
 
 # Anchors up to 48 px stand 8 px apart, up to 96 px 16 px, and so on: at most a third of their size,
 # except for small ones. Only the smallest stand 4 px apart: with four times as many anchors a step
@@ -69,7 +69,7 @@ class Anchors(AnchorGenerator):
         self, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides_px: Sequence[int]
     ) -> None:
         counts = tuple(len(map_sizes) for map_sizes in sizes)
-        continued = tuple(_continued(map_sizes, max(counts)) for map_sizes in sizes)
+        continued = tuple(_continue_sizes(map_sizes, max(counts)) for map_sizes in sizes)
         super().__init__(continued, (tuple(ratios),) * len(sizes))
         self._counts = counts
         self._strides_px = tuple(strides_px)
@@ -98,7 +98,7 @@ class RegionAlign(MultiScaleRoIAlign):
         self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> Tensor:
         """image_shapes: (height, width) of each image before padding."""
-        shapes = [(padded(height), padded(width)) for height, width in image_shapes]
+        shapes = [(padded_side(height), padded_side(width)) for height, width in image_shapes]
         return super().forward(x, boxes, shapes)
 
 
@@ -106,7 +106,7 @@ class ReducedMLPHead(TwoMLPHead):
     """Two fully connected layers in bfloat16 if that is faster; returns float32."""
 
     def forward(self, x: Tensor) -> Tensor:
-        with reduced(x.device):
+        with reduced_precision(x.device):
             return super().forward(x).float()
 
 
@@ -150,7 +150,7 @@ class SharedBoxPredictor(nn.Module):
         return self.cls_score(regions), deltas
 
 
-def padded(side: int) -> int:
+def padded_side(side: int) -> int:
     """The side of an image with its padding: a multiple of the network's greatest stride."""
     greatest = max(STRIDES)
     return math.ceil(side / greatest) * greatest
@@ -171,7 +171,7 @@ def anchors_by_level(anchor_px: Sequence[float], levels: int) -> dict[int, tuple
     return {level: tuple(sizes) for level, sizes in sorted(by_level.items())}
 
 
-def _continued(sizes: Sequence[float], count: int) -> tuple[float, ...]:
+def _continue_sizes(sizes: Sequence[float], count: int) -> tuple[float, ...]:
     """`count` sizes: those of the map, then each sqrt(2) times the one before."""
     longer = list(sizes)
     while len(longer) < count:

@@ -22,13 +22,13 @@ def fast_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
-def reduced(device: torch.device) -> AbstractContextManager[Any]:
+def reduced_precision(device: torch.device) -> AbstractContextManager[Any]:
     """A context in which convolutions and matrix products use bfloat16 if that is faster."""
     return torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device))
 
 
 def full(device: torch.device) -> AbstractContextManager[Any]:
-    """A context in which everything computes in float32, also within `reduced`."""
+    """A context in which everything computes in float32, also within `reduced_precision`."""
     return torch.autocast(device.type, enabled=False)
 
 
@@ -39,5 +39,5 @@ class ReducedSequential(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        with reduced(x.device):
+        with reduced_precision(x.device):
             return super().forward(x).float()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.detection.heads import padded
+from syndet_ray.detection.heads import padded_side
 from syndet_ray.detection.score import Predictions, in_order
 from syndet_ray.progress import Progress
 
@@ -45,7 +45,7 @@ def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
     """
     groups = defaultdict[tuple[int, int], list[int]](list)
     for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
-        group = groups[padded(width), padded(height)]
+        group = groups[padded_side(width), padded_side(height)]
         group.append(i)
         if len(group) == together:
             yield group.copy()

@@ -71,7 +71,7 @@ def in_order(image: Predictions) -> Predictions:
     return image.select(best_first)
 
 
-def joined(predictions: Sequence[Predictions]) -> Predictions:
+def join_predictions(predictions: Sequence[Predictions]) -> Predictions:
     """The detections of all images as one, image after image."""
     images = [NOTHING_FOUND, *predictions]  # NumPy cannot join none
     return Predictions(
@@ -95,7 +95,7 @@ def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 
         names.append(name)
     metrics = _metrics(coco(pool, predictions, max_detections), present)
     collapsed = [_collapse(image) for image in predictions]
-    agnostic = means(coco(_collapsed(pool), collapsed, max_detections))
+    agnostic = means(coco(_collapse_classes(pool), collapsed, max_detections))
     metrics |= {"mAP_any_class": agnostic["mAP"], "AP50_any_class": agnostic["AP50"]}
     return Scores(metrics, tuple(absent))
 
@@ -201,7 +201,7 @@ def _check(pool: Pool, predictions: Sequence[Predictions]) -> None:
     every object completely.
     """
     counts = [len(image.scores) for image in predictions]
-    for rule, values, is_valid in _rules(joined(predictions), len(pool.classes)):
+    for rule, values, is_valid in _rules(join_predictions(predictions), len(pool.classes)):
         if not is_valid.all():
             wrong = int(np.argmin(is_valid))
             image = np.repeat(np.arange(len(pool)), counts)[wrong]
@@ -239,7 +239,7 @@ def xywh(xyxy: np.ndarray) -> np.ndarray:
 
 def means(evaluation: COCOeval) -> dict[str, float]:
     """The four means "mAP", "AP50", "AP75" and "mAR" of an evaluation; 0 without any object."""
-    precision, recall = _accumulated(evaluation)
+    precision, recall = _accumulate(evaluation)
     return {
         "mAP": _mean(precision),
         "AP50": _mean(precision[IOU_50]),
@@ -250,7 +250,7 @@ def means(evaluation: COCOeval) -> dict[str, float]:
 
 def _metrics(evaluation: COCOeval, present: list[str]) -> dict[str, float]:
     """The four means, and "AP/<class>" of the classes that are present, in their order."""
-    precision, _ = _accumulated(evaluation)
+    precision, _ = _accumulate(evaluation)
     measured = (precision > -1).any(axis=(0, 1))
     class_precisions = np.moveaxis(precision[:, :, measured], 2, 0)
     metrics = means(evaluation)
@@ -259,7 +259,7 @@ def _metrics(evaluation: COCOeval, present: list[str]) -> dict[str, float]:
     return metrics
 
 
-def _accumulated(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
+def _accumulate(evaluation: COCOeval) -> tuple[np.ndarray, np.ndarray]:
     """Precision (10 IoUs, 101 recalls, classes), recall (10 IoUs, classes); -1 without objects."""
     if not evaluation.eval:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -275,7 +275,7 @@ def _mean(values: np.ndarray) -> float:
     return float(measured.mean()) if len(measured) else 0.0
 
 
-def _collapsed(pool: Pool) -> Pool:
+def _collapse_classes(pool: Pool) -> Pool:
     """The pool with all classes as one."""
     boxes = []
     for i in range(len(pool)):

@@ -51,10 +51,10 @@ def settled_recipe(
         "detector.aspect_ratios": aspect_ratios(boxes_wh, transposed=transposed),
         "training.crop_px": scale.auto_crop_px,
     }
-    return filled(recipe.model_copy(update={"detector": detector}), choices), note
+    return fill_settings(recipe.model_copy(update={"detector": detector}), choices), note
 
 
-def filled(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+def fill_settings(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe, with these values, by dotted path, for its settings that are "auto"."""
     open_values = {path: value for path, value in values.items() if recipe.get(path) == "auto"}
     return recipe.replace(open_values)

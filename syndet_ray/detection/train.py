@@ -132,7 +132,7 @@ class Trainer:
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics["images_per_second"] = (self.images_seen - first) / seconds
-        return TrainingStats(metrics | self._realised())
+        return TrainingStats(metrics | self._realised_shares())
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Trainer:
             "backbone_stages": body.stages,
             "images_seen": self.images_seen,
             "drawn": dict(self._mixer.drawn),
-            "planned": self._planned(),
+            "planned": self._planned_images(),
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
@@ -287,14 +287,14 @@ class Trainer:
         total = self._rate.images
         return shares_between(self._plan, first / total, (first + count) / total)
 
-    def _planned(self) -> dict[str, float]:
+    def _planned_images(self) -> dict[str, float]:
         """The planned number of images of each source so far, rounded for the reader."""
         if self.images_seen == 0:
             return dict.fromkeys(self._pools, 0.0)
         planned = images_until(self._plan, self.images_seen, self._rate.images)
         return {source: round(planned[source], 6) for source in self._pools}
 
-    def _realised(self) -> dict[str, float]:
+    def _realised_shares(self) -> dict[str, float]:
         """The shares of all images so far, as metrics (see TrainingStats)."""
         counts = dict(self._mixer.drawn)
         counts.pop(REAL, None)

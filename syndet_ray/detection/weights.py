@@ -137,7 +137,7 @@ def _ask_hub(repository: str | None) -> None:
 
 def _torchvision_imagenet(backbone: str) -> dict[str, Tensor]:
     """torchvision's ImageNet weights of a backbone of COCO_DETECTORS, by the detector's names."""
-    tensors = _fetched(_torchvision_weights(backbone, "imagenet"))
+    tensors = _fetch(_torchvision_weights(backbone, "imagenet"))
     renamed = {}
     for name, tensor in tensors.items():
         renamed[BODY + name.removeprefix(TORCHVISION_FEATURES)] = tensor
@@ -153,7 +153,7 @@ def _coco(detector: Detector) -> dict[str, Tensor]:
         rule = f"there are no COCO weights for {detector.backbone}"
         do = f"Use imagenet, or one of the backbones {', '.join(COCO_DETECTORS)}."
         raise DefinitionError("detector.weights", rule, got="coco", do=do)
-    tensors = _fetched(_torchvision_weights(detector.backbone, "coco"))
+    tensors = _fetch(_torchvision_weights(detector.backbone, "coco"))
     return {name.replace(TORCHVISION_BODY, BODY): tensor for name, tensor in tensors.items()}
 
 
@@ -173,7 +173,7 @@ def _torchvision_weights(backbone: str, kind: str) -> Any:
     return {"resnet50_fpn_v2": resnet50, "mobilenet_v3_large_fpn": mobilenet}[backbone][kind]
 
 
-def _fetched(weights: Any) -> dict[str, Tensor]:
+def _fetch(weights: Any) -> dict[str, Tensor]:
     """The tensors of a file of torchvision's, downloaded if it is not cached.
 
     Raises MachineError.
@@ -192,7 +192,7 @@ def _obstacle(weights: Any) -> MachineError | None:
 
     torch writes into its cache under another name first: a file under its final name is whole.
     """
-    if _cached(weights).is_file():
+    if _cached_file(weights).is_file():
         return None
     try:
         # the header of the answer; its body is not downloaded
@@ -204,12 +204,12 @@ def _obstacle(weights: Any) -> MachineError | None:
 
 def _missing(weights: Any, error: Exception) -> MachineError:
     rule = f"torchvision's weights are not cached and cannot be fetched ({error})"
-    folder = _cached(weights).parent
+    folder = _cached_file(weights).parent
     do = f"Download {weights.url} on a machine with a network, and put it into {folder}."
     return MachineError("detector.weights", rule, do=do)
 
 
-def _cached(weights: Any) -> Path:
+def _cached_file(weights: Any) -> Path:
     """The file in torch's cache, which may not be there."""
     name = Path(urlparse(weights.url).path).name
     return Path(torch.hub.get_dir()) / "checkpoints" / name

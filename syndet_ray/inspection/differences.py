@@ -66,7 +66,7 @@ def headline(inspection: Inspection) -> tuple[str, ...]:
     A single source is described instead of compared.
     """
     others = inspection.subjects[1:]
-    sentences = [_compared(inspection, subject) for subject in others]
+    sentences = [_comparison_words(inspection, subject) for subject in others]
     return (*(sentences or [_single(inspection.reference)]), *_duplicate_sentences(inspection))
 
 
@@ -110,7 +110,7 @@ def likeness(pair: DuplicatePair) -> str:
     return "saved again" if pair.copy else "alike"
 
 
-def unvaried(inspection: Inspection) -> list[str]:
+def constant_statistics(inspection: Inspection) -> list[str]:
     """The statistics that have one value everywhere, which a histogram would not show."""
     sentences = []
     for name, statistic in BY_NAME.items():
@@ -122,7 +122,7 @@ def unvaried(inspection: Inspection) -> list[str]:
     return sentences
 
 
-def _compared(inspection: Inspection, subject: Subject) -> str:
+def _comparison_words(inspection: Inspection, subject: Subject) -> str:
     reference = inspection.reference.name
     distances = inspection.numeric_distances(subject.name)
     tested = [distance for distance in distances if distance.floor is not None]

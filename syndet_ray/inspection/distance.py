@@ -27,7 +27,7 @@ class Sample:
 
     def weights(self, rng: np.random.Generator) -> np.ndarray:
         """(k,) how often each value occurs when images are sampled with replacement."""
-        return _resampled(self.images, rng)[self.image_of]
+        return _resample_counts(self.images, rng)[self.image_of]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,10 @@ def distance(
         is_chance = moved <= moved_by_chance * (1 + _ROUNDING)
         return measured(value=value, floor=np.inf if is_chance else 0.0, ks=ks)
 
-    def resampled() -> float:
+    def resample() -> float:
         return samples.apart(reference.weights(rng), other.weights(rng))[0] / deviation
 
-    low, high = _interval(value, _repeated(resampled))
+    low, high = _interval(value, _repeat(resample))
     return measured(value=value, low=low, high=high, floor=moved_by_chance / deviation, ks=ks)
 
 
@@ -121,17 +121,17 @@ def class_distance(source: str, reference: np.ndarray, other: np.ndarray, seed: 
     rng = generator(seed, "distance of classes")
     counts = np.concatenate([reference, other])
 
-    def resampled() -> float:
-        one = _resampled(len(reference), rng) @ reference
-        two = _resampled(len(other), rng) @ other
+    def resample() -> float:
+        one = _resample_counts(len(reference), rng) @ reference
+        two = _resample_counts(len(other), rng) @ other
         return total_variation(one, two) if one.sum() and two.sum() else np.nan
 
-    def divided(is_first: np.ndarray) -> float:
+    def divide(is_first: np.ndarray) -> float:
         one, two = counts[is_first].sum(axis=0), counts[~is_first].sum(axis=0)
         return total_variation(one, two) if one.sum() and two.sum() else np.nan
 
-    floor = _floor(len(reference), len(other), divided, rng)
-    low, high = _interval(value, _repeated(resampled))
+    floor = _floor(len(reference), len(other), divide, rng)
+    low, high = _interval(value, _repeat(resample))
     return Distance(
         source=source, statistic="classes", value=value, low=low, high=high, floor=floor
     )
@@ -186,11 +186,11 @@ def _numeric_floor(reference: Sample, other: Sample, rng: np.random.Generator) -
     image_of = np.concatenate([reference.image_of, reference.images + other.image_of])
     samples = SortedSamples.of(values, values)
 
-    def divided(is_first: np.ndarray) -> float:
+    def divide(is_first: np.ndarray) -> float:
         in_first = is_first[image_of].astype(np.float64)
         return samples.apart(in_first, 1 - in_first)[0]
 
-    return _floor(reference.images, other.images, divided, rng)
+    return _floor(reference.images, other.images, divide, rng)
 
 
 def _floor(
@@ -208,12 +208,12 @@ def _floor(
     return float(np.percentile(distances, _FLOOR, method="higher"))
 
 
-def _resampled(images: int, rng: np.random.Generator) -> np.ndarray:
+def _resample_counts(images: int, rng: np.random.Generator) -> np.ndarray:
     """(images,) how often each image is chosen, when all are sampled with replacement."""
     return np.bincount(rng.integers(0, images, images), minlength=images)
 
 
-def _repeated(resample: Callable[[], float]) -> np.ndarray:
+def _repeat(resample: Callable[[], float]) -> np.ndarray:
     """The finite values of many resamples: those without any object have no distance."""
     values = np.array([resample() for _ in range(_ROUNDS)])
     finite = values[np.isfinite(values)]

@@ -89,7 +89,7 @@ def pairs(
         end = min(start + _BLOCK, len(prints))
         differing = np.bitwise_count(bits[start:end, None] ^ bits[None, :end])
         is_earlier = np.arange(end) < np.arange(start, end)[:, None]
-        for row, others in _grouped(np.argwhere((differing <= MOST_BITS) & is_earlier)):
+        for row, others in _group_columns(np.argwhere((differing <= MOST_BITS) & is_earlier)):
             i = start + row
             for j in _most_similar(prints, i, others, part_of, show_the_same):
                 exact = prints[i].exact == prints[j].exact
@@ -99,7 +99,7 @@ def pairs(
     return pairs
 
 
-def _grouped(places: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def _group_columns(places: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """The columns of each row, for places (k, 2) in ascending order."""
     if not len(places):
         return []

@@ -10,9 +10,9 @@ import numpy as np
 
 from syndet_ray.data import copies
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.read import Dataset, class_words, read
+from syndet_ray.data.read import Dataset, class_words
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.stand_in import FOLDER as STAND_IN_FOLDER
+from syndet_ray.data.stand_in import STAND_IN, photos_at
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import duplicates
 from syndet_ray.inspection.distance import Distance, Sample, class_distance, distance
@@ -22,7 +22,6 @@ from syndet_ray.progress import NamedProgress
 # Two photos are compared at up to this size: copies.py looks at them at a quarter of it.
 _LONGEST_PX = 1024
 _KEPT = 64  # images, of 2 MB; one is compared with several, one after another
-STAND_IN = "stand-in"  # the word for the built-in set, where a path is expected
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -129,7 +128,7 @@ def inspect(
     """
     datasets = _datasets(paths, split)
     subjects = tuple(
-        _measured(name, splits, progress) for name, splits in _sources(datasets).items()
+        _measure(name, splits, progress) for name, splits in _sources(datasets).items()
     )
     classes = _classes(subjects)
     return Inspection(
@@ -159,17 +158,12 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
             raise DataError(paths[i], "is given twice", do=do)
     datasets = {}
     for path, name in zip(paths, unique_names(places), strict=True):
-        is_stand_in = path == STAND_IN
-        dataset = read(STAND_IN_FOLDER if is_stand_in else Path(path))
-        splits = {
-            part: replace(source, stand_in=is_stand_in)
-            for part, source in _requested(path, dataset, split).items()
-        }
-        datasets[name] = replace(dataset, splits=splits)
+        dataset = photos_at(path)
+        datasets[name] = replace(dataset, splits=_requested_splits(path, dataset, split))
     return datasets
 
 
-def _requested(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
+def _requested_splits(path: str, dataset: Dataset, split: str | None) -> dict[str, Source]:
     """The requested splits of a dataset, without those that hold no images."""
     if split is not None and split not in dataset.splits:
         do = "Give another `split`, or none."
@@ -191,7 +185,7 @@ def _sources(datasets: Mapping[str, Dataset]) -> dict[str, dict[str, Source]]:
     return {f"{name} {split}": {split: source} for split, source in dataset.splits.items()}
 
 
-def _measured(name: str, splits: dict[str, Source], progress: NamedProgress) -> Subject:
+def _measure(name: str, splits: dict[str, Source], progress: NamedProgress) -> Subject:
     """A source of all images of the splits, measured."""
     first = next(iter(splits.values()))
     records = tuple(chain.from_iterable(source.records for source in splits.values()))
@@ -296,7 +290,7 @@ class _Gallery:
 
     def __init__(self, subjects: Sequence[Subject], places: Sequence[ImagePlace]) -> None:
         self._subjects, self._places = subjects, places
-        self._pool = lru_cache(maxsize=_KEPT)(self._decoded)
+        self._pool = lru_cache(maxsize=_KEPT)(self._decode_image)
 
     def show_the_same(self, i: int, j: int) -> bool:
         """True when no object is visible, and labelled, in only one of two images."""
@@ -305,7 +299,7 @@ class _Gallery:
     def is_copy(self, i: int, j: int) -> bool:
         return copies.is_copy(self._pool(i), 0, self._pool(j), 0)
 
-    def _decoded(self, k: int) -> Pool:
+    def _decode_image(self, k: int) -> Pool:
         """A pool of image k alone."""
         place = self._places[k]
         source = self._subjects[place.subject].source.select([place.image])

@@ -34,7 +34,9 @@ class Label:
     color: Color
 
 
-def annotated(image: np.ndarray, predictions: Predictions, classes: Sequence[str]) -> Image.Image:
+def annotate_picture(
+    image: np.ndarray, predictions: Predictions, classes: Sequence[str]
+) -> Image.Image:
     """Returns the image with a box, class and confidence for each prediction.
 
     image (h, w, 3) uint8 RGB. The most confident boxes lie over the others. Labels are placed to
@@ -97,7 +99,7 @@ def _labels(
         width = round(font.getlength(text) + font.size / 2)
         height = round(font.size * 1.25)
         places = _places(box, width, height, size_wh)
-        hidden = _hidden(places, taken) * _LABEL_WEIGHT + _hidden(places, all_boxes)
+        hidden = _hidden_pixels(places, taken) * _LABEL_WEIGHT + _hidden_pixels(places, all_boxes)
         at = places[hidden.argmin()]
         taken = np.vstack([taken, at])
         yield Label(text=text, at=tuple(at.tolist()), color=ink)
@@ -123,7 +125,7 @@ def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int
     return np.hstack([starts, np.add(starts, (width, height))])
 
 
-def _hidden(places: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _hidden_pixels(places: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(p,) number of pixels of others (m, 4) that each of the places (p, 4) covers."""
     low = np.maximum(places[:, None, :2], others[:, :2])
     high = np.minimum(places[:, None, 2:], others[:, 2:])

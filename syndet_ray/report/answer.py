@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from syndet_ray import wording
 from syndet_ray.analysis.response import Offer, front
-from syndet_ray.analysis.selection import finalists, missing_seeds, unconfirmed
+from syndet_ray.analysis.selection import finalists, missing_seeds, search_ranking
 from syndet_ray.analysis.tables import TestLine, VariantLine, test_lines, variant_lines
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import MAP
-from syndet_ray.runs.results import TestScores, Trial
+from syndet_ray.runs.results import REAL_ONLY, RowKey, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
@@ -40,7 +40,11 @@ def answer(run: Run) -> str:
     else:
         lines = test_lines(test, trials)
         sentences = _test_result(lines, variant_lines(run), test, trials)
-        sentences += [_diverged(lines), _lost(lines, test, trials, sweep), _since(test, trials)]
+        sentences += [
+            _diverged_sentence(lines),
+            _lost_sentence(lines, test, trials, sweep),
+            _since(test, trials),
+        ]
         if not test.is_too_small:
             sentences.append(words.few_validation_images(run.about))
     sentences += [_offers(trials, sweep), names.near_copies_caveat(run.about)]
@@ -72,7 +76,7 @@ def _test_result(
     sentences = []
     if controlled or not compared:
         if confirmed:
-            sentences += _confirmed(best, lines, place)
+            sentences += _confirmed_sentences(best, lines, place)
         else:
             sentences += _trained_once(best, lines, place, trials)
     if compared:
@@ -115,15 +119,15 @@ def _once(lines: Sequence[TestLine]) -> str:
     return _SCORED_ONCE if any(line.retrained for line in lines) else _TRAINED_ONCE
 
 
-def _confirmed(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
+def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
     """Compares the winner with the controls, by paired differences over images and seeds."""
-    real = next((line for line in lines if line.role == "real_only"), None)
+    real = next((line for line in lines if line.key == REAL_ONLY), None)
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Real only: {result}."]
         return [f"Use real data only: {result}.", _behind(best, lines)]
-    difference = best.differences.get("real_only")
+    difference = best.differences.get(REAL_ONLY)
     if real is None or difference is None:
         return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _NO_CONTROL]
     significant = difference.low > 0 or difference.high < 0
@@ -167,7 +171,7 @@ def _uneven(lines: Sequence[TestLine]) -> str:
     return f"Not all recipes have {most} finished trainings: {listing}."
 
 
-def _diverged(lines: Sequence[TestLine]) -> str:
+def _diverged_sentence(lines: Sequence[TestLine]) -> str:
     """Names the recipes with trainings that diverged, which lowers their scores."""
     counts = []
     for line in lines:
@@ -176,7 +180,7 @@ def _diverged(lines: Sequence[TestLine]) -> str:
     return f"Trainings that diverged count as 0 mAP: {', '.join(counts)}." if counts else ""
 
 
-def _lost(
+def _lost_sentence(
     lines: Sequence[TestLine], test: TestScores, trials: Sequence[Trial], sweep: LoadedSweep
 ) -> str:
     """Names the finalists that are not compared because all their confirmations failed."""
@@ -206,7 +210,7 @@ def _trained_once(
 ) -> list[str]:
     """Compares the best recipe with the controls, if each was trained only once."""
     others = [line for line in lines if line is not best]
-    real = next((line for line in others if line.role == "real_only"), None)
+    real = next((line for line in others if line.key == REAL_ONLY), None)
     if best.trial_name == "real_only":
         result = f"on {place} it reaches {_map(best)}{_scores(others, best)}"
         is_alone = all(line.is_control for line in lines)
@@ -244,7 +248,7 @@ def _none_of(trials: Sequence[Trial]) -> str:
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
     """Compares the best of all others with real only, on validation; "" if none finished."""
     rivals, noun, count = _rivals(trials)
-    second = next(iter(unconfirmed(rivals)), None)
+    second = next(iter(search_ranking(rivals)), None)
     if second is None:
         return ""
     scores = f"{wording.number(second.mean)} mAP, real only {wording.number(real.validation)}"
@@ -298,7 +302,7 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
 
 def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     """The state of a run whose test set has not been opened."""
-    best = next(iter(unconfirmed(trials)), None)
+    best = next(iter(search_ranking(trials)), None)
     if best is None:
         return _none_finished(trials)
     is_variant = best.trial.role == "variant"
@@ -354,7 +358,7 @@ def _offers(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     pareto = front(trials, sweep)
     if pareto is None:
         return ""
-    shown = _thinned(pareto.efficient)
+    shown = _thin_out(pareto.efficient)
     distinct = {f"{offer.value:.2f}" for offer in shown}
     digits = 2 if len(distinct) == len(shown) else 3
     parts = []
@@ -372,7 +376,7 @@ def _offers(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     return f"On validation, each trained once: {', '.join(parts)}{more}."
 
 
-def _thinned(offers: Sequence[Offer]) -> list[Offer]:
+def _thin_out(offers: Sequence[Offer]) -> list[Offer]:
     """At most `_MOST_OFFERS` offers, evenly spaced, with the first and the last."""
     if len(offers) <= _MOST_OFFERS:
         return list(offers)
@@ -396,11 +400,11 @@ def _map(line: TestLine) -> str:
     return f"{value} mAP {interval}".rstrip() + trained
 
 
-def _gaps(differences: Mapping[str, Difference]) -> str:
+def _gaps(differences: Mapping[RowKey, Difference]) -> str:
     """Such as: ; 0.06 [0.03, 0.09] above real only (P = 0.99)."""
     gaps = []
-    for control, difference in differences.items():
-        gaps.append(words.gap(difference, names.role_name(control)))
+    for key, difference in differences.items():
+        gaps.append(words.gap(difference, names.display_name(key)))
     return f"; {', '.join(gaps)}" if gaps else ""
 
 

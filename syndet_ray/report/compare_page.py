@@ -71,7 +71,7 @@ def scores(comparison: Comparison) -> Plot:
     x = alt.X("test_mAP:Q", title=title, scale=alt.Scale(zero=True))
     dots = base.mark_point(filled=True, size=90, opacity=1).encode(x, _colors(comparison))
     where = f"On the same {comparison.where}"
-    figure = _titled(alt.layer(lines, dots), where, _ROW_PX * len(rows))
+    figure = _add_title(alt.layer(lines, dots), where, _ROW_PX * len(rows))
     return Plot(figure=figure, header=_SCORES, rows=rows)
 
 
@@ -94,7 +94,7 @@ def curves(comparison: Comparison) -> Plot:
         detail="trial:N",
         tooltip=tooltip("what", "trial", images=",", val_mAP=".3f"),
     )
-    figure = _titled(chart.interactive(), "The best recipes, every training", HEIGHT)
+    figure = _add_title(chart.interactive(), "The best recipes, every training", HEIGHT)
     return Plot(figure=figure, header=_CURVES, rows=rows)
 
 
@@ -109,5 +109,5 @@ def _colors(comparison: Comparison) -> alt.Color:
     return colors(by_name, legend=alt.Legend(columns=1))
 
 
-def _titled(chart: Any, title: str, height: int) -> Any:
+def _add_title(chart: Any, title: str, height: int) -> Any:
     return chart.properties(title=title, width=WIDTH, height=height)

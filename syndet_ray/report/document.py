@@ -22,7 +22,7 @@ _FILTERS = {
     "signed": wording.signed,
     "probability": wording.probability,
     "duration": wording.duration,
-    "role_name": names.role_name,
+    "display_name": names.display_name,
     "setting_name": names.setting_name,
     "setting_value": names.setting_value,
 }
@@ -32,7 +32,7 @@ _JPEG_QUALITY = 88  # of sheets: the lines of boxes stay sharp, and a page stays
 
 def html(template: str, figures: Mapping[str, SavedPlot], **content: Any) -> str:
     """Fills a template of this package with its content, and with `figures` by their names."""
-    pictures = {name: _embedded(plot) for name, plot in figures.items()}
+    pictures = {name: _embed(plot) for name, plot in figures.items()}
     charts = {
         name: responsive(plot.spec) for name, plot in figures.items() if plot.spec is not None
     }
@@ -60,7 +60,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _embedded(plot: SavedPlot) -> str:
+def _embed(plot: SavedPlot) -> str:
     """Returns a picture as a data URL: a chart as PNG; a sheet as JPEG, a tenth of its size."""
     if plot.spec is not None:
         return "data:image/png;base64," + base64.b64encode(plot.png.read_bytes()).decode()

@@ -117,7 +117,7 @@ def _amount(photo_value: PhotoValue, noun: str) -> str:
     """31 more photos [12, 60]; at least 12 more photos (31 by the scores themselves); at most -3
     photos.
     """
-    value, low, high = (_rounded(v) for v in (photo_value.value, photo_value.low, photo_value.high))
+    value, low, high = (_round(v) for v in (photo_value.value, photo_value.low, photo_value.high))
     more = "more " if photo_value.recipe.photos else ""
     if value is not None and low is not None and high is not None:
         return f"{_photos(value, more, noun)} [{low}, {high}]"
@@ -145,7 +145,7 @@ def _cost(photo_value: PhotoValue, noun: str) -> str:
     return f"they lower the score as much as {fewer} fewer would {interval}"
 
 
-def _rounded(count: float | None) -> int | None:
+def _round(count: float | None) -> int | None:
     return None if count is None else round(count)
 
 

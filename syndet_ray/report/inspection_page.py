@@ -96,7 +96,7 @@ def content(inspection: Inspection, numbers: str) -> dict[str, Any]:
         "compared": compared,
         "with_objects": with_objects,
         "statistics": distributions.by_distance(inspection),
-        "unvaried": differences.unvaried(inspection),
+        "unvaried": differences.constant_statistics(inspection),
         "samples": [(subject.name, _samples(subject)) for subject in subjects],
         "pairs": [_pair(pair, inspection) for pair in pairs[:_MOST_PAIRS]],
         "more_pairs": max(0, len(pairs) - _MOST_PAIRS),
@@ -108,8 +108,8 @@ def tables(inspection: Inspection) -> dict[str, dict[str, Sequence[Any]]]:
     """The numbers behind the page by name of a table, each as columns."""
     subjects = inspection.subjects
     return {
-        "images": _stacked([_image_columns(subject) for subject in subjects]),
-        "objects": _stacked([_object_columns(subject) for subject in subjects]),
+        "images": _stack([_image_columns(subject) for subject in subjects]),
+        "objects": _stack([_object_columns(subject) for subject in subjects]),
         "distances": _columns([_distance_row(distance) for distance in inspection.distances]),
         "duplicates": _columns([_pair_row(pair) for pair in inspection.duplicates]),
     }
@@ -143,7 +143,7 @@ def _object_columns(subject: Subject) -> dict[str, np.ndarray]:
     return columns
 
 
-def _stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Sequence[Any]]:
+def _stack(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Sequence[Any]]:
     columns: dict[str, Sequence[Any]] = {}
     for name in parts[0]:
         of_parts = [part[name] for part in parts]

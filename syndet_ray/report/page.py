@@ -1,5 +1,6 @@
 """Page: the report of a run as one HTML file that needs nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from syndet_ray.report import answer, document, findings, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import plot_all
+from syndet_ray.report.figures.plot import SavedPlot
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import MAIN_METRICS
@@ -31,11 +33,15 @@ def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path
 
     `progress` is called with (figures plotted, figures in all).
     """
-    pictures = plot_all(run, folder.figures, progress)
-    html = document.html("page.html.j2", pictures, **content(run))
-    path = write_whole(folder.report, html.encode())
+    text = html(run, plot_all(run, folder.figures, progress))
+    path = write_whole(folder.report, text.encode())
     folder.report_error.unlink(missing_ok=True)  # of an earlier attempt
     return path
+
+
+def html(run: Run, figures: Mapping[str, SavedPlot]) -> str:
+    """Returns the page with `figures` by their names; a sentence stands for a missing one."""
+    return document.html("page.html.j2", figures, **content(run))
 
 
 def content(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Provenance: what is recorded of how a run was made."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from syndet_ray import wording
@@ -19,33 +20,37 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """Returns (name, text) of how the run was made, as far as run.json and the sweep have it."""
     about = run.about
     test = run.test
-    started = about.get("started")
-    finished = about.get("finished")
     code = {name: machine.commit_words(state) for name, state in about.get("code", {}).items()}
     texts = {
-        "command": about.get("command"),
+        "command": _command(about),
         "stopped": about.get("stopped"),
         **_search(run.sweep, about.get("seed", run.sweep.seed)),
         "test set": names.openings(test) if test else "not opened",
         "detector": _detector(run.sweep.recipe.detector),
         **_data(run),
-        "versions": _listed(about.get("versions")),
-        "machine": _listed(about.get("machine")),
-        "code": _listed(code),
-        "started": _moment(started),
-        "finished": _moment(finished),
-        "time": _between(started, finished),
+        "versions": _list_words(about.get("versions")),
+        "machine": _list_words(about.get("machine")),
+        "code": _list_words(code),
+        "started": _moment(about.get("started")),
+        "finished": _moment(about.get("finished")),
+        "time": _time(run),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
 
 
+def _command(about: Mapping[str, Any]) -> str | None:
+    """The command that started a run; None if run.json does not have it."""
+    command: str | None = about.get("command")
+    return "started from Python" if command == "" else command
+
+
 def _search(sweep: LoadedSweep, seed: Any) -> dict[str, Any]:
     goals = [f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)]
     parts = [
-        f"{sweep.trials} trials by {sweep.sampler}",
+        f"{wording.counted(sweep.trials, 'trial')} by {sweep.sampler}",
         f"{len(sweep.fixed)} controls and variants",
-        f"{sweep.rungs} rungs",
+        f"{wording.counted(sweep.rungs, 'rung')}",
     ]
     several = "none, for there are several goals"
     return {
@@ -64,9 +69,9 @@ def _data(run: Run) -> dict[str, Any]:
     return {
         "real data": "stand-in set" if run.stand_in else real.get("path"),
         "classes": ", ".join(run.about.get("classes", ())),
-        "images": _listed(real.get("counts")),
-        "objects": _listed(real.get("objects")),
-        "data hashes": _listed(hashes),
+        "images": _list_words(real.get("counts")),
+        "objects": _list_words(real.get("objects")),
+        "data hashes": _list_words(hashes),
         "notes": "; ".join(real.get("notes", ())),
     }
 
@@ -97,7 +102,7 @@ def _confirmation(sweep: LoadedSweep) -> str:
     return f"the best {sweep.confirm.top} and {fixed}, {seeds} each"
 
 
-def _listed(values: dict[str, Any] | None) -> str:
+def _list_words(values: dict[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
 
 
@@ -105,5 +110,11 @@ def _moment(seconds: float | None) -> str:
     return "" if seconds is None else time.strftime(_DAY, time.localtime(seconds))
 
 
-def _between(started: float | None, finished: float | None) -> str:
+def _time(run: Run) -> str:
+    """The time that counts against a budget of hours, and that a comparison of runs shows; from
+    start to end for a ledger without attempts.
+    """
+    if run.elapsed_s:
+        return f"{wording.duration(run.elapsed_s)}, without pauses between attempts"
+    started, finished = run.about.get("started"), run.about.get("finished")
     return "" if started is None or finished is None else wording.duration(finished - started)

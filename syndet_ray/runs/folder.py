@@ -43,7 +43,7 @@ from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
 from syndet_ray.runs.run import Run
-from syndet_ray.runs.unreadable import damaged, unreadable
+from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
 
@@ -119,7 +119,7 @@ class RunFolder:
         try:
             return json.loads(self._about_file.read_text())
         except ValueError as error:
-            raise damaged(self._about_file, error) from None
+            raise damaged_file(self._about_file, error) from None
 
     def define(self, sweep: LoadedSweep) -> None:
         """Writes sweep.json, or replaces it."""
@@ -203,7 +203,7 @@ class RunFolder:
 
     def write_test(self, scores: TestScores) -> None:
         """Writes test.json, or replaces it."""
-        write_whole(self._scores_file, _SCORES.dump_json(scores, indent=1))
+        write_whole(self._scores_file, _SCORES.dump_json(scores, indent=1, by_alias=True))
 
     def test(self) -> TestScores | None:
         """Returns the scores on the real test set; None before it was opened.

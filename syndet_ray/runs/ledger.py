@@ -14,7 +14,7 @@ from typing import Any
 
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.results import Trial, after_event
-from syndet_ray.runs.unreadable import damaged, unreadable
+from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 LEDGER = "ledger.jsonl"
 _CHECKPOINTS = "checkpoints/"
@@ -35,7 +35,7 @@ class Ledger:
         """
         line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
         _append_whole(self._path, f"{line}\n".encode())
-        return _parsed(line)
+        return _parse(line)
 
     def begin_attempt(self) -> None:
         """Notes that a process begins to carry the run out, or continues it."""
@@ -73,9 +73,9 @@ class Ledger:
         lines = self._path.read_text().split("\n")[:-1]
         for number, line in enumerate(lines, start=1):
             try:
-                yield _parsed(line)
+                yield _parse(line)
             except ValueError as error:
-                raise damaged(f"{self._path}, line {number}", error) from None
+                raise damaged_file(f"{self._path}, line {number}", error) from None
 
     def continues(self, ledger: bytes) -> bool:
         """True when `ledger` is an earlier state of this one; its last line may have been copied
@@ -154,7 +154,7 @@ def _append_whole(path: Path, line: bytes) -> None:
             raise
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _parse(line: str) -> dict[str, Any]:
     """Returns an event. All events share the strings of its names: with a hundred settings a trial,
     the names take more memory than the values.
     """

@@ -114,14 +114,14 @@ def _checkout(file: Path) -> dict[str, Any]:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """Returns the stripped output of git; None if it fails or is not installed."""
-    return _printed("git", "--no-optional-locks", "-C", str(folder), *arguments)
+    return _output_of("git", "--no-optional-locks", "-C", str(folder), *arguments)
 
 
 def _gpus() -> dict[str, str]:
     """Returns the names of the GPUs and the version of their driver; {} if there are none, or no
     nvidia-smi answers.
     """
-    lines = _printed("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    lines = _output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     if not lines:
         return {}
     names, drivers = zip(*(line.rsplit(", ", 1) for line in lines.splitlines()), strict=True)
@@ -132,7 +132,7 @@ def _gpus() -> dict[str, str]:
     }
 
 
-def _printed(program: str, *arguments: str) -> str | None:
+def _output_of(program: str, *arguments: str) -> str | None:
     """Returns a program's stripped output; None if it fails, takes too long or is not installed."""
     path = shutil.which(program)
     if path is None:

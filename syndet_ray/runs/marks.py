@@ -38,17 +38,17 @@ def marked_boxes(picture: Picture) -> tuple[MarkedBox, ...]:
     """
     if picture.truth is None or picture.scores is None:
         labels = zip(picture.names, picture.xyxy, strict=True)
-        return tuple(_marked("label", name, box) for name, box in labels)
+        return tuple(_marked_box("label", name, box) for name, box in labels)
     is_hit, is_found = matches(picture)
     boxes = []
     objects = zip(picture.truth_names, picture.truth, is_found, strict=True)
     for name, box, was_found in objects:
         outcome: Outcome = "found" if was_found else "missed"
-        boxes.append(_marked(outcome, name, box))
+        boxes.append(_marked_box(outcome, name, box))
     predictions = zip(picture.names, picture.xyxy, picture.scores, is_hit, strict=True)
     for name, box, score, is_right in predictions:
         outcome = "hit" if is_right else "false alarm"
-        boxes.append(_marked(outcome, name, box, score))
+        boxes.append(_marked_box(outcome, name, box, score))
     return tuple(boxes)
 
 
@@ -125,6 +125,8 @@ def _all_boxes(picture: Picture) -> np.ndarray:
     return picture.xyxy if picture.truth is None else np.concatenate([picture.xyxy, picture.truth])
 
 
-def _marked(outcome: Outcome, name: str, box: np.ndarray, score: float | None = None) -> MarkedBox:
+def _marked_box(
+    outcome: Outcome, name: str, box: np.ndarray, score: float | None = None
+) -> MarkedBox:
     xyxy = tuple(round(float(edge), 2) for edge in box)
     return MarkedBox(outcome=outcome, name=name, xyxy=xyxy, score=score)

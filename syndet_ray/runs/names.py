@@ -1,4 +1,4 @@
-"""Names: display names of settings, recipes, trials and roles."""
+"""Names: display names of settings, recipes, trials and rows of the test set."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,9 +7,13 @@ from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import TestScores, Trial
-from syndet_ray.wording import counted, percent
+from syndet_ray.wording import counted, percent, times
 
-_ROLES = {"best": "best recipe", "real_only": "real only", "synthetic_only": "synthetic only"}
+_DISPLAY_NAMES = {
+    "best": "best recipe",
+    "real_only": "real only",
+    "synthetic_only": "synthetic only",
+}
 _SETTINGS = {
     "mix.synthetic": "synthetic share",
     "mix.switch_at": "real after",
@@ -34,7 +38,7 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
     "mix.schedule": lambda name: _SCHEDULES.get(name, name),
     "mix.real_images": lambda asked: real_images(asked),
     "mix.synthetic_images": lambda count: counted(count, "distinct scene"),
-    "mix.parts": lambda parts: f"synthetic of {_divided(parts)}" if parts else "",
+    "mix.parts": lambda parts: f"synthetic of {_divided_words(parts)}" if parts else "",
     "scene.objects": lambda count: f"{counted(count, 'object')} per scene",
     "training.images": lambda count: f"{counted(count, 'image')} seen",
 }
@@ -53,13 +57,14 @@ _IN_SOURCES = (
 _OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")
 
 
-def role_name(role: str) -> str:
-    return _ROLES.get(role, role.replace("_", " "))
+def display_name(name: str) -> str:
+    """The name of a kind of trial, or of a row of the test set, for people."""
+    return _DISPLAY_NAMES.get(name, name.replace("_", " "))
 
 
 def kind_name(trial: Trial) -> str:
     """Returns why there is this trial: "search", "real only", "seed of trial 7"."""
-    return role_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
+    return display_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
 
 
 def setting_name(path: str) -> str:
@@ -76,7 +81,7 @@ def setting_value(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return _divided(value) if path == "mix.parts" else ", ".join(value)
+        return _divided_words(value) if path == "mix.parts" else ", ".join(value)
     if isinstance(value, (tuple, list)):
         between = "/" if path in _LISTS else " to "
         return between.join(setting_value(path, part) for part in value)
@@ -103,7 +108,7 @@ def _join_shares(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
         phrases["mix.synthetic"] = _SCHEDULES["real_only"]
     elif share is not None and parts:
         synthetic_shares = {name: share * part for name, part in parts.items()}
-        phrases["mix.synthetic"] = _divided({REAL: 1 - share} | synthetic_shares)
+        phrases["mix.synthetic"] = _divided_words({REAL: 1 - share} | synthetic_shares)
         del phrases["mix.parts"]
 
 
@@ -112,7 +117,7 @@ def _join_schedule(phrases: dict[str, str], changes: Mapping[str, Any]) -> None:
     schedule = changes.get("mix.schedule")
     switch_at = changes.get("mix.switch_at")
     if schedule == "staged" and "mix.switch_at" in phrases and switch_at is not None:
-        phrases["mix.schedule"] = _staged(switch_at)
+        phrases["mix.schedule"] = _staged_words(switch_at)
         del phrases["mix.switch_at"]
     elif schedule == "mixed":
         phrases.pop("mix.schedule", None)  # the default: not worth a word
@@ -125,7 +130,7 @@ def trial_words(trial: Trial) -> str:
         return f"{kind_name(trial)}: {recipe}"
     if trial.params:
         return settings(trial.params)
-    return role_name(trial.kind) + (" (control)" if trial.role == "control" else "")
+    return display_name(trial.kind) + (" (control)" if trial.role == "control" else "")
 
 
 def recipe_words(trial: Trial) -> str:
@@ -203,7 +208,7 @@ def _sources(mix: Mix) -> str:
         images = "real images" if mix.real_images == "all" else real_images(mix.real_images)
         return f"{images} only"
     if list(mix.sources) != _ONLY_SYNTHETIC:
-        return _divided(mix.shares)
+        return _divided_words(mix.shares)
     if mix.synthetic == 1:
         return "synthetic images only"
     return f"{percent(mix.synthetic)} synthetic"
@@ -213,10 +218,10 @@ def _schedule(mix: Mix) -> str:
     """Returns how the mix changes during training; "" if it does not."""
     if mix.schedule == "mixed" or not 0 < mix.synthetic < 1:
         return ""
-    return _staged(mix.switch_at) if mix.schedule == "staged" else mix.schedule
+    return _staged_words(mix.switch_at) if mix.schedule == "staged" else mix.schedule
 
 
-def _staged(switch_at: float | None) -> str:
+def _staged_words(switch_at: float | None) -> str:
     if switch_at is None:
         return "staged"
     return f"staged: synthetic first, real after {percent(switch_at)}"
@@ -245,7 +250,7 @@ def _has_effect(path: str, recipe: Recipe) -> bool:
     return recipe.mix.shares[REAL] < 1 or not is_of_scenes
 
 
-def _divided(shares: Mapping[str, float]) -> str:
+def _divided_words(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in shares.items() if share > 0)
 
 
@@ -277,4 +282,4 @@ def near_copies_caveat(about: Mapping[str, Any]) -> str:
 
 def openings(test: TestScores) -> str:
     """Returns how often the test set was opened: choices between two openings may depend on it."""
-    return "opened once" if test.openings == 1 else f"opened {test.openings} times"
+    return f"opened {times(test.openings)}"

@@ -33,9 +33,9 @@ def read_pictures(folder: Path, name: str) -> list[Picture]:
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:
-    truth = None if picture.truth is None else _rounded(picture.truth)
+    truth = None if picture.truth is None else _round_boxes(picture.truth)
     return {
-        "xyxy": _rounded(picture.xyxy),
+        "xyxy": _round_boxes(picture.xyxy),
         "names": picture.names,
         "scores": picture.scores,
         "truth": truth,
@@ -43,7 +43,7 @@ def _boxes_of(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _rounded(xyxy: np.ndarray) -> list[list[float]]:
+def _round_boxes(xyxy: np.ndarray) -> list[list[float]]:
     return np.round(xyxy, 2).tolist()
 
 

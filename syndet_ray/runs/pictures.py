@@ -17,8 +17,8 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.marks import matches
 from syndet_ray.runs.results import Picture, Trial
 from syndet_ray.scenes import command
-from syndet_ray.scenes.cache import loaded
-from syndet_ray.scenes.generate import rendered, scene_hash
+from syndet_ray.scenes.cache import load_pool
+from syndet_ray.scenes.generate import render_part, scene_hash
 
 if TYPE_CHECKING:
     from syndet_ray.detection.score import Predictions
@@ -36,7 +36,7 @@ def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note
     it.
     """
     with _failure_noted("the real images that it trained on", note):
-        folder.write_pictures("real", [labelled(train, i) for i in _evenly(len(train))])
+        folder.write_pictures("real", [labelled_picture(train, i) for i in _evenly(len(train))])
     # The best recipe may have no scenes: then those of the sweep's recipe are shown.
     sets = best.recipe.scenes() or folder.sweep.recipe.scenes()
     scenes: list[Picture] = []
@@ -56,13 +56,13 @@ def _scenes(
     Raises MachineError if a program of the user made the set on another machine: such a program
     renders only whole sets.
     """
-    pool = loaded(cache / scene_hash(parameters, count, seed))
+    pool = load_pool(cache / scene_hash(parameters, count, seed))
     if pool is not None:
-        return [labelled(pool, i) for i in indices]
+        return [labelled_picture(pool, i) for i in indices]
     if parameters.generator.startswith(command.PREFIX):
         raise MachineError(cache, f"does not hold what {parameters.generator} made")
-    few = rendered(parameters, count, seed, indices)
-    return [labelled(few, k) for k in range(len(few))]
+    few = render_part(parameters, count, seed, indices)
+    return [labelled_picture(few, k) for k in range(len(few))]
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def show_predictions(
     The scores are not written yet, so a picture that fails is only noted.
     """
     with _failure_noted("where the best model does best and worst", note):
-        pictures = [predicted(test, i, of_image) for i, of_image in enumerate(predictions)]
+        pictures = [predicted_picture(test, i, of_image) for i, of_image in enumerate(predictions)]
         best, worst = best_and_worst(pictures)
         folder.write_pictures("best", best)
         folder.write_pictures("worst", worst)
@@ -103,7 +103,7 @@ def best_and_worst(
     return best[:half], worst[:count]
 
 
-def labelled(pool: Pool, i: int) -> Picture:
+def labelled_picture(pool: Pool, i: int) -> Picture:
     """Returns an image of a pool with its labels."""
     boxes = pool.boxes(i)
     return Picture(
@@ -113,10 +113,10 @@ def labelled(pool: Pool, i: int) -> Picture:
     )
 
 
-def predicted(pool: Pool, i: int, predictions: "Predictions") -> Picture:
+def predicted_picture(pool: Pool, i: int, predictions: "Predictions") -> Picture:
     """Returns an image of a pool with the confident predictions of a model, and the truth."""
     is_shown = predictions.scores >= _SHOWN_SCORE
-    truth = labelled(pool, i)
+    truth = labelled_picture(pool, i)
     return Picture(
         image=truth.image,
         xyxy=predictions.xyxy[is_shown],

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NewType
 
 import numpy as np
+from pydantic import Field
 
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.definitions.recipe import Recipe
@@ -17,6 +18,10 @@ from syndet_ray.spread import LEAST_IMAGES, Difference
 _ASKED = ("params", "of", "replica", "seed_number", "impossible")
 # Why there is a trial, see docs/glossary.md.
 Role = Literal["search", "control", "variant", "confirmation"]
+# Names a row of the test set: "best", "finalist <trial>", or the name of a control or variant.
+RowKey = NewType("RowKey", str)
+BEST = RowKey("best")  # the recipe that won on the validation set
+REAL_ONLY = RowKey("real_only")
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 # Why a trial is FAILED: its training diverged, its workers were lost again and again, or a mistake
 # would make it fail again.
@@ -39,6 +44,8 @@ class Trial:
     name         of a control or variant, which all its repeats share; "" for any other trial
     params       settings that the search space varied; {} for a control or variant
     recipe       as proposed
+    unrecorded   settings that a ledger of an earlier version does not have: the recipe has their
+                 defaults
     reason       why it ended, in words; "" while it runs
     effective    every setting by dotted path, as the training really used it, and further facts
     checkpoint   where the newest checkpoint lies: a path or s3:// address
@@ -73,6 +80,7 @@ class Trial:
     impossible: str = ""
     cause: Cause | None = None
     values: tuple[float, ...] = ()
+    unrecorded: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def kind(self) -> str:
@@ -81,8 +89,11 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every setting of the recipe by dotted path, as the ledger keeps it: a pair is a list."""
-        return json.loads(json.dumps(self.recipe.flat()))
+        """Every recorded setting of the recipe by dotted path, as the ledger keeps it: a pair is a
+        list.
+        """
+        settings = json.loads(json.dumps(self.recipe.flat()))
+        return {path: value for path, value in settings.items() if path not in self.unrecorded}
 
     @property
     def value(self) -> float | None:
@@ -129,7 +140,7 @@ class Trial:
 class TestRow:
     """The score of one recipe on the real test set.
 
-    role         "best", "finalist <trial>", or the name of a control or variant; not a `Role`
+    key          names the row among all of the test set; test.json calls it "role"
     trial        the first trial that trained the recipe
     metrics      means over the trained models
     intervals    95 %, over test images and, if there are several models, seeds; with fewer than
@@ -145,14 +156,14 @@ class TestRow:
 
     __test__ = False  # pytest takes a class with this name for a test
 
-    role: str
+    key: Annotated[RowKey, Field(alias="role")]
     trial: int
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     models: tuple[int, ...] = ()
     seeds: tuple[float, ...] = ()
     p_best: float | None = None
-    differences: dict[str, Difference] = field(default_factory=dict)
+    differences: dict[RowKey, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +228,8 @@ class TestScores:
         """
         return row.p_best if self.has_seed_spread else None
 
-    def row(self, role: str) -> TestRow | None:
-        return next((row for row in self.rows if row.role == role), None)
+    def row(self, key: str) -> TestRow | None:
+        return next((row for row in self.rows if row.key == key), None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -274,7 +285,7 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     kind = event["event"]
     if trial is None:
         assert kind == "asked", event
-        return _asked(event)
+        return _new_trial(event)
     if kind == "report":
         rung = Rung(event["images"], event["metrics"])
         return replace(trial, rungs=(*trial.rungs, rung), effective=event["effective"])
@@ -283,26 +294,28 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
     if kind == "retry":
         return replace(trial, retries=trial.retries + 1)
     assert kind == "ended", event
-    return _ended(trial, event)
+    return _ended_trial(trial, event)
 
 
-def _asked(event: Mapping[str, Any]) -> Trial:
+def _new_trial(event: Mapping[str, Any]) -> Trial:
     facts = {name: event[name] for name in _ASKED if name in event}
     replica = event.get("replica", 0)
     # The two were one number in an earlier version.
     facts.setdefault("seed_number", replica)
     role, name = role_and_name(event["kind"], replica)
+    recipe = Recipe().replace(event["recipe"])
     return Trial(
         number=event["trial"],
         role=role,
         name=name,
-        recipe=Recipe().replace(event["recipe"]),
+        recipe=recipe,
+        unrecorded=frozenset(recipe.flat()) - frozenset(event["recipe"]),
         started=event["time"],
         **facts,
     )
 
 
-def _ended(trial: Trial, event: Mapping[str, Any]) -> Trial:
+def _ended_trial(trial: Trial, event: Mapping[str, Any]) -> Trial:
     return replace(
         trial,
         state=event["state"],

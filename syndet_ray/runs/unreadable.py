@@ -10,7 +10,7 @@ from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DataError, SyndetError
 
 
-def damaged(place: object, reason: object) -> DataError:
+def damaged_file(place: object, reason: object) -> DataError:
     """Returns the error for a file that is no JSON: an incomplete copy, or changed by hand."""
     return DataError(place, f"is not JSON ({reason})", do="Copy the run here again.")
 
@@ -23,7 +23,7 @@ def unreadable(folder: Path, place: object, error: ValidationError | SyndetError
         return _of_other_version(folder, place, error)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return damaged(place, first["ctx"]["error"])
+        return damaged_file(place, first["ctx"]["error"])
     return _of_other_version(folder, place, definition_error("", error))
 
 

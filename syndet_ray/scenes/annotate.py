@@ -33,10 +33,10 @@ def annotate(scene: Scene, ids: np.ndarray, library: Library = DICE) -> Boxes:
     # differ by a pixel.
     whole = np.maximum(silhouettes(scene, library, visible), 1)
     visibility = np.minimum(1.0, pixels[visible] / whole)
-    return Boxes.of(styled(xyxy, scene.label_style, ids.shape), labels[visible], visibility)
+    return Boxes.of(apply_style(xyxy, scene.label_style, ids.shape), labels[visible], visibility)
 
 
-def styled(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -> np.ndarray:
+def apply_style(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -> np.ndarray:
     """Exact boxes (n, 4) as people would place them, at least a pixel wide and inside the image of
     `size_hw`.
     """

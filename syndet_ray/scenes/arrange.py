@@ -211,10 +211,10 @@ def _settle(
     a die is at rest if no small change brings it lower.
     """
     edge = float(pile.edges[len(pile)])
-    tips = _turned(rng.normal(0, _TIP, (len(yaw), 3)))
+    tips = _turn_matrices(rng.normal(0, _TIP, (len(yaw), 3)))
     centre, rotation = _lowest(pile, starts, tips @ _yaws(yaw), half_size)
     count = len(_SETTLING)
-    turns = _turned(rng.normal(0, 1, (count, 3)) * _SETTLING)
+    turns = _turn_matrices(rng.normal(0, 1, (count, 3)) * _SETTLING)
     shifts = rng.normal(0, 0.8 * edge, (count, 2)) * _SETTLING
     return _lowest(pile, centre[:2] + shifts, turns @ rotation, half_size)
 
@@ -339,7 +339,7 @@ def _yaws(angles: np.ndarray) -> np.ndarray:
     return np.stack(rows, axis=1).reshape(-1, 3, 3)
 
 
-def _turned(vectors: np.ndarray) -> np.ndarray:
+def _turn_matrices(vectors: np.ndarray) -> np.ndarray:
     """(k, 3, 3) turns about vectors (k, 3), by their length in radians (Rodrigues)."""
     angle = np.linalg.norm(vectors, axis=1)
     x, y, z = (vectors / np.maximum(angle, 1e-12)[:, None]).T

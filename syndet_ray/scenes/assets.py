@@ -216,7 +216,7 @@ def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> floa
 
 def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:
     path = folder / _SETTINGS
-    settings = _parsed(path) if path.is_file() else _Settings()
+    settings = _parse(path) if path.is_file() else _Settings()
     settings._file = path.absolute()
     if not path.is_file():
         return settings
@@ -232,7 +232,7 @@ def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> 
     return settings
 
 
-def _parsed(path: Path) -> _Settings:
+def _parse(path: Path) -> _Settings:
     """The settings in an assets.json. Raises DataError for settings that are not allowed."""
     try:
         return _Settings.model_validate_json(path.read_bytes())

@@ -19,7 +19,7 @@ from syndet_ray.errors import MachineError
 from syndet_ray.progress import Progress
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
-from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tinted
+from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
 from syndet_ray.scenes.raycast import Rendering, walls
 from syndet_ray.scenes.scene import Body, Ground, Scene
 
@@ -72,7 +72,7 @@ def render(
         outputs = []
         for i, scene in enumerate(scenes):
             (folder / f"{i:06}.json").write_text(scene.to_json())
-            arrays = _numbered(meshes(scene, library))
+            arrays = _number_arrays(meshes(scene, library))
             np.savez(folder / f"{i:06}.npz", **arrays)  # type: ignore[arg-type]
             outputs.append(folder / f"{i:06}.out")
         command = [interpreter, str(SCRIPT), name, str(samples)]
@@ -96,11 +96,11 @@ def meshes(scene: Scene, library: Library) -> list[_Arrays]:
     for body in scene.bodies:
         is_mesh = body.die is None
         local = _mesh(body, library.assets[body.asset].mesh) if is_mesh else _die(body)
-        arrays.append(_placed(body, local))
+        arrays.append(_place(body, local))
     return [*arrays, *_ground(scene.ground)]
 
 
-def _placed(body: Body, arrays: _Arrays) -> _Arrays:
+def _place(body: Body, arrays: _Arrays) -> _Arrays:
     """A body in its own frame, moved into the world. Triangles share no corners."""
     rotation, corners = np.array(body.rotation).T, arrays["vertices"].reshape(-1, 3)
     return arrays | {
@@ -127,11 +127,11 @@ def _die(body: Body) -> _Arrays:
         "normals": normals(local.T, np.full(len(local), rounding)).T,
         "colors": np.ones_like(local),
         "uv": uv,
-        "texture": _painted(body),
+        "texture": _paint(body),
     }
 
 
-def _painted(body: Body) -> np.ndarray:
+def _paint(body: Body) -> np.ndarray:
     """(px, 6 px, 3) linear colours of a die's sides, next to one another in the order of
     `FACE_AXES`.
     """
@@ -175,12 +175,13 @@ def _linear(mesh: Mesh) -> np.ndarray:
 
 
 def _recolor(body: Body) -> np.ndarray:
-    """(3, 3) the matrix by which `materials.tinted` changes colours, computed at colours that it
-    does not clip.
+    """(3, 3) the matrix by which `materials.tint_colors` changes colours.
+
+    It is computed at colours that are not clipped.
     """
     grey, step = np.full((3, 1), 0.5, np.float32), np.float32(0.25)
     changed = grey + step * np.eye(3, dtype=np.float32)
-    return (tinted(changed, body) - tinted(grey, body)) / step
+    return (tint_colors(changed, body) - tint_colors(grey, body)) / step
 
 
 def _ground(ground: Ground) -> list[_Arrays]:
@@ -223,7 +224,7 @@ def _level(vertices: np.ndarray, faces: np.ndarray, target: int, ground: Ground)
     }
 
 
-def _numbered(meshes: Sequence[_Arrays]) -> _Arrays:
+def _number_arrays(meshes: Sequence[_Arrays]) -> _Arrays:
     """All arrays of all meshes by one name. Each texture is stored once, in half precision, as
     textures are the bulk; a mesh has the number of its texture.
     """

@@ -101,23 +101,23 @@ def _material(
     if texture is not None:
         image = tree.nodes.new("ShaderNodeTexImage")
         image.image = texture
-        color = _computed(tree, "MULTIPLY", color, image.outputs["Color"])
+        color = _compute(tree, "MULTIPLY", color, image.outputs["Color"])
     if recolor is not None:
-        color = _recolored(tree, color, recolor)
+        color = _recolor(tree, color, recolor)
     tree.links.new(color, surface["Base Color"])
     return material
 
 
-def _recolored(
+def _recolor(
     tree: bpy.types.NodeTree, color: bpy.types.NodeSocket, matrix: np.ndarray
 ) -> bpy.types.NodeSocket:
     joined = tree.nodes.new("ShaderNodeCombineXYZ")
     for row, channel in zip(matrix.tolist(), joined.inputs, strict=True):
-        tree.links.new(_computed(tree, "DOT_PRODUCT", color, row), channel)
-    return _computed(tree, "MAXIMUM", joined.outputs[0], (0, 0, 0))
+        tree.links.new(_compute(tree, "DOT_PRODUCT", color, row), channel)
+    return _compute(tree, "MAXIMUM", joined.outputs[0], (0, 0, 0))
 
 
-def _computed(tree: bpy.types.NodeTree, operation: str, *values: object) -> bpy.types.NodeSocket:
+def _compute(tree: bpy.types.NodeTree, operation: str, *values: object) -> bpy.types.NodeSocket:
     """The result of arithmetic on vectors, each a socket or three numbers."""
     node = tree.nodes.new("ShaderNodeVectorMath")
     node.operation = operation
@@ -204,7 +204,7 @@ def _radiance(path: Path, samples: int) -> np.ndarray:
     cycles.samples, cycles.filter_width = samples, IMAGE_FILTER
     cycles.use_adaptive_sampling = False
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
-    return _rendered(path)
+    return _render_image(path)
 
 
 def _ids(path: Path) -> np.ndarray:
@@ -218,7 +218,7 @@ def _ids(path: Path) -> np.ndarray:
     background = scene.world.node_tree.nodes["Background"]
     background.inputs["Strength"].default_value = 0
     scene.view_layers[0].material_override = _number_material()
-    return np.rint(_rendered(path)[..., :1]) - 1
+    return np.rint(_render_image(path)[..., :1]) - 1
 
 
 def _number_material() -> bpy.types.Material:
@@ -233,7 +233,7 @@ def _number_material() -> bpy.types.Material:
     return material
 
 
-def _rendered(path: Path) -> np.ndarray:
+def _render_image(path: Path) -> np.ndarray:
     """(h, w, 3) float32, top row first."""
     file = path.with_suffix(".exr")
     bpy.context.scene.render.filepath = str(file)

@@ -28,7 +28,7 @@ _SHARE_OF_DISK = 0.5
 _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
 
 
-def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
+def load_or_make(folder: Path, make: Callable[[], Pool]) -> Pool:
     """The pool in `folder`. If there is none it is made and saved there, by one process of this
     machine at a time.
 
@@ -47,7 +47,7 @@ def kept(folder: Path, make: Callable[[], Pool]) -> Pool:
     return pool
 
 
-def loaded(folder: Path) -> Pool | None:
+def load_pool(folder: Path) -> Pool | None:
     """The pool in `folder`, in use as long as its arrays live; None if there is none."""
     if not folder.parent.is_dir():
         return None
@@ -76,7 +76,7 @@ def trim(cache: Path) -> None:
     A set that cannot be deleted, for example because it belongs to another user, stays. Raises
     MachineError if $SYNDET_CACHE_GB is no number.
     """
-    with _locked(cache / ".trim.lock"):
+    with _lock(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)
         taken = sum(rendered.size for rendered in sets)
         most = bound(cache, taken)
@@ -154,7 +154,7 @@ def _size(folder: Path) -> int:
 
 def _last_use(cache: Path, key: str) -> float:
     """The time of the last use. Sets of an earlier version have no such file: that of rendering."""
-    for path in (_used(cache / key), cache / key, cache / f".{key}.lock"):
+    for path in (_use_marker(cache / key), cache / key, cache / f".{key}.lock"):
         with suppress(FileNotFoundError):
             return path.stat().st_mtime
     return 0.0
@@ -166,7 +166,7 @@ def _delete(cache: Path, key: str) -> bool:
     It is renamed first: a kill meanwhile must not leave half a set under its name.
     """
     try:
-        with _locked(cache / f".{key}.lock", wait=False), _locked(_used(cache / key), wait=False):
+        with _lock(cache / f".{key}.lock", wait=False), _lock(_use_marker(cache / key), wait=False):
             for path in _entries(cache, key):
                 grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
                 path.rename(Path(grave) / path.name)
@@ -179,7 +179,7 @@ def _delete(cache: Path, key: str) -> bool:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
-    used = _opened(_used(folder))
+    used = _open_lock(_use_marker(folder))
     fcntl.flock(used, fcntl.LOCK_SH)
     with suppress(PermissionError):  # the file of another user
         os.utime(used)
@@ -188,7 +188,7 @@ def _in_use(folder: Path) -> Pool:
     return pool
 
 
-def _used(folder: Path) -> Path:
+def _use_marker(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.used")
 
 
@@ -196,14 +196,14 @@ def _used(folder: Path) -> Path:
 def _alone(folder: Path) -> Iterator[None]:
     """Lets only one process of this machine at a time make, open or delete a set."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with _lock(folder.with_name(f".{folder.name}.lock")):
         yield
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def _lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds an exclusive lock. Raises BlockingIOError if it is taken and wait is False."""
-    file = _opened(path)
+    file = _open_lock(path)
     operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     try:
         fcntl.flock(file, operation)
@@ -212,7 +212,7 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         os.close(file)
 
 
-def _opened(path: Path) -> int:
+def _open_lock(path: Path) -> int:
     """A file to lock, made if there is none. The file of another user need not be writable."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -59,13 +59,13 @@ def files_of(generator: str) -> list[str]:
     return [word for word in program_of(generator) if Path(word).is_file()]
 
 
-def rendered(parameters: SceneParameters, count: int, seed: int, out: Path) -> Pool:
+def render_by_command(parameters: SceneParameters, count: int, seed: int, out: Path) -> Pool:
     """The pool that the program of `parameters.generator` makes; `out` keeps its log. Raises as
     `run_command` does.
     """
     # Path tracers need seconds for an image, and a Unity build a minute to start.
     limit_s = 600 + 30 * count
-    settings = parameters.settled().model_dump(mode="json")
+    settings = parameters.settle().model_dump(mode="json")
     program = program_of(parameters.generator)
     pool = decode(run_command(program, settings, count, seed, out, limit_s=limit_s))
     shutil.rmtree(out / "data")  # the pool holds all of it; that of a failed attempt is kept

@@ -62,7 +62,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
     """
     rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    rgb, alpha = _bled(rgb[crop], alpha[crop]), alpha[crop]
+    rgb, alpha = _bleed(rgb[crop], alpha[crop]), alpha[crop]
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
     points, faces, count = [], [], 0
@@ -157,7 +157,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def _bled(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _bleed(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """rgb with each transparent pixel in the colour of the nearest opaque one: outlines must not
     show the background.
     """

@@ -20,7 +20,7 @@ from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
-from syndet_ray.scenes.cache import kept
+from syndet_ray.scenes.cache import load_or_make
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
@@ -124,7 +124,7 @@ def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
 
     It covers the files of the assets, and those that a command names, such as its script.
     """
-    settings = parameters.settled().model_dump(mode="json")
+    settings = parameters.settle().model_dump(mode="json")
     return _hash(settings, library_of(parameters).hash, _named_files(parameters), count, seed)
 
 
@@ -144,14 +144,14 @@ def generate(
 
     def make() -> Pool:
         if not parameters.generator.startswith(command.PREFIX):
-            return rendered(parameters, count, seed, range(count), progress)
+            return render_part(parameters, count, seed, range(count), progress)
         out = folder.with_name(f"{folder.name}-command")
-        return command.rendered(parameters, count, seed, out)
+        return command.render_by_command(parameters, count, seed, out)
 
-    return kept(folder, make)
+    return load_or_make(folder, make)
 
 
-def rendered(
+def render_part(
     parameters: SceneParameters,
     count: int,
     seed: int,

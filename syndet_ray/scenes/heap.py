@@ -61,7 +61,7 @@ class Heap:
             turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _draw_stable_turn(mesh, rng)
             if face_up and turn[2, 2] < 0:
                 turn = np.diag([1, -1, -1]) @ turn
-            tipped = _turned(rng.normal(0, _TIP, 3)) @ turn
+            tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
             place = rng.random(2)
             for pose, may_lie_on_floor in ((turn, True), (tipped, False)):
                 rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
@@ -191,6 +191,6 @@ def _yaw(angle: float) -> np.ndarray:
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
 
 
-def _turned(vector: np.ndarray) -> np.ndarray:
+def _turn_matrix(vector: np.ndarray) -> np.ndarray:
     """(3, 3) a turn about a vector, by its length in radians."""
     return trimesh.transformations.rotation_matrix(np.linalg.norm(vector), vector)[:3, :3]

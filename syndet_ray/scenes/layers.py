@@ -86,7 +86,7 @@ def arrange(
     boxes = np.zeros((0, 4))
     for k in range(plan.objects + plan.distractors):
         asset, turn, width = next(poses if k < plan.objects else others)
-        flat, unit = _flattened(outlines[asset], turn, width)
+        flat, unit = _flatten(outlines[asset], turn, width)
         distance = plan.distance_of(width)
         distances = np.array([body.distance for body in standing])
         # Bodies at the same distance, within one object's size, must not overlap.
@@ -187,7 +187,7 @@ def _background(
         k = int(rng.integers(len(rows)))
         asset, turn, _ = next(others)
         width = float(np.mean(plan.size_px) * rng.uniform(low, high))
-        flat, unit = _flattened(outlines[asset], turn, width)
+        flat, unit = _flatten(outlines[asset], turn, width)
         middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
         # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is
         # seen at a slant.
@@ -241,12 +241,12 @@ def _occluders(
     for target in targets:
         # The numbers are drawn for every target, so that they are the same at any share.
         hides, area, (asset, turn, _) = rng.random(), rng.uniform(*_OCCLUDED), next(others)
-        flat, _ = _flattened(outlines[target.asset], target.turn)
+        flat, _ = _flatten(outlines[target.asset], target.turn)
         size = np.ptp(flat, axis=0) * target.unit_px
         middle = target.middle_px + rng.uniform(-0.4, 0.4, 2) * size
         if hides >= plan.occluders:
             continue
-        flat, _ = _flattened(outlines[asset], turn)
+        flat, _ = _flatten(outlines[asset], turn)
         sides = np.ptp(flat, axis=0)
         by_area = float(np.sqrt(area * np.prod(size) / np.prod(sides)))
         # No longer than its target, however thin it is from here.
@@ -263,7 +263,7 @@ def _occluders(
     return placed
 
 
-def _flattened(
+def _flatten(
     outline: np.ndarray, turn: np.ndarray, width_px: float | None = None
 ) -> tuple[np.ndarray, float]:
     """An outline (v, 3) as the camera sees it, (v, 2) x right and y down, and its unit, so that it

@@ -113,7 +113,7 @@ class Library:
         """Half the inner side of the tray."""
         return 4 * self.unit_m
 
-    def named(self, label: int) -> list[str]:
+    def names_of(self, label: int) -> list[str]:
         """The names of the assets of a class, in order; with NO_CLASS those of surroundings."""
         return [name for name, asset in self.assets.items() if asset.label == label]
 

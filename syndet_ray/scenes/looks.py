@@ -106,9 +106,9 @@ def draw_paint(strength: float, rng: np.random.Generator) -> dict[str, Any]:
     phase = vector(rng.uniform(0, 2 * np.pi, 3))
     is_swirled = second != body
     return {
-        "color": _varied(body, shift, scale),
+        "color": _vary(body, shift, scale),
         "pip_color": _linear(pips),
-        "swirl_color": _varied(second, shift, scale),
+        "swirl_color": _vary(second, shift, scale),
         "swirl": swirl if is_swirled else 0.0,
         "swirl_phase": phase if is_swirled else (0.0, 0.0, 0.0),
     }
@@ -329,7 +329,7 @@ def _rgb(values: tuple[float, float, float]) -> _Rgb:
     return r, g, b
 
 
-def _varied(rgb: _Rgb, hue_shift: float, value_scale: float) -> Color:
+def _vary(rgb: _Rgb, hue_shift: float, value_scale: float) -> Color:
     hue, saturation, value = colorsys.rgb_to_hsv(*(c / 255 for c in rgb))
     shifted, scaled = (hue + hue_shift) % 1, min(1.0, value * value_scale)
     return _linear(_rgb(colorsys.hsv_to_rgb(shifted, saturation, scaled)))

@@ -15,7 +15,7 @@ from syndet_ray.scenes.scene import Body, Die, Ground
 TABLE, FLOOR, WALL = -3, -2, -1
 # Octaves of noise, in cells across a texture, by its name.
 _OCTAVES = {"plain": (8,), "speckle": (8, 128), "cloth": (8, 128), "wood": (8, 64)}
-_TEXTURE_PX = 256  # a power of two, as `Materials.ground` and `_enlarged` need
+_TEXTURE_PX = 256  # a power of two, as `Materials.ground` and `_enlarge` need
 # Linear light of each sRGB byte, by the power that `sensor` undoes.
 _LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 # Stands for a body that is no die, so that every array has a column for every body.
@@ -103,7 +103,7 @@ class Materials:
             triangles = surface.triangles.take(rays) - self._first_face[body]
             weights = surface.weights.take(rays, axis=1)
             painted = mesh_colors(self._mesh(body), triangles, weights)
-            colors[:, rays] = tinted(painted, self._bodies[body])
+            colors[:, rays] = tint_colors(painted, self._bodies[body])
         return colors
 
     def _mesh(self, body: int) -> Mesh:
@@ -154,7 +154,7 @@ def mesh_colors(mesh: Mesh, triangles: np.ndarray, weights: np.ndarray) -> np.nd
     return colors * _LINEAR.take(mesh.texture[y, x]).T
 
 
-def tinted(colors: np.ndarray, body: Body) -> np.ndarray:
+def tint_colors(colors: np.ndarray, body: Body) -> np.ndarray:
     """(3, n) linear colours with the body's tint and then its turn of hue.
 
     Hue is turned about the grey axis, which keeps the mean of the three channels (Haeberli, 1993).
@@ -194,7 +194,7 @@ def _texture(ground: Ground) -> np.ndarray:
     for cells in _OCTAVES[ground.texture]:
         # A grain, for wood: cells are longer one way than the other.
         columns = 4 if ground.texture == "wood" else cells
-        noise += _enlarged(rng.standard_normal((cells, columns), np.float32))
+        noise += _enlarge(rng.standard_normal((cells, columns), np.float32))
     factors = 1 + ground.texture_contrast * noise / float(noise.std())
     return np.clip(factors, 0.25, 1.75).astype(np.float32)
 
@@ -211,7 +211,7 @@ def _image_texture(path: str) -> np.ndarray:
     return _LINEAR.take(np.concatenate([across, across[::-1]]))
 
 
-def _enlarged(cells: np.ndarray) -> np.ndarray:
+def _enlarge(cells: np.ndarray) -> np.ndarray:
     """A periodic texture from random cells: they are repeated at the borders before they are
     interpolated.
     """

@@ -48,7 +48,7 @@ def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
             # trimesh silently leaves out what it cannot open
             picture.header(file, str(file))
     parts = [_part(geometry, path) for geometry in _geometries(path)]
-    mesh = _centred(_joined(parts), path)
+    mesh = _centre(_join(parts), path)
     return _outward(mesh, path, may_be_open=may_be_open, settings=settings)
 
 
@@ -67,21 +67,21 @@ _OPTIONS = rb"(?:\s+-\w+(?:\s+-?[\d.]+|\s+on|\s+off)*)*"
 
 
 def _obj_references(path: Path) -> Iterator[Path]:
-    for library in _named(path, rb"mtllib"):
+    for library in _named_files(path, rb"mtllib"):
         yield library
         if library.is_file():
-            yield from _named(library, rb"map_kd" + _OPTIONS)
+            yield from _named_files(library, rb"map_kd" + _OPTIONS)
             # Bump maps and the like are not rendered: they need not exist, and are no cut-outs if
             # they do.
-            others = _named(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
+            others = _named_files(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
             yield from (file for file in others if file.is_file())
 
 
 def _ply_references(path: Path) -> Iterator[Path]:
-    return _named(path, rb"comment\s+texturefile")
+    return _named_files(path, rb"comment\s+texturefile")
 
 
-def _named(path: Path, keyword: bytes) -> Iterator[Path]:
+def _named_files(path: Path, keyword: bytes) -> Iterator[Path]:
     """The files that lines "keyword NAME" of a text file name."""
     with path.open("rb") as file:
         for line in file:
@@ -143,7 +143,7 @@ def _part(geometry: Any, path: Path) -> Mesh:
     colors = np.ones((len(vertices), 3), np.float32) * _color(geometry.visual, linear)
     if image is None or uv is None:
         return Mesh(vertices=vertices, faces=faces, colors=colors)
-    texture, uv = _unrolled(_texture(image, path), np.asarray(uv, float))
+    texture, uv = _unroll(_texture(image, path), np.asarray(uv, float))
     return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=texture)
 
 
@@ -186,7 +186,7 @@ def _texture(image: Any, path: Path) -> np.ndarray:
         raise DataError(path, rule, do="Replace the texture.") from None
 
 
-def _unrolled(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unroll(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A texture repeated in pixels as often as the mesh repeats it, and coordinates of 0 to 1."""
     uv = uv - np.floor(uv.min(axis=0) + 1e-4)
     span = np.maximum(np.ceil(uv.max(axis=0) - 1e-4), 1)
@@ -199,7 +199,7 @@ def _unrolled(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return texture, inset(uv / span, texture)
 
 
-def _joined(parts: list[Mesh]) -> Mesh:
+def _join(parts: list[Mesh]) -> Mesh:
     """One mesh of several, their textures one above the other."""
     if len(parts) == 1:
         return parts[0]
@@ -218,7 +218,7 @@ def _joined(parts: list[Mesh]) -> Mesh:
     tiles = []
     for image in textures.values():
         tiles.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
-    uv = [_placed(part, keys.index(_key(part)), len(keys), side) for part in parts]
+    uv = [_place(part, keys.index(_key(part)), len(keys), side) for part in parts]
     return Mesh(
         vertices=vertices,
         faces=faces,
@@ -232,7 +232,7 @@ def _key(part: Mesh) -> bytes:
     return _WHITE if part.texture is None else part.texture.tobytes()
 
 
-def _placed(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
+def _place(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
     """Coordinates in the atlas of a part whose texture is the row-th from its top."""
     uv = np.full((len(part.vertices), 2), 0.5)
     if part.uv is not None:
@@ -241,7 +241,7 @@ def _placed(part: Mesh, row: int, rows: int, side: int) -> np.ndarray:
     return np.column_stack([u, (rows - 1 - row + v) / rows])
 
 
-def _centred(mesh: Mesh, path: Path) -> Mesh:
+def _centre(mesh: Mesh, path: Path) -> Mesh:
     """The mesh without vertices that no face uses, its bounding box around the origin."""
     used, faces = np.unique(mesh.faces, return_inverse=True)
     vertices = mesh.vertices[used]

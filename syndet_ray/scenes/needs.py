@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Scenes
-from syndet_ray.definitions.reach import proposed, proposed_mixes
+from syndet_ray.definitions.reach import proposed_mixes, proposed_values
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.library import Library
 
@@ -56,4 +56,4 @@ def _values_of(sweep: LoadedSweep, source: Scenes, path: str) -> set[str]:
     """The values that a setting of scenes may have in proposed recipes."""
     if path in source.changes:
         return {str(source.changes[path])}
-    return {str(value) for value in proposed(sweep, path)}
+    return {str(value) for value in proposed_values(sweep, path)}

@@ -127,7 +127,7 @@ def in_layers(
 
     place: the scene's index and the number of scenes, for the curriculum's schedule.
     """
-    surroundings = library.named(NO_CLASS)
+    surroundings = library.names_of(NO_CLASS)
     objects = [name for name in library.assets if name not in surroundings] or ["die"]
     names = objects + surroundings
     pictures = {i for i, name in enumerate(names) if _is_picture(name, library)}
@@ -185,7 +185,7 @@ def _indices_by_class(library: Library, names: list[str]) -> list[list[int]]:
         return [[names.index("die")]]
     classes = []
     for label in range(len(library.classes)):
-        classes.append([names.index(name) for name in library.named(label)])
+        classes.append([names.index(name) for name in library.names_of(label)])
     return classes
 
 
@@ -219,9 +219,9 @@ def _draw_kinds(
     kinds = ["die"] * parameters.objects
     if not library.dice:
         labels = rng.integers(len(library.classes), size=parameters.objects)
-        kinds = [str(rng.choice(library.named(int(label)))) for label in labels]
+        kinds = [str(rng.choice(library.names_of(int(label)))) for label in labels]
     for _ in range(parameters.distractors):
-        kinds.append(str(rng.choice(library.named(NO_CLASS))))
+        kinds.append(str(rng.choice(library.names_of(NO_CLASS))))
     return kinds
 
 

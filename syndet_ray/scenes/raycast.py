@@ -168,11 +168,11 @@ class _World:
         local = (turns * moved[:, None]).sum(axis=0)
         triangles = traced["primID"].take(rays)
         weights = np.stack([traced["u"].take(rays), traced["v"].take(rays)])
-        upright, face = self._oriented(bodies, local, triangles, weights)
+        upright, face = self._orient(bodies, local, triangles, weights)
         surface = Surface(rays=rays, local=local, face=face, triangles=triangles, weights=weights)
         return (turns * upright).sum(axis=1), surface
 
-    def _oriented(
+    def _orient(
         self, bodies: np.ndarray, local: np.ndarray, triangles: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Normals (3, m) in their bodies' frames, and the side (m,) of the body, of points on its
@@ -204,7 +204,7 @@ class _World:
             return level
         return np.where(triangles < 0, level, self._owner.take(triangles, mode="clip"))
 
-    def occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def is_occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """(n,) True where something lies in these directions (3, n) from these points (3, n)."""
         return _run(self._embree, points.T, directions, query="OCCLUDED") == 0
 
@@ -223,9 +223,9 @@ class _World:
             facing = np.maximum((towards / towards[2]) @ hits.normals, 0)
             amounts.append(facing * share * near)
         leaving = self._albedo(hits)
-        leaving *= self._colored(amounts)
+        leaving *= self._colored_light(amounts)
         bodies = hits.surface.rays
-        leaving[:, bodies] += self._mirrored(hits, open_to.take(bodies, axis=1))
+        leaving[:, bodies] += self._mirrored_light(hits, open_to.take(bodies, axis=1))
         return leaving
 
     def _albedo(self, hits: _Hits) -> np.ndarray:
@@ -238,7 +238,7 @@ class _World:
         albedo[:, rays] = self._materials.bodies(bodies, hits.surface, pixel_m)
         return albedo
 
-    def _mirrored(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
+    def _mirrored_light(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
         """(3, m) light of lamps and sky that bodies mirror: more where they are seen at a slant
         (Schlick, 1994).
         """
@@ -258,9 +258,9 @@ class _World:
             # The lamp's border is 0.1 rad soft.
             within = np.clip((lamp.radius - off) / 0.1 + 0.5, 0, 1)
             amounts.append(share * within * _LAMP_GLARE * lit)
-        return self._colored(amounts)
+        return self._colored_light(amounts)
 
-    def _colored(self, amounts: list[np.ndarray]) -> np.ndarray:
+    def _colored_light(self, amounts: list[np.ndarray]) -> np.ndarray:
         """(3, n) light of amounts (n,) of the sky and of each lamp."""
         light = self._scene.light
         colors: list[Color] = [light.sky_color, *(lamp.color for lamp in light.lamps)]
@@ -367,13 +367,13 @@ def _openness(world: _World, hits: _Hits, scene: Scene) -> np.ndarray:
     for lamp in scene.light.lamps:
         aims = np.array(lamp.direction)[:, None] + lamp.radius * _ball(rng)
         rays = aims.astype(np.float32).take(cell, axis=1)
-        lit.append(~world.occluded(lifted, rays))
+        lit.append(~world.is_occluded(lifted, rays))
     # A normal plus a point of the unit sphere is distributed as the cosine: Lambert's law by
     # sampling. The normal is a little longer, so that their sum is never 0.
     sky = _sphere(rng).astype(np.float32).take(cell, axis=1)
-    lit.append(~world.occluded(lifted, facing * np.float32(1.001) + sky))
+    lit.append(~world.is_occluded(lifted, facing * np.float32(1.001) + sky))
     samples = np.reshape(lit, (-1, *sampled.shape))
-    shares = _averaged(samples, hits.codes.reshape(size, size))
+    shares = _average(samples, hits.codes.reshape(size, size))
     # Light that is kept out is partly replaced by what the surroundings throw back.
     shares[-1] = 0.2 + 0.8 * shares[-1]
     return shares
@@ -399,7 +399,7 @@ def _ball(rng: np.random.Generator) -> np.ndarray:
     return _sphere(rng) * np.cbrt(radius)
 
 
-def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _average(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """(k, h * w) averages at each pixel over the tile around it, of lit (k, h/2, w/2) bool, which
     is sampled at every other pixel.
 
@@ -412,13 +412,13 @@ def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
     packed = np.full((height, width), bits[-1])
     for samples, bit in zip(lit, bits, strict=False):
         packed += samples.astype(kind) * bit
-    packed = _padded(packed)
+    packed = _pad(packed)
     # The four pixels that share a sample, each as a plane (h/2, w/2) of its own: whole rows at a
     # time instead of steps of two.
     odd = [(0, side % 2) for side in codes.shape]
     even = np.pad(codes, odd, mode="edge").astype(np.int16)
     planes = np.stack([even[::2, ::2], even[::2, 1::2], even[1::2, ::2], even[1::2, 1::2]])
-    neighbours = _padded(planes[0])
+    neighbours = _pad(planes[0])
     total = np.zeros(planes.shape, kind)
     for y in range(_TILE):
         for x in range(_TILE):
@@ -433,7 +433,7 @@ def _averaged(lit: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(number == 0, np.float32(1), counts / np.maximum(number, 1))
 
 
-def _padded(values: np.ndarray) -> np.ndarray:
+def _pad(values: np.ndarray) -> np.ndarray:
     return np.pad(values, (_TILE // 2 - 1, _TILE // 2), mode="edge")
 
 

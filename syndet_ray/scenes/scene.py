@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -171,29 +170,6 @@ class Scene:
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
-    @staticmethod
-    def from_json(text: str) -> "Scene":
-        values = _tuples(json.loads(text))
-        light = values["light"]
-        return Scene(
-            bodies=tuple(_body(body) for body in values["bodies"]),
-            ground=Ground(**values["ground"]),
-            light=Light(
-                lamps=tuple(Lamp(**lamp) for lamp in light["lamps"]),
-                sky_color=light["sky_color"],
-                slope=light["slope"],
-            ),
-            camera=Camera(**values["camera"]),
-            sensor=Sensor(**values["sensor"]),
-            label_style=LabelStyle(**values["label_style"]),
-            jitter=values["jitter"],
-        )
-
-
-def _body(values: dict[str, Any]) -> Body:
-    die = Die(**values["die"]) if values["die"] else None
-    return Body(**values | {"die": die})
-
 
 def rotations(bodies: tuple[Body, ...]) -> np.ndarray:
     """(n, 3, 3), local to world."""
@@ -210,11 +186,3 @@ def vector(values: np.ndarray) -> Vector:
     """A (3,) array as plain values."""
     x, y, z = np.asarray(values, float).tolist()
     return x, y, z
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return value

@@ -28,10 +28,10 @@ def photograph(radiance: np.ndarray, sensor: Sensor) -> np.ndarray:
         noise = seeds.generator(sensor.seed, "noise").standard_normal(encoded.shape, np.float32)
         encoded += noise * np.float32(sensor.noise_sigma)
     pixels = (np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return _compressed(pixels, sensor.jpeg_quality) if sensor.jpeg_quality > 0 else pixels
+    return _compress(pixels, sensor.jpeg_quality) if sensor.jpeg_quality > 0 else pixels
 
 
-def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+def _compress(pixels: np.ndarray, quality: int) -> np.ndarray:
     """The image after it was saved as JPEG. OpenCV needs BGR: the order of channels matters to the
     compression.
     """

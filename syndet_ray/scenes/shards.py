@@ -24,7 +24,7 @@ def shard_path(folder: Path, part: range) -> Path:
     return folder / f"{part.start:07d}-{part.stop:07d}"  # sorted by name, they stand in order
 
 
-def joined(shards: Iterable[Path]) -> Pool:
+def join_shards(shards: Iterable[Path]) -> Pool:
     """One pool of all scenes of the shards, at least one; the order in which they are given does
     not matter.
     """

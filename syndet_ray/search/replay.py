@@ -89,7 +89,7 @@ def pruners_named(name: str | None) -> dict[str, Pruning]:
 
 def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "") -> list[Trial]:
     """Returns the search trials that were trained to their end: how others would have ended is
-    unknown. Trials that survived a pruner are no fair sample, see `truncated`.
+    unknown. Trials that survived a pruner are no fair sample, see `missing_trials`.
 
     Raises DataError, with this place and advice, if there are too few.
     """
@@ -102,7 +102,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
         rule = (
             f"a replay needs at least {LEAST_CURVES} search trials that were trained to their end"
         )
-        pruned = truncated(trials)
+        pruned = missing_trials(trials)
         if pruned:
             rule += f" ({pruned} more were pruned)"
         raise DataError(place, rule, got=len(curves), do=do)
@@ -127,12 +127,12 @@ def advice_on_curves(folder: RunFolder) -> str:
             f"{sweep.proposals}."
         )
     extend = f"Extend the run: {resume} --trials {total}"
-    if truncated(trials):
+    if missing_trials(trials):
         return f"{extend}, or run the sweep again with pruning=Pruning(name='none')."
     return f"{extend}."
 
 
-def truncated(trials: Sequence[Trial]) -> int:
+def missing_trials(trials: Sequence[Trial]) -> int:
     """Returns how many search trials a replay lacks because the recorded run pruned them.
 
     If there are any, the other curves are those that a pruner preferred, and a replay on them

@@ -46,7 +46,7 @@ class Budget:
     hours: float = math.inf
     images: float = math.inf
 
-    def spent(self, hours: float, images: int) -> str | None:
+    def reached_limit(self, hours: float, images: int) -> str | None:
         """Returns the limit that is reached, in words; None if none is."""
         if hours >= self.hours:
             return f"its budget of {self.hours:g} hours is spent"
@@ -115,7 +115,7 @@ class Search:
     def spent(self) -> str | None:
         """The limit of the budget that is reached, in words; None if none is."""
         hours = (self._before_s + time.monotonic() - self._began) / 3600
-        return self._budget.spent(hours, self._images)
+        return self._budget.reached_limit(hours, self._images)
 
     def propose(self) -> Trial | None:
         """Returns the next trial to run: first those that an earlier attempt left unfinished, then
@@ -186,7 +186,7 @@ class Search:
         """
         if not self._is_halted:
             self._is_halted = True
-            self._display.note(halted(reason))
+            self._display.note(halt_message(reason))
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if the search was halted: the run then ends as after Ctrl-C."""
@@ -317,7 +317,7 @@ class Search:
         self._display.trial(trial)
 
 
-def halted(reason: str) -> str:
+def halt_message(reason: str) -> str:
     """Returns a message, without a full stop, that a fault of a machine ends the run."""
     return (
         f"stopping: {reason}; trials keep their last checkpoint, and resume continues once that is "

@@ -32,7 +32,7 @@ def worth_another_try(error: Exception, begun: bool) -> bool:
     return begun
 
 
-def retried(call: Callable[[], Returned]) -> Returned:
+def retry(call: Callable[[], Returned]) -> Returned:
     """Returns the result of a call, which is repeated up to RETRIES times on a MachineError."""
     for _ in range(RETRIES):
         with suppress(MachineError):

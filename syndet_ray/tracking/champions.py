@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syndet_ray.data.storage import fetched, holds, inside
+from syndet_ray.data.storage import holds, inside, local_copy
 from syndet_ray.errors import DataError, MachineError, nearest
 from syndet_ray.tracking.backup import COPY
 
@@ -31,9 +31,9 @@ def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]
     """
     if model.startswith(REGISTERED):
         with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
-            yield saved_in(_downloaded(model, _store(runs, tracking), folder), model)
+            yield saved_in(_download(model, _store(runs, tracking), folder), model)
     elif "://" in model:
-        with fetched(_stored(model)) as copy:
+        with local_copy(_stored_folder(model)) as copy:
             yield saved_in(copy, model)
     else:
         yield saved_in(Path(model), model)
@@ -53,11 +53,11 @@ def saved_in(path: Path, place: str) -> Path:
     if not path.exists():
         raise DataError(place, "does not exist", do=_KINDS)
     if (path / "sweep.json").is_file():
-        raise _unfinished(place)
+        raise _unfinished_error(place)
     raise _empty(place)
 
 
-def _stored(address: str) -> str:
+def _stored_folder(address: str) -> str:
     """Returns the folder with the weights, at or under an S3 address; nothing is fetched for this.
 
     Raises as `model_folder` does.
@@ -67,7 +67,7 @@ def _stored(address: str) -> str:
         if holds(place, _WEIGHTS):
             return place
     if holds(address, f"{COPY}/sweep.json"):
-        raise _unfinished(address)
+        raise _unfinished_error(address)
     raise _empty(address)
 
 
@@ -77,7 +77,7 @@ def _empty(place: str) -> DataError:
     )
 
 
-def _unfinished(place: str) -> DataError:
+def _unfinished_error(place: str) -> DataError:
     do = "Finish it with resume, or give one of its checkpoints."
     return DataError(place, "is a run without a champion", do=do)
 
@@ -94,7 +94,7 @@ def _store(runs: Path, tracking: str | None) -> str:
     return uri
 
 
-def _downloaded(model: str, uri: str, folder: str) -> Path:
+def _download(model: str, uri: str, folder: str) -> Path:
     """Downloads a registered model into `folder`, and returns its path."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when it downloads
     import mlflow

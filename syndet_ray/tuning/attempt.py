@@ -17,9 +17,10 @@ from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_training
+from syndet_ray.runs.results import BEST, RowKey
 from syndet_ray.search.listener import Listener
-from syndet_ray.search.search import Display, Search, halted
-from syndet_ray.search.task import RunSettings, retried
+from syndet_ray.search.search import Display, Search, halt_message
+from syndet_ray.search.task import RunSettings, retry
 from syndet_ray.tracking.address import mask
 from syndet_ray.tracking.backup import Backup, check_models, run_address
 from syndet_ray.tracking.mirror import Mirror
@@ -100,7 +101,7 @@ def _outcome(attempt: "Attempt") -> Outcome:
         ending = attempt.end(status)
     folder, tracking = attempt.folder, attempt.tracking
     images = sum(trial.images for trial in folder.trials())
-    why = attempt.options.budget.spent(folder.ledger.elapsed_s() / 3600, images)
+    why = attempt.options.budget.reached_limit(folder.ledger.elapsed_s() / 3600, images)
     unwritten = None
     if ending.unwritten:
         unwritten = _unwritten_error(tracking.place, ending.unwritten, folder)
@@ -236,17 +237,17 @@ class Attempt:
 
         Returns "failed" if no trial finished.
         """
-        recipes = scoring.tested(self.folder.trials())
+        recipes = scoring.scored_recipes(self.folder.trials())
         if not recipes:
             return "failed"
         if not scoring.is_scored(recipes, self.folder.test()):
             self._open_test_set(recipes)
         with self.display.step("keeping the best model"):
-            self._keep_best(recipes["best"])
+            self._keep_best(recipes[BEST])
         return "finished"
 
-    def _open_test_set(self, recipes: dict[str, Candidate]) -> None:
-        retried(partial(check_models, self.folder, scoring.models_of(recipes)))
+    def _open_test_set(self, recipes: dict[RowKey, Candidate]) -> None:
+        retry(partial(check_models, self.folder, scoring.models_of(recipes)))
         note = self.display.note
         note("training is over; scoring the best recipes and the controls on the test set")
         scoring.open_test_set(
@@ -299,7 +300,7 @@ class Attempt:
         disk_fault = fault(error, (self.folder.path, *places(self.options.cache)))
         if disk_fault is None:
             raise error
-        self.display.note(halted(disk_fault))
+        self.display.note(halt_message(disk_fault))
 
     def _write_end(self, status: Status) -> Ending:
         """Writes how the attempt ended to the folder, to the storage and to MLflow. If one of them

@@ -78,11 +78,11 @@ def _differences(then: LoadedSweep, now: LoadedSweep) -> list[str]:
     after["trials"] = before["trials"]
     return [
         f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
-        for name in _changed(before, after)
+        for name in _changed_names(before, after)
     ]
 
 
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names that have another value in the two, or are in only one of them."""
     return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
@@ -103,7 +103,7 @@ def _flat(sweep: LoadedSweep) -> dict[str, Any]:
 
 
 def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
-    changed = _changed(folder.about["real"]["hashes"], data.describe()["hashes"])
+    changed = _changed_names(folder.about["real"]["hashes"], data.describe()["hashes"])
     if not changed:
         return []
     return [f"the images or labels of {', '.join(changed)}"]

@@ -28,7 +28,7 @@ from syndet_ray.tracking.outbox import Outbox
 _NAMES = ("checkpoint_", "images-", ".")
 
 
-def needed(trials: Sequence[Trial], sweep: LoadedSweep) -> set[int]:
+def needed_trials(trials: Sequence[Trial], sweep: LoadedSweep) -> set[int]:
     """The numbers of the trials whose newest checkpoint may still be needed.
 
     Unfinished trials continue from it. The test set scores all controls, variants and confirmations
@@ -116,18 +116,18 @@ class Checkpoints(Listener):
             self._delete(store, path)
 
     def _tidy(self) -> None:
-        changed = self._changed()
+        changed = self._changed_trials()
         if changed and self._secure():
             self._delete_all_but({number: left for number, (left, _) in changed.items()})
             if self._is_ours():
                 self._done |= changed
 
-    def _changed(self) -> dict[int, tuple[str | None, str | None]]:
+    def _changed_trials(self) -> dict[int, tuple[str | None, str | None]]:
         """The ended trials that have checkpoints to delete: the one that each keeps, and its
         newest.
         """
         trials = list(self._trials.values())
-        kept = needed(trials, self._sweep)
+        kept = needed_trials(trials, self._sweep)
         changed = {}
         for trial in trials:
             if trial.state != "RUNNING":

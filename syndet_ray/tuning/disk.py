@@ -65,7 +65,7 @@ def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None
 
     storage  address of the checkpoints; None keeps them at `place`
     """
-    needed = taken(disk, room, storage)
+    needed = disk_bytes(disk, room, storage)
     if needed > room.free:
         lacking, free = memory_words(needed - room.free), memory_words(room.free)
         rule = f"lacks {lacking} for {usage_words(disk, room, storage)} ({free} are free)"
@@ -74,7 +74,7 @@ def check_fits(disk: Disk, room: Room, place: Path, storage: str | None) -> None
         raise MachineError(place, rule, do=do)
 
 
-def taken(disk: Disk, room: Room, storage: str | None) -> int:
+def disk_bytes(disk: Disk, room: Room, storage: str | None) -> int:
     """The bytes that a sweep takes of this machine's disk at most."""
     checkpoints = 0 if storage else disk.checkpoints
     return checkpoints + min(disk.scenes, room.cache)

@@ -155,8 +155,10 @@ def _notes_on_shapes(train: Source, sweep: LoadedSweep) -> list[str]:
     for recipe in sweep.fixed.values():
         shapes.add((recipe.detector.architecture, recipe.detector.aspect_ratios))
     if sweep.trials:
-        architectures = reach.proposed(sweep, "detector.architecture")
-        shapes.update(product(architectures, reach.proposed(sweep, "detector.aspect_ratios")))
+        architectures = reach.proposed_values(sweep, "detector.architecture")
+        shapes.update(
+            product(architectures, reach.proposed_values(sweep, "detector.aspect_ratios"))
+        )
     longest = [longest_shape(ratios) for architecture, ratios in shapes if architecture != "fcos"]
     if not longest:
         return []

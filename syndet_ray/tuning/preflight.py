@@ -115,7 +115,7 @@ def _checked_labels(
 def _labelled_photos(path: Path | None) -> tuple[str, Dataset]:
     """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
     if path is None:
-        return "the stand-in set (no `real` given)", stand_in()
+        return "the stand-in set (see `real`)", stand_in()
     return str(path), read(path)
 
 
@@ -169,7 +169,7 @@ def _scale(
     return scale
 
 
-def _decoded(source: Source, scale: WorkingScale, name: str, progress: NamedProgress) -> Pool:
+def _decode(source: Source, scale: WorkingScale, name: str, progress: NamedProgress) -> Pool:
     return decode(source, scale.longest_px, partial(progress, f"decoding {name}"))
 
 
@@ -188,18 +188,18 @@ def _decoded_splits(
     cut  the three splits, with val cut without a look at the photos
     """
     if "val" in dataset.splits:
-        pools = {split: _decoded(dataset.splits[split], scale, split, progress) for split in cut}
+        pools = {split: _decode(dataset.splits[split], scale, split, progress) for split in cut}
         return dataset, pools
     given = dataset.splits["train"]
     # Photos that will probably stay together are decoded together: then neither train nor val is
     # copied when it is sent elsewhere.
     whole = replace(given, records=cut["train"].records + cut["val"].records)
-    decoded = _decoded(whole, scale, "train", progress)
+    decoded = _decode(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)
     dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
     pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
-    pools["test"] = _decoded(dataset.splits["test"], scale, "test", progress)
+    pools["test"] = _decode(dataset.splits["test"], scale, "test", progress)
     return dataset, pools
 
 
@@ -209,7 +209,7 @@ def _decoded_others(
     """The decoded training images of the other photos, by folder."""
     pools = {}
     for folder, source in others_train.items():
-        pools[folder] = _decoded(source, scale, Path(folder).name, progress)
+        pools[folder] = _decode(source, scale, Path(folder).name, progress)
     return pools
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Display
-from syndet_ray.search.task import retried
+from syndet_ray.search.task import retry
 from syndet_ray.tracking.backup import check_models, exclusive_lease, forget_lost_checkpoints
 from syndet_ray.tuning import changes, scoring
 from syndet_ray.tuning.attempt import carry_out
@@ -101,7 +101,7 @@ def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
     if "trials" in given:
         sweep = sweep.replace({"trials": given["trials"]})
     trials = scoring.to_be_scored(folder.trials(), sweep, folder.test())
-    retried(partial(check_models, folder, trials))
+    retry(partial(check_models, folder, trials))
 
 
 def _extend(folder: RunFolder, trials: int) -> None:

@@ -104,10 +104,7 @@ def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
 
 
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
-    is_parallel = (options.parallel or 1) > 1
-    if options.local and (options.address or options.storage or is_parallel):
-        rule = "cannot be combined with `address`, `storage` or a `parallel` above 1"
-        raise DefinitionError("`local`", rule)
+    _check_local(options)
     check_gpus(options.gpus_per_trial)
     preflight.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
@@ -115,6 +112,19 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
     check_store(options.tracking or store_address(options.runs))
     check_backbones(sweep)
+
+
+def _check_local(options: Options) -> None:
+    """Raises DefinitionError for options that `local` makes impossible."""
+    if not options.local:
+        return
+    parallel = options.parallel if (options.parallel or 1) > 1 else None
+    values = {"address": options.address, "storage": options.storage, "parallel": parallel}
+    others = {f"`{name}`": f"`{name}` {value}" for name, value in values.items() if value}
+    if others:
+        rule = "trains one trial at a time in this process, so it cannot be combined with "
+        do = f"Leave out {' and '.join(others)}, or start a run without `local`."
+        raise DefinitionError("`local`", rule + " and ".join(others.values()), do=do)
 
 
 def estimate(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:

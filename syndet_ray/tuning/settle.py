@@ -40,17 +40,17 @@ def settled_sweep(sweep: LoadedSweep, use: Resources, data: RealData, note: Note
     Raises SyndetError for a detector that cannot be built, or whose weights are not available; for
     a search of a setting that acts in no trial; and for a rule that the settled values break.
     """
-    from syndet_ray.detection.settle import filled
+    from syndet_ray.detection.settle import fill_settings
 
     recipe, decisions = _settled_recipe(sweep.recipe, sweep, use, data)
     settled = {}
     for name, changes in sweep.variants.items():
         settled[name], _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
     scenes = {"scene.image_px": _scene_px([recipe, *settled.values()], sweep)}
-    recipe = filled(recipe, scenes)
+    recipe = fill_settings(recipe, scenes)
     variants = {}
     for name, changes in sweep.variants.items():
-        variant = filled(settled[name], scenes)
+        variant = fill_settings(settled[name], scenes)
         variants[name] = {**changes, **_settled_changes(recipe, variant, changes)}
     # This validates again: any value was allowed together with "auto".
     settled_whole = sweep.replace({"recipe": recipe, "variants": variants})
@@ -135,7 +135,7 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
     return values
 
 
-def _searched(sweep: LoadedSweep, path: str) -> list[Any]:
+def _searched_values(sweep: LoadedSweep, path: str) -> list[Any]:
     """Values that the search may propose for a setting, with the minimum and the maximum."""
     return [value for value in sweep.parameters.samples(path) if value != "auto"]
 
@@ -148,7 +148,7 @@ def _settled_recipe(
     """
     from syndet_ray.detection.settle import settled_recipe
 
-    transposes = max(recipe.training.transpose, *_searched(sweep, "training.transpose"), 0.0)
+    transposes = max(recipe.training.transpose, *_searched_values(sweep, "training.transpose"), 0.0)
     return settled_recipe(
         recipe,
         data.scale,
@@ -164,8 +164,8 @@ def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
 
     They fill it even after the strongest scale jitter: any rest would be grey.
     """
-    crops_px = _searched(sweep, "training.crop_px")
-    jitters = _searched(sweep, "training.scale_jitter")
+    crops_px = _searched_values(sweep, "training.crop_px")
+    jitters = _searched_values(sweep, "training.scale_jitter")
     sides_px = [0]
     for recipe in recipes:
         if recipe.scene.image_px == "auto":

@@ -17,17 +17,18 @@ def summary_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
     """The metrics of a sweep, in the order in which MLflow's UI shows them.
 
     Of the best recipe its validation mAP, and all its test scores as test/mAP and so on; of every
-    other recipe the main test scores, as test/mAP/<role>. Values that are not finite are left out.
+    other recipe the main test scores, as test/mAP/<key>. Values that are not finite are left out.
     """
     metrics = {f"best/{OBJECTIVE}": best.mean}
     for row in test.rows:
-        is_best = row.role == "best"
-        suffix = "" if is_best else f"/{row.role}"
+        is_best = row.key == "best"
+        suffix = "" if is_best else f"/{row.key}"
         metrics[_TEST_MAP + suffix] = row.metrics[MAP]
         if is_best:
             metrics |= _bounds(row)
         for name in MAIN_METRICS:
-            metrics[TEST + name + suffix] = row.metrics[name]
+            if name in row.metrics:  # a run of an earlier version may lack it
+                metrics[TEST + name + suffix] = row.metrics[name]
         p_best = test.p_best(row)
         if p_best is not None:
             metrics[f"{TEST}p_best{suffix}"] = p_best
@@ -42,8 +43,8 @@ def _bounds(best: TestRow) -> dict[str, float]:
     bounds = {}
     if MAP in best.intervals:
         bounds[f"{_TEST_MAP}_low"], bounds[f"{_TEST_MAP}_high"] = best.intervals[MAP]
-    for role, gap in best.differences.items():
-        name = f"{_TEST_MAP}_above_{role}"
+    for key, gap in best.differences.items():
+        name = f"{_TEST_MAP}_above_{key}"
         bounds |= {name: gap.mean, f"{name}_low": gap.low, f"{name}_high": gap.high}
     return bounds
 

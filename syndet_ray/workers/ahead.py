@@ -14,7 +14,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
-from syndet_ray.scenes.cache import is_finished, kept, loaded
+from syndet_ray.scenes.cache import is_finished, load_or_make, load_pool
 from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
@@ -65,7 +65,7 @@ class Ahead:
             return False
         return True
 
-    def rendered(self, parameters: SceneParameters, count: int, seed: int) -> int:
+    def rendered_scenes(self, parameters: SceneParameters, count: int, seed: int) -> int:
         """Returns the number of rendered scenes of a set.
 
         Of an incomplete set it counts the scenes in complete shards.
@@ -90,13 +90,13 @@ def fetched_set(
     rendered there again.
     """
     folder = cache / scene_hash(parameters, count, seed)
-    copy = loaded(folder)
+    copy = load_pool(folder)
     if copy is not None:
         return copy
     task = _load.options(scheduling_strategy=at_node(node))
     # before the copy's lock is taken: the cache of `node` may be this one
     pool = result(task.remote(parameters, count, seed, cache), "fetching scenes")
-    return kept(folder, lambda: pool)
+    return load_or_make(folder, lambda: pool)
 
 
 def this_node() -> str:

@@ -48,7 +48,7 @@ def check_settings(
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
         if path in effective:
-            _check(path, _expected(path, value, recipe, effective), effective[path])
+            _check(path, _expected_value(path, value, recipe, effective), effective[path])
 
 
 def check_effective(
@@ -100,7 +100,7 @@ def _is_effective(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bo
     return path in effective
 
 
-def _expected(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
+def _expected_value(path: str, value: Any, recipe: Recipe, effective: Mapping[str, Any]) -> Any:
     """Returns a proposed value in the form in which it is effective, such as a number for "all"."""
     if path == "mix.real_images":
         return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
@@ -184,5 +184,5 @@ def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
 def parameters_hash(parameters: SceneParameters) -> str:
     """Returns 16 hexadecimal digits of a SHA-256, the same for equal scene parameters."""
-    text = parameters.settled().model_dump_json()
+    text = parameters.settle().model_dump_json()
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -142,7 +142,7 @@ class Proposals(_Stateless, Searcher):
     def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
         """Shows the number of rendered scenes of a trial that waits for them."""
         sets = list(trial.recipe.scenes().values())
-        done = sum(ahead.rendered(scene, count, self._run.seed) for scene, count in sets)
+        done = sum(ahead.rendered_scenes(scene, count, self._run.seed) for scene, count in sets)
         total = sum(count for _, count in sets)
         if done < total:
             self._search.show_scenes(trial.number, done, total)

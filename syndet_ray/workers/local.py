@@ -15,7 +15,7 @@ import torch
 
 from syndet_ray.cores import usable_cores
 from syndet_ray.data.real import RealData
-from syndet_ray.data.storage import fetched
+from syndet_ray.data.storage import local_copy
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError, message
 from syndet_ray.files import whole_folder
@@ -28,7 +28,7 @@ from syndet_ray.search.task import (
     RunSettings,
     Task,
     cause_of,
-    retried,
+    retry,
     worth_another_try,
 )
 from syndet_ray.workers import disk
@@ -68,7 +68,7 @@ class Local:
         progress(0, len(calls))
         for arguments in calls:
             call = partial(function, shared, device, self.use.cpus, **arguments)
-            results.append(retried(call))
+            results.append(retry(call))
             progress(len(results), len(calls))
         return results
 
@@ -106,14 +106,14 @@ class Local:
         def report(
             images: int, metrics: dict[str, float], effective: dict[str, Any], written: Path
         ) -> None:
-            path = _kept(written, folder / f"images-{images:09d}")
+            path = _keep(written, folder / f"images-{images:09d}")
             stop = search.report(number, images, metrics, effective)
             search.checkpoint(number, str(path))
             if stop:
                 raise _Stopped
 
         rendering = partial(self.display.progress, "rendering")
-        with _restored(task.trial.checkpoint) as restore:
+        with _restore(task.trial.checkpoint) as restore:
             run_trial(
                 task,
                 data.pools["train"],
@@ -170,7 +170,7 @@ def _device(use: Resources) -> torch.device:
     return torch.device("cuda" if use.gpus else "cpu")
 
 
-def _kept(written: Path, path: Path) -> Path:
+def _keep(written: Path, path: Path) -> Path:
     """Copies a checkpoint to `path`, completely or not at all; returns `path`."""
     with whole_folder(path) as unfinished:
         shutil.copytree(written, unfinished, dirs_exist_ok=True)
@@ -180,10 +180,10 @@ def _kept(written: Path, path: Path) -> Path:
 
 
 @contextmanager
-def _restored(address: str | None) -> Iterator[Path | None]:
+def _restore(address: str | None) -> Iterator[Path | None]:
     """A local copy of the checkpoint to continue from; None for a trial that starts."""
     if address is None:
         yield None
     else:
-        with fetched(address) as folder:
+        with local_copy(address) as folder:
             yield folder

@@ -19,16 +19,16 @@ import ray
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.definitions.effect import no_effect
-from syndet_ray.definitions.located import located
+from syndet_ray.definitions.located import with_absolute_paths
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes import command
-from syndet_ray.scenes.cache import is_finished, kept
-from syndet_ray.scenes.generate import library_of, rendered, scene_hash
+from syndet_ray.scenes.cache import is_finished, load_or_make
+from syndet_ray.scenes.generate import library_of, render_part, scene_hash
 from syndet_ray.scenes.made_from import facts
-from syndet_ray.scenes.shards import joined, shard_path, shards_folder, shards_of
+from syndet_ray.scenes.shards import join_shards, shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.raylet import watched_raylet
@@ -68,7 +68,7 @@ def render_set(
         workers=workers,
         progress=progress,
     )
-    pool = kept(folder, render)
+    pool = load_or_make(folder, render)
     shutil.rmtree(shards_folder(folder), ignore_errors=True)  # the set holds them all
     return pool
 
@@ -117,13 +117,13 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
         path, equals, text = setting.partition("=")
         if not equals or not path.startswith("scene."):
             raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=setting)
-        changes[path] = located(path, _value(text), Path.cwd())
+        changes[path] = with_absolute_paths(path, _value(text), Path.cwd())
     plain = Recipe()
     recipe = plain.replace(changes)
     for path in changes:
         reason = no_effect(path, recipe, facts)
         if reason is not None and recipe.get(path) != plain.get(path):
-            rule = f"changes nothing: nothing acts on {path} where {reason.where}"
+            rule = f"changes nothing: {reason.words(path)}"
             raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
     return recipe.scene
 
@@ -161,7 +161,7 @@ def _by_command(
 ) -> Pool:
     """Renders in one task: an external program is called once for all scenes."""
     output = folder.with_name(f"{folder.name}-command")
-    work = partial(command.rendered, parameters, count, seed, output)
+    work = partial(command.render_by_command, parameters, count, seed, output)
     ((_, pool),) = _results({parameters.generator: work}, at_once=1)
     progress(count, count)
     return pool
@@ -179,13 +179,13 @@ def _by_shards(
     """Renders shards and saves each as it comes in, so that an interrupted set continues there."""
     paths = {part: shard_path(folder, part) for part in shards_of(count)}
     missing = [part for part, path in paths.items() if not is_finished(path)]
-    work = {part: partial(rendered, parameters, count, seed, part) for part in missing}
+    work = {part: partial(render_part, parameters, count, seed, part) for part in missing}
     done = count - sum(map(len, missing))
     for part, pool in _results(work, at_once=workers or len(work)):
         pool.save(paths[part])
         done += len(part)
         progress(done, count)
-    return joined(paths.values())
+    return join_shards(paths.values())
 
 
 @ray.remote

@@ -33,6 +33,9 @@ _STOPPING_RUN = (
 # The time that an orderly end may take once Ray is gone from this machine. It takes 2 s; after 14 s
 # Ray ends our process.
 _GRACE_S = 9.0
+# How long the end waits until its message is shown. It takes milliseconds, unless the terminal
+# hangs.
+_MESSAGE_S = 2.0
 
 
 def interrupt_for(note: Note) -> Loss:
@@ -98,13 +101,19 @@ class Stop(Listener):
         self._is_asked = False
         self._is_due = False
         self._before: dict[int, Any] = {}  # the handlers that it has replaced, by signal
+        self._message: threading.Thread | None = None  # that shows that the end has begun
 
     def __enter__(self) -> "Stop":
         self._before = replace_handlers(self._handler_for)
         return self
 
     def __exit__(self, *_: object) -> None:
-        restore_handlers(self._before)
+        """Restores the handlers. Waits for the message of the end: the last words come after it."""
+        try:
+            if self._message is not None:
+                self._message.join(_MESSAGE_S)
+        finally:
+            restore_handlers(self._before)
 
     def ask(self) -> None:
         """Requests the end from any thread, by a signal as the machine would send it."""
@@ -150,7 +159,8 @@ class Stop(Listener):
             message = _STOPPING if self.folder is None else _STOPPING_RUN
             # In a thread: the interrupted code may hold a lock of the terminal, for which a note
             # would wait.
-            threading.Thread(target=self._note, args=(message,), daemon=True).start()
+            self._message = threading.Thread(target=self._note, args=(message,), daemon=True)
+            self._message.start()
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self._leave(self.folder)
@@ -171,7 +181,7 @@ def deferral() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     before = replace_handlers(
-        lambda _, present: _deferred(present, due) if callable(present) else None
+        lambda _, present: _defer(present, due) if callable(present) else None
     )
     try:
         yield check
@@ -180,7 +190,7 @@ def deferral() -> Iterator[Callable[[], None]]:
     check()
 
 
-def _deferred(handler: Handler, due: threading.Event) -> Handler:
+def _defer(handler: Handler, due: threading.Event) -> Handler:
     """Returns a handler that does the same, but sets `due` if that one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:

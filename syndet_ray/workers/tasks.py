@@ -10,7 +10,7 @@ import ray
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.task import RETRIES, Resources
-from syndet_ray.wording import counted
+from syndet_ray.wording import times
 
 Key = TypeVar("Key")
 
@@ -96,7 +96,7 @@ def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        rule = f"lost its worker {counted(attempts, 'time')} ({reason})"
+        rule = f"lost its worker {times(attempts)} ({reason})"
         do = "See `ray status` and the memory of the nodes."
         raise MachineError(place, rule, do=do) from None
 

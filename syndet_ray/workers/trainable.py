@@ -14,7 +14,7 @@ from typing import Any
 from ray import tune
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.storage import fetched
+from syndet_ray.data.storage import local_copy
 from syndet_ray.errors import message
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
@@ -62,7 +62,7 @@ def _train(
     rendering = partial(generate, progress=reports.scenes)
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     try:
-        with _restored(task.trial.checkpoint) as folder:
+        with _restore(task.trial.checkpoint) as folder:
             run_trial(
                 task,
                 train,
@@ -110,7 +110,7 @@ class Reports:
 
 
 @contextmanager
-def _restored(address: str | None) -> Iterator[Path | None]:
+def _restore(address: str | None) -> Iterator[Path | None]:
     """A local copy of the checkpoint to continue from; None for a trial that starts.
 
     After a lost worker it is Tune's own, else that of an earlier attempt.
@@ -120,7 +120,7 @@ def _restored(address: str | None) -> Iterator[Path | None]:
         with checkpoint.as_directory() as folder:
             yield Path(folder)
     elif address is not None:
-        with fetched(address) as folder:
+        with local_copy(address) as folder:
             yield folder
     else:
         yield None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from syndet_ray import seeds
-from syndet_ray.data.pool import Pool, aligned
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.definitions.mix import REAL, Mix, Photos
@@ -127,7 +127,7 @@ def training_data(
             pool, place = scenes(parameters, count, run.seed, Path(run.cache)), "scene.generator"
             scene_parameters[name] = parameters
         check_classes(train.classes, pool.classes, place)
-        pools[name] = aligned(pool, train.classes)
+        pools[name] = align_labels(pool, train.classes)
     return TrainingData(pools=pools, scenes=scene_parameters)
 
 

@@ -162,14 +162,14 @@ def _floats(value: bytes | int) -> list[float]:
 
 def _ints(wire: int, value: bytes | int) -> list[int]:
     if isinstance(value, int):
-        return [_signed(value)]
+        return [_to_signed(value)]
     if wire != _BYTES:
         raise _MalformedError("a list of integers holds something else")
     numbers = []
     at = 0
     while at < len(value):
         number, at = _varint(value, at)
-        numbers.append(_signed(number))
+        numbers.append(_to_signed(number))
     return numbers
 
 
@@ -208,7 +208,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise _MalformedError("an integer has no end")
 
 
-def _signed(number: int) -> int:
+def _to_signed(number: int) -> int:
     """int64 is written as its two's complement."""
     return number - (1 << 64) if number >= 1 << 63 else number
 

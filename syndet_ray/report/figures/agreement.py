@@ -9,10 +9,10 @@ from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.report.figures.comparisons import reach
 from syndet_ray.report.figures.plot import (
     Plot,
+    add_title,
     label_positions,
     recipe_colors,
     records,
-    titled,
     tooltip,
     validation_label,
 )
@@ -55,7 +55,7 @@ def validation_vs_test(run: Run) -> Plot | None:
         scale=_within(limits),
     )
     layers = alt.layer(_diagonal(limits), *_names(lines, limits), *_marks(lines))
-    figure = titled(layers.encode(across, up), "Validation against test", run, _HEIGHT)
+    figure = add_title(layers.encode(across, up), "Validation against test", run, _HEIGHT)
     return Plot(
         figure=figure,
         header=_HEADER,
@@ -65,7 +65,7 @@ def validation_vs_test(run: Run) -> Plot | None:
 
 def _row(line: TestLine) -> tuple[Any, ...]:
     score = line.scores[MAP]
-    name = (line.role, line.name, line.trial, len(line.seeds) or 1)
+    name = (line.key, line.name, line.trial, len(line.seeds) or 1)
     return (*name, line.validation, line.error, score.value, score.low, score.high)
 
 

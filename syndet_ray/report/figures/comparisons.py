@@ -10,11 +10,11 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import Score, TestLine, VariantLine, variant_lines
 from syndet_ray.report.figures.plot import (
     Plot,
+    add_title,
     colors,
     from_zero,
     recipe_colors,
     records,
-    titled,
     tooltip,
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
@@ -42,12 +42,12 @@ def test_scores(run: Run) -> Plot | None:
         return None
     rows = []
     for line in lines:
-        recipe = (line.role, line.trial, len(line.seeds) or 1)
+        recipe = (line.key, line.trial, len(line.seeds) or 1)
         for metric, score in line.scores.items():
             rows.append((*recipe, metric, score.value, score.low, score.high))
     layers = alt.layer(*_bars(lines, label("score", test)), *_seed_dots(lines))
     chart = layers.resolve_scale(xOffset="independent")
-    figure = titled(chart, f"Scores on {test_set_name(test)}", run)
+    figure = add_title(chart, f"Scores on {test_set_name(test)}", run)
     return Plot(figure=figure, header=_SCORE_HEADER, rows=rows)
 
 
@@ -65,7 +65,7 @@ def variants(run: Run) -> Plot | None:
         rows += _variant_rows(line)
     layers = alt.layer(*_variant_bars(lines, label(MAP, test)), *_variant_dots(lines))
     chart = layers.resolve_scale(yOffset="independent")
-    figure = titled(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
+    figure = add_title(chart, f"mAP on {test_set_name(test)}", run, _VARIANT_HEIGHT * len(lines))
     return Plot(figure=figure, header=_VARIANT_HEADER, rows=rows)
 
 
@@ -123,6 +123,8 @@ def _bar_rows(lines: Sequence[TestLine]) -> list[tuple[Any, ...]]:
     rows = []
     for line in lines:
         for metric in MAIN_METRICS:
+            if metric not in line.scores:  # a run of an earlier version
+                continue
             score = line.scores[metric]
             top = reach(score)[1]
             text = number(score.value, digits)

@@ -7,7 +7,7 @@ import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
 from syndet_ray.analysis.exchange import Exchange, ExchangeScore, PhotoValue, exchange_points
-from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip
+from syndet_ray.report.figures.plot import Plot, add_title, colors, records, tooltip
 from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PAPER
 from syndet_ray.runs.run import Run
 
@@ -51,7 +51,7 @@ def exchange(run: Run) -> Plot | None:
     rows += [_row(photo_value.recipe, photo_value) for photo_value in values.photo_values]
     title = f"What synthetic images are worth in {noun}"
     return Plot(
-        figure=titled(figure, title, run),
+        figure=add_title(figure, title, run),
         header=_HEADER,
         rows=rows,
     )

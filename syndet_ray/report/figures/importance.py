@@ -14,7 +14,7 @@ from syndet_ray.analysis.chosen import MOST_LINES, best_and_others
 from syndet_ray.analysis.coordinates import Coordinates, TrialPath, coordinates
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.report import words
-from syndet_ray.report.figures.plot import WIDTH, Plot, inline, records, titled, tooltip
+from syndet_ray.report.figures.plot import WIDTH, Plot, add_title, inline, records, tooltip
 from syndet_ray.report.palette import DIM, INK, PALE, PAPER
 from syndet_ray.runs.run import Run
 
@@ -49,7 +49,7 @@ def importance(run: Run) -> Plot | None:
     bars = base.mark_bar(color=PALE, height=14).encode(share)
     spreads = base.mark_rule(strokeWidth=1.8).encode(alt.X("low_90:Q"), alt.X2("high_90:Q"))
     height = max(60, _STEP * len(rows))
-    figure = titled(alt.layer(bars, spreads), "What mattered", run, height)
+    figure = add_title(alt.layer(bars, spreads), "What mattered", run, height)
     return Plot(figure=figure, header=_HEADER, rows=rows)
 
 
@@ -61,7 +61,7 @@ def parallel_coordinates(run: Run) -> Plot | None:
     best = best_number(run.trials, run.test)
     header = ("trial", "state", "val_mAP", *(axis.key for axis in across.axes[:-1]))
     rows = [(line.trial, line.state, line.value, *line.texts) for line in across.lines]
-    figure = titled(_parallel(across, best), "Every trial of the search", run, 340)
+    figure = add_title(_parallel(across, best), "Every trial of the search", run, 340)
     return Plot(figure=figure, header=header, rows=rows)
 
 
@@ -70,7 +70,7 @@ def plotted_words(run: Run) -> str:
     across = _coordinates(run)
     if across is None:
         return ""
-    plotted = _plotted(across.lines, best_number(run.trials, run.test))
+    plotted = _plotted_lines(across.lines, best_number(run.trials, run.test))
     return words.best_and_others(len(across.lines), len(plotted), MOST_LINES)
 
 
@@ -102,7 +102,7 @@ def _parallel(across: Coordinates, best: int | None) -> Any:
 
 def _lines(across: Coordinates, best: int | None) -> alt.Chart:
     """Lines across the axes; every point of a line has all facts of its trial, for the tooltip."""
-    lines = _plotted(across.lines, best)
+    lines = _plotted_lines(across.lines, best)
     places: list[Any] = [f"position_{k}" for k in range(len(across.axes))]
     rows = []
     for line in lines:
@@ -136,7 +136,7 @@ def _score_color(across: Coordinates) -> alt.Color:
     return alt.Color("val_mAP:Q", scale=scale, legend=legend)
 
 
-def _plotted(lines: Sequence[TrialPath], best: int | None) -> list[TrialPath]:
+def _plotted_lines(lines: Sequence[TrialPath], best: int | None) -> list[TrialPath]:
     """The lines that are plotted, the worst first.
 
     The best recipe always is, although its first training need not be the best one.
@@ -167,7 +167,7 @@ def _x(across: Coordinates) -> alt.X:
     to each other.
     """
     count = len(across.axes)
-    names = ", ".join(f"'{_quoted(axis.name)}'" for axis in across.axes)
+    names = ", ".join(f"'{_quote(axis.name)}'" for axis in across.axes)
     crowded = f"width < {_names_px(across)}"
     axis = alt.Axis(
         labelExpr=f"[{names}][datum.value]",
@@ -191,7 +191,7 @@ def _names_px(across: Coordinates) -> int:
     return round(widest * (len(lengths) - 0.4))
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return name.replace("\\", "\\\\").replace("'", "\\'")
 
 

@@ -12,16 +12,16 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.report.figures.plot import (
     Plot,
+    add_title,
     colors,
     from_zero,
     label_positions,
     records,
-    titled,
     tooltip,
     validation_label,
 )
 from syndet_ray.report.palette import BLUE, DIM, FAINT, GREEN, INK, ORANGE, PALE, VERMILLION
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 _AGAIN = "trained again"
@@ -35,8 +35,8 @@ _LOOKS: dict[str, tuple[str, float, list[int]]] = {
     _PRUNED: (DIM, 1.4, [2, 3]),
     _FAILED: (VERMILLION, 1.4, _SOLID),
     "variant": (DIM, 1.4, [6, 3]),
-    role_name("synthetic_only"): (ORANGE, 2, [6, 3]),
-    role_name("real_only"): (GREEN, 2, [6, 3]),
+    display_name("synthetic_only"): (ORANGE, 2, [6, 3]),
+    display_name("real_only"): (GREEN, 2, [6, 3]),
     _BEST: (BLUE, 3, _SOLID),
 }
 # The marks at the end of a curve. Vega's own cross is a plus.
@@ -62,14 +62,14 @@ def learning_curves(run: Run) -> Plot | None:
     all_curves = curves(run.trials, best_number(run.trials, run.test))
     if not all_curves:
         return None
-    plotted = _plotted(all_curves)
+    plotted = _plotted_curves(all_curves)
     layers = alt.layer(
         *_lines(_all_rows(plotted)),
         *_ends(plotted),
         *_numbers(all_curves),
     )
     chart = layers.encode(*_axes(all_curves, run)).interactive(name="zoom")
-    figure = titled(chart, "Learning curves", run)
+    figure = add_title(chart, "Learning curves", run)
     return Plot(figure=figure, header=_HEADER, rows=_all_rows(all_curves))
 
 
@@ -77,11 +77,11 @@ def plotted_words(run: Run) -> str:
     """Says in a sentence which of many curves are plotted; "" if all are."""
     all_curves = curves(run.trials, best_number(run.trials, run.test))
     searched = [curve for curve in all_curves if curve.kind == "search"]
-    plotted = [curve for curve in _plotted(all_curves) if curve.kind == "search"]
+    plotted = [curve for curve in _plotted_curves(all_curves) if curve.kind == "search"]
     return words.best_and_others(len(searched), len(plotted), MOST_LINES)
 
 
-def _plotted(all_curves: Sequence[Curve]) -> list[Curve]:
+def _plotted_curves(all_curves: Sequence[Curve]) -> list[Curve]:
     """The curves that are plotted: of many of the search a selection, with the best recipe."""
     many = [curve for curve in all_curves if curve.kind == "search" and not curve.best]
     ranked = sorted(many, key=lambda curve: (-curve.values[-1], curve.trial))
@@ -98,7 +98,7 @@ def _all_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
 
 
 def _rows(curve: Curve) -> list[tuple[Any, ...]]:
-    trial = (curve.trial, _legend_name(curve), role_name(curve.kind), curve.of, curve.state)
+    trial = (curve.trial, _legend_name(curve), display_name(curve.kind), curve.of, curve.state)
     points = zip(curve.images, curve.values, strict=True)
     return [(*trial, images, value) for images, value in points]
 
@@ -110,7 +110,7 @@ def _legend_name(curve: Curve) -> str:
     if curve.kind == "confirm":
         return _AGAIN
     if curve.kind in CONTROL_CHANGES:
-        return role_name(curve.kind)
+        return display_name(curve.kind)
     if curve.kind != "search":
         return "variant"
     states = {"PRUNED": _PRUNED, "FAILED": _FAILED, "RUNNING": "unfinished"}

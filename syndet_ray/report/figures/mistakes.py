@@ -8,7 +8,7 @@ import altair as alt
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.figures.plot import Plot, add_title, colors, recipe_colors, records, tooltip
 from syndet_ray.report.palette import BLUE, NO_SHARE, ON_DARK_CELL, ON_LIGHT_CELL, PAPER
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
@@ -56,7 +56,7 @@ def error_kinds(run: Run) -> Plot | None:
     height = 40 + len(ERROR_KINDS) * (14 + 14 * len(lines))
     title = f"What goes wrong on {test_set_name(test)}"
     return Plot(
-        figure=titled(figure, title, run, height),
+        figure=add_title(figure, title, run, height),
         header=header,
         rows=rows,
     )
@@ -85,7 +85,7 @@ def confusion(run: Run) -> Plot | None:
         text="objects",
         formats=formats,
     )
-    figure = titled(grid, "What is taken for what", run, _side(len(orders[0])))
+    figure = add_title(grid, "What is taken for what", run, _side(len(orders[0])))
     return Plot(figure=figure, header=header, rows=rows)
 
 
@@ -110,7 +110,7 @@ def class_obstruction(run: Run) -> Plot | None:
         formats=formats,
     )
     title = f"Recall of the best recipe on {test_set_name(test)}"
-    figure = titled(grid, title, run, _side(len(classes)))
+    figure = add_title(grid, title, run, _side(len(classes)))
     return Plot(figure=figure, header=header, rows=rows)
 
 

@@ -9,7 +9,7 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.obstruction import bin_scores
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.report.figures.plot import Plot, colors, recipe_colors, records, titled, tooltip
+from syndet_ray.report.figures.plot import Plot, add_title, colors, recipe_colors, records, tooltip
 from syndet_ray.report.palette import DIM, INK, RULE
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
@@ -43,7 +43,7 @@ def _plot(run: Run, kind: str) -> Plot | None:
     name = _KINDS[kind]
     curves = _curves(rows, chosen_lines(run), f"{name} of the objects in a bin")
     chart = alt.layer(_edges(test.visibility), *curves, _counts(test.visibility))
-    figure = titled(chart, "", run).properties(title=_title(name, test, test.visibility))
+    figure = add_title(chart, "", run).properties(title=_title(name, test, test.visibility))
     return Plot(figure=figure, header=_HEADER, rows=rows)
 
 

@@ -11,15 +11,15 @@ from syndet_ray.report.figures.plot import (
     HEIGHT,
     WIDTH,
     Plot,
+    add_title,
     from_zero,
     label_positions,
     records,
-    titled,
     tooltip,
     validation_label,
 )
 from syndet_ray.report.palette import BLUE, INK, PALE, PAPER, ROLE_COLORS
-from syndet_ray.runs.names import COSTS, role_name
+from syndet_ray.runs.names import COSTS, display_name
 from syndet_ray.runs.run import Run
 
 _BEATEN, _FRONT = "beaten at no greater cost", "on the front"
@@ -28,7 +28,7 @@ _AGAIN = "trained again: mean ± SE"
 _LOOKS: dict[str, tuple[str, str, str, int]] = {
     _BEATEN: (PALE, PALE, "circle", 50),
     **{
-        role_name(kind): (color, color, "circle", 80)
+        display_name(kind): (color, color, "circle", 80)
         for kind, color in ROLE_COLORS.items()
         if kind != "best"
     },
@@ -53,13 +53,13 @@ def pareto(run: Run) -> Plot | None:
     for o in frontier.offers:
         rows.append((o.trial, o.kind, *o.costs, o.value, o.efficient, o.mean, o.error))
     header = ("trial", "kind", *frontier.costs, *scores)
-    return Plot(figure=_stacked(views, run), header=header, rows=rows)
+    return Plot(figure=_stack(views, run), header=header, rows=rows)
 
 
-def _stacked(views: Sequence[alt.LayerChart], run: Run) -> Any:
+def _stack(views: Sequence[alt.LayerChart], run: Run) -> Any:
     title = "What accuracy costs"
     if len(views) == 1:
-        return titled(views[0], title, run)
+        return add_title(views[0], title, run)
     if run.stand_in:
         title = f"{title} (stand-in)"
     sized = [view.properties(width=WIDTH, height=HEIGHT) for view in views]
@@ -112,7 +112,7 @@ def _legend_name(offer: Offer) -> str:
     """The name of an offer in the legend."""
     if offer.efficient:
         return _FRONT
-    return role_name(offer.kind) if offer.kind in ROLE_COLORS else _BEATEN
+    return display_name(offer.kind) if offer.kind in ROLE_COLORS else _BEATEN
 
 
 def _looks(present: dict[str, tuple[str, str, str, int]]) -> tuple[Any, ...]:

@@ -143,7 +143,7 @@ def specification(chart: Any) -> dict[str, Any]:
     NaN and infinities in it become missing values.
     """
     spec = chart.to_dict(validate=False)  # its parts were validated when they were made
-    spec["config"] = _merged(spec.get("config", {}), _CONFIG)
+    spec["config"] = _merge(spec.get("config", {}), _CONFIG)
     return _finite(spec)
 
 
@@ -184,7 +184,7 @@ def inline(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
         return alt.InlineData(values=rows)
 
 
-def titled(chart: Any, title: str, run: Run, height: int = HEIGHT) -> Any:
+def add_title(chart: Any, title: str, run: Run, height: int = HEIGHT) -> Any:
     """Returns the chart with its title and size; the title says if the run is a stand-in."""
     if run.stand_in and "stand-in" not in title:
         title = f"{title} (stand-in)"
@@ -318,10 +318,10 @@ def _sheet_png(figure: Figure) -> bytes:
     return png.getvalue()
 
 
-def _merged(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `base` with the values of `config` over it, at every level."""
     merged = {**base, **config}
     for key in config.keys() & base.keys():
         if isinstance(base[key], Mapping):
-            merged[key] = _merged(config[key], base[key])
+            merged[key] = _merge(config[key], base[key])
     return merged

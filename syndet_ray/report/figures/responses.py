@@ -12,9 +12,16 @@ from syndet_ray.analysis.response import Response, Tried
 from syndet_ray.analysis.tables import best_number
 from syndet_ray.analysis.varied import settings
 from syndet_ray.report import words
-from syndet_ray.report.figures.plot import Plot, colors, records, titled, tooltip, validation_label
+from syndet_ray.report.figures.plot import (
+    Plot,
+    add_title,
+    colors,
+    records,
+    tooltip,
+    validation_label,
+)
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, ROLE_COLORS, VERMILLION
-from syndet_ray.runs.names import role_name
+from syndet_ray.runs.names import display_name
 from syndet_ray.runs.run import Run
 
 _PRUNED, _FAILED, _BEST = "pruned (×)", "failed (▼)", "best recipe"
@@ -104,8 +111,8 @@ def _plot(response: Response, run: Run, best: int | None) -> Plot:
         for point in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
             rows.append(("curve", None, *point, None))
     for kind, value in response.controls.items():
-        rows.append((role_name(kind), None, None, value, None, None, None))
-    figure = titled(layers, f"Accuracy by {response.setting.name}", run)
+        rows.append((display_name(kind), None, None, value, None, None, None))
+    figure = add_title(layers, f"Accuracy by {response.setting.name}", run)
     return Plot(figure=figure, header=_HEADER, rows=rows)
 
 
@@ -178,7 +185,7 @@ def _point_rows(response: Response, best: int | None) -> list[tuple[Any, ...]]:
     """A row for each mark that is plotted; the best is last, on top of all others."""
     text = response.setting.text
     rows = []
-    for p in _plotted(response.points, best):
+    for p in _plotted_trials(response.points, best):
         name = _legend_name(p, best)
         size_and_opacity = _LOOKS[name][2:]
         rows.append((name, p.trial, p.state.lower(), text(p.x), p.value, p.x, *size_and_opacity))
@@ -186,7 +193,7 @@ def _point_rows(response: Response, best: int | None) -> list[tuple[Any, ...]]:
     return sorted(rows, key=lambda row: order.index(row[0]))
 
 
-def _plotted(points: Sequence[Tried], best: int | None) -> list[Tried]:
+def _plotted_trials(points: Sequence[Tried], best: int | None) -> list[Tried]:
     """The trials that are plotted: of many a sample, always with the best recipe."""
     ranked = sorted(points, key=lambda point: (point.trial != best, -point.value, point.trial))
     return even_sample(ranked, MOST_MARKS)
@@ -235,7 +242,7 @@ def _rules(controls: Mapping[str, float]) -> list[alt.Chart]:
 
 def _rule(kind: str, value: float, dy: int) -> tuple[alt.Chart, alt.Chart]:
     color = ROLE_COLORS[kind]
-    base = alt.Chart(records(_RULE, [(role_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
+    base = alt.Chart(records(_RULE, [(display_name(kind), value)])).encode(alt.Y("val_mAP:Q"))
     line = base.mark_rule(strokeDash=[6, 3], strokeWidth=1.6, color=color)
     name = base.mark_text(align="left", dx=4, dy=dy, color=color).encode(
         text="control:N", x=alt.value("width")

@@ -1,0 +1,33 @@
+"""How a run was made, as its report shows it."""
+
+import pytest
+from made_runs import TIED, made_run
+
+from syndet_ray.analysis.compare import compare
+from syndet_ray.report import provenance
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({}, None),
+        ({"command": "syndet_ray sweep mine"}, "syndet_ray sweep mine"),
+        ({"command": ""}, "started from Python"),
+    ],
+)
+def test_the_command_of_a_run_is_shown_or_that_there_was_none(about, words):
+    run = made_run(scores=TIED, about=about)
+    assert dict(provenance.facts(run.read())).get("command") == words
+
+
+def test_the_report_and_a_comparison_show_the_same_time_of_a_run():
+    """That of its two attempts, a minute each; the hours between them do not count."""
+    runs = []
+    for name in ("a", "b"):
+        run = made_run(scores=TIED, name=name)
+        for began in (1000.0, 9000.0):
+            run.ledger.append("attempt", None, time=began)
+            run.ledger.append("opened", None, times=1, time=began + 60)
+        runs.append(run.read())
+    assert dict(provenance.facts(runs[0]))["time"] == "2 min 0 s, without pauses between attempts"
+    assert compare(runs).runs[0].seconds == 120
