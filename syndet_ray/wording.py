@@ -1,6 +1,7 @@
 """Wording: numbers and commands as sentences and tables write them."""
 
 import math
+import shlex
 from pathlib import Path
 
 
@@ -69,8 +70,13 @@ def duration(seconds: float) -> str:
     return f"{rest} s"
 
 
+def command_line(verb: str, *arguments: str | Path) -> str:
+    """Returns a command line of this program that a shell accepts, whatever a path is called."""
+    return f"python -m syndet_ray {shlex.join([verb, *map(str, arguments)])}"
+
+
 def resume_hint(run: Path | None) -> str:
     """Returns the command that resumes a run; without a run, a remark that none had started."""
     if run is None:
         return "no run had started"
-    return f"continue with: python -m syndet_ray resume {run}"
+    return f"continue with: {command_line('resume', run)}"

@@ -1,6 +1,8 @@
 """Display names of settings, recipes, trials and scores."""
 
+import shlex
 from math import nan
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -292,3 +294,10 @@ def test_a_choice_by_few_validation_images_is_noted(count, expected):
     sentence = words.few_validation_images({"real": {"counts": {"val": count}}})
     assert expected in sentence
     assert bool(sentence) == bool(expected)
+
+
+@pytest.mark.parametrize("path", ["runs/lr-1", "runs/bob's-1", "a b/$HOME #2", 'q"uote;ls'])
+def test_a_command_that_is_shown_can_be_pasted_into_a_shell(path):
+    line = wording.command_line("resume", Path(path))
+    assert shlex.split(line) == ["python", "-m", "syndet_ray", "resume", path]
+    assert line in wording.resume_hint(Path(path))

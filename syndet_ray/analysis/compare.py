@@ -172,7 +172,7 @@ def _test_scores_of(run: Run) -> TestScores:
     test = run.test
     if test is None or test.row("best") is None:
         rule = "has no scores on the test set yet, so it cannot be compared"
-        raise DataError(run.path, rule, do=f"Finish it: python -m syndet_ray resume {run.path}")
+        raise DataError(run.path, rule, do=f"Finish it: {wording.command_line('resume', run.path)}")
     return test
 
 

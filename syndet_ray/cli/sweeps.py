@@ -36,7 +36,7 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DefinitionError
-from syndet_ray.wording import counted, resume_hint
+from syndet_ray.wording import command_line, counted, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,7 +165,6 @@ def check(
     """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
     from syndet_ray.cli import listing, terminal
     from syndet_ray.cores import usable_cores
-    from syndet_ray.wording import counted
 
     shared = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
@@ -253,8 +252,8 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
 
     folder = outcome.folder
     go_on = resume_hint(folder.path)
-    so_far = f"report so far: python -m syndet_ray report {folder.path}"
-    trials = f"trials   {outcome.trials_url or f'python -m syndet_ray ui {folder.path} --open'}"
+    so_far = f"report so far: {command_line('report', folder.path)}"
+    trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
     if outcome.status == "interrupted":
         console.print(f"interrupted; {go_on}\n{so_far}")
         _print_trials(outcome, trials, console)

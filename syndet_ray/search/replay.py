@@ -23,6 +23,7 @@ from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.pruning import make_pruner
+from syndet_ray.wording import command_line
 
 LEAST_CURVES = 4  # the three best, and one that may be pruned
 
@@ -112,7 +113,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
 def advice_on_curves(folder: RunFolder) -> str:
     """Returns advice on how to get more full curves: finish the run, extend it, or take another."""
     sweep, trials = folder.sweep, folder.trials()
-    resume = f"python -m syndet_ray resume {folder.path}"
+    resume = command_line("resume", folder.path)
     if not sweep.trials:
         return "Replay a run of a sweep that searches: this one compares variants."
     if folder.about.get("status") == "spent":

@@ -20,6 +20,7 @@ from syndet_ray.tracking.address import kept_address, mask
 from syndet_ray.tracking.server import bypass_proxy
 from syndet_ray.tracking.store import client as store_client
 from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
+from syndet_ray.wording import command_line
 
 _HOST = "127.0.0.1"
 # Without its job runners the server is 2 processes instead of 10.
@@ -64,7 +65,7 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
         return {"trials": experiments_link(server)}
     parent = folder.about.get("mlflow_run")
     if parent is None:
-        do = f"Continue it: python -m syndet_ray resume {folder.path}"
+        do = f"Continue it: {command_line('resume', folder.path)}"
         raise DataError(folder.path, "has no trial yet", do=do)
     client = store_client(uri)
     try:
@@ -81,7 +82,7 @@ def _read_error(uri: str, error: MlflowException, folder: RunFolder) -> MachineE
         return MachineError(place, f"cannot be read ({mask(str(error))})")
     do = (
         "Name another with `tracking`, or have it written there: "
-        f"python -m syndet_ray resume {folder.path}"
+        f"{command_line('resume', folder.path)}"
     )
     return MachineError(place, f"has nothing of {folder.path}", do=do)
 

@@ -33,6 +33,7 @@ from syndet_ray.tuning.options import Options, Outcome, Status
 from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.record import record_end
 from syndet_ray.tuning.summary import summary_metrics, summary_tags
+from syndet_ray.wording import command_line
 from syndet_ray.workers.disk import fault, places
 from syndet_ray.workers.stop import Stop
 
@@ -142,8 +143,8 @@ def _board(folder: RunFolder, display: Display) -> "TensorBoard":
 
 
 def _unwritten_error(place: str, missing: str, folder: RunFolder) -> MachineError:
-    command = f"python -m syndet_ray resume {folder.path}"
-    do = f"The run's folder has all of it. Once the store can be written, run: {command}"
+    resume = command_line("resume", folder.path)
+    do = f"The run's folder has all of it. Once the store can be written, run: {resume}"
     return MachineError(place, f"lacks {missing}", do=do)
 
 
@@ -363,7 +364,7 @@ class Attempt:
 
     def _note_report_error(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}".rstrip(".")
-        do = f"python -m syndet_ray report {self.folder.path} writes it"
+        do = f"{command_line('report', self.folder.path)} writes it"
         self.display.note(f"the report could not be written ({reason}): {do}")
         lines = "".join(traceback.format_exception(error))
         with suppress(OSError):

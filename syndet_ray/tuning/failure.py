@@ -2,7 +2,7 @@
 
 from syndet_ray.errors import SyndetError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.wording import resume_hint
+from syndet_ray.wording import command_line, resume_hint
 
 
 def note_run(error: Exception, folder: RunFolder | None) -> None:
@@ -11,7 +11,7 @@ def note_run(error: Exception, folder: RunFolder | None) -> None:
     The traceback of an error that is no SyndetError goes to the run's error.log, whose path is
     another note. Does nothing without a run, or for an error that says itself how to resume.
     """
-    if folder is None or f"resume {folder.path}" in str(error):
+    if folder is None or command_line("resume", folder.path) in str(error):
         return
     if not isinstance(error, SyndetError):
         log = folder.log_error(error)
