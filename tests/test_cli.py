@@ -17,11 +17,13 @@ from typer.testing import CliRunner
 from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
+from syndet_ray.cli.listing import place_lines
 from syndet_ray.cli.options import FLAGS, with_flags
 from syndet_ray.cli.terminal import console
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.tuning.options import Outcome
+from syndet_ray.tuning.options import Options, Outcome
+from syndet_ray.wording import command_line
 
 REASON = "cannot read images [/data/x.jpg]"
 
@@ -49,10 +51,9 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
     assert ("[/data/x.jpg]" in text) == (status == "failed")
-    assert (f"report so far: python -m syndet_ray report {folder.path}" in text) == (
-        status != "failed"
-    )
-    assert text.endswith(f"trials   python -m syndet_ray ui {folder.path} --open".replace("\n", ""))
+    so_far = f"report so far: {command_line('report', folder.path)}"
+    assert (so_far in text) == (status != "failed")
+    assert text.endswith(f"trials   {command_line('ui', folder.path, '--open')}")
 
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "spent"])
@@ -97,6 +98,28 @@ def test_sources_are_inspected_by_their_names(tmp_path, said, dice, monkeypatch)
     ):
         assert f"{column} {meaning}" in before and column in table
     assert '"less" if chance does not explain the difference, "as far" if it can.' in before
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({"local": True}, ["ray      none: trials run in this process, one at a time"]),
+        ({}, ["ray      a new cluster on this machine, for this run alone"]),
+        (
+            {"address": "head:6379", "storage": "s3://me:secret@bucket/runs"},
+            [
+                "storage  s3://me:***@bucket/runs: can be written and read",
+                "ray      the cluster at head:6379",
+            ],
+        ),
+    ],
+)
+def test_a_check_lists_all_places_that_it_looked_at(tmp_path, monkeypatch, options, lines):
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://registry")
+    shown = list(place_lines(Options(runs=tmp_path, **options), "tiny"))
+    assert [line for line in shown if line.startswith(("storage", "ray"))] == lines
+    assert f"mlflow   {tmp_path}/mlflow.db: a new store, which the sweep makes" in shown
+    assert "         MLFLOW_REGISTRY_URI is set, but" in "\n".join(shown)
 
 
 @pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])

@@ -57,7 +57,9 @@ from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.address import kept_address, mask, server_address
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.outbox import Outbox
+from syndet_ray.tracking.parent_run import experiment_words
 from syndet_ray.tracking.server import check_server
+from syndet_ray.tracking.store import sqlite_address
 from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.record import description, saved_options
@@ -359,6 +361,22 @@ def test_a_deleted_experiment_is_restored_and_said_to_be(store):
     assert notes == [
         "MLflow's experiment syndet_ray/deleted had been deleted: it is restored, with its runs"
     ]
+
+
+def test_a_check_says_what_a_store_has_of_a_sweep(store, tmp_path):
+    new = sqlite_address(tmp_path / "mlflow.db")
+    assert experiment_words(new, "looked-at") == "a new store, which the sweep makes"
+    assert list(tmp_path.iterdir()) == []
+    assert experiment_words(store, "looked-at") == "has no run of this sweep yet"
+    tracking = Tracking(store, None, "looked-at", SWEEP)
+    tracking.update(trial(0, 0.1, state="COMPLETE"))
+    tracking.end("FINISHED")
+    assert experiment_words(store, "looked-at") == "has 1 run of this sweep"
+    client = MlflowClient(store)
+    client.delete_experiment(client.get_run(tracking.parent).info.experiment_id)
+    assert experiment_words(store, "looked-at") == (
+        "the experiment syndet_ray/looked-at is deleted: the sweep restores it, with its runs"
+    )
 
 
 def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):

@@ -1,5 +1,6 @@
 """Listing: the results of `check`, `replay`, `compare` and `data inspect`, as lines and tables."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from syndet_ray.search.replay import Replay
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Disk, Room
+    from syndet_ray.tuning.options import Options
 
 _MOST_PAIRS = 10  # pairs; more would push the table off the screen
 _MOST_NAMED = 3  # settings that one number leaves without effect
@@ -95,6 +97,27 @@ def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]
     from syndet_ray.tuning.disk import usage_words
 
     yield f"disk     at most {usage_words(disk, room, storage)}; {memory_words(room.free)} free"
+
+
+def place_lines(options: "Options", sweep_name: str) -> Iterator[str]:
+    """Lines on the folders, stores and clusters that a run uses; each has been looked at."""
+    from syndet_ray.tracking.address import mask
+    from syndet_ray.tracking.parent_run import experiment_words
+    from syndet_ray.tracking.store import UNUSED_REGISTRY, store_address, store_file
+
+    yield f"runs     {options.runs}: can be written; rendered scenes in {options.cache}"
+    if options.storage is not None:
+        yield f"storage  {mask(options.storage)}: can be written and read"
+    uri = options.tracking or store_address(options.runs)
+    yield f"mlflow   {store_file(uri) or mask(uri)}: {experiment_words(uri, sweep_name)}"
+    if UNUSED_REGISTRY in os.environ:
+        yield f"         {UNUSED_REGISTRY} is set, but the best model is registered in this store"
+    if options.local:
+        yield "ray      none: trials run in this process, one at a time"
+    elif options.address is None:
+        yield "ray      a new cluster on this machine, for this run alone"
+    else:
+        yield f"ray      the cluster at {options.address}"
 
 
 def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:

@@ -165,6 +165,7 @@ def check(
     """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
     from syndet_ray.cli import listing, terminal
     from syndet_ray.cores import usable_cores
+    from syndet_ray.definitions.loader import find
 
     shared = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
@@ -189,6 +190,7 @@ def check(
         *listing.data_lines(data),
         *listing.cost_lines(cost),
         *listing.disk_lines(cost.disk, room, storage),
+        *listing.place_lines(options, find(name).stem),
         f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
     ]
     terminal.print_lines(console, lines)

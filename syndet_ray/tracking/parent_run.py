@@ -12,13 +12,38 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note
 from syndet_ray.tracking.entities import param_entities
+from syndet_ray.tracking.store import client as store_client
+from syndet_ray.tracking.store import named_failures, store_file
 from syndet_ray.tracking.view import VIEW_TAG
+from syndet_ray.wording import counted
 
 EXPERIMENT_PREFIX = "syndet_ray"
 # With this kind of experiment the UI opens on trained models and their metrics, not on chats.
 _TRAINING = "custom_model_development"
 _MOST_CHILDREN = 50_000  # the most that MLflow returns at once
 _MOST_CHARACTERS = 5000  # of the description; MLflow limits the length of a tag
+
+
+def experiment_words(uri: str, sweep_name: str) -> str:
+    """Returns what a store has of a sweep, in words. Makes nothing; raises MachineError."""
+    file = store_file(uri)
+    if file is not None and not file.exists():
+        return "a new store, which the sweep makes"
+    name = experiment_name(sweep_name)
+    with named_failures(uri):
+        store = store_client(uri)
+        experiment = store.get_experiment_by_name(name)
+        if experiment is None:
+            return "has no run of this sweep yet"
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            return f"the experiment {name} is deleted: the sweep restores it, with its runs"
+        runs = store.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+    return f"has {counted(len(runs), 'run')} of this sweep"
+
+
+def experiment_name(sweep_name: str) -> str:
+    """Returns the name of the experiment that has all runs of a sweep."""
+    return f"{EXPERIMENT_PREFIX}/{sweep_name}"
 
 
 class ParentRun:
@@ -49,7 +74,7 @@ class ParentRun:
         Returns true if the run of an earlier attempt is continued.
         """
         earlier = None if earlier_id is None else self._run(earlier_id)
-        self.experiment = self._experiment_id(f"{EXPERIMENT_PREFIX}/{name}", artifacts, earlier)
+        self.experiment = self._experiment_id(experiment_name(name), artifacts, earlier)
         earlier = earlier or self._begun_run()
         run = earlier or self._new_run(name, sweep)
         self.id = run.info.run_id

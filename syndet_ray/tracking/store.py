@@ -27,6 +27,9 @@ _FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, Impo
 # in the error about tables of an older MLflow, and of a newer one
 _OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
 
+# MLflow's variable for a registry of models that is apart from the store of runs
+UNUSED_REGISTRY = MLFLOW_REGISTRY_URI.name
+
 
 def store_address(runs: Path) -> str:
     """Returns the address of the sqlite store under `runs`; the store need not exist."""
