@@ -105,13 +105,17 @@ def inspect(
     test from train.
     """
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.scorecard import font_lines
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
     with shown(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
-    for part in listing.inspection_parts(inspection):
+    names = [subject.name for subject in inspection.subjects]
+    for subject in inspection.subjects:
+        names += subject.measurements.classes
+    for part in (*listing.inspection_parts(inspection), *font_lines(dict.fromkeys(names))):
         console.print(part, soft_wrap=isinstance(part, str))
     console.print(
         f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True

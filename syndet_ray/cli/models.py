@@ -55,7 +55,10 @@ def evaluate(
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:
-        print(evaluating.write(scores, out))
+        folder = evaluating.write(scores, out)
+        for line in scorecard.font_lines(scores.pool.classes):
+            console.print(line, soft_wrap=True)
+        print(folder)
 
 
 def predict(

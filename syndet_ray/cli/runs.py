@@ -63,9 +63,13 @@ def report(run: RunPath) -> None:
 
     folder = RunFolder.open(run)
     with shown(terminal.console(on_stderr=True)) as display, display.step("writing the report"):
+        from syndet_ray.cli.scorecard import font_lines
         from syndet_ray.report import page
 
-        path = page.write(folder.read(), folder, partial(display.progress, "figures of the report"))
+        whole = folder.read()
+        for line in font_lines([*whole.about.get("classes", ()), *whole.sweep.variants]):
+            display.note(line)
+        path = page.write(whole, folder, partial(display.progress, "figures of the report"))
     print(path)
 
 
@@ -82,6 +86,7 @@ def compare(
     """Compare the first run with other runs that used the same test set."""
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.scorecard import font_lines
     from syndet_ray.report import compare_page
     from syndet_ray.report.comparison import sentences
     from syndet_ray.runs.folder import RunFolder
@@ -94,6 +99,9 @@ def compare(
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
+        entries = [entry.name for compared in comparison.runs for entry in compared.entries]
+        for line in font_lines([*(compared.name for compared in comparison.runs), *entries]):
+            console.print(line, soft_wrap=True)
         print(compare_page.write(comparison, out))
 
 
