@@ -1,6 +1,7 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
 
 import typer
@@ -10,6 +11,7 @@ from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
 from syndet_ray.cli.options import FAILED
 from syndet_ray.cli.stream import lasting
+from syndet_ray.errors import DefinitionError
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",
@@ -43,6 +45,18 @@ def main() -> NoReturn:
     end(status)
 
 
+def _check_encoding(texts: Sequence[str]) -> None:
+    """Raises DefinitionError for a name that is no text in UTF-8, as files and stores need it."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            rule = f"has characters that this machine's encoding, {sys.getfilesystemencoding()}, lacks"
+            do = "Set PYTHONUTF8=1, or rename the file or folder."
+            readable = text.encode("utf-8", "backslashreplace").decode()
+            raise DefinitionError(readable, rule, do=do) from None
+
+
 def _status(code: str | int | None) -> int:
     """The exit status of a SystemExit; prints its message, if it has one, as Python would."""
     if code is None or isinstance(code, int):
@@ -54,6 +68,7 @@ def _status(code: str | int | None) -> int:
 def run() -> None:
     """Carries out the command line. An error becomes one clear message and exit status 1."""
     try:
+        _check_encoding(sys.argv[1:])
         app()
     except Exception as error:
         print(f"syndet_ray: {error_line(error)}", file=sys.stderr)
