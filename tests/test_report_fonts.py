@@ -9,12 +9,12 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from made_detections import found
 from matplotlib import font_manager
+from matplotlib.text import Text
 from PIL import Image
 
 from syndet_ray.report import fonts
 from syndet_ray.report.annotated import annotated
-from syndet_ray.report.figures import plot
-from syndet_ray.report.figures.sheets import write_over_truth
+from syndet_ray.report.figures import plot, sheets
 from syndet_ray.runs.results import Picture
 
 DICE = "骰子"
@@ -132,6 +132,27 @@ def test_the_label_of_a_box_has_the_letters_of_both_fonts(installed, tmp_path):
     assert drawn.any()
 
 
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (["hit: 31", "false alarm: 17", "missed (true box): 12", "found (true box): 12"], 4),
+        (["ลูกเต๋าสีแดง", DICE, "one"], 1),
+        (["a die with the number four", "two", "three", "four", "five", "six", "seven"], 2),
+    ],
+)
+def test_a_legend_is_as_wide_as_the_sheet_at_most(installed, names, columns):
+    handles = [sheets._line("red", "-", name) for name in names]
+    figure = sheets._sheet([], dict, handles)
+    for text in figure.findobj(Text):
+        text.set_text(fonts.readable(text.get_text()))
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    extent = legend.get_window_extent()
+    assert sheets._legend_columns(handles) == columns
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.x1
+    assert extent.y0 >= 0 and extent.y1 <= figure.bbox.y1
+
+
 @pytest.mark.parametrize("with_font", [True, False])
 def test_a_sheet_shows_each_name_without_a_warning(installed, tmp_path, with_font):
     if with_font:
@@ -147,7 +168,7 @@ def test_a_sheet_shows_each_name_without_a_warning(installed, tmp_path, with_fon
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_over_truth({DICE: [picture]}, tmp_path / "sheet")
+        sheets.write_over_truth({DICE: [picture]}, tmp_path / "sheet")
     with Image.open(tmp_path / "sheet.png") as sheet:
         title = np.asarray(sheet.convert("L"))[:60]
     ink = (title < 128).sum()

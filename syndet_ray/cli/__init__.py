@@ -51,7 +51,8 @@ def _check_encoding(texts: Sequence[str]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            rule = f"has characters that this machine's encoding, {sys.getfilesystemencoding()}, lacks"
+            encoding = sys.getfilesystemencoding()
+            rule = f"has characters that this machine's encoding, {encoding}, lacks"
             do = "Set PYTHONUTF8=1, or rename the file or folder."
             readable = text.encode("utf-8", "backslashreplace").decode()
             raise DefinitionError(readable, rule, do=do) from None
