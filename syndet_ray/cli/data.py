@@ -106,6 +106,7 @@ def inspect(
     """
     from syndet_ray.cli import listing, terminal
     from syndet_ray.cli.scorecard import font_lines
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
@@ -116,7 +117,10 @@ def inspect(
     for subject in inspection.subjects:
         names += subject.measurements.classes
     for part in (*listing.inspection_parts(inspection), *font_lines(dict.fromkeys(names))):
-        console.print(part, soft_wrap=isinstance(part, str))
+        if isinstance(part, str):
+            console.print(part, soft_wrap=True)
+        else:
+            print_table(console, part)
     console.print(
         f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
     )

@@ -28,6 +28,7 @@ def evaluate(
 ) -> None:
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from syndet_ray.cli import terminal
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.data.read import read
     from syndet_ray.deploy.output import check_out
 
@@ -51,7 +52,7 @@ def evaluate(
         scorecard.visibility_table(scores),
         scorecard.errors_table(scores),
     ):
-        console.print(table)
+        print_table(console, table)
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:

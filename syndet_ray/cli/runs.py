@@ -36,6 +36,7 @@ def replay(
     winner.
     """
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search import replay as replays
 
@@ -53,7 +54,8 @@ def replay(
             result = replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)
             replayed.append((name, result))
         display.progress("replaying", len(chosen), len(chosen))
-    console.print(listing.replay_table(replayed, len(curves), replays.truncated(trials)))
+    table = listing.replay_table(replayed, len(curves), replays.truncated(trials))
+    print_table(console, table)
 
 
 def report(run: RunPath) -> None:
@@ -87,6 +89,7 @@ def compare(
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import listing, terminal
     from syndet_ray.cli.scorecard import font_lines
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.report import compare_page
     from syndet_ray.report.comparison import sentences
     from syndet_ray.runs.folder import RunFolder
@@ -95,7 +98,7 @@ def compare(
     console = terminal.console()
     for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
-    console.print(listing.compare_table(comparison, console.width))
+    print_table(console, listing.compare_table(comparison, console.width))
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
