@@ -9,6 +9,7 @@ import typer
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
+from syndet_ray.cli.interruption import end_as_interrupted, is_interruption
 from syndet_ray.cli.options import FAILED
 from syndet_ray.cli.stream import lasting
 from syndet_ray.errors import DefinitionError
@@ -35,6 +36,7 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 def main() -> NoReturn:
     """The entry point: calls `run` and ends this process. Printing never fails meanwhile."""
+    end_as_interrupted()
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:
@@ -71,6 +73,10 @@ def run() -> None:
     try:
         _check_encoding(sys.argv[1:])
         app()
+    except SystemExit as leaving:
+        if is_interruption(leaving):
+            print("syndet_ray: interrupted", file=sys.stderr)
+        raise
     except Exception as error:
         print(f"syndet_ray: {error_line(error)}", file=sys.stderr)
         raise SystemExit(FAILED) from None
