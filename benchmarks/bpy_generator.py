@@ -51,7 +51,7 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
             annotations.append(entry | {"area": box[2] * box[3], "visibility": visibility})
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    (out / "instances.json").write_text(json.dumps(content))
+    (out / "instances.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def build(parameters: dict[str, Any], rng: np.random.Generator) -> list[int]:
@@ -160,7 +160,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--request", type=Path, required=True)
-    request = json.loads(parser.parse_args().request.read_text())
+    request = json.loads(parser.parse_args().request.read_text(encoding="utf-8"))
     write(request["parameters"], request["count"], request["seed"], Path(request["out"]))
 
 

@@ -82,13 +82,13 @@ def write(parameters: dict[str, Any], count: int, seed: int, out: Path) -> None:
             annotations.append(entry | {"area": box[2] * box[3], "visibility": float(visibility)})
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    (out / "instances.json").write_text(json.dumps(content))
+    (out / "instances.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--request", type=Path, required=True)
-    request = json.loads(parser.parse_args().request.read_text())
+    request = json.loads(parser.parse_args().request.read_text(encoding="utf-8"))
     write(request["parameters"], request["count"], request["seed"], Path(request["out"]))
     print(f"{request['count']} images written")
 

@@ -219,7 +219,7 @@ class Sweeps:
         self._blank = work / "blank"
         if not self._blank.exists():  # MLflow takes seconds to create an empty store
             (self._blank / "sweeps").mkdir(parents=True)
-            (self._blank / "sweeps" / "tiny.py").write_text(SWEEP)
+            (self._blank / "sweeps" / "tiny.py").write_text(SWEEP, encoding="utf-8")
             local_store(self._blank / "runs")
             for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
                 write_dataset(render_part(SCENE, count, seed, range(count)), work / "made" / split)
@@ -367,7 +367,7 @@ def _damage(folder: RunFolder, damage: str) -> None:
         content = path.read_bytes() if path.exists() else b"SQLite format 3\0" * 2
         path.write_bytes(content[: len(content) // 2])
     elif damage == "half a line in the ledger":
-        with (folder.path / "ledger.jsonl").open("a") as ledger:
+        with (folder.path / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
             ledger.write('{"event": "report", "trial": 1, "ti')
 
 
@@ -401,7 +401,7 @@ def _only_run(home: Path) -> RunFolder | None:
 
 
 def _last_words(home: Path) -> str:
-    return " | ".join((home / "output.txt").read_text().strip().splitlines()[-3:])
+    return " | ".join((home / "output.txt").read_text(encoding="utf-8").strip().splitlines()[-3:])
 
 
 def _descendants(pid: int) -> list[tuple[int, str]]:
@@ -411,21 +411,21 @@ def _descendants(pid: int) -> list[tuple[int, str]]:
     processes = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
-            for child in map(int, path.read_text().split()):
+            for child in map(int, path.read_text(encoding="utf-8").split()):
                 processes += [(child, _began(child)), *_descendants(child)]
     return processes
 
 
 def _began(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
     except OSError:
         return "gone"
 
 
 def _title(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
     except OSError:
         return ""
 

@@ -62,7 +62,7 @@ def _proportional_mib(array: Any) -> float:
     """PSS of the memory mapping that holds an array, from /proc/self/smaps."""
     address = array.__array_interface__["data"][0]
     total_mib, inside = 0.0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
         first = line.split()[0]
         if "-" in first and not first.endswith(":"):
             low, high = (int(part, 16) for part in first.split("-"))

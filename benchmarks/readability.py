@@ -35,7 +35,7 @@ _NO_CODE = (
 
 def counts(path: Path) -> Counter[str]:
     """The counts of one file, by name."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     docstrings = set(_docstring_lines(tree))
     nodes = list(ast.walk(tree))

@@ -68,12 +68,15 @@ SWEEP = Sweep(
 
 def results(folder: Path) -> dict[str, Any]:
     """The results of a run: events of the ledger, scores on the test set, rows of every figure."""
-    ledger = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    ledger = [
+        json.loads(line)
+        for line in (folder / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     events = [_timeless(event) for event in ledger]
     figures = {path.name: _rows(path) for path in sorted((folder / "figures").glob("*.csv"))}
     return {
         "ledger": events,
-        "test": _timeless(json.loads((folder / "test.json").read_text())),
+        "test": _timeless(json.loads((folder / "test.json").read_text(encoding="utf-8"))),
         "figures": figures,
     }
 
@@ -87,14 +90,14 @@ def _timeless(value: Any) -> Any:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [_timeless(row) for row in csv.DictReader(file)]
 
 
 def run_all(work: Path) -> dict[str, Any]:
     """Runs both sweeps; returns their results by name."""
     (work / "sweeps").mkdir()
-    (work / "sweeps" / "same.py").write_text(TINY)
+    (work / "sweeps" / "same.py").write_text(TINY, encoding="utf-8")
     by_sweep = {}
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
@@ -128,9 +131,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="syndet-") as work:
         after = json.loads(json.dumps(run_all(Path(work))))
     if arguments.action == "write":
-        arguments.file.write_text(json.dumps(after, indent=1))
+        arguments.file.write_text(json.dumps(after, indent=1), encoding="utf-8")
         return
-    different = differences(json.loads(arguments.file.read_text()), after)
+    different = differences(json.loads(arguments.file.read_text(encoding="utf-8")), after)
     print("\n".join(different) or "equal")
     raise SystemExit(bool(different))
 

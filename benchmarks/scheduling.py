@@ -65,7 +65,7 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
         metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)}
         metrics[OBJECTIVE] = rng.random() * rung
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "model.json").write_text("{}")
+            (Path(folder) / "model.json").write_text("{}", encoding="utf-8")
             report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
 
 
@@ -189,7 +189,11 @@ def _time(owner: type, name: str, what: str, counts: bool = True) -> None:
 
 
 def _resident_kb() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+    return (
+        int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+        * resource.getpagesize()
+        // 1024
+    )
 
 
 def measure(arm: str, trials: int) -> None:
@@ -230,7 +234,9 @@ def main() -> None:
         return
     for arm in ("ours", "plain"):
         command = [sys.executable, __file__, "--trials", str(given.trials), "--arm", arm]
-        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        output = subprocess.run(
+            command, stdout=subprocess.PIPE, encoding="utf-8", check=True
+        ).stdout
         show(arm, json.loads(output.strip().splitlines()[-1]), given.trials)
 
 

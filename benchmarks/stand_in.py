@@ -394,7 +394,7 @@ def write(scenes: list[Scene], renderings: list[Rendering], folder: Path) -> Non
     categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "_annotations.coco.json").write_text(
-        json.dumps(content, separators=(",", ":")) + "\n"
+        json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8"
     )
 
 
@@ -574,7 +574,7 @@ def main(work: Path, out: Path = OUT) -> None:
     for split, count in COUNTS.items():
         scenes = [stand_in_scene(split, i, paths) for i in range(count)]
         write(scenes, rendered(scenes, work / split), out / split)
-    (out / "README.txt").write_text(README)
+    (out / "README.txt").write_text(README, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """`python -m syndet_ray`."""
 
-from syndet_ray.cli import main
+try:
+    from syndet_ray.cli import main
+except KeyboardInterrupt:  # which would print a traceback
+    raise SystemExit(130) from None
 
 main()

@@ -131,7 +131,7 @@ def without_charts(html):
 def test_the_page_keeps_its_order(tmp_path):
     folder = made_run(scores=TIED, pictures=True).write(tmp_path / "run")
     html = page.write(folder.read(), folder).read_text()
-    assert html.index("<h1>") < html.index('<p class="answer">') < html.index("<h2>")
+    assert html.index("<h1 ") < html.index('<p class="answer">') < html.index("<h2>")
     heads = iter(re.findall("<h2>(.*?)</h2>", without_charts(html)))
     for head in (  # others may stand between them
         "Test: best recipe and controls",

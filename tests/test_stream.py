@@ -121,3 +121,30 @@ def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, to
         check=False,
     )
     assert (done.returncode, done.stderr) == (status, told)
+
+
+@pytest.mark.parametrize(
+    ("locale", "name", "shown"),
+    [
+        (
+            {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
+            "赛",
+            r"\udce8\udcb5\udc9b: has characters that this machine's encoding, ascii, lacks",
+        ),
+        (
+            {"PYTHONUTF8": "1"},
+            b"caf\xe9",  # unpacked from an archive of another system
+            r"caf\udce9: has characters that this machine's encoding, utf-8, lacks",
+        ),
+    ],
+)
+def test_a_name_that_is_no_text_is_refused_at_once(locale, name, shown):
+    done = subprocess.run(
+        [sys.executable, "-m", "syndet_ray", "check", name],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | locale,
+    )
+    do = "Set PYTHONUTF8=1, or rename the file or folder."
+    assert (done.returncode, done.stderr) == (1, f"syndet_ray: {shown}. {do}\n")

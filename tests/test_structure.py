@@ -200,3 +200,33 @@ def test_telemetry_is_off_wherever_one_comes_from():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=bare
     )
     assert done.stdout.strip() == "['0', 'true']"
+
+
+def without_encoding(code: str) -> list[str]:
+    """The calls that read or write text in whatever encoding the locale has."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name, keywords = node.func.attr, {keyword.arg: keyword.value for keyword in node.keywords}
+        modes = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        is_program = getattr(keywords.get("text"), "value", None) is True
+        is_text = name in ("read_text", "write_text") or is_program
+        if name == "open" and modes and modes[0] in ("r", "w", "a", "x", "r+", "w+", "a+"):
+            is_text = True
+        if is_text and "encoding" not in keywords:
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_text_files_are_utf8_whatever_the_locale():
+    for folder in ("syndet_ray", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert without_encoding(path.read_text(encoding="utf-8")) == [], path
+    for faulty in (
+        "p.read_text()",
+        "p.write_text(a)",
+        "p.open('w')",
+        "run(a); s.run(a, text=True)",
+    ):
+        assert len(without_encoding(faulty)) == 1, "the check above could not fail"

@@ -1,6 +1,7 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
 
 import typer
@@ -8,8 +9,10 @@ import typer
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
+from syndet_ray.cli.interruption import end_as_interrupted, is_interruption
 from syndet_ray.cli.options import FAILED
 from syndet_ray.cli.stream import lasting
+from syndet_ray.errors import DefinitionError
 
 app = typer.Typer(
     help="Find the training recipe that makes an object detector work on real photographs.",
@@ -33,6 +36,7 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 def main() -> NoReturn:
     """The entry point: calls `run` and ends this process. Printing never fails meanwhile."""
+    end_as_interrupted()
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:
@@ -41,6 +45,19 @@ def main() -> NoReturn:
     except SystemExit as leaving:
         status = _status(leaving.code)
     end(status)
+
+
+def _check_encoding(texts: Sequence[str]) -> None:
+    """Raises DefinitionError for a name that is no text in UTF-8, as files and stores need it."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            rule = f"has characters that this machine's encoding, {encoding}, lacks"
+            do = "Set PYTHONUTF8=1, or rename the file or folder."
+            readable = text.encode("utf-8", "backslashreplace").decode()
+            raise DefinitionError(readable, rule, do=do) from None
 
 
 def _status(code: str | int | None) -> int:
@@ -54,7 +71,12 @@ def _status(code: str | int | None) -> int:
 def run() -> None:
     """Carries out the command line. An error becomes one clear message and exit status 1."""
     try:
+        _check_encoding(sys.argv[1:])
         app()
+    except SystemExit as leaving:
+        if is_interruption(leaving):
+            print("syndet_ray: interrupted", file=sys.stderr)
+        raise
     except Exception as error:
         print(f"syndet_ray: {error_line(error)}", file=sys.stderr)
         raise SystemExit(FAILED) from None

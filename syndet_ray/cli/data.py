@@ -112,14 +112,22 @@ def inspect(
     test from train.
     """
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.scorecard import font_lines
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
     with open_display(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
-    for part in listing.inspection_parts(inspection):
-        console.print(part, soft_wrap=isinstance(part, str))
+    names = [subject.name for subject in inspection.subjects]
+    for subject in inspection.subjects:
+        names += subject.measurements.classes
+    for part in (*listing.inspection_parts(inspection), *font_lines(dict.fromkeys(names))):
+        if isinstance(part, str):
+            console.print(part, soft_wrap=True)
+        else:
+            print_table(console, part)
     console.print(
         f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
     )

@@ -43,6 +43,7 @@ def evaluate(
 ) -> None:
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from syndet_ray.cli import terminal
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.data.stand_in import photos_at
     from syndet_ray.deploy.output import check_out
 
@@ -66,11 +67,13 @@ def evaluate(
         scorecard.visibility_table(scores),
         scorecard.errors_table(scores),
     ):
-        console.print(table)
+        print_table(console, table)
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
     if out is not None:
         folder = evaluating.write(scores, out)
+        for line in scorecard.font_lines(scores.pool.classes):
+            console.print(line, soft_wrap=True)
         print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
 
 

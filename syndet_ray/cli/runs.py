@@ -36,6 +36,7 @@ def replay(
     winner.
     """
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search import replay as replays
 
@@ -53,7 +54,8 @@ def replay(
             result = replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)
             replayed.append((name, result))
         display.progress("replaying", len(chosen), len(chosen))
-    console.print(listing.replay_table(replayed, len(curves), replays.missing_trials(trials)))
+    table = listing.replay_table(replayed, len(curves), replays.missing_trials(trials))
+    print_table(console, table)
 
 
 def report(run: RunPath) -> None:
@@ -66,9 +68,13 @@ def report(run: RunPath) -> None:
         open_display(terminal.console(on_stderr=True)) as display,
         display.step("writing the report"),
     ):
+        from syndet_ray.cli.scorecard import font_lines
         from syndet_ray.report import page
 
-        path = page.write(folder.read(), folder, partial(display.progress, "figures of the report"))
+        whole = folder.read()
+        for line in font_lines([*whole.about.get("classes", ()), *whole.sweep.variants]):
+            display.note(line)
+        path = page.write(whole, folder, partial(display.progress, "figures of the report"))
     print(f"report   {path}")
 
 
@@ -85,6 +91,8 @@ def compare(
     """Compare the first run with other runs that used the same test set."""
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli.scorecard import font_lines
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.report import compare_page
     from syndet_ray.report.comparison import sentences
     from syndet_ray.runs.folder import RunFolder
@@ -93,10 +101,13 @@ def compare(
     console = terminal.console()
     for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
-    console.print(listing.compare_table(comparison, console.width))
+    print_table(console, listing.compare_table(comparison, console.width))
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
+        entries = [entry.name for compared in comparison.runs for entry in compared.entries]
+        for line in font_lines([*(compared.name for compared in comparison.runs), *entries]):
+            console.print(line, soft_wrap=True)
         print(f"page     {compare_page.write(comparison, out)}")
 
 

@@ -250,6 +250,7 @@ def _with_points(
 def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import terminal
+    from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
 
     folder = outcome.folder
@@ -257,7 +258,7 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
     so_far = f"report so far: {command_line('report', folder.path)}"
     trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
     if outcome.status == "interrupted":
-        console.print(f"interrupted; {go_on}\n{so_far}")
+        console.print(f"interrupted; {go_on}\n{so_far}", soft_wrap=True)
         _print_trials(outcome, trials, console)
         raise SystemExit(INTERRUPTED)
     if outcome.status == "spent":
@@ -267,7 +268,7 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         raise SystemExit(SPENT)
     run = folder.read()
     if run.test is not None:
-        console.print(terminal.test_table(run.test, console.width))
+        print_table(console, terminal.test_table(run.test, console.width))
         terminal.print_lines(console, terminal.recipe_lines(run.test, run.trials))
     console.print(answer(run), style="bold")
     if outcome.is_reported:

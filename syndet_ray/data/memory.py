@@ -56,5 +56,5 @@ def _container_bytes() -> float:
 
     psutil does not read it.
     """
-    limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.exists() else "max"
+    limit = _CGROUP_LIMIT.read_text(encoding="utf-8").strip() if _CGROUP_LIMIT.exists() else "max"
     return int(limit) if limit.isdigit() else float("inf")

@@ -245,7 +245,7 @@ class Pool:
             "synthetic": self.synthetic,
             "stand_in": self.stand_in,
         }
-        (folder / "pool.json").write_text(json.dumps(about, indent=1))
+        (folder / "pool.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     @staticmethod
     def load(folder: Path) -> "Pool":
@@ -254,7 +254,7 @@ class Pool:
         Raises DataError where the folder holds no readable pool.
         """
         try:
-            about = json.loads((folder / "pool.json").read_text())
+            about = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
             arrays = {}
             for name in _SAVED:
                 arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r")

@@ -59,7 +59,9 @@ def write_dataset(
         names = [f"{i:06d}.{image_format}" for i in range(len(pool))]
         _write_images(pool, unfinished / "images", names, progress)
         rows = _rows(pool, names)
-        (unfinished / "annotations.json").write_text(json.dumps(_coco(pool, names, rows)))
+        (unfinished / "annotations.json").write_text(
+            json.dumps(_coco(pool, names, rows)), encoding="utf-8"
+        )
         table = pa.Table.from_pylist(rows, _COLUMNS)
         parquet.write_table(table, unfinished / "annotations.parquet")
         contact_sheet(pool, unfinished / "contact_sheet.png")

@@ -95,7 +95,9 @@ def _predict_file(
         return
     shown = at_least(predictions, least)
     _write_picture(summary.out / "annotated", file, image, shown, finder.classes)
-    (summary.out / "kitti" / f"{file.name}.txt").write_text(kitti(shown, finder.classes))
+    (summary.out / "kitti" / f"{file.name}.txt").write_text(
+        kitti(shown, finder.classes), encoding="utf-8"
+    )
     summary.highest = max(summary.highest, float(predictions.scores.max(initial=0.0)))
     summary.counts.update(finder.classes[label] for label in shown.labels)
     height, width = image.shape[:2]

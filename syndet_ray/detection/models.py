@@ -65,13 +65,13 @@ def save_model(
     facts = {"detector": detector.model_dump(), "classes": classes}
     metadata = {name: json.dumps(value) for name, value in facts.items()}
     save_file(tensors, folder / SAVED_MODEL, metadata)
-    (folder / "model.json").write_text(json.dumps(facts | about, indent=1))
+    (folder / "model.json").write_text(json.dumps(facts | about, indent=1), encoding="utf-8")
 
 
 def load_model(folder: Path) -> SavedModel:
     """The model saved in `folder`. Raises DataError if there is none that can be used."""
     try:
-        facts = json.loads((folder / "model.json").read_text())
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         detector = Detector.model_validate(facts["detector"])
         classes = tuple(facts["classes"])
         model = without_weights(detector, classes)

@@ -194,7 +194,7 @@ class Trainer:
             "mixer": self._mixer.state_dict(),
             "weights": asdict(self.weights),
         }
-        (folder / _STATE).write_text(json.dumps(state))
+        (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def _new_model(self, restore: Path | None) -> tuple[nn.Module, WeightsReport]:
         """The model and the report of its starting weights.
@@ -322,7 +322,7 @@ def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
 
 def _state(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint's trainer besides tensors."""
-    return json.loads((folder / _STATE).read_text())
+    return json.loads((folder / _STATE).read_text(encoding="utf-8"))
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -3,20 +3,21 @@
 import colorsys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from syndet_ray.detection.score import Predictions
+from syndet_ray.report.fonts import lettering
 from syndet_ray.report.palette import DARK_RGB, LIGHT_RGB
 
 # Height of the text: a share of the image's mean side, and what can still be read.
 _TEXT_SHARE, _LEAST_TEXT_PX = 0.022, 11
 _TEXT_OF_BOX = 0.33  # of the median box: higher text would hide the objects
 _LINE_OF_TEXT = 1 / 6  # width of a line, of the height of the text
+# Of a label, as shares of the height of the text: around the letters, and what Latin letters take
+# above the baseline and below it.
+_MARGIN, _ABOVE, _BELOW = 0.12, 0.77, 0.24
 # A hidden pixel of another label is worse than one of the image, which can be seen elsewhere.
 _LABEL_WEIGHT = 4
 _GOLDEN_RATIO = 0.618034  # of a turn of hues: steps of it never come close to an earlier one
@@ -27,9 +28,17 @@ Rectangle = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """The text on a box. at: x1, y1, x2, y2 pixels."""
+    """The text on a box.
+
+    mask         (h, w) uint8, the opacity of the letters
+    baseline_px  from the top of the label to the lower edge of letters without a descender
+    at           x1, y1, x2, y2 pixels
+    """
 
     text: str
+    mask: np.ndarray
+    baseline_px: int
+    below_px: int
     at: Rectangle
     color: Color
 
@@ -45,7 +54,6 @@ def annotate_picture(
     canvas = Image.fromarray(image)
     height = text_px(canvas.size, predictions.xyxy)
     pen = ImageDraw.Draw(canvas)
-    font = _font(height)
     boxes = np.rint(predictions.xyxy).astype(int).tolist()
     indices = predictions.labels.tolist()
     colors = [color(index) for index in indices]
@@ -54,9 +62,9 @@ def annotate_picture(
         _annotate_box(pen, box, ink, line_px)
     scores = predictions.scores.tolist()
     texts = [f"{classes[k]} {score:.2f}" for k, score in zip(indices, scores, strict=True)]
-    labels = list(_labels(boxes, texts, colors, font, canvas.size))
+    labels = list(_labels(boxes, texts, colors, height, canvas.size))
     for label in reversed(labels):
-        _write_label(pen, label, font)
+        _write_label(canvas, label)
     return canvas
 
 
@@ -76,33 +84,35 @@ def text_px(size_wh: tuple[int, int], xyxy: np.ndarray) -> int:
     return max(_LEAST_TEXT_PX, round(height))
 
 
-@cache
-def _font(height_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has most alphabets; Pillow's own font has only
-    Latin letters.
-    """
-    file = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(str(file), height_px)
-
-
 def _labels(
     boxes: Sequence[Sequence[int]],
     texts: Sequence[str],
     colors: Sequence[Color],
-    font: ImageFont.FreeTypeFont,
+    text_px: int,
     size_wh: tuple[int, int],
 ) -> Iterator[Label]:
     """A label for each box, in their order: the first has the choice of all places."""
     all_boxes = np.reshape(boxes, (-1, 4))
     taken = np.zeros((0, 4), int)
     for box, text, ink in zip(boxes, texts, colors, strict=True):
-        width = round(font.getlength(text) + font.size / 2)
-        height = round(font.size * 1.25)
+        mask, below_px = lettering(text, text_px)
+        margin = _MARGIN * text_px
+        # scripts with marks above or below their letters need more than Latin
+        above = margin + max(mask.shape[0] - below_px, _ABOVE * text_px)
+        height = round(above + max(below_px, _BELOW * text_px) + margin)
+        width = round(mask.shape[1] + text_px / 2)
         places = _places(box, width, height, size_wh)
         hidden = _hidden_pixels(places, taken) * _LABEL_WEIGHT + _hidden_pixels(places, all_boxes)
         at = places[hidden.argmin()]
         taken = np.vstack([taken, at])
-        yield Label(text=text, at=tuple(at.tolist()), color=ink)
+        yield Label(
+            text=text,
+            mask=mask,
+            baseline_px=round(above),
+            below_px=below_px,
+            at=tuple(at.tolist()),
+            color=ink,
+        )
 
 
 def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int]) -> np.ndarray:
@@ -141,12 +151,13 @@ def _annotate_box(pen: ImageDraw.ImageDraw, box: Sequence[int], ink: Color, widt
     pen.rectangle((x1, y1, x2, y2), outline=ink, width=width)
 
 
-def _write_label(pen: ImageDraw.ImageDraw, label: Label, font: ImageFont.FreeTypeFont) -> None:
+def _write_label(canvas: Image.Image, label: Label) -> None:
     x1, y1, x2, y2 = label.at
-    pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=label.color)
-    center = ((x1 + x2) / 2, (y1 + y2) / 2)
-    ink = _readable_on(label.color)
-    pen.text(center, label.text, fill=ink, font=font, anchor="mm")
+    canvas.paste(label.color, (x1, y1, x2, y2))
+    height, width = label.mask.shape
+    left = (x1 + x2 - width) // 2
+    top = y1 + label.baseline_px + label.below_px - height
+    canvas.paste(_readable_on(label.color), (left, top), Image.fromarray(label.mask))
 
 
 def _readable_on(ground: Color) -> Color:

@@ -117,7 +117,7 @@ class RunFolder:
     def about(self) -> dict[str, Any]:
         """Facts about how the run was made. Raises DataError if run.json is damaged."""
         try:
-            return json.loads(self._about_file.read_text())
+            return json.loads(self._about_file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise damaged_file(self._about_file, error) from None
 
@@ -149,7 +149,7 @@ class RunFolder:
 
         Raises MachineError, which names the process, if another one carries the run out.
         """
-        with (self.path / "lock").open("a+") as file:
+        with (self.path / "lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -70,7 +70,7 @@ class Ledger:
         """
         if not self._path.exists():
             return
-        lines = self._path.read_text().split("\n")[:-1]
+        lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
         for number, line in enumerate(lines, start=1):
             try:
                 yield _parse(line)

@@ -141,7 +141,8 @@ def _output_of(program: str, *arguments: str) -> str | None:
         process = subprocess.run(
             [path, *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_PATIENCE_S,
             check=False,
             stdin=subprocess.DEVNULL,

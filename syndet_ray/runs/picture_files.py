@@ -26,7 +26,7 @@ def read_pictures(folder: Path, name: str) -> list[Picture]:
     path = folder / f"{name}.json"
     if not path.exists():
         return []
-    boxes_of_pictures = json.loads(path.read_text())
+    boxes_of_pictures = json.loads(path.read_text(encoding="utf-8"))
     return [
         _picture(folder / f"{name}-{k}.png", boxes) for k, boxes in enumerate(boxes_of_pictures)
     ]

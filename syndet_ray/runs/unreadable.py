@@ -42,7 +42,7 @@ def _writer(folder: Path) -> str:
     run.json; "" if run.json does not say.
     """
     try:
-        about = json.loads((folder / "run.json").read_text())
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         version = about["versions"]["syndet_ray"]
         started = time.localtime(float(about["started"]))
     except (OSError, ValueError, KeyError, TypeError, OverflowError):

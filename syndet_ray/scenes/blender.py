@@ -71,7 +71,7 @@ def render(
         folder = Path(name)
         outputs = []
         for i, scene in enumerate(scenes):
-            (folder / f"{i:06}.json").write_text(scene.to_json())
+            (folder / f"{i:06}.json").write_text(scene.to_json(), encoding="utf-8")
             arrays = _number_arrays(meshes(scene, library))
             np.savez(folder / f"{i:06}.npz", **arrays)  # type: ignore[arg-type]
             outputs.append(folder / f"{i:06}.out")
@@ -249,7 +249,7 @@ def _run(
     patience_s: float,
 ) -> None:
     """Runs the script until all outputs are there."""
-    with log.open("w") as stream:
+    with log.open("w", encoding="utf-8") as stream:
         try:
             process = subprocess.Popen(
                 command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
@@ -280,7 +280,9 @@ def _run(
 
 def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> MachineError:
     """The error of a failed process, with the end of its log."""
-    last = log.read_text(errors="replace").splitlines()[-_LOG_LINES:] if log else []
+    last = (
+        log.read_text(errors="replace", encoding="utf-8").splitlines()[-_LOG_LINES:] if log else []
+    )
     if any("No module named 'bpy'" in line for line in last):
         do = "pip install 'syndet_ray[blender]', or name a Python that has it "
         do += f"in ${PYTHON_VARIABLE}."

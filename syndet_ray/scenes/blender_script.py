@@ -37,7 +37,7 @@ IMAGE_FILTER, IDS_FILTER = 1.5, 0.01
 
 def render(path: Path, samples: int) -> None:
     """Renders one scene, a .json with its .npz of the same name."""
-    scene = json.loads(path.read_text())
+    scene = json.loads(path.read_text(encoding="utf-8"))
     arrays = np.load(path.with_suffix(".npz"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     images: dict = {}

@@ -94,12 +94,12 @@ def run_command(
     (out / "result.json").unlink(missing_ok=True)
     data.mkdir(parents=True)
     content = {"parameters": dict(parameters), "count": count, "seed": seed, "out": str(data)}
-    request.write_text(json.dumps(content, indent=1))
+    request.write_text(json.dumps(content, indent=1), encoding="utf-8")
     started = time.monotonic()
     code = _run([*program, "--request", str(request)], log, limit_s)
     seconds = round(time.monotonic() - started, 1)
     result = {"program": list(program), "exit": code, "seconds": seconds}
-    (out / "result.json").write_text(json.dumps(result, indent=1))
+    (out / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     place = _place(program)
     if code is None:
         rule = f"must end within {limit_s:g} s and was stopped"

@@ -301,7 +301,7 @@ def _place(path: Path) -> str:
     after the other.
     """
     boot = Path("/proc/sys/kernel/random/boot_id")
-    machine = boot.read_text().strip() if boot.exists() else socket.gethostname()
+    machine = boot.read_text(encoding="utf-8").strip() if boot.exists() else socket.gethostname()
     lock = (path / "lock").stat()
     return f"{machine}/{lock.st_dev}/{lock.st_ino}"
 

@@ -206,6 +206,6 @@ def _alone(uri: str) -> Iterator[None]:
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f".{file.stem}.lock").open("a") as lock:
+    with file.with_name(f".{file.stem}.lock").open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

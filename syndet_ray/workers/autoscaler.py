@@ -81,7 +81,7 @@ def growth_at(gcs_address: str) -> Growth:
         if not arguments:
             return Growth(is_known=bool(commands))
         config = Path(arguments[0].removeprefix(_CONFIG)).expanduser()
-        return growth_of(yaml.safe_load(config.read_text()))
+        return growth_of(yaml.safe_load(config.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError):
         return Growth(is_known=False)
 

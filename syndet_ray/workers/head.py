@@ -26,7 +26,7 @@ def check_head(address: str) -> None:
             [*command, "--skip-version-check"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_ANSWER_S,
         )

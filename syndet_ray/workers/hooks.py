@@ -287,7 +287,9 @@ def checkpoint_address(checkpoint: Any, home: str) -> str:
 def _last_error_line(trial: Any) -> str:
     """Returns the last line of the error that ended a trial's worker."""
     try:
-        lines = Path(trial.error_file).read_text().strip().splitlines()  # the driver's own copy
+        # the driver's own copy, in the encoding of its locale
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        lines = text.strip().splitlines()
     except (OSError, TypeError):
         return "unknown"
     return lines[-1] if lines else "unknown"

@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import vl_convert
 from altair.utils.schemapi import debug_mode
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from pyarrow import parquet
 
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.files import write_whole
+from syndet_ray.report import fonts
 from syndet_ray.report.palette import (
     BLUE,
     DIM,
@@ -281,12 +284,30 @@ def _finite(part: Any) -> Any:
 
 
 def _chart_png(spec: Mapping[str, Any]) -> bytes:
-    text = json.dumps(_still(spec), allow_nan=False)
+    _add_fonts()
+    text = json.dumps(_readable(_still(spec)), allow_nan=False)
     png = io.BytesIO()
     with Image.open(io.BytesIO(vl_convert.vegalite_to_png(text, scale=_SCALE))) as image:
         # without transparency it takes a fifth of the bytes
         image.convert("RGB").save(png, "PNG", compress_level=6)
     return png.getvalue()
+
+
+@cache
+def _add_fonts() -> None:
+    """Gives vl-convert the fonts of matplotlib, where a slim system has none of its own."""
+    vl_convert.register_font_directory(str(Path(mpl.get_data_path(), "fonts", "ttf")))
+
+
+def _readable(part: Any) -> Any:
+    """Returns the part of a specification with codes for letters that no font has."""
+    if isinstance(part, str):
+        return fonts.readable(part)
+    if isinstance(part, Mapping):
+        return {fonts.readable(key): _readable(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_readable(value) for value in part]
+    return part
 
 
 def _still(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,6 +334,9 @@ def _visible(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _sheet_png(figure: Figure) -> bytes:
+    for text in figure.findobj(Text):
+        text.set_text(fonts.readable(text.get_text()))
+        text.set_fontfamily(fonts.families(text.get_text()))
     png = io.BytesIO()
     FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()

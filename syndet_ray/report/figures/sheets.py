@@ -1,5 +1,6 @@
 """Sheets: images with their boxes, in rows: training images, and predictions over the truth."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from syndet_ray.report import fonts
 from syndet_ray.report.figures.plot import STYLE, Plot, save
 from syndet_ray.report.palette import (
     CLASS_COLORS,
@@ -57,6 +59,8 @@ _MOST_COLORS = len(CLASS_COLORS)
 _MOST_NAMED = 12
 # The sheet in inches: its width, between pictures, above each strip for a title, and at the foot.
 _WIDTH, _GAP, _HEAD, _FOOT = 10.0, 0.08, 0.42, 0.5
+# Of the legend in inches: an entry without its name, a letter of it, and a row below the first.
+_ENTRY, _LETTER, _ROW = 0.75, 0.1, 0.24
 _DPI = 150  # 1500 pixels across
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground=HALO)]
 Pictures = Mapping[str, Sequence[Picture]]
@@ -185,7 +189,10 @@ def _sheet(strips: Sequence[Strip], look: Look, legend: list[Line2D]) -> Figure:
 
     Places are computed, not searched for: layout engines are slow with many axes.
     """
-    height = _FOOT + sum(_HEAD + strip.rows * (strip.cell + _GAP) for strip in strips)
+    has_legend = _has_legend(legend)
+    rows = math.ceil(len(legend) / _legend_columns(legend)) if has_legend else 1
+    foot = _FOOT + (rows - 1) * _ROW
+    height = foot + sum(_HEAD + strip.rows * (strip.cell + _GAP) for strip in strips)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     top = height
     for strip in strips:
@@ -252,16 +259,32 @@ def _name(axes: Axes, box: MarkedBox, color: str) -> None:
 
 
 def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    if not 0 < len(handles) <= _MOST_COLORS:
+    if not _has_legend(handles):
         return
     legend = figure.legend(
-        handles=list(handles), loc="lower center", ncols=len(handles), borderaxespad=0.2
+        handles=list(handles),
+        loc="lower center",
+        ncols=_legend_columns(handles),
+        borderaxespad=0.2,
     )
     legend.set_frame_on(True)
     # light lines need a dark ground
     legend.get_frame().set(facecolor=LEGEND_GROUND, edgecolor="none")
     for text in legend.get_texts():
         text.set_color(PAPER)
+
+
+def _has_legend(handles: Sequence[Line2D]) -> bool:
+    return 0 < len(handles) <= _MOST_COLORS
+
+
+def _legend_columns(handles: Sequence[Line2D]) -> int:
+    """Returns how many entries fit next to one another; their names may be shown as codes."""
+    names = [fonts.readable(str(handle.get_label())) for handle in handles]
+    widths = [_ENTRY + len(name) * _LETTER for name in names]
+    if sum(widths) <= _WIDTH:
+        return len(handles)
+    return max(1, int(_WIDTH / max(widths)))
 
 
 def _line(color: str, style: Any, label: str) -> Line2D:
