@@ -2,6 +2,7 @@
 made or in use.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -145,7 +146,7 @@ def test_a_set_in_somebody_elses_cache_can_be_read(cache, tmp_path, monkeypatch)
 
     def of_another(path, flags, mode=0o777):
         if flags & os.O_RDWR and path.name.startswith("."):
-            raise PermissionError(path)
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return opened(path, flags, mode)
 
     monkeypatch.setattr(caching.os, "open", of_another)

@@ -16,7 +16,18 @@ PACKAGE = ROOT / "syndet_ray"
 # Lowest first. Rooms that the design gives the same rank stand in the order in which they may know
 # each other.
 ORDER = (
-    *("cores", "errors", "files", "progress", "timer", "wording", "seeds", "boxes", "spread"),
+    *(
+        "cores",
+        "errors",
+        "files",
+        "locks",
+        "progress",
+        "timer",
+        "wording",
+        "seeds",
+        "boxes",
+        "spread",
+    ),
     *("definitions",),
     *("data", "scenes"),
     *("inspection", "detection"),

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison
-from syndet_ray.files import write_whole
+from syndet_ray.files import made_folder, write_whole
 from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
@@ -34,6 +34,7 @@ def write(comparison: Comparison, path: Path) -> Path:
             sentences=sentences(comparison),
             stand_in=comparison.stand_in,
         )
+    made_folder(path.parent)
     return write_whole(path, text.encode())
 
 
