@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from syndet_ray.data.storage import fetched, holds, inside
 from syndet_ray.errors import DataError, MachineError, nearest
+from syndet_ray.files import reading
 from syndet_ray.tracking.backup import COPY
 
 REGISTERED = "models:/"
@@ -37,7 +38,9 @@ def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]
         with fetched(_stored(model)) as copy:
             yield saved_in(copy, model)
     else:
-        yield saved_in(Path(model), model)
+        with reading(Path(model)):
+            saved = saved_in(Path(model), model)
+        yield saved
 
 
 def saved_in(path: Path, place: str) -> Path:
@@ -87,7 +90,9 @@ def _store(runs: Path, tracking: str | None) -> str:
     """Returns the address of an MLflow store that exists; MLflow would make a missing one."""
     uri = tracking or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
     file = _local_file(uri)
-    if file is not None and not file.exists():
+    with reading(runs):
+        is_missing = file is not None and not file.exists()
+    if is_missing:
         do = "Give the folder of the runs with `runs`, or the store with `tracking`."
         raise MachineError(file, "there is no MLflow store", do=do)
     return uri
@@ -109,19 +114,19 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     from syndet_ray.tracking.server import mask
-    from syndet_ray.tracking.store import check_store, reason
+    from syndet_ray.tracking.store import readable_store, reason
 
-    check_store(uri)
     before = mlflow.get_tracking_uri()
-    # the registry looks up an address in this global store, even if it is given another one
-    mlflow.set_tracking_uri(uri)
-    try:
-        return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
-    except (MlflowException, OSError) as error:
-        rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
-        raise DataError(model, rule, do=_hint(model, uri)) from None
-    finally:
-        mlflow.set_tracking_uri(before)
+    with readable_store(uri) as store:
+        # the registry looks up an address in this global store, even if it is given another one
+        mlflow.set_tracking_uri(store)
+        try:
+            return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
+        except (MlflowException, OSError) as error:
+            rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
+            raise DataError(model, rule, do=_hint(model, store)) from None
+        finally:
+            mlflow.set_tracking_uri(before)
 
 
 def _hint(model: str, uri: str) -> str:

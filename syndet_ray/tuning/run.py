@@ -88,6 +88,8 @@ def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
     """Checks a sweep, its data, this machine and MLflow's store; returns the data."""
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
+        for sentence in preflight.lock_notes(options.runs, options.tracking):
+            display.note(sentence)
     near = options.allow_near_copies
     with display.step("reading and checking the data"):
         return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
