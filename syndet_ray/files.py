@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from syndet_ray.errors import MachineError
@@ -106,8 +106,13 @@ def write_whole(path: Path, content: bytes) -> Path:
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
     with writing(path):
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
+        try:
+            unfinished.write_bytes(content)
+            os.replace(unfinished, path)
+        except OSError:
+            with suppress(OSError):  # a half file would take the room of a full disk
+                unfinished.unlink(missing_ok=True)
+            raise
     return path
 
 
@@ -131,6 +136,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.rename(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Gives an empty folder for temporary files, which is deleted when the block ends.
+
+    Raises MachineError if this machine has no place for one.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="syndet-")
+    except OSError as error:
+        rule = f"names no folder that can be written, and /tmp is none either ({error.strerror})"
+        do = "Set it to a folder that you may write to, on a disk with room."
+        raise MachineError("$TMPDIR", rule, do=do) from error
+    with folder as path:
+        yield Path(path)
 
 
 @contextmanager

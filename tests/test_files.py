@@ -12,6 +12,7 @@ from syndet_ray.files import (
     file_hash,
     made_folder,
     reading,
+    temporary_folder,
     whole_folder,
     write_whole,
 )
@@ -126,6 +127,7 @@ def test_a_disk_that_fills_up_keeps_the_old_file_and_is_the_cause(tmp_path, monk
         write_whole(path, b"new")
     assert refusal.value.__cause__.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["facts.json"]
     with pytest.raises(MachineError, match=rf"^{tmp_path}/set: cannot be written"):
         fill(tmp_path / "set", lambda folder: full(folder, b""))
 
@@ -145,3 +147,16 @@ def test_a_file_that_cannot_be_read_is_not_mistaken_for_one_that_cannot_be_writt
     told = rf"^{secret}: cannot be read \(Permission denied\)\. Ask its owner"
     with pytest.raises(MachineError, match=told), reading(tmp_path):
         secret.read_bytes()
+
+
+def test_a_temporary_folder_is_gone_afterwards_and_its_lack_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        (folder / "file").touch()
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with (
+        pytest.raises(MachineError, match=r"^\$TMPDIR: names no folder that can be written"),
+        temporary_folder(),
+    ):
+        pass

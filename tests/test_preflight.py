@@ -805,10 +805,7 @@ def test_rendered_scenes_that_cannot_be_kept_are_found(tmp_path, bound_by_permis
 
 
 def test_a_machine_without_a_temporary_folder_is_found(tmp_path, monkeypatch):
-    def none():
-        raise FileNotFoundError("No usable temporary directory found")
-
-    monkeypatch.setattr("tempfile.gettempdir", none)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(MachineError, match=r"^\$TMPDIR: names no folder that can be written"):
         check_machine(tmp_path, None)
 

@@ -1,7 +1,6 @@
 """Champions: finds a saved model in a folder, in a run, or in MLflow's registry."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from syndet_ray.data.storage import fetched, holds, inside
 from syndet_ray.errors import DataError, MachineError, nearest
-from syndet_ray.files import reading
+from syndet_ray.files import reading, temporary_folder
 from syndet_ray.tracking.backup import COPY
 
 REGISTERED = "models:/"
@@ -32,7 +31,7 @@ def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]
     store is made.
     """
     if model.startswith(REGISTERED):
-        with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        with temporary_folder() as folder:
             yield saved_in(_downloaded(model, _store(runs, tracking), folder), model)
     elif "://" in model:
         with fetched(_stored(model)) as copy:
@@ -107,7 +106,7 @@ def _local_file(uri: str) -> Path | None:
     return None if "://" in uri else Path(uri)
 
 
-def _downloaded(model: str, uri: str, folder: str) -> Path:
+def _downloaded(model: str, uri: str, folder: Path) -> Path:
     """Downloads a registered model into `folder`, and returns its path."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when it downloads
     import mlflow
@@ -121,7 +120,7 @@ def _downloaded(model: str, uri: str, folder: str) -> Path:
         # the registry looks up an address in this global store, even if it is given another one
         mlflow.set_tracking_uri(store)
         try:
-            return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
+            return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
             rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
             raise DataError(model, rule, do=_hint(model, store)) from None

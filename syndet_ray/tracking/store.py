@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syndet_ray.errors import MachineError
-from syndet_ray.files import made_folder, writing
+from syndet_ray.files import made_folder, temporary_folder, writing
 from syndet_ray.locks import locked
 from syndet_ray.progress import Note, silent
 from syndet_ray.tracking.server import check_server, is_server, mask
@@ -99,10 +98,10 @@ def readable_store(uri: str, note: Note = silent, *, make: bool = False) -> Iter
         opened(uri)
         yield uri
         return
-    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+    with temporary_folder() as folder:
         with named_failures(uri):
-            copied(file, Path(folder))
-            copy = f"sqlite:///{Path(folder) / file.name}"
+            copied(file, folder)
+            copy = f"sqlite:///{folder / file.name}"
             _open(copy)
         note(f"MLflow's store {mask(uri)} can only be read: this shows a copy, as it is now")
         yield copy

@@ -1,8 +1,6 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,7 +33,7 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import check_writable
+from syndet_ray.files import check_writable, temporary_folder
 from syndet_ray.locks import can_lock
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
@@ -346,24 +344,14 @@ def check_machine(runs: Path, storage: str | None) -> None:
         raise MachineError(runs, f"cannot be made ({error.strerror})", do=_ELSEWHERE) from None
     check_writable(runs, _ELSEWHERE)
     check_writable(runs / "cache", _ELSEWHERE)
-    _check_temporary_folder()
+    with temporary_folder():
+        pass
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
         rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"
         raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
     if storage is not None:
         check_bucket(storage)
-
-
-def _check_temporary_folder() -> None:
-    """Raises MachineError if this machine has no folder for temporary files."""
-    try:
-        tempfile.gettempdir()
-    except OSError:
-        rule = "names no folder that can be written, and neither can /tmp"
-        do = "Set it to a folder that you may write to, on a disk with room."
-        got = os.environ.get("TMPDIR")
-        raise MachineError("$TMPDIR", rule, got=got, do=do) from None
 
 
 def lock_notes(runs: Path, tracking: str | None) -> list[str]:
