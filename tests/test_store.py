@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from test_search import Silent
 
 from syndet_ray import cli
@@ -23,6 +24,7 @@ from syndet_ray.tracking.store import (
     local_store,
     open_store,
     readable_store,
+    reason,
     store_address,
 )
 from syndet_ray.tuning.options import Options, Origin
@@ -231,3 +233,8 @@ def test_a_store_that_cannot_even_be_read_is_told(runs, bound_by_permissions):
 def test_an_error_of_sqlite_is_logged_once_by_us_alone(runs):
     local_store(runs)
     assert not logging.getLogger("mlflow.store.db.utils").isEnabledFor(logging.ERROR)
+
+
+def test_a_reason_has_no_type_in_front():
+    error = MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: UPDATE]")
+    assert reason(error) == "database or disk is full"

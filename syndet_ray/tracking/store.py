@@ -1,6 +1,7 @@
 """Store: opens MLflow's own database, one process at a time; errors say what to do."""
 
 import logging
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -129,7 +130,9 @@ def reason(error: Exception) -> str:
     if not text:
         return type(error).__name__
     first_line = text.splitlines()[0].strip()
-    return mask(first_line).rstrip(".")
+    # MLflow repeats errors of SQLAlchemy: "(sqlite3.OperationalError) database or disk is full"
+    without_type = re.sub(r"^\(\w+(\.\w+)+\) ", "", first_line)
+    return mask(without_type).rstrip(".")
 
 
 def _refusal(uri: str, error: Exception) -> MachineError:
