@@ -16,7 +16,13 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
-from syndet_ray.tuning.preflight import check_assets, check_machine, lock_notes, real_data
+from syndet_ray.tuning.preflight import (
+    check_artifacts,
+    check_assets,
+    check_machine,
+    lock_notes,
+    real_data,
+)
 
 
 def sweep_of(scene=None, space=None, mix=None, **given):
@@ -802,6 +808,16 @@ def test_rendered_scenes_that_cannot_be_kept_are_found(tmp_path, bound_by_permis
     cache.mkdir(mode=0o555)  # of a colleague
     with pytest.raises(MachineError, match=rf"^{cache}: cannot be written .* name one with `runs`"):
         check_machine(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["artifacts", "artifacts/models"])
+def test_a_colleagues_folder_of_mlflow_is_found(tmp_path, bound_by_permissions, name):
+    check_artifacts(tmp_path)
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    with pytest.raises(MachineError, match=rf"^{folder}: cannot be written .* one with `runs`"):
+        check_artifacts(tmp_path)
 
 
 def test_a_machine_without_a_temporary_folder_is_found(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What a folder refuses is told in one line, before any work whose result it was to hold."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from made_detections import TINY
@@ -107,3 +108,32 @@ def test_a_run_that_can_only_be_read_is_shown(words, arguments, syndet_here, mon
     done = syndet_here(*given(arguments, words))
     assert (done.returncode, done.stderr.count("syndet_ray:")) == (0, 0)
     assert (words["OTHER"] / "new" / "report.html").exists() == (arguments[0] == "report")
+
+
+@pytest.mark.parametrize(
+    ("secret", "arguments"),
+    [
+        ("OTHER/ledger.jsonl", ("report", "OTHER")),
+        ("OTHER/ledger.jsonl", ("replay", "OTHER")),
+        ("OTHER/samples/best.json", ("report", "OTHER")),
+        ("OTHER/champion/model.safetensors", ("evaluate", "OTHER", "DATA")),
+        ("PHOTOS/annotations.json", ("data", "inspect", "PHOTOS")),
+        ("PHOTOS", ("predict", "RUN", "PHOTOS", "--out", "OTHER/new")),
+    ],
+)
+def test_what_the_system_does_not_let_us_read_is_told(
+    words, secret, arguments, syndet_here, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words["PHOTOS"] = tmp_path / "photos"
+    words["PHOTOS"].mkdir()
+    for path in (words["PHOTOS"] / "annotations.json", words["OTHER"] / "samples" / "best.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[]")
+    (place,) = given([secret], words)
+    Path(place).chmod(0)
+    done = syndet_here(*given(arguments, words))
+    Path(place).chmod(0o755)
+    told = f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for the right"
+    assert done.stderr.splitlines()[-1].startswith(told)
+    assert done.returncode == 1

@@ -234,9 +234,10 @@ class RunFolder:
         test set.
         """
         path = self._test_tables / f"draws-{model}.parquet"
-        if not path.exists():
-            return {}
-        table = parquet.read_table(path)
+        with reading(path):
+            if not path.exists():
+                return {}
+            table = parquet.read_table(path)
         return {name: table[name].to_numpy() for name in table.column_names}
 
     def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from syndet_ray.files import made_folder, write_whole
+from syndet_ray.files import made_folder, reading, write_whole
 from syndet_ray.runs.results import Picture
 
 
@@ -24,12 +24,13 @@ def write_pictures(folder: Path, name: str, pictures: Sequence[Picture]) -> None
 def read_pictures(folder: Path, name: str) -> list[Picture]:
     """Returns the pictures that were written under `name`; [] if there are none."""
     path = folder / f"{name}.json"
-    if not path.exists():
-        return []
-    boxes_of_pictures = json.loads(path.read_text())
-    return [
-        _picture(folder / f"{name}-{k}.png", boxes) for k, boxes in enumerate(boxes_of_pictures)
-    ]
+    with reading(path):
+        if not path.exists():
+            return []
+        boxes_of_pictures = json.loads(path.read_text())
+        return [
+            _picture(folder / f"{name}-{k}.png", boxes) for k, boxes in enumerate(boxes_of_pictures)
+        ]
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:

@@ -354,6 +354,12 @@ def check_machine(runs: Path, storage: str | None) -> None:
         check_bucket(storage)
 
 
+def check_artifacts(runs: Path) -> None:
+    """Raises MachineError if a folder in which MLflow keeps files of all runs cannot be written."""
+    for name in ("artifacts", "artifacts/models"):
+        check_writable(runs / name, _ELSEWHERE)
+
+
 def lock_notes(runs: Path, tracking: str | None) -> list[str]:
     """A sentence if the file system of the runs has no locks, else none.
 

@@ -106,6 +106,8 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
     check_store(options.tracking or store_address(options.runs))
+    if options.tracking is None:
+        preflight.check_artifacts(options.runs)
     check_backbones(sweep)
 
 
