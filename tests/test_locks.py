@@ -19,7 +19,7 @@ def test_one_holder_at_a_time(tmp_path):
     assert can_lock(tmp_path)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
 def test_without_locks_the_block_is_told(tmp_path, monkeypatch, code):
     def refuse(file, operation):
         raise OSError(code, "no locks here")

@@ -85,6 +85,7 @@ def given(arguments, words):
         (("report", "LONG"), "LONG/sweep.json: cannot be read (File name too long). Check the"),
         (("evaluate", "LONG", "DATA"), "LONG/model.safetensors: cannot be read (File name too"),
         (("ui", "--runs", "LONG"), "LONG: cannot be read (File name too long). Check the path"),
+        (("check", "LONG.py"), "LONG.py: cannot be read (File name too long). Check the path"),
         (("ui", "--runs", "FILE"), "FILE: is no folder, so there are no trials to show"),
         (("sweep", "smoke", "--runs", "FILE"), "FILE: cannot be made (File exists). Run from"),
         (("check", "smoke", "--runs", "LONG"), "LONG: cannot be made (File name too long). Run"),
@@ -118,6 +119,7 @@ def test_a_run_that_can_only_be_read_is_shown(words, arguments, syndet_here, mon
         ("OTHER/samples/best.json", ("report", "OTHER")),
         ("OTHER/champion/model.safetensors", ("evaluate", "OTHER", "DATA")),
         ("PHOTOS/annotations.json", ("data", "inspect", "PHOTOS")),
+        ("PHOTOS", ("render", "OTHER/new", "--set", "scene.assets=PHOTOS")),
         ("PHOTOS", ("predict", "RUN", "PHOTOS", "--out", "OTHER/new")),
     ],
 )

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from test_disk import no_file_may_grow
 from test_search import Silent
 
 from syndet_ray import cli
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.tracking import champions
+from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tracking.store import (
     check_store,
     local_store,
@@ -238,3 +240,10 @@ def test_an_error_of_sqlite_is_logged_once_by_us_alone(runs):
 def test_a_reason_has_no_type_in_front():
     error = MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: UPDATE]")
     assert reason(error) == "database or disk is full"
+
+
+def test_a_folder_where_sqlite_cannot_write_is_known(tmp_path):
+    assert works_in(tmp_path)
+    with no_file_may_grow():
+        assert not works_in(tmp_path)
+    assert not any(tmp_path.iterdir())
