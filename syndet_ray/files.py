@@ -1,19 +1,118 @@
-"""Files: written whole or not at all, and known by their hashes."""
+"""Files: written whole or not at all, refusals of the system as errors, and hashes."""
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from syndet_ray.errors import MachineError
+
+_NO_RIGHT = "Write to a folder of your own, or ask its owner for the right to write there."
+_NO_ROOM = "Make room on its disk, then try again."
+# What to do if the system refuses to write, by its number of the error. Other errors are no
+# refusals, such as a folder that is not empty.
+_ADVICE = {
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: "Its disk is read-only: write to another one.",
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EEXIST: "There is a file: give another folder.",
+    errno.ENOTDIR: "A part of this path is a file: give another path.",
+    errno.EISDIR: "There is a folder: give a file.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
+}
+_NO_RIGHT_TO_READ = "Ask its owner for the right to read it."
+_UNREADABLE = {
+    errno.EACCES: _NO_RIGHT_TO_READ,
+    errno.EPERM: _NO_RIGHT_TO_READ,
+    errno.ENAMETOOLONG: "Check the path: no file or folder has such a long name.",
+}
+# These errors always come from writing. The others may also come from a file that is read.
+_OF_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it
+
+
+@contextmanager
+def writing(path: Path, do: str = "") -> Iterator[None]:
+    """Turns an error of the block into a MachineError if the system refuses to write `path`.
+
+    do  what the user may do about it, instead of the advice for that error
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        rule = f"cannot be written ({error.strerror or error})"
+        # with its cause, by which a full disk is recognized
+        raise MachineError(path, rule, do=do or _ADVICE[error.errno]) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns an error of the block into a MachineError if the system refuses to read `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        rule = f"cannot be read ({error.strerror or error})"
+        raise MachineError(error.filename or path, rule, do=_UNREADABLE[error.errno]) from None
+
+
+def check_writable(path: Path, do: str = "") -> None:
+    """Raises MachineError unless a file or folder can be written at `path`; leaves nothing there.
+
+    It writes a test file: into an existing folder at `path`, else next to an existing file, which
+    would be replaced, else into the first parent that exists. To ask for permissions is not enough:
+    they say nothing of a disk that is read-only or full.
+    """
+    with writing(path, do):
+        folder = _first_existing(path)
+        if folder == path.absolute() and folder.is_file():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_TEST_BYTES))
+
+
+def _first_existing(path: Path) -> Path:
+    """Returns the path or the first of its parents that exists."""
+    path = path.absolute()
+    for place in (path, *path.parents):
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        return place
+    raise AssertionError("the root of the file system exists")
+
+
+def made_folder(path: Path, do: str = "") -> Path:
+    """Makes a folder and its parents unless it exists; returns it. Raises MachineError."""
+    with writing(path, do):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Writes a file: readers see the old file or the new one, never half of one."""
+    """Writes a file: readers see the old file or the new one, never half of one.
+
+    Raises MachineError if the system refuses to write it; an old file is then unchanged.
+    """
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    with writing(path):
+        try:
+            unfinished.write_bytes(content)
+            os.replace(unfinished, path)
+        except OSError:
+            with suppress(OSError):  # a half file would take the room of a full disk
+                unfinished.unlink(missing_ok=True)
+            raise
     return path
 
 
@@ -24,16 +123,48 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Where the block or the renaming fails, the temporary folder is deleted and `path` stays as it
     was. Parents of `path` are made. Every user may read the folder, unlike one of `mkdtemp`;
     the block may set other permissions. As with `os.rename`, an empty folder at `path` is replaced;
-    anything else there raises OSError.
+    anything else there raises OSError. Raises MachineError if the system refuses to write there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    made_folder(path.parent)
+    with writing(path):
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        unfinished.chmod(0o755)
-        yield unfinished
-        os.rename(unfinished, path)
+        with _writing_into(unfinished, path):
+            unfinished.chmod(0o755)
+            yield unfinished
+        with writing(path):
+            os.rename(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Gives an empty folder for temporary files, which is deleted when the block ends.
+
+    Raises MachineError if this machine has no place for one.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="syndet-")
+    except OSError as error:
+        rule = f"names no folder that can be written, and /tmp is none either ({error.strerror})"
+        do = "Set it to a folder that you may write to, on a disk with room."
+        raise MachineError("$TMPDIR", rule, do=do) from error
+    with folder as path:
+        yield Path(path)
+
+
+@contextmanager
+def _writing_into(unfinished: Path, path: Path) -> Iterator[None]:
+    """As `writing`, for a block that fills a folder and may read other files meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        is_inside = str(error.filename or "").startswith(str(unfinished))
+        if not is_inside and error.errno not in _OF_WRITING:
+            raise
+        with writing(path):
+            raise
 
 
 def file_hash(path: Path) -> str:

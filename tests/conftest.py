@@ -1,5 +1,8 @@
 """What several test files share."""
 
+import ctypes
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -222,3 +225,48 @@ def s3(server, monkeypatch, tmp_path):
 def keys(client):
     """All that lies in the bucket `photos`."""
     return [found["Key"] for found in client.list_objects_v2(Bucket="photos").get("Contents", [])]
+
+
+class _CapabilityHeader(ctypes.Structure):
+    """cap_user_header_t of Linux."""
+
+    _fields_ = (("version", ctypes.c_uint32), ("process", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    """cap_user_data_t of Linux: a bit for each capability."""
+
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable"))
+
+
+@pytest.fixture
+def bound_by_permissions():
+    """Permissions of files hold for this thread, even if the tests run as root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _CapabilityHeader(0x20080522, 0)  # version 3, this thread
+    before, bound = (_Capabilities * 2)(), (_Capabilities * 2)()
+    for capabilities in (before, bound):
+        assert libc.capget(ctypes.byref(header), capabilities) == 0
+    bound[0].effective &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(ctypes.byref(header), bound) == 0
+    yield
+    assert libc.capset(ctypes.byref(header), before) == 0
+
+
+@pytest.fixture
+def read_only(tmp_path, bound_by_permissions):
+    """An empty folder that cannot be written."""
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """File systems that cannot lock, as Lustre is mounted on many clusters."""
+
+    def refuse(file, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)

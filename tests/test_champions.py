@@ -201,3 +201,18 @@ def test_what_is_no_model_is_reported(tmp_path, champion):
     )
     with pytest.raises(DataError, match=r"torn: is not a saved model \(SafetensorError"):
         classes_of(tmp_path / "torn")
+
+
+def test_a_model_in_a_store_that_can_only_be_read_is_found(runs, bound_by_permissions):
+    with model_in(runs) as folder:
+        expected = (folder / "model.json").read_bytes()
+    for path in (runs, *runs.glob("mlflow.db*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    with model_in(runs) as folder:
+        assert (folder / "model.json").read_bytes() == expected
+    for path in (runs, *runs.glob("mlflow.db*")):
+        path.chmod(path.stat().st_mode | 0o200)
+
+
+def model_in(runs):
+    return champions.model_folder(f"models:/{NAME}@champion", runs, None)

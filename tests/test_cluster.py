@@ -1,5 +1,6 @@
 """The smoke sweep on a cluster of two nodes, with storage on S3, losing a node on the way."""
 
+import os
 import threading
 import time
 from contextlib import nullcontext
@@ -175,3 +176,43 @@ def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_soc
         folder,
     ):
         pass
+
+
+@pytest.fixture
+def no_token(monkeypatch):
+    """An environment without a token of Ray, which it has again after the test."""
+    for name in cluster._TOKEN_VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_a_token_is_made_if_ray_cannot_keep_one(no_token, read_only, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cluster._ensure_token()
+    assert "RAY_AUTH_TOKEN" not in os.environ, "Ray keeps its own in the home folder"
+    monkeypatch.setenv("HOME", str(read_only))
+    cluster._ensure_token()
+    token = os.environ["RAY_AUTH_TOKEN"]
+    assert len(token) == 64
+    cluster._ensure_token()
+    assert os.environ["RAY_AUTH_TOKEN"] == token
+
+
+def test_a_token_is_made_for_a_user_without_a_home(no_token, monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    cluster._ensure_token()
+    assert os.environ["RAY_AUTH_TOKEN"]
+
+
+def test_a_temporary_folder_that_ray_cannot_write_is_told(read_only, tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    for folder in (read_only, file, file / "job"):
+        monkeypatch.setenv("TMPDIR", str(folder))
+        told = rf"^{folder}: cannot be written \(.*\)\. Set RAY_TMPDIR to a folder that you may"
+        with pytest.raises(MachineError, match=told), cluster._folder_for_sockets():
+            pass

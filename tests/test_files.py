@@ -1,10 +1,21 @@
 """Files and folders are written whole or not at all."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from syndet_ray.files import file_hash, whole_folder, write_whole
+from syndet_ray.errors import MachineError
+from syndet_ray.files import (
+    check_writable,
+    file_hash,
+    made_folder,
+    reading,
+    temporary_folder,
+    whole_folder,
+    write_whole,
+)
 
 
 def test_a_file_is_replaced_whole_and_leaves_nothing_next_to_it(tmp_path):
@@ -66,3 +77,86 @@ def test_what_the_block_removes_makes_way(tmp_path):
 def test_a_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "empty").touch()
     assert file_hash(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+
+
+def in_a_folder(path):
+    with whole_folder(path):
+        pass
+
+
+WRITERS = [lambda path: write_whole(path, b"new"), in_a_folder, made_folder, check_writable]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_folder_that_cannot_be_written_is_named(read_only, write):
+    path = read_only / "set"
+    told = rf"^{path}: cannot be written \(Permission denied\)\. Write to a folder of your own"
+    with pytest.raises(MachineError, match=told) as refusal:
+        write(path)
+    assert isinstance(refusal.value.__cause__, PermissionError)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_path_through_a_file_and_a_name_that_is_too_long_are_named(tmp_path, write):
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match=r"Not a directory.* is a file: give another path\.$"):
+        write(tmp_path / "file" / "set" / "b")
+    with pytest.raises(MachineError, match=r"File name too long\)\. Give a shorter name\.$"):
+        write(tmp_path / ("x" * 300))
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_look_leaves_nothing_and_allows_what_can_be_replaced(read_only, tmp_path):
+    check_writable(tmp_path / "new" / "deep" / "page.html")
+    assert os.listdir(tmp_path) == ["read-only"]
+    page = tmp_path / "page.html"
+    page.touch(mode=0o444)
+    check_writable(page)
+    write_whole(page, b"new")
+    with pytest.raises(MachineError, match="cannot be written"):
+        check_writable(read_only)
+
+
+def test_a_disk_that_fills_up_keeps_the_old_file_and_is_the_cause(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = write_whole(tmp_path / "facts.json", b"old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(MachineError, match=r"No space left on device\)\. Make room") as refusal:
+        write_whole(path, b"new")
+    assert refusal.value.__cause__.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["facts.json"]
+    with pytest.raises(MachineError, match=rf"^{tmp_path}/set: cannot be written"):
+        fill(tmp_path / "set", lambda folder: full(folder, b""))
+
+
+def fill(path, write):
+    with whole_folder(path) as unfinished:
+        write(unfinished)
+
+
+def test_a_file_that_cannot_be_read_is_not_mistaken_for_one_that_cannot_be_written(
+    tmp_path, bound_by_permissions
+):
+    secret = tmp_path / "secret"
+    secret.touch(mode=0)
+    with pytest.raises(PermissionError):
+        fill(tmp_path / "set", lambda folder: secret.read_bytes())
+    told = rf"^{secret}: cannot be read \(Permission denied\)\. Ask its owner"
+    with pytest.raises(MachineError, match=told), reading(tmp_path):
+        secret.read_bytes()
+
+
+def test_a_temporary_folder_is_gone_afterwards_and_its_lack_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        (folder / "file").touch()
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with (
+        pytest.raises(MachineError, match=r"^\$TMPDIR: names no folder that can be written"),
+        temporary_folder(),
+    ):
+        pass

@@ -16,7 +16,13 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
-from syndet_ray.tuning.preflight import check_assets, check_machine, real_data
+from syndet_ray.tuning.preflight import (
+    check_artifacts,
+    check_assets,
+    check_machine,
+    lock_notes,
+    real_data,
+)
 
 
 def sweep_of(scene=None, space=None, mix=None, **given):
@@ -796,3 +802,43 @@ def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
             match=rf"^{runs}: cannot be made \(.*\)\. Run from a folder that you may write to",
         ):
             check_machine(runs, None)
+
+
+def test_rendered_scenes_that_cannot_be_kept_are_found(tmp_path, bound_by_permissions):
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o555)  # of a colleague
+    with pytest.raises(MachineError, match=rf"^{cache}: cannot be written .* name one with `runs`"):
+        check_machine(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["artifacts", "artifacts/models"])
+def test_a_colleagues_folder_of_mlflow_is_found(tmp_path, bound_by_permissions, name):
+    check_artifacts(tmp_path)
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    with pytest.raises(MachineError, match=rf"^{folder}: cannot be written .* one with `runs`"):
+        check_artifacts(tmp_path)
+
+
+def test_a_machine_without_a_temporary_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(MachineError, match=r"^\$TMPDIR: names no folder that can be written"):
+        check_machine(tmp_path, None)
+
+
+def test_file_systems_without_locks_are_noted_or_refused_if_sqlite_needs_them(
+    tmp_path, no_locks, monkeypatch
+):
+    noted = f"{tmp_path} is on a file system without locks: never let two processes"
+    (sentence,) = lock_notes(tmp_path, tracking=None)
+    assert sentence.startswith(noted)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("syndet_ray.tuning.preflight.works_in", lambda folder: False)
+    with pytest.raises(MachineError, match=r"without locks, which MLflow's database needs\. Name"):
+        lock_notes(tmp_path, tracking=None)
+    assert lock_notes(tmp_path, tracking="http://127.0.0.1:5000") == [sentence]
+
+
+def test_with_locks_there_is_nothing_to_note(tmp_path):
+    assert lock_notes(tmp_path, tracking=None) == []

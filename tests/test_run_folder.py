@@ -3,6 +3,7 @@ that says what and why.
 """
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -30,7 +31,7 @@ from made_runs import (
 
 from syndet_ray import cli
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tracking.ui import newest_run
@@ -351,3 +352,22 @@ def test_of_runs_the_newest_that_can_be_read_is_found(tmp_path):
     damaged = made_run(about=ABOUT | {"started": 3.0}).write(tmp_path / "c")
     (damaged.path / "run.json").write_text("{")
     assert newest_run(tmp_path).path == readable.path
+
+
+def test_a_run_on_a_file_system_without_locks_is_carried_out(tmp_path, no_locks):
+    folder = RunFolder(tmp_path)
+    with folder.lock():
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
+
+
+def test_a_run_that_can_only_be_read_is_read_and_not_carried_out(tmp_path, bound_by_permissions):
+    folder = made_run(tmp_path / "run")
+    folder.path.chmod(0o555)
+    assert RunFolder.open(folder.path).read().sweep == folder.sweep
+    told = rf"^{folder.path}: cannot be written \(Permission denied\)\. Copy it into a folder"
+    with pytest.raises(MachineError, match=told), folder.lock():
+        pass
+    folder.path.chmod(0o000)
+    with pytest.raises(MachineError, match=r"cannot be read \(Permission denied\)\. Ask its owner"):
+        RunFolder.open(folder.path)
+    folder.path.chmod(0o755)

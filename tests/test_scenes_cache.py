@@ -2,6 +2,7 @@
 made or in use.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -16,7 +17,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.errors import MachineError
 from syndet_ray.scenes import cache as caching
-from syndet_ray.scenes.cache import bound, load_or_make, load_pool, trim
+from syndet_ray.scenes.cache import bound, load_or_make, load_pool, trim, work_folder
 
 KEYS = [character * 20 for character in "abcdef"]
 MB = 1_000_000  # bytes, the size of a set here
@@ -149,7 +150,7 @@ def test_a_set_in_the_cache_of_another_user_can_be_read(cache, tmp_path, monkeyp
 
     def of_another(path, flags, mode=0o777):
         if flags & os.O_RDWR and path.name.startswith("."):
-            raise PermissionError(path)
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return opened(path, flags, mode)
 
     monkeypatch.setattr(caching.os, "open", of_another)
@@ -179,3 +180,19 @@ def test_what_is_no_number_of_gigabytes_is_named(asked, tmp_path, monkeypatch):
         MachineError, match=r"\$SYNDET_CACHE_GB: must be a number of gigabytes, such as 50, got"
     ):
         bound(tmp_path)
+
+
+def test_without_locks_sets_are_made_and_none_is_deleted(cache, tmp_path, no_locks):
+    pools = [cache(key) for key in KEYS[:4]]
+    assert present(tmp_path) == set(KEYS[:4])
+    assert {len(pool) for pool in pools} == {1}
+
+
+def test_a_set_that_another_user_has_begun_is_made_beside(cache, tmp_path, bound_by_permissions):
+    (tmp_path / f".{KEYS[0]}.lock").touch(mode=0)
+    theirs = tmp_path / f"{KEYS[0]}-shards"
+    theirs.mkdir(mode=0o555)
+    assert len(cache(KEYS[0])) == 1
+    ours = work_folder(tmp_path / KEYS[0], "shards")
+    assert ours == tmp_path / f"{KEYS[0]}-shards-{os.geteuid()}"
+    assert work_folder(tmp_path / KEYS[1], "shards") == tmp_path / f"{KEYS[1]}-shards"

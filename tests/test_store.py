@@ -3,13 +3,17 @@ opened says what to do.
 """
 
 import fcntl
+import logging
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from test_disk import no_file_may_grow
 from test_search import Silent
 
 from syndet_ray import cli
@@ -17,7 +21,16 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.files import whole_folder
 from syndet_ray.tracking import champions
-from syndet_ray.tracking.store import check_store, local_store, open_store, store_file
+from syndet_ray.tracking.sqlite_files import works_in
+from syndet_ray.tracking.store import (
+    check_store,
+    local_store,
+    open_store,
+    readable_store,
+    reason,
+    store_address,
+    store_file,
+)
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.run import _folder_name, check, start
 
@@ -91,11 +104,14 @@ def registered(uri):
         pass
 
 
-@pytest.mark.parametrize(
-    "begin",
-    [check, lambda sweep, options, display: start(Origin(name="tiny"), sweep, options, display)],
-    ids=["check", "sweep"],
-)
+def sweep(definition, options, display):
+    start(Origin(name="tiny"), definition, options, display)
+
+
+BEGINNINGS = (check, sweep)
+
+
+@pytest.mark.parametrize("begin", BEGINNINGS)
 def test_it_is_reported_before_data_are_read(home, runs, dice, begin):
     home()
     no_database(runs / "mlflow.db")
@@ -154,3 +170,100 @@ def test_one_process_at_a_time_opens_a_store(runs, monkeypatch):
     assert held == [uri, uri]
     with (runs / ".mlflow.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def leave_as_a_kill_does(database):
+    """Its last pages are in the files next to it."""
+
+
+def lose_shared_memory(database):
+    database.with_name("mlflow.db-shm").unlink()
+
+
+def close(database):
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.fixture
+def colleagues(runs, bound_by_permissions):
+    """Returns a function that makes the store of `runs`, with one experiment, one that we may only
+    read.
+    """
+    database = runs / "mlflow.db"
+    copy = runs.with_name("copy")
+
+    def leave(as_it_is):
+        MlflowClient(local_store(runs)).create_experiment("theirs")
+        shutil.copytree(runs, copy)  # while it is open: as a kill leaves it
+        as_it_is(copy / database.name)
+        for path in (*copy.iterdir(), copy):
+            path.chmod(0o555)
+        return copy
+
+    yield leave
+    copy.chmod(0o755)
+
+
+@pytest.mark.parametrize("as_it_is", [leave_as_a_kill_does, lose_shared_memory, close])
+def test_a_store_that_can_only_be_read_is_read_from_a_copy(colleagues, as_it_is):
+    folder = colleagues(as_it_is)
+    before, notes = sorted(path.name for path in folder.iterdir()), []
+    with readable_store(store_address(folder), notes.append) as copy:
+        names = {entry.name for entry in MlflowClient(copy).search_experiments()}
+    assert "theirs" in names
+    assert [note.partition(" can only be read: ")[2] for note in notes] == [
+        "this shows a copy, as it is now"
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_store_that_can_only_be_read_is_refused_before_data_are_read(home, colleagues, dice):
+    home()
+    folder = colleagues(close)
+    database = folder / "mlflow.db"
+    told = (
+        rf"^MLflow's store sqlite:///{database}: cannot be written: it belongs to another user, "
+        r"or its disk is read-only\. Name a store of your own with `tracking`"
+    )
+    for use in (check_store, open_store, lambda _: local_store(folder)):
+        with pytest.raises(MachineError, match=told):
+            use(store_address(folder))
+    folder.chmod(0o755)
+    display, options = Silent(), Options(runs=folder, real=dice, local=True)
+    for begin in BEGINNINGS:
+        with pytest.raises(MachineError, match=told):
+            begin(load("tiny"), options, display)
+    assert display.counts == [], "nothing was decoded"
+    assert list(folder.glob("*/sweep.json")) == []
+
+
+def test_a_new_store_in_a_folder_that_cannot_be_written_is_told(read_only):
+    told = rf"^{read_only}/mlflow.db: cannot be written \(Permission denied\)\. Name a store"
+    with pytest.raises(MachineError, match=told):
+        local_store(read_only)
+
+
+def test_a_store_that_cannot_even_be_read_is_told(runs, bound_by_permissions):
+    database = runs / "mlflow.db"
+    database.chmod(0o000)
+    told = rf"^{database}: cannot be read \(Permission denied\)\. Ask its owner"
+    with pytest.raises(MachineError, match=told), readable_store(store_address(runs)):
+        pass
+
+
+def test_an_error_of_sqlite_is_logged_once_by_us_alone(runs):
+    local_store(runs)
+    assert not logging.getLogger("mlflow.store.db.utils").isEnabledFor(logging.ERROR)
+
+
+def test_a_reason_has_no_type_in_front():
+    error = MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: UPDATE]")
+    assert reason(error) == "database or disk is full"
+
+
+def test_a_folder_where_sqlite_cannot_write_is_known(tmp_path):
+    assert works_in(tmp_path)
+    with no_file_may_grow():
+        assert not works_in(tmp_path)
+    assert not any(tmp_path.iterdir())

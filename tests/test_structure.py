@@ -21,6 +21,7 @@ ORDER = (
         "errors",
         "escapes",
         "files",
+        "locks",
         "progress",
         "timer",
         "wording",

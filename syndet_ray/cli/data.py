@@ -117,6 +117,7 @@ def inspect(
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
 
+    inspection_page.check_out(out)
     with open_display(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)

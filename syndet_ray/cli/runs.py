@@ -58,12 +58,23 @@ def replay(
     print_table(console, table)
 
 
-def report(run: RunPath) -> None:
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the report. Default: that of the run."),
+    ] = None,
+) -> None:
     """Write the report of a run again."""
     from syndet_ray.cli import terminal
+    from syndet_ray.files import check_writable, made_folder
     from syndet_ray.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
+    target = folder if out is None else RunFolder(out)
+    for path in (target.report, target.figures):
+        check_writable(path, "Write the report elsewhere with `out` FOLDER.")
+    made_folder(target.path)
     with (
         open_display(terminal.console(on_stderr=True)) as display,
         display.step("writing the report"),
@@ -74,7 +85,7 @@ def report(run: RunPath) -> None:
         whole = folder.read()
         for line in font_lines([*whole.about.get("classes", ()), *whole.sweep.variants]):
             display.note(line)
-        path = page.write(whole, folder, partial(display.progress, "figures of the report"))
+        path = page.write(whole, target, partial(display.progress, "figures of the report"))
     print(f"report   {path}")
 
 
@@ -93,10 +104,13 @@ def compare(
     from syndet_ray.cli import listing, terminal
     from syndet_ray.cli.scorecard import font_lines
     from syndet_ray.cli.tables import print_table
+    from syndet_ray.files import check_writable
     from syndet_ray.report import compare_page
     from syndet_ray.report.comparison import sentences
     from syndet_ray.runs.folder import RunFolder
 
+    if out is not None:
+        check_writable(out, "Give another file with `out`.")
     comparison = comparing.compare([RunFolder.open(run).read() for run in runs])
     console = terminal.console()
     for line in listing.run_lines(comparison):
@@ -163,7 +177,7 @@ def _links_and_server(
         from syndet_ray.tracking import ui as pages
         from syndet_ray.tracking.address import is_server
         from syndet_ray.tracking.server import check_server
-        from syndet_ray.tracking.store import local_store, open_store
+        from syndet_ray.tracking.store import readable_store, store_address
 
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
@@ -172,7 +186,8 @@ def _links_and_server(
             check_server(tracking)
             return pages.addresses(tracking, tracking, folder), None
     with display.step("opening MLflow's store"):
-        store = local_store(home) if tracking is None else open_store(tracking)
+        address = store_address(home) if tracking is None else tracking
+        store = stack.enter_context(readable_store(address, display.note, make=True))
         links = pages.addresses(store, pages.local_address(port), folder)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(0))  # so that the server ends with us
@@ -189,14 +204,18 @@ def _choice(
     The run is None for all runs; the store is None for the one next to the run. When neither is
     given, the run is the newest. Raises DataError when there is no folder of runs.
     """
+    from syndet_ray.files import reading
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tracking import ui as pages
 
     folder = None if run is None else RunFolder.open(run)
     if folder is None and tracking is None:
-        folder = pages.newest_run(runs)
-        if folder is None and not runs.is_dir():
-            rule = "does not exist, so there are no trials to show"
+        with reading(runs):
+            folder = pages.newest_run(runs)
+            is_folder = runs.is_dir()
+        if folder is None and not is_folder:
+            problem = "is no folder" if runs.exists() else "does not exist"
+            rule = f"{problem}, so there are no trials to show"
             raise DataError(runs, rule, do="Name the folder of your runs with --runs.")
     if tracking is None and folder is not None:
         tracking = pages.kept_tracking(folder)

@@ -16,6 +16,7 @@ from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
+from syndet_ray.files import made_folder, writing
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
@@ -71,7 +72,7 @@ def cut_out(
     cut-outs wanted in all).
 
     Raises DataError for a dataset that cannot be used, for a missing mask, and where `out` is not
-    empty.
+    empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset)
@@ -83,10 +84,10 @@ def cut_out(
     for label, name in enumerate(data.classes):
         candidates = _rank(records, label, seed)[: _TRIES * per_class]
         for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-            folder = out / name.replace("/", "_")
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = made_folder(out / name.replace("/", "_"))
             image = _stem(candidate.record).replace("/", "_")
-            Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")
+            with writing(out):
+                Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")
             counts[name] += 1
             if progress is not None:
                 progress(sum(counts.values()), per_class * len(counts))

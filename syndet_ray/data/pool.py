@@ -14,7 +14,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
 
@@ -226,7 +226,7 @@ class Pool:
         try:
             with whole_folder(folder) as unfinished:
                 self._write(unfinished)
-        except OSError:
+        except (OSError, MachineError):
             if not (folder / "pool.json").exists():  # another process finished the same pool first
                 raise
 

@@ -16,6 +16,7 @@ from syndet_ray.data.readers import coco, tfrecord
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
+from syndet_ray.files import reading
 
 FORMATS: Mapping[str, ModuleType] = {"TFRecord": tfrecord, "COCO": coco}
 SPLITS = {
@@ -67,24 +68,30 @@ def read(path: Path) -> Dataset:
     """Reads the dataset in a folder; the images of a split are in the order of their ids.
 
     Raises DataError for a folder, layout, annotation or image that cannot be used. Only the header
-    of each image is read: `decode` finds images that are damaged further down.
+    of each image is read: `decode` finds images that are damaged further down. Raises MachineError
+    if the system refuses to read a file or folder.
     """
+    with reading(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Dataset:
     if not path.is_dir():
         rule = "is not a folder" if path.exists() else "does not exist"
         raise DataError(path, rule, do="Give the folder that holds the dataset.")
     kind, files = _format_and_files(path)
-    reading: Reading = FORMATS[kind].read(path, by_split(path, files))
-    notes = list(reading.notes)
+    labels: Reading = FORMATS[kind].read(path, by_split(path, files))
+    notes = list(labels.notes)
     splits = {}
-    for split, images in reading.splits.items():
-        splits[split] = _source(reading.classes, split, images, notes)
+    for split, images in labels.splits.items():
+        splits[split] = _source(labels.classes, split, images, notes)
     return Dataset(
         path=path,
         format=kind,
-        classes=reading.classes,
+        classes=labels.classes,
         splits=splits,
         notes=tuple(notes),
-        few_boxes=_few_boxes(reading),
+        few_boxes=_few_boxes(labels),
     )
 
 

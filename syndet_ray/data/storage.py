@@ -7,7 +7,6 @@ leads to other stores that speak S3.
 """
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
 from syndet_ray.errors import MachineError
+from syndet_ray.files import temporary_folder
 
 # Inode, bytes and time in nanoseconds of a local file. They change when the file is written, and
 # when another file replaces it.
@@ -288,6 +288,6 @@ def _as_machine_error(address: str, rule: str) -> Iterator[None]:
 @contextmanager
 def local_copy(address: str) -> Iterator[Path]:
     """Gives a local copy of a checkpoint, which is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
-        download(address, Path(folder))
-        yield Path(folder)
+    with temporary_folder() as folder:
+        download(address, folder)
+        yield folder

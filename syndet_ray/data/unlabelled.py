@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syndet_ray.errors import DataError
+from syndet_ray.files import reading
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _LOOKED = f"Looked for files that end in {', '.join(SUFFIXES)}."
@@ -25,13 +26,14 @@ def find(paths: Sequence[Path]) -> tuple[ImageFile, ...]:
     """The image files at paths, in the order of these; for a folder the images in it, sorted.
 
     Folders inside a folder are not searched. A file that is named several times counts once. Raises
-    DataError for a path that does not exist, and where there is no image at all. Files are not
-    opened: some may be unreadable.
+    DataError for a path that does not exist, and where there is no image at all, and MachineError
+    for a folder that cannot be read. Files are not opened: some may be unreadable.
     """
     files: dict[Path, Path] = {}  # by the path that links lead to
     for path in paths:
-        for file in _files(path):
-            files.setdefault(file.resolve(), file)
+        with reading(path):
+            for file in _files(path):
+                files.setdefault(file.resolve(), file)
     if not files:
         place = ", ".join(map(str, paths)) or "IMAGES"
         raise DataError(place, "there are no images", do=_LOOKED)

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
-from syndet_ray.files import whole_folder
+from syndet_ray.files import check_writable, whole_folder, writing
 from syndet_ray.progress import Progress
 
 Format = Literal["png", "jpeg"]
@@ -39,6 +39,7 @@ _COLUMNS = pa.schema(
         ("iscrowd", pa.bool_()),
     ]
 )
+_ELSEWHERE = "Give another folder."
 
 
 def write_dataset(
@@ -74,15 +75,18 @@ def as_table(pool: Pool) -> pa.Table:
 
 
 def check_empty(out: Path) -> None:
-    """Raises DataError unless `out` does not exist or is an empty folder."""
-    if out.exists() and not out.is_dir():
+    """Raises DataError unless `out` does not exist or is an empty folder, and MachineError unless
+    it can be written.
+    """
+    with writing(out, _ELSEWHERE):
+        is_file = out.exists() and not out.is_dir()
+        names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if is_file:
         raise DataError(out, "is a file, a dataset needs a folder", do="Give a new folder.")
-    if not out.exists():
-        return
-    names = sorted(path.name for path in out.iterdir())
     if names:
         rule = "must be a new or an empty folder"
         raise DataError(out, rule, got=names[:4], do="Give another, or empty it.")
+    check_writable(out, _ELSEWHERE)
 
 
 def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = True) -> None:

@@ -16,6 +16,7 @@ from syndet_ray.definitions.space_check import check_space
 from syndet_ray.definitions.sweep import Sweep
 from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
+from syndet_ray.files import reading
 
 
 def load(name_or_path: str, root: Path | None = None) -> LoadedSweep:
@@ -128,9 +129,11 @@ def _find(kind: str, name: str, root: Path) -> Path:
     working folder if it lies there.
     """
     if name.endswith(".py") or "/" in name:
-        if Path(name).is_file():
-            return Path(name)
-        raise DefinitionError(name, "is not a file")
+        with reading(Path(name)):
+            is_file = Path(name).is_file()
+        if not is_file:
+            raise DefinitionError(name, "is not a file")
+        return Path(name)
     valid = _available(kind, root)
     if name not in valid:
         raise DefinitionError(f"{kind}/{name}.py", "does not exist", do=nearest(name, valid))

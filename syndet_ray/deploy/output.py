@@ -4,20 +4,38 @@ from itertools import count
 from pathlib import Path
 
 from syndet_ray.errors import DataError
+from syndet_ray.files import check_writable, made_folder, writing
+
+_ELSEWHERE = "Give another folder with `out`."
 
 
 def check_out(out: Path) -> None:
-    """Raises DataError when `out` cannot be a folder."""
-    if out.exists() and not out.is_dir():
+    """Raises DataError when `out` cannot be a folder, and MachineError when it cannot be written.
+
+    Call it before hours of work whose results go there.
+    """
+    with writing(out, _ELSEWHERE):
+        is_taken = out.exists() and not out.is_dir()
+    if is_taken:
         do = "Give a new folder with `out`."
         raise DataError(out, "is a file, predictions need a folder", do=do)
+    # a folder with files in it is left alone: the new one lies next to it
+    check_writable(out if _is_free(out) else out.with_name(f"{out.name}-2"), _ELSEWHERE)
 
 
 def new_folder(out: Path) -> Path:
-    """Makes `out` if it is new or empty, else <out>-2, <out>-3, ...: overwrites nothing."""
+    """Makes `out` if it is new or empty, else <out>-2, <out>-3, ...: overwrites nothing.
+
+    Raises MachineError if it cannot be made.
+    """
     for number in count(1):
         path = out if number == 1 else out.with_name(f"{out.name}-{number}")
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            path.mkdir(parents=True, exist_ok=True)
-            return path
+        if _is_free(path):
+            return made_folder(path, _ELSEWHERE)
     raise AssertionError("numbers do not end")
+
+
+def _is_free(path: Path) -> bool:
+    """True if there is nothing at a path, or an empty folder."""
+    with writing(path, _ELSEWHERE):
+        return not path.exists() or (path.is_dir() and not any(path.iterdir()))

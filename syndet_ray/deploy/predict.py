@@ -17,7 +17,7 @@ from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.export import at_least, detections, kitti
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.files import write_whole
+from syndet_ray.files import made_folder, write_whole, writing
 from syndet_ray.progress import Progress
 from syndet_ray.report.annotated import annotate_picture
 
@@ -58,7 +58,8 @@ def predict_images(
     least  least confidence of the detections in pictures and KITTI files; JSON has all from 0.05
 
     An image that cannot be read is skipped. When it is interrupted, predictions.json has the images
-    so far. Raises DefinitionError for `least` outside 0 to 1.
+    so far. Raises DefinitionError for `least` outside 0 to 1, and MachineError if `out` cannot be
+    written.
     """
     if not 0 <= least <= 1:
         raise DefinitionError("`least`", "must be from 0 to 1", got=least)
@@ -79,7 +80,7 @@ def predict_images(
 def _new_folders(out: Path) -> Path:
     folder = new_folder(out)
     for name in ("annotated", "kitti"):
-        (folder / name).mkdir()
+        made_folder(folder / name)
     return folder
 
 
@@ -94,10 +95,11 @@ def _predict_file(
         summary.skipped.append(f"{error.place}: {error.rule}")
         return
     shown = at_least(predictions, least)
-    _write_picture(summary.out / "annotated", file, image, shown, finder.classes)
-    (summary.out / "kitti" / f"{file.name}.txt").write_text(
-        kitti(shown, finder.classes), encoding="utf-8"
-    )
+    with writing(summary.out):
+        _write_picture(summary.out / "annotated", file, image, shown, finder.classes)
+        (summary.out / "kitti" / f"{file.name}.txt").write_text(
+            kitti(shown, finder.classes), encoding="utf-8"
+        )
     summary.highest = max(summary.highest, float(predictions.scores.max(initial=0.0)))
     summary.counts.update(finder.classes[label] for label in shown.labels)
     height, width = image.shape[:2]

@@ -1,6 +1,7 @@
 """Models: built from a recipe's detector, and saved as safetensors and JSON, never as pickle."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import assemble
 from syndet_ray.detection.weights import WeightsReport, load_weights, normalisation_of
 from syndet_ray.errors import DataError, SyndetError
+from syndet_ray.files import reading
 
 SAVED_MODEL = "model.safetensors"  # the file with the tensors in the folder of a model
 
@@ -69,7 +71,12 @@ def save_model(
 
 
 def load_model(folder: Path) -> SavedModel:
-    """The model saved in `folder`. Raises DataError if there is none that can be used."""
+    """The model saved in `folder`. Raises DataError if there is none that can be used, and
+    MachineError if the system refuses to read it.
+    """
+    with reading(folder), suppress(FileNotFoundError):
+        for name in ("model.json", SAVED_MODEL):
+            (folder / name).open("rb").close()
     try:
         facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         detector = Detector.model_validate(facts["detector"])

@@ -2,13 +2,12 @@
 
 from itertools import cycle
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import altair as alt
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison
-from syndet_ray.files import write_whole
+from syndet_ray.files import made_folder, temporary_folder, write_whole
 from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
@@ -23,10 +22,10 @@ _CURVES = ("what", "trial", "images", "val_mAP")
 
 def write(comparison: Comparison, path: Path) -> Path:
     """Writes the page; its figures lie in it and nowhere else."""
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         saved = {}
         for name, plot in figures(comparison).items():
-            saved[name] = save(plot, Path(folder) / name)
+            saved[name] = save(plot, folder / name)
         text = document.html(
             "compare.html.j2",
             saved,
@@ -34,6 +33,7 @@ def write(comparison: Comparison, path: Path) -> Path:
             sentences=sentences(comparison),
             stand_in=comparison.stand_in,
         )
+    made_folder(path.parent)
     return write_whole(path, text.encode())
 
 

@@ -18,7 +18,7 @@ from pyarrow import csv, parquet
 from syndet_ray.data import picture
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
-from syndet_ray.files import write_whole
+from syndet_ray.files import check_writable, made_folder, write_whole, writing
 from syndet_ray.inspection import differences
 from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
@@ -35,18 +35,26 @@ _MOST_PAIRS = 24  # pairs on the page: each is two embedded images; the table ha
 _JPEG = {"quality": 82, "optimize": True}
 
 
+def check_out(out: Path) -> None:
+    """Raises DataError when `out` is a folder, and MachineError when the page cannot be written."""
+    with writing(out):
+        is_folder = out.is_dir()
+    if is_folder:
+        do = "Give a file for `out`, such as inspect.html."
+        raise DataError(out, "is a folder, the page is a file", do=do)
+    for path in (out, numbers_folder(out)):
+        check_writable(path, "Give another file with `out`.")
+
+
 def write(inspection: Inspection, out: Path, progress: NamedProgress) -> Path:
     """Writes the page and returns its path.
 
     The folder <name>_numbers/ next to it gets every figure and table as CSV and Parquet. Files of
     an older page of that name are replaced. `progress` is called with (name of the step, number
-    done, number in all). Raises DataError when `out` is a folder.
+    done, number in all). Raises as `check_out` does.
     """
-    if out.is_dir():
-        do = "Give a file for `out`, such as inspect.html."
-        raise DataError(out, "is a folder, the page is a file", do=do)
-    numbers = numbers_folder(out)
-    numbers.mkdir(parents=True, exist_ok=True)
+    check_out(out)
+    numbers = made_folder(numbers_folder(out))
     _delete_numbers(numbers)
     drawings = distributions.all_figures(inspection)
     drawn = {}

@@ -29,7 +29,9 @@ from syndet_ray.search import search
 
 
 def write(run: Run, folder: RunFolder, progress: Progress | None = None) -> Path:
-    """Plots the figures and writes report.html into the run's folder; returns its path.
+    """Plots the figures and writes report.html into a folder; returns its path.
+
+    folder  that of the run, or another one for its report alone
 
     `progress` is called with (figures plotted, figures in all).
     """

@@ -19,7 +19,6 @@ runs/<sweep>-<time>/
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
-import fcntl
 import io
 import json
 import os
@@ -38,7 +37,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError, SyndetError
-from syndet_ray.files import whole_folder, write_whole
+from syndet_ray.files import made_folder, reading, whole_folder, write_whole, writing
+from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
@@ -46,6 +46,8 @@ from syndet_ray.runs.run import Run
 from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
+# for a run that another user has made: the copy goes on with what lies next to it
+_DO_COPY = "Copy it into a folder of yours, and resume the copy."
 
 
 class RunFolder:
@@ -94,14 +96,16 @@ class RunFolder:
     def open(path: Path) -> "RunFolder":
         """Opens an existing run.
 
-        Raises DataError if the folder is not one of ours, or another version wrote it.
+        Raises DataError if the folder is not one of ours, or another version wrote it, and
+        MachineError if the system refuses to read it.
         """
         folder = RunFolder(path)
-        if not folder._sweep_file.is_file():
-            rule = "is not the folder of a run (it has no sweep.json)"
-            raise DataError(path, rule, do="Runs lie under runs/.")
-        # Raises now, before anything of the run is used, if the run cannot be read.
-        _ = folder.sweep
+        with reading(path):
+            if not folder._sweep_file.is_file():
+                rule = "is not the folder of a run (it has no sweep.json)"
+                raise DataError(path, rule, do="Runs lie under runs/.")
+            # Raises now, before anything of the run is used, if the run cannot be read.
+            _ = folder.sweep
         return folder
 
     @property
@@ -147,11 +151,15 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Locks the run for this process alone; the lock ends with the process, even by a kill.
 
-        Raises MachineError, which names the process, if another one carries the run out.
+        On a file system that cannot lock, the run goes on without; `check` has said so. Raises
+        MachineError, which names the process, if another one carries the run out, and also if the
+        folder of the run can only be read.
         """
-        with (self.path / "lock").open("a+", encoding="utf-8") as file:
+        with writing(self.path, _DO_COPY):
+            file = (self.path / "lock").open("a+", encoding="utf-8")
+        with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno(), wait=False)
             except BlockingIOError:
                 file.seek(0)
                 rule = f"is being carried out by another process ({file.read().strip()})"
@@ -172,8 +180,12 @@ class RunFolder:
         """Returns all that was kept of the run, as it stands.
 
         Raises DataError as `sweep`, `about`, `test` and `trials` do, and if the ledger lacks a
-        trial that was scored on the test set.
+        trial that was scored on the test set; MachineError if the system refuses to read a file.
         """
+        with reading(self.path):
+            return self._read()
+
+    def _read(self) -> Run:
         events = list(self.ledger.events())
         trials, test = self.ledger.trials_of(events), self.test()
         self._check_complete(trials, test)
@@ -219,7 +231,7 @@ class RunFolder:
 
     def write_test_table(self, name: str, table: pa.Table) -> None:
         """Writes a table about the test set, such as predictions, as test/<name>.parquet."""
-        self._test_tables.mkdir(exist_ok=True)
+        made_folder(self._test_tables)
         content = io.BytesIO()
         parquet.write_table(table, content)
         write_whole(self._test_tables / f"{name}.parquet", content.getvalue())
@@ -232,9 +244,10 @@ class RunFolder:
         test set.
         """
         path = self._test_tables / f"draws-{model}.parquet"
-        if not path.exists():
-            return {}
-        table = parquet.read_table(path)
+        with reading(path):
+            if not path.exists():
+                return {}
+            table = parquet.read_table(path)
         return {name: table[name].to_numpy() for name in table.column_names}
 
     def write_pictures(self, name: str, pictures: Sequence[Picture]) -> None:

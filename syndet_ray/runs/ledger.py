@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.errors import DefinitionError
+from syndet_ray.files import reading
 from syndet_ray.runs.results import Trial, after_event
 from syndet_ray.runs.unreadable import damaged_file, unreadable
 
@@ -66,11 +67,13 @@ class Ledger:
     def events(self) -> Iterator[dict[str, Any]]:
         """Yields the events so far; a last line without its end is unfinished and does not count.
 
-        Raises DataError for another line that is no event.
+        Raises DataError for another line that is no event, and MachineError if the system refuses
+        to read it.
         """
         if not self._path.exists():
             return
-        lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
+        with reading(self._path):
+            lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
         for number, line in enumerate(lines, start=1):
             try:
                 yield _parse(line)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from syndet_ray.files import write_whole
+from syndet_ray.files import made_folder, reading, write_whole
 from syndet_ray.runs.results import Picture
 
 
 def write_pictures(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
     """Writes <name>-<k>.png and <name>.json in `folder`."""
-    folder.mkdir(exist_ok=True)
+    made_folder(folder)
     for k, picture in enumerate(pictures):
         Image.fromarray(picture.image).save(folder / f"{name}-{k}.png")
     boxes = [_boxes_of(picture) for picture in pictures]
@@ -24,12 +24,13 @@ def write_pictures(folder: Path, name: str, pictures: Sequence[Picture]) -> None
 def read_pictures(folder: Path, name: str) -> list[Picture]:
     """Returns the pictures that were written under `name`; [] if there are none."""
     path = folder / f"{name}.json"
-    if not path.exists():
-        return []
-    boxes_of_pictures = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        _picture(folder / f"{name}-{k}.png", boxes) for k, boxes in enumerate(boxes_of_pictures)
-    ]
+    with reading(path):
+        if not path.exists():
+            return []
+        boxes_of_pictures = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            _picture(folder / f"{name}-{k}.png", boxes) for k, boxes in enumerate(boxes_of_pictures)
+        ]
 
 
 def _boxes_of(picture: Picture) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from syndet_ray.data import picture
 from syndet_ray.errors import DataError, nearest
-from syndet_ray.files import file_hash
+from syndet_ray.files import file_hash, reading
 from syndet_ray.scenes import cutouts, meshes, shapes
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
@@ -69,8 +69,14 @@ def load(objects: str, surroundings: str = "shapes", backgrounds: str = "") -> L
     surroundings is "shapes", the built-in ones, or a folder of meshes and cut-outs without classes,
     or "" for none; backgrounds is a folder of images or "". It is read once per process. Its hash
     is over the names and bytes of all files read, its hashes are over those of each part. Raises
-    DataError for folders and files that cannot be used.
+    DataError for folders and files that cannot be used, and MachineError if the system refuses to
+    read one.
     """
+    with reading(Path(objects)):
+        return _load(objects, surroundings, backgrounds)
+
+
+def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
     files: dict[str, dict[str, Path]] = {"assets": {}, "surroundings": {}, "backgrounds": {}}
     classes: tuple[str, ...] = CLASSES
     assets: dict[str, Asset] = {}

@@ -7,7 +7,6 @@ bpy is under the GPL and this package under Apache-2.0: it is never imported her
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from syndet_ray.errors import MachineError
+from syndet_ray.files import temporary_folder
 from syndet_ray.progress import Progress
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
@@ -67,15 +67,14 @@ def render(
     missing, if the process fails, and if it finishes no scene for patience_s seconds.
     """
     interpreter = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
-    with tempfile.TemporaryDirectory(prefix="syndet-blender-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         outputs = []
         for i, scene in enumerate(scenes):
             (folder / f"{i:06}.json").write_text(scene.to_json(), encoding="utf-8")
             arrays = _number_arrays(meshes(scene, library))
             np.savez(folder / f"{i:06}.npz", **arrays)  # type: ignore[arg-type]
             outputs.append(folder / f"{i:06}.out")
-        command = [interpreter, str(SCRIPT), name, str(samples)]
+        command = [interpreter, str(SCRIPT), str(folder), str(samples)]
         _run(command, outputs, folder / "log", progress, patience_s)
         both = zip(scenes, outputs, strict=True)
         return [_rendering(scene, np.load(output)) for scene, output in both]
@@ -84,8 +83,8 @@ def render(
 def check() -> None:
     """Raises MachineError unless Blender can be started."""
     command = [os.environ.get(PYTHON_VARIABLE) or sys.executable, "-c", "import bpy"]
-    with tempfile.TemporaryDirectory() as folder:
-        _run(command, [], Path(folder) / "log", None, patience_s=120.0)
+    with temporary_folder() as folder:
+        _run(command, [], folder / "log", None, patience_s=120.0)
 
 
 def meshes(scene: Scene, library: Library) -> list[_Arrays]:

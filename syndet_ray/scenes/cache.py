@@ -2,10 +2,10 @@
 
 Next to a set in CACHE/<key>/ lie .<key>.lock, locked by a process that makes or deletes the set,
 and .<key>.used, locked by all processes that use it. Both are empty, and locks end with their
-process, however it ends.
+process, however it ends. On a file system without locks each process renders what it does not find,
+and nothing is deleted.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -18,6 +18,8 @@ from pathlib import Path
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError
+from syndet_ray.files import made_folder
+from syndet_ray.locks import lock, locked, opened
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
 # Share of the disk that is free or taken by the cache: the rest is for checkpoints, and for other
@@ -62,6 +64,17 @@ def is_finished(folder: Path) -> bool:
     return (folder / "pool.json").exists()
 
 
+def work_folder(folder: Path, purpose: str) -> Path:
+    """The folder next to that of a set, in which it is made.
+
+    If another user has begun the set and we may not write there, we have a folder of our own.
+    """
+    work = folder.with_name(f"{folder.name}-{purpose}")
+    if work.exists() and not os.access(work, os.W_OK, effective_ids=True):
+        return work.with_name(f"{work.name}-{os.geteuid()}")
+    return work
+
+
 def _is_read_only(folder: Path) -> bool:
     """True if a pool lies in a cache that this process may only read: it cannot mark the pool as
     used.
@@ -76,7 +89,7 @@ def trim(cache: Path) -> None:
     A set that cannot be deleted, for example because it belongs to another user, stays. Raises
     MachineError if $SYNDET_CACHE_GB is no number.
     """
-    with _lock(cache / ".trim.lock"):
+    with locked(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)
         taken = sum(rendered.size for rendered in sets)
         most = bound(cache, taken)
@@ -166,7 +179,12 @@ def _delete(cache: Path, key: str) -> bool:
     It is renamed first: a kill meanwhile must not leave half a set under its name.
     """
     try:
-        with _lock(cache / f".{key}.lock", wait=False), _lock(_use_marker(cache / key), wait=False):
+        with (
+            locked(cache / f".{key}.lock", wait=False) as is_unmade,
+            locked(_use_marker(cache / key), wait=False) as is_unused,
+        ):
+            if not (is_unmade and is_unused):  # without locks it may be in use
+                return False
             for path in _entries(cache, key):
                 grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
                 path.rename(Path(grave) / path.name)
@@ -179,8 +197,10 @@ def _delete(cache: Path, key: str) -> bool:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
-    used = _open_lock(_use_marker(folder))
-    fcntl.flock(used, fcntl.LOCK_SH)
+    used = opened(_use_marker(folder))
+    if used is None:  # of another user, who does not let us open it
+        return pool
+    lock(used, shared=True)
     with suppress(PermissionError):  # the file of another user
         os.utime(used)
     # The largest array and not the pool: others that share it may outlive the pool.
@@ -195,26 +215,6 @@ def _use_marker(folder: Path) -> Path:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Lets only one process of this machine at a time make, open or delete a set."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.with_name(f".{folder.name}.lock")):
+    made_folder(folder.parent)
+    with locked(folder.with_name(f".{folder.name}.lock")):
         yield
-
-
-@contextmanager
-def _lock(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock. Raises BlockingIOError if it is taken and wait is False."""
-    file = _open_lock(path)
-    operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-    try:
-        fcntl.flock(file, operation)
-        yield
-    finally:
-        os.close(file)
-
-
-def _open_lock(path: Path) -> int:
-    """A file to lock, made if there is none. The file of another user need not be writable."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:
-        return os.open(path, os.O_RDONLY)

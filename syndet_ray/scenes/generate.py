@@ -20,7 +20,7 @@ from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import load
-from syndet_ray.scenes.cache import load_or_make
+from syndet_ray.scenes.cache import load_or_make, work_folder
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
@@ -145,7 +145,7 @@ def generate(
     def make() -> Pool:
         if not parameters.generator.startswith(command.PREFIX):
             return render_part(parameters, count, seed, range(count), progress)
-        out = folder.with_name(f"{folder.name}-command")
+        out = work_folder(folder, "command")
         return command.render_by_command(parameters, count, seed, out)
 
     return load_or_make(folder, make)

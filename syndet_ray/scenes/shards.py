@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.scenes.cache import work_folder
 
 # The same for any number of workers: finished shards stay useful when that number changes.
 SHARD_SCENES = 50
@@ -17,7 +18,7 @@ def shards_of(count: int) -> list[range]:
 
 def shards_folder(folder: Path) -> Path:
     """The folder of the shards of the set in `folder`, used until the set is whole."""
-    return folder.with_name(f"{folder.name}-shards")
+    return work_folder(folder, "shards")
 
 
 def shard_path(folder: Path, part: range) -> Path:

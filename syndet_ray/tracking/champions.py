@@ -1,13 +1,13 @@
 """Champions: finds a saved model in a folder, in a run, or in MLflow's registry."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from syndet_ray.data.storage import holds, inside, local_copy
 from syndet_ray.errors import DataError, MachineError, nearest
+from syndet_ray.files import reading, temporary_folder
 from syndet_ray.tracking.backup import COPY
 
 REGISTERED = "models:/"
@@ -30,13 +30,15 @@ def model_folder(model: str, runs: Path, tracking: str | None) -> Iterator[Path]
     store is made.
     """
     if model.startswith(REGISTERED):
-        with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
+        with temporary_folder() as folder:
             yield saved_in(_download(model, _store(runs, tracking), folder), model)
     elif "://" in model:
         with local_copy(_stored_folder(model)) as copy:
             yield saved_in(copy, model)
     else:
-        yield saved_in(Path(model), model)
+        with reading(Path(model)):
+            saved = saved_in(Path(model), model)
+        yield saved
 
 
 def saved_in(path: Path, place: str) -> Path:
@@ -88,28 +90,30 @@ def _store(runs: Path, tracking: str | None) -> str:
 
     uri = tracking or store_address(runs)
     file = store_file(uri)
-    if file is not None and not file.exists():
+    with reading(runs):
+        is_missing = file is not None and not file.exists()
+    if is_missing:
         do = "Give the folder of the runs with `runs`, or the store with `tracking`."
         raise MachineError(file, "there is no MLflow store", do=do)
     return uri
 
 
-def _download(model: str, uri: str, folder: str) -> Path:
+def _download(model: str, uri: str, folder: Path) -> Path:
     """Downloads a registered model into `folder`, and returns its path."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when it downloads
     import mlflow
     from mlflow.exceptions import MlflowException
 
     from syndet_ray.tracking.address import mask
-    from syndet_ray.tracking.store import as_global_store, check_store, reason
+    from syndet_ray.tracking.store import as_global_store, readable_store, reason
 
-    check_store(uri)
-    try:
-        with as_global_store(uri):
-            return Path(mlflow.artifacts.download_artifacts(model, dst_path=folder))
-    except (MlflowException, OSError) as error:
-        rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
-        raise DataError(model, rule, do=_hint(model, uri)) from None
+    with readable_store(uri) as store:
+        try:
+            with as_global_store(store):
+                return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
+        except (MlflowException, OSError) as error:
+            rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
+            raise DataError(model, rule, do=_hint(model, store)) from None
 
 
 def _hint(model: str, uri: str) -> str:

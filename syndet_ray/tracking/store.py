@@ -1,11 +1,11 @@
 """Store: opens MLflow's own database, one process at a time; errors say what to do."""
 
-import fcntl
 import logging
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import mlflow
@@ -18,14 +18,19 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syndet_ray.errors import MachineError
+from syndet_ray.files import made_folder, temporary_folder, writing
+from syndet_ray.locks import locked
+from syndet_ray.progress import Note, silent
 from syndet_ray.tracking.address import is_server, mask
 from syndet_ray.tracking.server import check_server
+from syndet_ray.tracking.sqlite_files import copied, is_read_only
 
 # The exceptions of MLflow and the packages under it if a store fails. ImportError: the driver of
 # that database is not installed.
 _FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, ImportError, OSError)
 # in the error about tables of an older MLflow, and of a newer one
 _OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
+_DO_ELSEWHERE = "Name a store of your own with `tracking`, or another folder with `runs`."
 
 # MLflow's variable for a registry of models that is apart from the store of runs
 UNUSED_REGISTRY = MLFLOW_REGISTRY_URI.name
@@ -97,6 +102,7 @@ def local_store(runs: Path) -> str:
     create it. WAL mode makes a write about three times cheaper. Raises MachineError.
     """
     uri = store_address(runs)
+    check_writable_store(uri)
     with named_failures(uri), _alone(uri):
         _open(uri)
         with closing(sqlite3.connect(runs / "mlflow.db")) as database:
@@ -110,23 +116,57 @@ def open_store(uri: str) -> str:
     A server does this for its own database. Raises MachineError.
     """
     if not is_server(uri):
+        check_writable_store(uri)
         with named_failures(uri), _alone(uri):
             _open(uri)
     return uri
 
 
 def check_store(uri: str) -> None:
-    """Raises MachineError unless the store exists and lets us in, or a new one can be made.
+    """Raises MachineError unless the store can be written, or a new one can be made.
 
     Makes no store.
     """
     check_server(uri)
     if is_server(uri):
         return
+    check_writable_store(uri)
     with named_failures(uri):
         exists = _has_tables(uri)
     if exists:
         open_store(uri)
+
+
+def check_writable_store(uri: str) -> None:
+    """Raises MachineError if a store is a file that we may only read, such as a colleague's."""
+    file = store_file(uri)
+    if file is not None and is_read_only(file):
+        rule = "cannot be written: it belongs to another user, or its disk is read-only"
+        raise MachineError(f"MLflow's store {mask(uri)}", rule, do=_DO_ELSEWHERE)
+
+
+@contextmanager
+def readable_store(uri: str, note: Note = silent, *, make: bool = False) -> Iterator[str]:
+    """Gives the address of a store to read from: of a copy, if we may only read it.
+
+    note  called with a sentence that a copy is read
+    make  makes the store if it is missing
+
+    Raises MachineError as `check_store` does.
+    """
+    file = store_file(uri)
+    if file is None or not is_read_only(file):
+        opened = open_store if make else check_store
+        opened(uri)
+        yield uri
+        return
+    with temporary_folder() as folder:
+        with named_failures(uri):
+            copied(file, folder)
+            copy = sqlite_address(folder / file.name)
+            _open(copy)
+        note(f"MLflow's store {mask(uri)} can only be read: this shows a copy, as it is now")
+        yield copy
 
 
 @contextmanager
@@ -151,7 +191,9 @@ def reason(error: Exception) -> str:
     if not text:
         return type(error).__name__
     first_line = text.splitlines()[0].strip()
-    return mask(first_line).rstrip(".")
+    # MLflow repeats errors of SQLAlchemy: "(sqlite3.OperationalError) database or disk is full"
+    without_type = re.sub(r"^\(\w+(\.\w+)+\) ", "", first_line)
+    return mask(without_type).rstrip(".")
 
 
 def _refusal(uri: str, error: Exception) -> MachineError:
@@ -174,8 +216,9 @@ def _refusal(uri: str, error: Exception) -> MachineError:
 
 def _open(uri: str) -> None:
     """Lets MLflow open a database, and make its tables if there are none."""
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # it logs each error with SQL and a traceback, before it raises what becomes our message
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     _has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
     client(uri).search_experiments(max_results=1)
 
@@ -205,7 +248,8 @@ def _alone(uri: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f".{file.stem}.lock").open("a", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    made_folder(file.parent)
+    with ExitStack() as stack:
+        with writing(file, _DO_ELSEWHERE):
+            stack.enter_context(locked(file.with_name(f".{file.stem}.lock")))
         yield

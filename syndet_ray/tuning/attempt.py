@@ -70,7 +70,7 @@ def carry_out(
         try:
             tracking = _open_tracking(folder, options, display)
         except KeyboardInterrupt:
-            with suppress(OSError):  # resume does not need this record
+            with suppress(OSError, MachineError):  # resume does not need this record
                 record_end(folder, "interrupted")
             raise
         attempt = Attempt(
@@ -328,7 +328,7 @@ class Attempt:
     def _record_end(self, status: Status) -> None:
         try:
             record_end(self.folder, status)
-        except OSError:
+        except (OSError, MachineError):
             if status != "interrupted":
                 raise
             rule = "does not record how the run ended; resume does not need that"
@@ -367,5 +367,5 @@ class Attempt:
         do = f"{command_line('report', self.folder.path)} writes it"
         self.display.note(f"the report could not be written ({reason}): {do}")
         lines = "".join(traceback.format_exception(error))
-        with suppress(OSError):
+        with suppress(OSError, MachineError):
             write_whole(self.folder.report_error, lines.encode())

@@ -2,11 +2,9 @@
 its trials.
 """
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syndet_ray.data.pool import Pool
@@ -17,6 +15,7 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.errors import DefinitionError
+from syndet_ray.files import temporary_folder
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import Runner
@@ -212,9 +211,9 @@ def _train_s(trainer: "Trainer", recipe: Recipe) -> float:
 
 
 def _checkpoint_bytes(trainer: "Trainer") -> int:
-    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
-        trainer.save(Path(folder))
-        return sum(file.stat().st_size for file in Path(folder).iterdir())
+    with temporary_folder() as folder:
+        trainer.save(folder)
+        return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _scene_s(recipe: Recipe, seed: int) -> float:

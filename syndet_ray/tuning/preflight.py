@@ -1,6 +1,5 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,12 +33,15 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.files import check_writable, temporary_folder
+from syndet_ray.locks import can_lock
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
@@ -49,6 +51,11 @@ _OTHER_ASSETS = (
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
+)
+_ELSEWHERE = "Run from a folder that you may write to, or name one with `runs`."
+_STORE_ELSEWHERE = (
+    "Name a folder on another disk with `runs`, or a store on another disk or a server with "
+    "`tracking`."
 )
 _LEAST_FREE_BYTES = 2 * 1024**3  # for checkpoints and scenes of even a small sweep
 
@@ -328,19 +335,44 @@ def check_effects(sweep: LoadedSweep) -> None:
 
 
 def check_machine(runs: Path, storage: str | None) -> None:
-    """Raises MachineError if there is too little disk, or the folder or store of the run cannot be
-    written.
+    """Raises MachineError if there is too little disk, or a folder or the store of the run cannot
+    be written.
     """
-    do = "Run from a folder that you may write to, or name one with `runs`."
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineError(runs, f"cannot be made ({error.strerror})", do=do) from None
-    if not os.access(runs, os.W_OK):
-        raise MachineError(runs, "cannot be written", do=do)
+        raise MachineError(runs, f"cannot be made ({error.strerror})", do=_ELSEWHERE) from None
+    check_writable(runs, _ELSEWHERE)
+    check_writable(runs / "cache", _ELSEWHERE)
+    with temporary_folder():
+        pass
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
         rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"
         raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
     if storage is not None:
         check_bucket(storage)
+
+
+def check_artifacts(runs: Path) -> None:
+    """Raises MachineError if a folder in which MLflow keeps files of all runs cannot be written."""
+    for name in ("artifacts", "artifacts/models"):
+        check_writable(runs / name, _ELSEWHERE)
+
+
+def lock_notes(runs: Path, tracking: str | None) -> list[str]:
+    """A sentence if the file system of the runs has no locks, else none.
+
+    tracking  MLflow's store; None for the one under `runs`
+
+    Raises MachineError if MLflow's store would lie there: sqlite cannot do without locks.
+    """
+    if can_lock(runs):
+        return []
+    if tracking is None and not works_in(runs):
+        rule = "is on a file system without locks, which MLflow's database needs"
+        raise MachineError(runs, rule, do=_STORE_ELSEWHERE)
+    return [
+        f"{runs} is on a file system without locks: never let two processes carry out one run, "
+        "and delete rendered scenes that you no longer need yourself"
+    ]

@@ -98,6 +98,8 @@ def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
     """Checks a sweep, its data, this machine and MLflow's store; returns the data."""
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
+        for sentence in preflight.lock_notes(options.runs, options.tracking):
+            display.note(sentence)
     near = options.allow_near_copies
     with display.step("reading and checking the data"):
         return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
@@ -111,6 +113,8 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
     check_store(options.tracking or store_address(options.runs))
+    if options.tracking is None:
+        preflight.check_artifacts(options.runs)
     check_backbones(sweep)
 
 

@@ -1,6 +1,7 @@
 """Cluster: a connection to Ray, here or elsewhere, and the resources of its nodes for trials."""
 
 import os
+import secrets
 import signal
 import tempfile
 import time
@@ -13,6 +14,7 @@ import ray
 
 from syndet_ray.cores import usable_cores
 from syndet_ray.errors import MachineError
+from syndet_ray.files import check_writable, made_folder
 from syndet_ray.progress import Note, silent
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
@@ -25,6 +27,11 @@ _MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
 # Bytes of a folder in which Ray can start: a socket's path has at most 107, of which up to 68 go to
 # "/ray/session_<time>_<process>/sockets/plasma_store".
 _LONGEST_TMPDIR = 38
+_DO_RAY_TMPDIR = "Set RAY_TMPDIR to a folder that you may write to."
+# where Ray looks for the token of a cluster, first to last
+_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN_FILE = Path(".ray") / "auth_token"  # in the home folder
+_TOKEN_BYTES = 32  # 256 bits cannot be guessed
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # that Linux machines have for temporary files
 _RECOUNT_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
 
@@ -34,12 +41,31 @@ def connection(address: str | None) -> Iterator[None]:
     """Connects to the Ray cluster at `address`, or to a new one on this machine.
 
     The connection is closed when the block ends. A new cluster asks for a token, which ray.init()
-    makes. For `address`, RAY_AUTH_MODE must be the one that the cluster asks for.
+    makes and keeps in the home folder. For `address`, RAY_AUTH_MODE must be the one that the
+    cluster asks for.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder_for_sockets()) if address is None else None
+        folder = None
+        if address is None:
+            folder = stack.enter_context(_folder_for_sockets())
+            _ensure_token()
         stack.enter_context(_connection(address, folder))
         yield
+
+
+def _ensure_token() -> None:
+    """Makes a token for new clusters of this process if Ray could not keep one in the home folder.
+
+    It stays in the environment: Ray reads it once, and its processes inherit it.
+    """
+    if any(os.environ.get(name) for name in _TOKEN_VARIABLES):
+        return
+    try:
+        token = Path.home() / _TOKEN_FILE
+        if not token.is_file():
+            check_writable(token)
+    except (OSError, RuntimeError, MachineError):  # RuntimeError: this user has no home folder
+        os.environ[_TOKEN_VARIABLES[0]] = secrets.token_hex(_TOKEN_BYTES)
 
 
 @contextmanager
@@ -47,17 +73,14 @@ def _folder_for_sockets() -> Iterator[str | None]:
     """The folder in which a new Ray keeps its files.
 
     It is None for Ray's choice, or a short link to that folder if its path is too long. The files
-    stay in the temporary folder, which may be the only one with room. Raises MachineError if no
-    link can be made.
+    stay in the temporary folder, which may be the only one with room. Raises MachineError if that
+    folder cannot be written, or no link can be made.
     """
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    check_writable(made_folder(Path(temporary), _DO_RAY_TMPDIR), _DO_RAY_TMPDIR)
     if len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
         yield None
         return
-    try:
-        os.makedirs(temporary, exist_ok=True)
-    except OSError as error:
-        raise MachineError("$TMPDIR", f"cannot be made ({error.strerror})", got=temporary) from None
     link = Path(_new_short_folder(temporary)) / "r"
     link.symlink_to(os.path.abspath(temporary))
     try:
@@ -116,7 +139,8 @@ def _connect(address: str | None, folder: str | None) -> None:
                 **({"num_cpus": usable_cores()} if address is None else {}),
                 **({} if folder is None else {"_temp_dir": folder}),
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    # OSError: from files of Ray in the home or temporary folder; and every ConnectionError
+    except (OSError, RuntimeError, ValueError) as error:
         raise unreachable(address, str(error).splitlines()[0]) from None
 
 

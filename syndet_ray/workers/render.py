@@ -25,7 +25,7 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes import command
-from syndet_ray.scenes.cache import is_finished, load_or_make
+from syndet_ray.scenes.cache import is_finished, load_or_make, work_folder
 from syndet_ray.scenes.generate import library_of, render_part, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import join_shards, shard_path, shards_folder, shards_of
@@ -160,7 +160,7 @@ def _by_command(
     parameters: SceneParameters, count: int, seed: int, folder: Path, progress: Progress
 ) -> Pool:
     """Renders in one task: an external program is called once for all scenes."""
-    output = folder.with_name(f"{folder.name}-command")
+    output = work_folder(folder, "command")
     work = partial(command.render_by_command, parameters, count, seed, output)
     ((_, pool),) = _results({parameters.generator: work}, at_once=1)
     progress(count, count)

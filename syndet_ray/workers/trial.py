@@ -3,7 +3,6 @@
 At each rung it scores the real validation set.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
+from syndet_ray.files import temporary_folder
 from syndet_ray.runs import machine
 from syndet_ray.runs.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
 from syndet_ray.scenes.generate import generate
@@ -176,6 +176,6 @@ class _FirstStep:
 
 @contextmanager
 def _checkpoint(trainer: Trainer) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="syndet-") as folder:
-        trainer.save(Path(folder))
-        yield Path(folder)
+    with temporary_folder() as folder:
+        trainer.save(folder)
+        yield folder
