@@ -20,7 +20,7 @@ SCORES = {"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)}
 
 def run_without(path, metric):
     """A run whose test.json lacks a metric."""
-    folder = made_run(path, scores=SCORES)
+    folder = made_run(scores=SCORES).write(path)
     test = folder.test()
     rows = []
     for row in test.rows:

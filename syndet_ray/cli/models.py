@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LOADING = "loading the model"
 
 
-def _unlabelled(words: str) -> Path:
+def _photos_to_predict(words: str) -> Path:
     """A path of images; for the word "stand-in" the folder of its test images."""
     from syndet_ray.data.stand_in import STAND_IN
 
@@ -83,7 +83,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGES...",
-            parser=_unlabelled,
+            parser=_photos_to_predict,
             help='Image files, and folders of them, or "stand-in" for its test images.',
         ),
     ],

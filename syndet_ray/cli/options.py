@@ -63,7 +63,7 @@ def _photos_again(words: str) -> Path:
     return Path(words)
 
 
-def _labelled(words: str) -> Path:
+def _photos_with_labels(words: str) -> Path:
     """A folder of labelled photos; that of the stand-in set for the word "stand-in"."""
     from syndet_ray.data.stand_in import FOLDER, STAND_IN
 
@@ -155,7 +155,9 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empt
 Dataset = Annotated[
     Path,
     typer.Argument(
-        metavar="DATASET", parser=_labelled, help='Folder of labelled photos, or "stand-in".'
+        metavar="DATASET",
+        parser=_photos_with_labels,
+        help='Folder of labelled photos, or "stand-in".',
     ),
 ]
 Settings = Annotated[
