@@ -11,13 +11,13 @@ _LOOKS_LIKE_AN_ESCAPE = r"_(?=x[0-9a-f])"
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
 
 
-def escaped(name: str, forbidden: str) -> str:
+def escape(name: str, forbidden: str) -> str:
     """Returns a name without the characters that `forbidden`, a regular expression, matches."""
     return re.sub(f"{forbidden}|{_LOOKS_LIKE_AN_ESCAPE}", _escapes, name)
 
 
-def unescaped(text: str) -> str:
-    """Returns the name of which `escaped` made a text."""
+def unescape(text: str) -> str:
+    """Returns the name of which `escape` made a text."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 

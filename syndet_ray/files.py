@@ -92,7 +92,7 @@ def _first_existing(path: Path) -> Path:
     raise AssertionError("the root of the file system exists")
 
 
-def made_folder(path: Path, do: str = "") -> Path:
+def make_folder(path: Path, do: str = "") -> Path:
     """Makes a folder and its parents unless it exists; returns it. Raises MachineError."""
     with writing(path, do):
         path.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     the block may set other permissions. As with `os.rename`, an empty folder at `path` is replaced;
     anything else there raises OSError. Raises MachineError if the system refuses to write there.
     """
-    made_folder(path.parent)
+    make_folder(path.parent)
     with writing(path):
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:

@@ -32,13 +32,13 @@ def lock(file: int, *, shared: bool = False, wait: bool = True) -> bool:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def hold_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Holds the lock of a file, which is made if there is none, for one process at a time.
 
     Gives False if there is no lock, and the block must do without: the file system cannot lock, or
     another user does not let us open the file. Raises BlockingIOError as `lock` does.
     """
-    file = opened(path)
+    file = open_to_lock(path)
     if file is None:
         yield False
         return
@@ -48,7 +48,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         os.close(file)
 
 
-def opened(path: Path) -> int | None:
+def open_to_lock(path: Path) -> int | None:
     """Opens a file to lock it, and makes it if there is none.
 
     The file of another user need not be writable. None if it cannot be read either. Raises OSError

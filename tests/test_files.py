@@ -10,7 +10,7 @@ from syndet_ray.errors import MachineError
 from syndet_ray.files import (
     check_writable,
     file_hash,
-    made_folder,
+    make_folder,
     reading,
     temporary_folder,
     whole_folder,
@@ -84,7 +84,7 @@ def in_a_folder(path):
         pass
 
 
-WRITERS = [lambda path: write_whole(path, b"new"), in_a_folder, made_folder, check_writable]
+WRITERS = [lambda path: write_whole(path, b"new"), in_a_folder, make_folder, check_writable]
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -5,16 +5,16 @@ import fcntl
 
 import pytest
 
-from syndet_ray.locks import can_lock, locked, opened
+from syndet_ray.locks import can_lock, hold_lock, open_to_lock
 
 
 def test_one_holder_at_a_time(tmp_path):
     path = tmp_path / "lock"
-    with locked(path) as is_locked:
+    with hold_lock(path) as is_locked:
         assert is_locked
-        with pytest.raises(BlockingIOError), locked(path, wait=False):
+        with pytest.raises(BlockingIOError), hold_lock(path, wait=False):
             pass
-    with locked(path, wait=False) as is_locked:
+    with hold_lock(path, wait=False) as is_locked:
         assert is_locked
     assert can_lock(tmp_path)
 
@@ -25,7 +25,7 @@ def test_without_locks_the_block_is_told(tmp_path, monkeypatch, code):
         raise OSError(code, "no locks here")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(tmp_path / "lock", wait=False) as is_locked:
+    with hold_lock(tmp_path / "lock", wait=False) as is_locked:
         assert not is_locked
     assert not can_lock(tmp_path)
 
@@ -35,7 +35,7 @@ def test_another_error_is_no_lack_of_locks(tmp_path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    with pytest.raises(OSError, match="Input/output error"), locked(tmp_path / "lock"):
+    with pytest.raises(OSError, match="Input/output error"), hold_lock(tmp_path / "lock"):
         pass
 
 
@@ -43,10 +43,10 @@ def test_the_file_of_another_user_is_locked_if_it_can_be_read(tmp_path, bound_by
     for mode, is_expected in ((0o444, True), (0o000, False)):
         path = tmp_path / f"lock-{mode}"
         path.touch(mode=mode)
-        with locked(path) as is_locked:
+        with hold_lock(path) as is_locked:
             assert is_locked == is_expected
 
 
 def test_a_lock_that_cannot_be_made_is_an_error(read_only):
     with pytest.raises(PermissionError):
-        opened(read_only / "lock")
+        open_to_lock(read_only / "lock")

@@ -49,7 +49,7 @@ def installed(monkeypatch):
 
     def install(*paths):
         files.extend(paths)
-        fonts._installed.cache_clear()
+        fonts._all_fonts.cache_clear()
         fonts._choice.cache_clear()
 
     manager = font_manager.fontManager

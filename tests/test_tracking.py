@@ -49,7 +49,7 @@ from syndet_ray import (
 from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.escapes import unescaped
+from syndet_ray.escapes import unescape
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
@@ -300,9 +300,9 @@ def test_names_of_users_become_names_that_mlflow_takes(name, safe):
 
 @given(st.text(st.sampled_from("ab_x2e5f/.:%$ 可'"), min_size=1, max_size=30))
 def test_names_that_mlflow_was_given_can_be_read_back(name):
-    assert unescaped(safe_name(name)) == name
+    assert unescape(safe_name(name)) == name
     registered = registered_name(f"syndet_ray-{name}")
-    assert unescaped(registered) == f"syndet_ray-{name}"
+    assert unescape(registered) == f"syndet_ray-{name}"
     _validate_metric_name(safe_name(name))
     assert posixpath.normpath(safe_name(name)) == safe_name(name)
     _validate_model_name(registered)

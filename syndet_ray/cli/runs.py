@@ -67,14 +67,14 @@ def report(
 ) -> None:
     """Write the report of a run again."""
     from syndet_ray.cli import terminal
-    from syndet_ray.files import check_writable, made_folder
+    from syndet_ray.files import check_writable, make_folder
     from syndet_ray.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
     target = folder if out is None else RunFolder(out)
     for path in (target.report, target.figures):
         check_writable(path, "Write the report elsewhere with `out` FOLDER.")
-    made_folder(target.path)
+    make_folder(target.path)
     with (
         open_display(terminal.console(on_stderr=True)) as display,
         display.step("writing the report"),

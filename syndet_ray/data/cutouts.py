@@ -16,7 +16,7 @@ from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
-from syndet_ray.files import made_folder, writing
+from syndet_ray.files import make_folder, writing
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
@@ -84,7 +84,7 @@ def cut_out(
     for label, name in enumerate(data.classes):
         candidates = _rank(records, label, seed)[: _TRIES * per_class]
         for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-            folder = made_folder(out / name.replace("/", "_"))
+            folder = make_folder(out / name.replace("/", "_"))
             image = _stem(candidate.record).replace("/", "_")
             with writing(out):
                 Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")

@@ -4,7 +4,7 @@ from itertools import count
 from pathlib import Path
 
 from syndet_ray.errors import DataError
-from syndet_ray.files import check_writable, made_folder, writing
+from syndet_ray.files import check_writable, make_folder, writing
 
 _ELSEWHERE = "Give another folder with `out`."
 
@@ -31,7 +31,7 @@ def new_folder(out: Path) -> Path:
     for number in count(1):
         path = out if number == 1 else out.with_name(f"{out.name}-{number}")
         if _is_free(path):
-            return made_folder(path, _ELSEWHERE)
+            return make_folder(path, _ELSEWHERE)
     raise AssertionError("numbers do not end")
 
 

@@ -17,7 +17,7 @@ from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.export import at_least, detections, kitti
 from syndet_ray.detection.score import Predictions
 from syndet_ray.errors import DataError, DefinitionError
-from syndet_ray.files import made_folder, write_whole, writing
+from syndet_ray.files import make_folder, write_whole, writing
 from syndet_ray.progress import Progress
 from syndet_ray.report.annotated import annotate_picture
 
@@ -80,7 +80,7 @@ def predict_images(
 def _new_folders(out: Path) -> Path:
     folder = new_folder(out)
     for name in ("annotated", "kitti"):
-        made_folder(folder / name)
+        make_folder(folder / name)
     return folder
 
 

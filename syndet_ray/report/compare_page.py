@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison
-from syndet_ray.files import made_folder, temporary_folder, write_whole
+from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
@@ -33,7 +33,7 @@ def write(comparison: Comparison, path: Path) -> Path:
             sentences=sentences(comparison),
             stand_in=comparison.stand_in,
         )
-    made_folder(path.parent)
+    make_folder(path.parent)
     return write_whole(path, text.encode())
 
 

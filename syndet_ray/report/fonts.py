@@ -105,7 +105,7 @@ def _beyond_base(text: str) -> frozenset[str]:
     """Returns the characters that need another font. A line break is no character of a font."""
     if text.isascii():
         return frozenset()
-    base = _opened(font_manager.findfont(BASE), 0)
+    base = _font_face(font_manager.findfont(BASE), 0)
     assert base is not None, "DejaVu Sans comes with matplotlib"
     letters = set(text) - set("\n\r\t")
     return frozenset(letters - _in_font(base, letters))
@@ -133,8 +133,8 @@ def _choice(letters: frozenset[str]) -> tuple[tuple[FontEntry, ...], frozenset[s
 def _coverage(letters: frozenset[str]) -> dict[tuple[str, int], tuple[FontEntry, set[str]]]:
     """Returns each font by its file and face, with the letters that it has; the best look first."""
     coverage = {}
-    for entry in sorted(_installed(), key=_unlikeness):
-        font = _opened(entry.fname, entry.index)
+    for entry in sorted(_all_fonts(), key=_unlikeness):
+        font = _font_face(entry.fname, entry.index)
         if font is not None and not entry.name.startswith(_LAST_RESORT):
             coverage[entry.fname, entry.index] = (entry, _in_font(font, letters))
     return coverage
@@ -148,7 +148,7 @@ def _unlikeness(entry: FontEntry) -> tuple[bool, bool, int, int, str]:
 
 
 @cache
-def _installed() -> list[FontEntry]:
+def _all_fonts() -> list[FontEntry]:
     """Returns all fonts of this machine, also those that are newer than matplotlib's own list."""
     manager = font_manager.fontManager
     listed = {entry.fname for entry in manager.ttflist}
@@ -160,7 +160,7 @@ def _installed() -> list[FontEntry]:
     return manager.ttflist
 
 
-def _opened(path: str, face: int) -> FT2Font | None:
+def _font_face(path: str, face: int) -> FT2Font | None:
     """Returns a face of a font file; None if the file is gone or broken."""
     try:
         return FT2Font(path, face_index=face)

@@ -18,7 +18,7 @@ from pyarrow import csv, parquet
 from syndet_ray.data import picture
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
-from syndet_ray.files import check_writable, made_folder, write_whole, writing
+from syndet_ray.files import check_writable, make_folder, write_whole, writing
 from syndet_ray.inspection import differences
 from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
@@ -54,7 +54,7 @@ def write(inspection: Inspection, out: Path, progress: NamedProgress) -> Path:
     done, number in all). Raises as `check_out` does.
     """
     check_out(out)
-    numbers = made_folder(numbers_folder(out))
+    numbers = make_folder(numbers_folder(out))
     _delete_numbers(numbers)
     drawings = distributions.all_figures(inspection)
     drawn = {}

@@ -37,7 +37,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError, SyndetError
-from syndet_ray.files import made_folder, reading, whole_folder, write_whole, writing
+from syndet_ray.files import make_folder, reading, whole_folder, write_whole, writing
 from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
@@ -86,7 +86,7 @@ class RunFolder:
                     run = RunFolder(unfinished)
                     run.define(sweep)
                     run.describe(about)
-            except OSError:
+            except (OSError, MachineError):
                 if not free.exists():
                     raise
                 continue  # another process has just made that one
@@ -231,7 +231,7 @@ class RunFolder:
 
     def write_test_table(self, name: str, table: pa.Table) -> None:
         """Writes a table about the test set, such as predictions, as test/<name>.parquet."""
-        made_folder(self._test_tables)
+        make_folder(self._test_tables)
         content = io.BytesIO()
         parquet.write_table(table, content)
         write_whole(self._test_tables / f"{name}.parquet", content.getvalue())

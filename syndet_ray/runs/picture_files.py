@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from syndet_ray.files import made_folder, reading, write_whole
+from syndet_ray.files import make_folder, reading, write_whole
 from syndet_ray.runs.results import Picture
 
 
 def write_pictures(folder: Path, name: str, pictures: Sequence[Picture]) -> None:
     """Writes <name>-<k>.png and <name>.json in `folder`."""
-    made_folder(folder)
+    make_folder(folder)
     for k, picture in enumerate(pictures):
         Image.fromarray(picture.image).save(folder / f"{name}-{k}.png")
     boxes = [_boxes_of(picture) for picture in pictures]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError
-from syndet_ray.files import made_folder
-from syndet_ray.locks import lock, locked, opened
+from syndet_ray.files import make_folder
+from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
 # Share of the disk that is free or taken by the cache: the rest is for checkpoints, and for other
@@ -89,7 +89,7 @@ def trim(cache: Path) -> None:
     A set that cannot be deleted, for example because it belongs to another user, stays. Raises
     MachineError if $SYNDET_CACHE_GB is no number.
     """
-    with locked(cache / ".trim.lock"):
+    with hold_lock(cache / ".trim.lock"):
         sets = sorted(_sets(cache), key=lambda rendered: rendered.used)
         taken = sum(rendered.size for rendered in sets)
         most = bound(cache, taken)
@@ -180,8 +180,8 @@ def _delete(cache: Path, key: str) -> bool:
     """
     try:
         with (
-            locked(cache / f".{key}.lock", wait=False) as is_unmade,
-            locked(_use_marker(cache / key), wait=False) as is_unused,
+            hold_lock(cache / f".{key}.lock", wait=False) as is_unmade,
+            hold_lock(_use_marker(cache / key), wait=False) as is_unused,
         ):
             if not (is_unmade and is_unused):  # without locks it may be in use
                 return False
@@ -197,7 +197,7 @@ def _delete(cache: Path, key: str) -> bool:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
-    used = opened(_use_marker(folder))
+    used = open_to_lock(_use_marker(folder))
     if used is None:  # of another user, who does not let us open it
         return pool
     lock(used, shared=True)
@@ -215,6 +215,6 @@ def _use_marker(folder: Path) -> Path:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Lets only one process of this machine at a time make, open or delete a set."""
-    made_folder(folder.parent)
-    with locked(folder.with_name(f".{folder.name}.lock")):
+    make_folder(folder.parent)
+    with hold_lock(folder.with_name(f".{folder.name}.lock")):
         yield

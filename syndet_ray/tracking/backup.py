@@ -25,7 +25,7 @@ from syndet_ray.data.storage import (
     upload,
 )
 from syndet_ray.errors import DataError, MachineError, message
-from syndet_ray.escapes import escaped, unescaped
+from syndet_ray.escapes import escape, unescape
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
@@ -272,7 +272,7 @@ def fetch(address: str, runs: Path) -> RunFolder:
     and its copy would replace the complete one.
     """
     name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    path = runs / (unescaped(name) if "://" in address else name)
+    path = runs / (unescape(name) if "://" in address else name)
     if path.exists():
         rule = f"is here already: {address} may be older"
         raise DataError(path, rule, do=f"Resume {path}, or move it away.")
@@ -290,7 +290,7 @@ def run_address(folder: RunFolder, storage: str | None) -> str:
         return str(folder.path.resolve())
     name = folder.path.name
     if "://" in storage:
-        name = escaped(name, _FORBIDDEN_IN_KEYS)
+        name = escape(name, _FORBIDDEN_IN_KEYS)
     return inside(storage, name)
 
 

@@ -37,7 +37,7 @@ def is_read_only(database: Path) -> bool:
     return not all(os.access(place, os.W_OK, effective_ids=True) for place in places)
 
 
-def copied(database: Path, folder: Path) -> Path:
+def copy_database(database: Path, folder: Path) -> Path:
     """Copies a database into a folder as it is now; returns the copy.
 
     MLflow and sqlite write to a database even to read it, so that they read the copy instead.

@@ -18,12 +18,12 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syndet_ray.errors import MachineError
-from syndet_ray.files import made_folder, temporary_folder, writing
-from syndet_ray.locks import locked
+from syndet_ray.files import make_folder, temporary_folder, writing
+from syndet_ray.locks import hold_lock
 from syndet_ray.progress import Note, silent
 from syndet_ray.tracking.address import is_server, mask
 from syndet_ray.tracking.server import check_server
-from syndet_ray.tracking.sqlite_files import copied, is_read_only
+from syndet_ray.tracking.sqlite_files import copy_database, is_read_only
 
 # The exceptions of MLflow and the packages under it if a store fails. ImportError: the driver of
 # that database is not installed.
@@ -156,13 +156,13 @@ def readable_store(uri: str, note: Note = silent, *, make: bool = False) -> Iter
     """
     file = store_file(uri)
     if file is None or not is_read_only(file):
-        opened = open_store if make else check_store
-        opened(uri)
+        check = open_store if make else check_store
+        check(uri)
         yield uri
         return
     with temporary_folder() as folder:
         with named_failures(uri):
-            copied(file, folder)
+            copy_database(file, folder)
             copy = sqlite_address(folder / file.name)
             _open(copy)
         note(f"MLflow's store {mask(uri)} can only be read: this shows a copy, as it is now")
@@ -248,8 +248,8 @@ def _alone(uri: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    made_folder(file.parent)
+    make_folder(file.parent)
     with ExitStack() as stack:
         with writing(file, _DO_ELSEWHERE):
-            stack.enter_context(locked(file.with_name(f".{file.stem}.lock")))
+            stack.enter_context(hold_lock(file.with_name(f".{file.stem}.lock")))
         yield

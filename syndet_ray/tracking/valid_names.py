@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from syndet_ray.escapes import escaped
+from syndet_ray.escapes import escape
 from syndet_ray.runs.results import Trial
 
 _MOST_CHARACTERS = 240  # MLflow takes 250; a number may be added
@@ -29,9 +29,9 @@ def safe_name(name: str) -> str:
     """Returns a name that MLflow accepts for metrics, parameters and tags.
 
     It has letters, digits and _-. :/ only, and normalizing it as a path does not change it. Classes
-    may be called "a//b" or "..". `escapes.unescaped` gives a name back if it is not cut.
+    may be called "a//b" or "..". `escapes.unescape` gives a name back if it is not cut.
     """
-    return escaped(name, _FORBIDDEN)[:_MOST_CHARACTERS].rstrip("/")
+    return escape(name, _FORBIDDEN)[:_MOST_CHARACTERS].rstrip("/")
 
 
 def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -52,8 +52,8 @@ def safe_names(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def registered_name(name: str) -> str:
-    """Returns a name that MLflow accepts for a registered model; `escapes.unescaped` reads it back.
+    """Returns a name that MLflow accepts for a registered model; `escapes.unescape` reads it back.
 
     It has no dots, slashes, colons, quotes or percent signs, which other names may have.
     """
-    return escaped(name, _FORBIDDEN_IN_REGISTRY)
+    return escape(name, _FORBIDDEN_IN_REGISTRY)

@@ -14,7 +14,7 @@ import ray
 
 from syndet_ray.cores import usable_cores
 from syndet_ray.errors import MachineError
-from syndet_ray.files import check_writable, made_folder
+from syndet_ray.files import check_writable, make_folder
 from syndet_ray.progress import Note, silent
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
@@ -77,7 +77,7 @@ def _folder_for_sockets() -> Iterator[str | None]:
     folder cannot be written, or no link can be made.
     """
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    check_writable(made_folder(Path(temporary), _DO_RAY_TMPDIR), _DO_RAY_TMPDIR)
+    check_writable(make_folder(Path(temporary), _DO_RAY_TMPDIR), _DO_RAY_TMPDIR)
     if len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
         yield None
         return

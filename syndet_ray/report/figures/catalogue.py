@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from syndet_ray.files import made_folder
+from syndet_ray.files import make_folder
 from syndet_ray.progress import Progress
 from syndet_ray.report.figures import (
     agreement,
@@ -47,7 +47,7 @@ def plot_all(run: Run, folder: Path, progress: Progress | None = None) -> dict[s
 
     Returns the figures by name. `progress` gets (figures plotted, figures in all) after each.
     """
-    made_folder(folder)
+    make_folder(folder)
     with mpl.rc_context(STYLE):
         plots = {name: plot(run) for name, plot in _FIGURES.items()} | responses.responses(run)
         present = {name: plot for name, plot in plots.items() if plot is not None}
