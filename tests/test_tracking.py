@@ -178,6 +178,38 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(served, store, cap
     assert printed.out == "" and "Retrying" not in printed.err
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_server_that_is_away_when_a_run_begins_gets_all_of_it_later(served, store, is_resumed):
+    notes, client = [], MlflowClient(store)
+    begun, parent = (f"late-{is_resumed}", 1.5), None
+    if is_resumed:
+        first = Tracking(served.address, None, "late", SWEEP, begun=begun)
+        first.update(trial(0, 0.1))
+        assert first.end("KILLED") == ""
+        parent = first.parent
+    served.go()
+    tracking = Tracking(
+        *(served.address, None, "late", SWEEP, parent),
+        begun=begun,
+        note=notes.append,
+        may_begin_later=True,
+    )
+    tracking.update(trial(0, 0.1, 0.2))
+    assert (tracking.parent, tracking.link) == ("", "")
+    assert tracking.end("KILLED", patience_s=0).startswith("the view of the trials, trial 0, ")
+    served.come()
+    tracking.update(trial(0, 0.1, 0.2, 0.3, state="COMPLETE"))
+    assert tracking.end("FINISHED") == ""
+    written = runs(client, tracking)
+    assert list(written) == [0]
+    assert history(client, written[0]) == [(25, 0.1), (50, 0.2), (75, pytest.approx(0.3))]
+    assert tracking.parent == parent or not is_resumed
+    assert notes[0] == (
+        f"tracking server {served.address}: does not answer (ConnectionError): "
+        "the run goes on, and MLflow gets all of it once it answers"
+    )
+
+
 def test_what_an_attempt_wrote_before_it_failed_is_not_written_twice(store, monkeypatch):
     """As where a server has done what was asked, and its answer is lost."""
     tracking, client = Tracking(store, None, "lost answers", SWEEP), MlflowClient(store)

@@ -16,6 +16,7 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
@@ -52,9 +53,10 @@ class Tracking(Listener):
             They find the parent run of an attempt that was stopped before it could keep that id.
             None if no later attempt needs them
     note    called with a message for a person: once, if MLflow cannot be written
+    may_begin_later  for a server that does not answer when the run begins here: all deliveries
+            wait for it. Otherwise that raises MachineError
 
-    A failure before the search begins raises MachineError. Later writes are tried again, and `end`
-    returns what is missing.
+    Writes that fail are tried again, and `end` returns what is missing.
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class Tracking(Listener):
         parent: str | None = None,
         begun: tuple[str, float] | None = None,
         note: Note = silent,
+        *,
+        may_begin_later: bool = False,
     ) -> None:
-        check_server(uri)
         for name, value in _CLIENT_SETTINGS.items():
             os.environ.setdefault(name, value)
         # otherwise it logs a line for each attempt
@@ -75,23 +78,25 @@ class Tracking(Listener):
         use_globally(uri)
         self._uri = uri
         self._note = note
-        with named_failures(uri):
-            self._client = client(uri)
-            self._run = ParentRun(self._client, begun, note)
-            self._trial_runs = TrialRuns(self._client, self._run)
-            try:
-                if self._run.begin(sweep_name, sweep, artifacts, parent):
-                    self._trial_runs.read()
-            except KeyboardInterrupt:
-                self._leave()
+        self._sweep = sweep
+        self._client = client(uri)
+        self._run = ParentRun(self._client, begun, note)
+        self._trial_runs = TrialRuns(self._client, self._run)
+        self._begin_run = partial(self._run.begin, sweep_name, sweep, artifacts, parent)
+        self._is_begun = False
+        try:
+            self._begin_now()
+        except MachineError as error:
+            if not (may_begin_later and is_server(uri)):
                 raise
+            consequence = "the run goes on, and MLflow gets all of it once it answers"
+            note(f"{error.place}: {error.rule}: {consequence}")
         self._outbox = Outbox("tracking", self._note_failure)
-        write_view = partial(self._run.write_view, view(sweep, self.parent))
-        self._put("the view of the trials", write_view)
+        self._put("the view of the trials", self._write_view)
 
     @property
     def parent(self) -> str:
-        """The id of the run of the whole sweep."""
+        """The id of the run of the whole sweep; "" as long as it has not begun here."""
         return self._run.id
 
     @property
@@ -101,8 +106,8 @@ class Tracking(Listener):
 
     @property
     def link(self) -> str:
-        """The address of the trials for a browser; "" if the store is no server."""
-        if not is_server(self._uri):
+        """The address of the trials for a browser; "" if the store is no server, or has no run."""
+        if not is_server(self._uri) or not self._is_begun:
             return ""
         return links(self._uri, self._run.experiment, self.parent, has_view=True)["trials"]
 
@@ -161,11 +166,33 @@ class Tracking(Listener):
         self._put("the end of the sweep", partial(self._run.end, status))
         return _missing_words(self._outbox.wait(patience_s, limit_s))
 
+    def _begin_now(self) -> None:
+        """Raises MachineError if the run cannot begin here."""
+        check_server(self._uri)
+        with named_failures(self._uri):
+            try:
+                self._begin()
+            except KeyboardInterrupt:
+                self._leave()
+                raise
+
+    def _begin(self) -> None:
+        """Begins the run, or continues that of an earlier attempt, unless that is done."""
+        if self._is_begun:
+            return
+        if self._begin_run():
+            self._trial_runs.read()
+        self._is_begun = True
+
+    def _write_view(self) -> None:
+        self._run.write_view(view(self._sweep, self.parent))
+
     def _put(self, name: str, send: Callable[[], object]) -> None:
         self._outbox.put(name, partial(self._deliver, send))
 
     def _deliver(self, send: Callable[[], object]) -> None:
         """Makes a delivery; if someone has deleted the run of the sweep, it is restored first."""
+        self._begin()
         try:
             send()
         except MlflowException:

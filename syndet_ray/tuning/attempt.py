@@ -131,9 +131,18 @@ def _open_tracking(folder: RunFolder, options: Options, display: Display) -> Tra
             parent=about.get("mlflow_run"),
             begun=(folder.path.name, about["started"]),
             note=display.note,
+            may_begin_later=True,
         )
-    folder.describe(about | {"mlflow_run": tracking.parent, "mlflow_uri": mask(uri)})
+    folder.describe(about | {"mlflow_uri": mask(uri)})
+    _record_parent(folder, tracking)
     return tracking
+
+
+def _record_parent(folder: RunFolder, tracking: Tracking) -> None:
+    """Records the id of the run in MLflow, once there is one."""
+    about = folder.about
+    if tracking.parent and about.get("mlflow_run") != tracking.parent:
+        folder.describe(about | {"mlflow_run": tracking.parent})
 
 
 def _board(folder: RunFolder, display: Display) -> "TensorBoard":
@@ -323,6 +332,8 @@ class Attempt:
                 self.backup.copy(patience_s, limit_s)
         with self.display.step("handing the run to MLflow"):
             unwritten = self.tracking.end(_MLFLOW_STATUS[status], patience_s, limit_s)
+        with suppress(OSError, MachineError):  # `resume` finds the run without this record
+            _record_parent(self.folder, self.tracking)
         return Ending(status=status, unwritten=unwritten, is_reported=is_reported)
 
     def _record_end(self, status: Status) -> None:

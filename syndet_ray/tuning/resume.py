@@ -57,7 +57,7 @@ def _resume(
     with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
         _check_given(folder, given)
         _check_models(folder, given)
-        data = check(folder.sweep, options, display)
+        data = check(folder.sweep, options, display, is_resumed=True)
         if not force:
             changes.refuse(folder, data)
         for sentence in changes.code_notes(folder):

@@ -11,6 +11,7 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import check_gpus
+from syndet_ray.tracking.address import is_server
 from syndet_ray.tracking.backup import exclusive_lease
 from syndet_ray.tracking.store import check_store, store_address
 from syndet_ray.tuning import cost, disk, preflight
@@ -94,10 +95,20 @@ def _folder_name(sweep_name: str) -> str:
     return f"{beginning}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def check(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
-    """Checks a sweep, its data, this machine and MLflow's store; returns the data."""
+def check(
+    sweep: LoadedSweep, options: Options, display: Display, *, is_resumed: bool = False
+) -> RealData:
+    """Checks a sweep, its data, this machine and MLflow's store; returns the data.
+
+    is_resumed  true for a run that goes on: it does not need a tracking server that answers
+    """
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
+        tracking = options.tracking or store_address(options.runs)
+        if not (is_resumed and is_server(tracking)):
+            check_store(tracking)
+        if options.tracking is None:
+            preflight.check_artifacts(options.runs)
         for sentence in preflight.lock_notes(options.runs, options.tracking):
             display.note(sentence)
     near = options.allow_near_copies
@@ -112,9 +123,6 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
-    check_store(options.tracking or store_address(options.runs))
-    if options.tracking is None:
-        preflight.check_artifacts(options.runs)
     check_backbones(sweep)
 
 
