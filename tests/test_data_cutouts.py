@@ -139,6 +139,17 @@ def test_nothing_is_overwritten(tmp_path):
         cut_out(data, data, 1, 0)
 
 
+def test_an_interrupted_command_leaves_nothing_in_its_way(tmp_path):
+    data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]])
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_out(data, tmp_path / "out", 1, 0, progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_real_photos(shared, tmp_path):
     counts = cut_out(shared("data/d6_dice"), tmp_path / "out", 1, 0)
     assert set(counts.values()) == {1}

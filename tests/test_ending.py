@@ -72,7 +72,7 @@ def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(
     outcome = carry_out("finished")
     (note,) = [note for note in carry_out.notes if "report" in note]
     assert note.startswith(
-        "the report could not be written (FileExistsError: [Errno 17] File exists: "
+        f"the report could not be written ({folder.figures}: cannot be written (File exists)"
     )
     assert note.endswith(f"): python -m syndet_ray report {folder.path} writes it")
     assert "Traceback" in folder.report_error.read_text()

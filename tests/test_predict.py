@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from syndet_ray.data.unlabelled import find
 from syndet_ray.deploy import evaluate as evaluating
 from syndet_ray.deploy.finder import Finder, in_photo
 from syndet_ray.deploy.output import new_folder
-from syndet_ray.deploy.predict import predict_images
+from syndet_ray.deploy.predict import PredictionSummary, predict_images
 from syndet_ray.detection import export
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.detection.score import Predictions
@@ -251,6 +252,13 @@ def test_an_image_that_cannot_be_read_is_skipped_and_reported(main, model, photo
     assert f"skipped {photos / 'torn.png'}: the image cannot be read (" in said
     assert main("predict", model, photos / "a.png") == 0
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
+
+
+def test_names_that_pictures_cannot_show_are_told_with_their_codes(tmp_path):
+    in_no_font = "\U0010fffd"  # the last one for private use
+    shown = Counter({in_no_font: 3, "cat": 2})
+    *_, last = scorecard.summary_lines(PredictionSummary(out=tmp_path, least=0.5, counts=shown))
+    assert f"{in_no_font} is U+10FFFD; install a font" in last
 
 
 def test_the_word_stand_in_may_be_given_for_photos_and_the_output_names_it(

@@ -478,6 +478,24 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
     ]
 
 
+def test_classes_and_variants_that_pictures_cannot_show_are_noted(tmp_path):
+    in_no_font = "\U0010fffd"  # the last one for private use
+    photos = write_photos(
+        tmp_path / "few",
+        names=("cat", in_no_font),
+        size=(60, 45),
+        box=(5, 5, 30, 30),
+        train=[1, 2],
+        val=[3],
+        test=[4],
+    )
+    variants = {f"v{in_no_font}": {"mix.schedule": "real_only"}}
+    sweep = LoadedSweep(question="?", trials=0, controls=(), variants=variants)
+    notes = [note for note in real_data(photos, sweep, quiet).notes if "font" in note]
+    assert len(notes) == 1
+    assert f"{in_no_font} is U+10FFFD, v{in_no_font} is vU+10FFFD; install a font" in notes[0]
+
+
 def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
     photos = write_photos(
         tmp_path / "few",

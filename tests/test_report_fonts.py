@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from syndet_ray.report import fonts
-from syndet_ray.report.annotated import annotated
+from syndet_ray.report.annotated import annotate_picture
 from syndet_ray.report.figures import plot, sheets
 from syndet_ray.runs.results import Picture
 
@@ -128,7 +128,7 @@ def test_the_label_of_a_box_has_the_letters_of_both_fonts(installed, tmp_path):
     assert codes.shape[1] > 2 * letters.shape[1]
     assert both.shape[1] == pytest.approx(letters.shape[1] + latin.shape[1], abs=6)
     image = np.zeros((100, 200, 3), np.uint8)
-    drawn = np.asarray(annotated(image, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
+    drawn = np.asarray(annotate_picture(image, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
     assert drawn.any()
 
 

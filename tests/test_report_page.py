@@ -152,6 +152,9 @@ def test_what_users_name_is_text_and_never_markup(tmp_path):
     assert "<b>two" not in html
     assert "<script>alert" not in html
     assert "<synthetic>" not in html
+    assert (
+        "<th><bdi>&lt;b&gt;two&lt;/b&gt;</bdi></th>" in html
+    )  # reads from right to left if it must
 
 
 def test_every_number_of_a_stand_in_run_is_marked(tmp_path):

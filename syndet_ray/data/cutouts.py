@@ -16,7 +16,7 @@ from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
-from syndet_ray.files import make_folder, writing
+from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
@@ -81,17 +81,21 @@ def cut_out(
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
     records = data.splits["train"].records
     counts = dict.fromkeys(data.classes, 0)
-    for label, name in enumerate(data.classes):
-        candidates = _rank(records, label, seed)[: _TRIES * per_class]
-        for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-            folder = make_folder(out / name.replace("/", "_"))
-            image = _stem(candidate.record).replace("/", "_")
-            with writing(out):
-                Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")
-            counts[name] += 1
-            if progress is not None:
-                progress(sum(counts.values()), per_class * len(counts))
+    with whole_folder(out) as unfinished:  # an interrupted command can be given again
+        for label, name in enumerate(data.classes):
+            candidates = _rank(records, label, seed)[: _TRIES * per_class]
+            for candidate, rgba in islice(_cuts(candidates, masks), per_class):
+                _write_cut(rgba, candidate, unfinished / name.replace("/", "_"))
+                counts[name] += 1
+                if progress is not None:
+                    progress(sum(counts.values()), per_class * len(counts))
     return counts
+
+
+def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    image = _stem(candidate.record).replace("/", "_")
+    Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")
 
 
 def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:

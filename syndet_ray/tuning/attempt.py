@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from syndet_ray.analysis.selection import Candidate, finalists
 from syndet_ray.data.lease import Lease
 from syndet_ray.data.real import RealData
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, message
 from syndet_ray.files import write_whole
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
@@ -374,7 +374,7 @@ class Attempt:
         return True
 
     def _note_report_error(self, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        reason = message(error).rstrip(".")
         do = f"{command_line('report', self.folder.path)} writes it"
         self.display.note(f"the report could not be written ({reason}): {do}")
         lines = "".join(traceback.format_exception(error))
