@@ -77,6 +77,15 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"Valid: {', '.join(names)}."
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message without its full stop; its type if it is empty.
+
+    Messages of libraries may go on with hints and tracebacks.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().rstrip(".")
+
+
 def message(error: Exception) -> str:
     """An error as a sentence for a person; an error of a library has its type in front."""
     if isinstance(error, SyndetError):

@@ -7,33 +7,34 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from syndet_ray.errors import MachineError
 
-_NO_RIGHT = "Write to a folder of your own, or ask its owner for the right to write there."
+_NO_RIGHT = "Write to another folder, or ask the owner of this one for permission to write there."
 _NO_ROOM = "Make room on its disk, then try again."
 # What to do if the system refuses to write, by its number of the error. Other errors are no
 # refusals, such as a folder that is not empty.
-_ADVICE = {
+_WRITE_ADVICE = {
     errno.EACCES: _NO_RIGHT,
     errno.EPERM: _NO_RIGHT,
     errno.EROFS: "Its disk is read-only: write to another one.",
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_ROOM,
-    errno.EEXIST: "There is a file: give another folder.",
+    errno.EEXIST: "A file has this path: give another folder.",
     errno.ENOTDIR: "A part of this path is a file: give another path.",
-    errno.EISDIR: "There is a folder: give a file.",
+    errno.EISDIR: "This is a folder: give the path of a file.",
     errno.ENAMETOOLONG: "Give a shorter name.",
 }
-_NO_RIGHT_TO_READ = "Ask its owner for the right to read it."
-_UNREADABLE = {
+_NO_RIGHT_TO_READ = "Ask its owner for permission to read it."
+_READ_ADVICE = {
     errno.EACCES: _NO_RIGHT_TO_READ,
     errno.EPERM: _NO_RIGHT_TO_READ,
     errno.ENAMETOOLONG: "Check the path: no file or folder has such a long name.",
 }
 # These errors always come from writing. The others may also come from a file that is read.
-_OF_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 _TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it
 
 
@@ -46,11 +47,11 @@ def writing(path: Path, do: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _ADVICE:
+        if error.errno not in _WRITE_ADVICE:
             raise
         rule = f"cannot be written ({error.strerror or error})"
         # with its cause, by which a full disk is recognized
-        raise MachineError(path, rule, do=do or _ADVICE[error.errno]) from error
+        raise MachineError(path, rule, do=do or _WRITE_ADVICE[error.errno]) from error
 
 
 @contextmanager
@@ -59,10 +60,10 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _UNREADABLE:
+        if error.errno not in _READ_ADVICE:
             raise
         rule = f"cannot be read ({error.strerror or error})"
-        raise MachineError(error.filename or path, rule, do=_UNREADABLE[error.errno]) from None
+        raise MachineError(error.filename or path, rule, do=_READ_ADVICE[error.errno]) from None
 
 
 def check_writable(path: Path, do: str = "") -> None:
@@ -97,6 +98,22 @@ def make_folder(path: Path, do: str = "") -> Path:
     with writing(path, do):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def numbered_paths(path: Path) -> Iterator[Path]:
+    """Yields a path, then <path>-2, <path>-3, ...: names for something that overwrites nothing."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
+def may_write(path: Path) -> bool:
+    """True if we have the right to write an existing file or folder, as far as permissions say.
+
+    It is for what must not be written to find out, such as a database. Of other places
+    `check_writable` knows more.
+    """
+    return os.access(path, os.W_OK, effective_ids=True)
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -147,11 +164,17 @@ def temporary_folder() -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="syndet-")
     except OSError as error:
-        rule = f"names no folder that can be written, and /tmp is none either ({error.strerror})"
+        rule = f"names no folder that can be written, and /tmp cannot be written either ({error.strerror})"
         do = "Set it to a folder that you may write to, on a disk with room."
         raise MachineError("$TMPDIR", rule, do=do) from error
     with folder as path:
         yield Path(path)
+
+
+def check_temporary_folder() -> None:
+    """Raises MachineError if this machine has no place for temporary files."""
+    with temporary_folder():
+        return
 
 
 @contextmanager
@@ -160,8 +183,8 @@ def _writing_into(unfinished: Path, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        is_inside = str(error.filename or "").startswith(str(unfinished))
-        if not is_inside and error.errno not in _OF_WRITING:
+        is_inside = Path(error.filename or "/").is_relative_to(unfinished)
+        if not is_inside and error.errno not in _ONLY_BY_WRITING:
             raise
         with writing(path):
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # What file systems without locks answer: Lustre mounted without "flock", NFS whose lock service is
 # away, and some that are mounted by a user. NFS says EBADF for a file that we may only read.
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF}
 
 # The file belongs to another user, or its disk is read-only.
 _ONLY_READ = {errno.EACCES, errno.EPERM, errno.EROFS}

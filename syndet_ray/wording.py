@@ -4,6 +4,9 @@ import math
 import shlex
 from pathlib import Path
 
+# begins the note of an error that names the file with its traceback
+TRACEBACK = "traceback: "
+
 
 def counted(count: int, noun: str) -> str:
     """1 seed, 3 seeds."""

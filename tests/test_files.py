@@ -90,7 +90,7 @@ WRITERS = [lambda path: write_whole(path, b"new"), in_a_folder, make_folder, che
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_folder_that_cannot_be_written_is_named(read_only, write):
     path = read_only / "set"
-    told = rf"^{path}: cannot be written \(Permission denied\)\. Write to a folder of your own"
+    told = rf"^{path}: cannot be written \(Permission denied\)\. Write to another folder"
     with pytest.raises(MachineError, match=told) as refusal:
         write(path)
     assert isinstance(refusal.value.__cause__, PermissionError)

@@ -817,7 +817,7 @@ def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
     for runs in (file, file / "runs"):
         with pytest.raises(
             MachineError,
-            match=rf"^{runs}: cannot be made \(.*\)\. Run from a folder that you may write to",
+            match=rf"^{runs}: cannot be written \(.*\)\. Run from a folder that you may write to",
         ):
             check_machine(runs, None)
 
@@ -848,7 +848,7 @@ def test_a_machine_without_a_temporary_folder_is_found(tmp_path, monkeypatch):
 def test_file_systems_without_locks_are_noted_or_refused_if_sqlite_needs_them(
     tmp_path, no_locks, monkeypatch
 ):
-    noted = f"{tmp_path} is on a file system without locks: never let two processes"
+    noted = f"{tmp_path} is on a file system without locks: do not carry out one run"
     (sentence,) = lock_notes(tmp_path, tracking=None)
     assert sentence.startswith(noted)
     assert list(tmp_path.iterdir()) == []

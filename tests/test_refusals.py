@@ -13,7 +13,7 @@ from syndet_ray.detection.models import build, save_model
 @pytest.fixture
 def words(tmp_path, dice, read_only):
     """What the words in capitals of a command line stand for."""
-    run = made_run(tmp_path / "run", scores=TIED)
+    run = made_run(scores=TIED).write(tmp_path / "run")
     save_model(run.champion, build(TINY, ("1", "2"), seed=0)[0], TINY, ("1", "2"))
     other = tmp_path / "other"
     shutil.copytree(run.path, other)
@@ -86,9 +86,9 @@ def given(arguments, words):
         (("evaluate", "LONG", "DATA"), "LONG/model.safetensors: cannot be read (File name too"),
         (("ui", "--runs", "LONG"), "LONG: cannot be read (File name too long). Check the path"),
         (("check", "LONG.py"), "LONG.py: cannot be read (File name too long). Check the path"),
-        (("ui", "--runs", "FILE"), "FILE: is no folder, so there are no trials to show"),
-        (("sweep", "smoke", "--runs", "FILE"), "FILE: cannot be made (File exists). Run from"),
-        (("check", "smoke", "--runs", "LONG"), "LONG: cannot be made (File name too long). Run"),
+        (("ui", "--runs", "FILE"), "FILE: is not a folder, so there are no trials to show"),
+        (("sweep", "smoke", "--runs", "FILE"), "FILE: cannot be written (File exists). Run from"),
+        (("check", "smoke", "--runs", "LONG"), "LONG: cannot be written (File name too long). Run"),
     ],
 )
 def test_a_run_or_a_folder_of_runs_that_refuses_is_told(words, arguments, told, syndet_here):
@@ -136,6 +136,6 @@ def test_what_the_system_does_not_let_us_read_is_told(
     Path(place).chmod(0)
     done = syndet_here(*given(arguments, words))
     Path(place).chmod(0o755)
-    told = f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for the right"
+    told = f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for permission"
     assert done.stderr.splitlines()[-1].startswith(told)
     assert done.returncode == 1

@@ -291,6 +291,8 @@ class Hanging:
     for, and for how long.
     """
 
+    parent = ""
+
     def __init__(self, copy):
         self._copy, self.there, self.limits = copy, {}, []
 
@@ -329,6 +331,8 @@ def test_all_of_a_run_is_at_its_storage_before_mlflow_is_waited_for(tmp_path, st
 
 class Interrupted:
     """An MLflow during whose end the process is asked to end."""
+
+    parent = ""
 
     def __init__(self):
         self.ended = []

@@ -212,8 +212,8 @@ def test_a_store_that_can_only_be_read_is_read_from_a_copy(colleagues, as_it_is)
     with readable_store(store_address(folder), notes.append) as copy:
         names = {entry.name for entry in MlflowClient(copy).search_experiments()}
     assert "theirs" in names
-    assert [note.partition(" can only be read: ")[2] for note in notes] == [
-        "this shows a copy, as it is now"
+    assert [note.partition(" is read-only for you: ")[2] for note in notes] == [
+        "what follows is a copy of it as it is now"
     ]
     assert sorted(path.name for path in folder.iterdir()) == before
 

@@ -613,8 +613,8 @@ def test_a_proxy_in_the_way_is_named_without_its_password(monkeypatch):
         check_server("http://mlflow.invalid:5000")
     assert str(refusal.value).startswith(
         "tracking server http://mlflow.invalid:5000: does not answer (ProxyError). "
-        "The request goes through the proxy http://me:***@127.0.0.1:9. To ask the server itself, "
-        "add its host to NO_PROXY: NO_PROXY=mlflow.invalid. Start it, "
+        "The request goes through the proxy http://me:***@127.0.0.1:9. If the server is reached "
+        "without it, add mlflow.invalid to NO_PROXY. Otherwise start the server, "
     )
 
 

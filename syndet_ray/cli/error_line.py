@@ -6,10 +6,10 @@ from pathlib import Path
 
 import syndet_ray
 from syndet_ray.cli.options import with_flags
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import SyndetError, first_line
+from syndet_ray.wording import TRACEBACK
 
 _PACKAGE = Path(syndet_ray.__file__).parent
-_LOG = "traceback: "  # begins the note that names the file with the traceback of an error
 
 
 def error_line(error: Exception) -> str:
@@ -21,19 +21,14 @@ def error_line(error: Exception) -> str:
     notes = getattr(error, "__notes__", [])
     if isinstance(error, SyndetError):
         return " ".join([with_flags(str(error)), *map(_sentence, notes)])
-    problem = f"unexpected {type(error).__name__}{_place(error)}: {_first_line(error)}"
-    if not any(note.startswith(_LOG) for note in notes):
-        notes = [f"{_LOG}{_log(error)}", *notes]
+    problem = f"unexpected {type(error).__name__}{_place(error)}: {first_line(error)}"
+    if not any(note.startswith(TRACEBACK) for note in notes):
+        notes = [f"{TRACEBACK}{_log(error)}", *notes]
     return "; ".join([problem, *notes])
 
 
 def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:]}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else "no message"
 
 
 def _place(error: Exception) -> str:

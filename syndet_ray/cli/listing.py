@@ -103,15 +103,15 @@ def place_lines(options: "Options", sweep_name: str) -> Iterator[str]:
     """Lines on the folders, stores and clusters that a run uses; each has been looked at."""
     from syndet_ray.tracking.address import mask
     from syndet_ray.tracking.parent_run import experiment_words
-    from syndet_ray.tracking.store import UNUSED_REGISTRY, store_address, store_file
+    from syndet_ray.tracking.store import REGISTRY_VARIABLE, store_address, store_file
 
     yield f"runs     {options.runs}: can be written; rendered scenes in {options.cache}"
     if options.storage is not None:
         yield f"storage  {mask(options.storage)}: can be written and read"
     uri = options.tracking or store_address(options.runs)
     yield f"mlflow   {store_file(uri) or mask(uri)}: {experiment_words(uri, sweep_name)}"
-    if UNUSED_REGISTRY in os.environ:
-        yield f"         {UNUSED_REGISTRY} is set, but the best model is registered in this store"
+    if REGISTRY_VARIABLE in os.environ:
+        yield f"         {REGISTRY_VARIABLE} is set, but the best model is registered in this store"
     if options.local:
         yield "ray      none: trials run in this process, one at a time"
     elif options.address is None:

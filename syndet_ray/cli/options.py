@@ -40,7 +40,7 @@ def _more_than_0(number: float | None) -> float | None:
 
 
 def _server(uri: str | None) -> str | None:
-    """Returns the address of the MLflow server whose page a browser shows at an address."""
+    """Returns the address of an MLflow server, given that of one of its pages in a browser."""
     from syndet_ray.tracking.address import server_address
 
     return None if uri is None else server_address(uri)

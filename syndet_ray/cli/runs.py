@@ -214,7 +214,7 @@ def _choice(
             folder = pages.newest_run(runs)
             is_folder = runs.is_dir()
         if folder is None and not is_folder:
-            problem = "is no folder" if runs.exists() else "does not exist"
+            problem = "is not a folder" if runs.exists() else "does not exist"
             rule = f"{problem}, so there are no trials to show"
             raise DataError(runs, rule, do="Name the folder of your runs with --runs.")
     if tracking is None and folder is not None:

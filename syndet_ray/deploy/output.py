@@ -1,10 +1,9 @@
 """Output: a new folder to write into. Files that exist already are left alone."""
 
-from itertools import count
 from pathlib import Path
 
 from syndet_ray.errors import DataError
-from syndet_ray.files import check_writable, make_folder, writing
+from syndet_ray.files import check_writable, make_folder, numbered_paths, writing
 
 _ELSEWHERE = "Give another folder with `out`."
 
@@ -19,8 +18,7 @@ def check_out(out: Path) -> None:
     if is_taken:
         do = "Give a new folder with `out`."
         raise DataError(out, "is a file, predictions need a folder", do=do)
-    # a folder with files in it is left alone: the new one lies next to it
-    check_writable(out if _is_free(out) else out.with_name(f"{out.name}-2"), _ELSEWHERE)
+    check_writable(_first_free(out), _ELSEWHERE)
 
 
 def new_folder(out: Path) -> Path:
@@ -28,11 +26,11 @@ def new_folder(out: Path) -> Path:
 
     Raises MachineError if it cannot be made.
     """
-    for number in count(1):
-        path = out if number == 1 else out.with_name(f"{out.name}-{number}")
-        if _is_free(path):
-            return make_folder(path, _ELSEWHERE)
-    raise AssertionError("numbers do not end")
+    return make_folder(_first_free(out), _ELSEWHERE)
+
+
+def _first_free(out: Path) -> Path:
+    return next(path for path in numbered_paths(out) if _is_free(path))
 
 
 def _is_free(path: Path) -> bool:

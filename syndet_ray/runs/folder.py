@@ -37,7 +37,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError, SyndetError
-from syndet_ray.files import make_folder, reading, whole_folder, write_whole, writing
+from syndet_ray.files import (
+    make_folder,
+    numbered_paths,
+    reading,
+    whole_folder,
+    write_whole,
+    writing,
+)
 from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
@@ -75,12 +82,9 @@ class RunFolder:
         If something lies at `path` already, such as a run that began in the same second, the folder
         is <path>-2, or the next free number.
         """
-        free = path
-        number = 1
-        while True:
-            while free.exists():
-                number += 1
-                free = path.with_name(f"{path.name}-{number}")
+        for free in numbered_paths(path):
+            if free.exists():
+                continue
             try:
                 with whole_folder(free) as unfinished:
                     run = RunFolder(unfinished)
@@ -91,6 +95,7 @@ class RunFolder:
                     raise
                 continue  # another process has just made that one
             return RunFolder(free)
+        raise AssertionError("numbers do not end")
 
     @staticmethod
     def open(path: Path) -> "RunFolder":

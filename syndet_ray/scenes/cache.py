@@ -18,7 +18,7 @@ from pathlib import Path
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import MachineError
-from syndet_ray.files import make_folder
+from syndet_ray.files import make_folder, may_write
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
@@ -70,7 +70,7 @@ def work_folder(folder: Path, purpose: str) -> Path:
     If another user has begun the set and we may not write there, we have a folder of our own.
     """
     work = folder.with_name(f"{folder.name}-{purpose}")
-    if work.exists() and not os.access(work, os.W_OK, effective_ids=True):
+    if work.exists() and not may_write(work):
         return work.with_name(f"{work.name}-{os.geteuid()}")
     return work
 
@@ -79,7 +79,7 @@ def _is_read_only(folder: Path) -> bool:
     """True if a pool lies in a cache that this process may only read: it cannot mark the pool as
     used.
     """
-    return is_finished(folder) and not os.access(folder.parent, os.W_OK)
+    return is_finished(folder) and not may_write(folder.parent)
 
 
 def trim(cache: Path) -> None:

@@ -14,9 +14,9 @@ def is_server(uri: str) -> bool:
 
 
 def server_address(uri: str) -> str:
-    """Returns the address of the server of which a browser shows a page; others are unchanged.
+    """Returns the address of an MLflow server, given that of one of its pages in a browser.
 
-    In a browser, #/experiments/0 or a query follows it.
+    There, #/experiments/0 or a query follows it. Other addresses stay as they are.
     """
     if not is_server(uri):
         return uri

@@ -105,11 +105,11 @@ def _download(model: str, uri: str, folder: Path) -> Path:
     from mlflow.exceptions import MlflowException
 
     from syndet_ray.tracking.address import mask
-    from syndet_ray.tracking.store import as_global_store, readable_store, reason
+    from syndet_ray.tracking.store import global_store, readable_store, reason
 
     with readable_store(uri) as store:
         try:
-            with as_global_store(store):
+            with global_store(store):
                 return Path(mlflow.artifacts.download_artifacts(model, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
             rule = f"cannot be fetched from MLflow's store {mask(uri)} ({reason(error)})"
@@ -120,10 +120,10 @@ def _hint(model: str, uri: str) -> str:
     """Returns the registered model that was probably meant, and its aliases and versions."""
     from mlflow.exceptions import MlflowException
 
-    from syndet_ray.tracking.store import client
+    from syndet_ray.tracking.store import store_client
 
     try:
-        registered = {entry.name: entry for entry in client(uri).search_registered_models()}
+        registered = {entry.name: entry for entry in store_client(uri).search_registered_models()}
     except MlflowException:
         return ""
     name = model.removeprefix(REGISTERED).partition("@")[0].partition("/")[0]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import mlflow
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
@@ -26,7 +27,7 @@ from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.parent_run import ParentRun
 from syndet_ray.tracking.registry import Champion, register
 from syndet_ray.tracking.server import check_server
-from syndet_ray.tracking.store import client, named_failures, reason, use_globally
+from syndet_ray.tracking.store import named_failures, reason, store_client
 from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tracking.view import links, view
 
@@ -75,11 +76,14 @@ class Tracking(Listener):
             os.environ.setdefault(name, value)
         # otherwise it logs a line for each attempt
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        use_globally(uri)
+        # A model version looks up its models:/ address in this global store, even if its client was
+        # given another one.
+        mlflow.set_tracking_uri(uri)
         self._uri = uri
         self._note = note
         self._sweep = sweep
-        self._client = client(uri)
+        with named_failures(uri):
+            self._client = store_client(uri)
         self._run = ParentRun(self._client, begun, note)
         self._trial_runs = TrialRuns(self._client, self._run)
         self._begin_run = partial(self._run.begin, sweep_name, sweep, artifacts, parent)

@@ -12,8 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note
 from syndet_ray.tracking.entities import param_entities
-from syndet_ray.tracking.store import client as store_client
-from syndet_ray.tracking.store import named_failures, store_file
+from syndet_ray.tracking.store import named_failures, store_client, store_file
 from syndet_ray.tracking.view import VIEW_TAG
 from syndet_ray.wording import counted
 

@@ -39,7 +39,7 @@ def bypass_proxy(uri: str) -> None:
     if host not in _THIS_MACHINE:
         return
     for name in ("no_proxy", "NO_PROXY"):  # a program reads one of them
-        hosts = os.environ.get(name, "").split(",")
+        hosts = [entry.strip() for entry in os.environ.get(name, "").split(",")]
         if host not in hosts:
             os.environ[name] = ",".join([*filter(None, hosts), host])
 
@@ -52,15 +52,17 @@ def _proxy_advice(uri: str) -> str:
     if proxy is None:
         return ""
     return (
-        f"The request goes through the proxy {mask(proxy)}. To ask the server itself, "
-        f"add its host to NO_PROXY: NO_PROXY={parts.hostname}. {_OTHER}"
+        f"The request goes through the proxy {mask(proxy)}. If the server is reached without it, "
+        f"add {parts.hostname} to NO_PROXY. Otherwise start the server, correct `tracking`, or "
+        "leave it out to use the sqlite store in the runs folder."
     )
 
 
 def check_server(uri: str) -> None:
     """Raises MachineError unless the tracking server at `uri` lets us in, within a few seconds.
 
-    The request is sent as MLflow's own client sends it: with its token, name and password,
+    A server on this machine is asked past the proxy of the environment, from now on. The request is
+    sent as MLflow's own client sends it: with its token, name and password,
     certificates, and all its other settings. Of a database only the form of its address is checked.
     """
     if not is_server(uri):

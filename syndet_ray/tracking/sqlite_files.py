@@ -1,13 +1,12 @@
 """Sqlite files: databases that we may read and not write, and folders where sqlite works."""
 
-import os
 import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from syndet_ray.files import reading
+from syndet_ray.files import may_write, reading
 
 _JOURNALS = ("-wal", "-shm")  # sqlite's files next to a database in WAL mode
 
@@ -34,7 +33,7 @@ def is_read_only(database: Path) -> bool:
         return False
     journals = [database.with_name(database.name + suffix) for suffix in _JOURNALS]
     places = [database, database.parent, *filter(Path.exists, journals)]
-    return not all(os.access(place, os.W_OK, effective_ids=True) for place in places)
+    return not all(map(may_write, places))
 
 
 def copy_database(database: Path, folder: Path) -> Path:

@@ -33,7 +33,7 @@ _OTHER_SCHEMA = ("out-of-date database schema", "Can't locate revision")
 _DO_ELSEWHERE = "Name a store of your own with `tracking`, or another folder with `runs`."
 
 # MLflow's variable for a registry of models that is apart from the store of runs
-UNUSED_REGISTRY = MLFLOW_REGISTRY_URI.name
+REGISTRY_VARIABLE = MLFLOW_REGISTRY_URI.name
 
 
 def store_address(runs: Path) -> str:
@@ -64,7 +64,7 @@ def store_file(uri: str) -> Path | None:
     return Path(str(url.database)) if is_file else None
 
 
-def client(uri: str) -> MlflowClient:
+def store_client(uri: str) -> MlflowClient:
     """Returns a client of a store, whose registry of models is in the same store.
 
     Otherwise MLFLOW_REGISTRY_URI of the environment could name another one.
@@ -73,10 +73,14 @@ def client(uri: str) -> MlflowClient:
 
 
 @contextmanager
-def as_global_store(uri: str) -> Iterator[None]:
-    """Makes a store the one that MLflow itself uses for runs and models, until the block ends."""
+def global_store(uri: str) -> Iterator[None]:
+    """Makes a store the one that MLflow itself uses for runs and models, until the block ends.
+
+    MLflow looks up a models:/ address there, even if its client was given another store.
+    """
     tracking, registry = mlflow.get_tracking_uri(), MLFLOW_REGISTRY_URI.get()
-    use_globally(uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
@@ -86,27 +90,19 @@ def as_global_store(uri: str) -> Iterator[None]:
             MLFLOW_REGISTRY_URI.unset()
 
 
-def use_globally(uri: str) -> None:
-    """Makes a store the one that MLflow itself uses for runs and models.
-
-    The registry looks up models:/ addresses there, even if its client was given another store.
-    """
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-
-
 def local_store(runs: Path) -> str:
     """Makes the sqlite store under `runs` if it is missing, and returns its address.
 
     It is made here, once, because processes that open a missing store at the same moment race to
     create it. WAL mode makes a write about three times cheaper. Raises MachineError.
     """
-    uri = store_address(runs)
-    check_writable_store(uri)
-    with named_failures(uri), _alone(uri):
-        _open(uri)
-        with closing(sqlite3.connect(runs / "mlflow.db")) as database:
-            database.execute("PRAGMA journal_mode=WAL")
+    uri = open_store(store_address(runs))
+    with (
+        named_failures(uri),
+        _exclusive(uri),
+        closing(sqlite3.connect(runs / "mlflow.db")) as database,
+    ):
+        database.execute("PRAGMA journal_mode=WAL")
     return uri
 
 
@@ -117,7 +113,7 @@ def open_store(uri: str) -> str:
     """
     if not is_server(uri):
         check_writable_store(uri)
-        with named_failures(uri), _alone(uri):
+        with named_failures(uri), _exclusive(uri):
             _open(uri)
     return uri
 
@@ -165,7 +161,9 @@ def readable_store(uri: str, note: Note = silent, *, make: bool = False) -> Iter
             copy_database(file, folder)
             copy = sqlite_address(folder / file.name)
             _open(copy)
-        note(f"MLflow's store {mask(uri)} can only be read: this shows a copy, as it is now")
+        note(
+            f"MLflow's store {mask(uri)} is read-only for you: what follows is a copy of it as it is now"
+        )
         yield copy
 
 
@@ -220,7 +218,7 @@ def _open(uri: str) -> None:
     # it logs each error with SQL and a traceback, before it raises what becomes our message
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     _has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
-    client(uri).search_experiments(max_results=1)
+    store_client(uri).search_experiments(max_results=1)
 
 
 def _has_tables(uri: str) -> bool:
@@ -239,7 +237,7 @@ def _has_tables(uri: str) -> bool:
 
 
 @contextmanager
-def _alone(uri: str) -> Iterator[None]:
+def _exclusive(uri: str) -> Iterator[None]:
     """Holds the lock of a store that is a file, so that one process at a time opens it.
 
     MLflow makes its tables in many steps, and two processes would collide.

@@ -18,7 +18,7 @@ from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tracking.address import kept_address, mask
 from syndet_ray.tracking.server import bypass_proxy
-from syndet_ray.tracking.store import client as store_client
+from syndet_ray.tracking.store import store_client
 from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
 from syndet_ray.wording import command_line
 
@@ -59,14 +59,14 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
     uri     of MLflow's store
     server  the address of the server whose pages show that store
 
-    Raises DataError if the run has no trial yet, and MachineError if the store does not have it.
+    Raises DataError if the run has not begun in MLflow, and MachineError if the store does not have it.
     """
     if folder is None:
         return {"trials": experiments_link(server)}
     parent = folder.about.get("mlflow_run")
     if parent is None:
         do = f"Continue it: {command_line('resume', folder.path)}"
-        raise DataError(folder.path, "has no trial yet", do=do)
+        raise DataError(folder.path, "is not in MLflow yet", do=do)
     client = store_client(uri)
     try:
         experiment = client.get_experiment(client.get_run(parent).info.experiment_id)

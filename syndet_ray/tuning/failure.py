@@ -2,7 +2,7 @@
 
 from syndet_ray.errors import SyndetError
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.wording import command_line, resume_hint
+from syndet_ray.wording import TRACEBACK, command_line, resume_hint
 
 
 def note_run(error: Exception, folder: RunFolder | None) -> None:
@@ -16,5 +16,5 @@ def note_run(error: Exception, folder: RunFolder | None) -> None:
     if not isinstance(error, SyndetError):
         log = folder.log_error(error)
         if log is not None:
-            error.add_note(f"traceback: {log}")
+            error.add_note(f"{TRACEBACK}{log}")
     error.add_note(resume_hint(folder.path))

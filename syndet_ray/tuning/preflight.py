@@ -33,7 +33,7 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import check_writable, temporary_folder
+from syndet_ray.files import check_temporary_folder, check_writable, make_folder
 from syndet_ray.locks import can_lock
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
@@ -338,20 +338,20 @@ def check_machine(runs: Path, storage: str | None) -> None:
     """Raises MachineError if there is too little disk, or a folder or the store of the run cannot
     be written.
     """
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(runs, f"cannot be made ({error.strerror})", do=_ELSEWHERE) from None
-    check_writable(runs, _ELSEWHERE)
-    check_writable(runs / "cache", _ELSEWHERE)
-    with temporary_folder():
-        pass
+    make_folder(runs, _ELSEWHERE)
+    for place in (runs, runs / "cache"):
+        check_writable(place, _ELSEWHERE)
+    check_temporary_folder()
+    _check_disk(runs)
+    if storage is not None:
+        check_bucket(storage)
+
+
+def _check_disk(runs: Path) -> None:
     free = shutil.disk_usage(runs).free
     if free < _LEAST_FREE_BYTES:
         rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"
         raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
-    if storage is not None:
-        check_bucket(storage)
 
 
 def check_artifacts(runs: Path) -> None:
@@ -373,6 +373,6 @@ def lock_notes(runs: Path, tracking: str | None) -> list[str]:
         rule = "is on a file system without locks, which MLflow's database needs"
         raise MachineError(runs, rule, do=_STORE_ELSEWHERE)
     return [
-        f"{runs} is on a file system without locks: never let two processes carry out one run, "
-        "and delete rendered scenes that you no longer need yourself"
+        f"{runs} is on a file system without locks: do not carry out one run in two processes, "
+        "and delete old rendered scenes by hand: the cache deletes none"
     ]

@@ -5,12 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from syndet_ray.analysis.selection import Candidate
-from syndet_ray.runs.metrics import MAIN_METRICS, MAP, OBJECTIVE, TEST
+from syndet_ray.runs.metrics import (
+    CAPPED_AT_100,
+    CAPPED_AT_300,
+    MAIN_METRICS,
+    MAP,
+    MAP_AT_300,
+    OBJECTIVE,
+    TEST,
+)
 from syndet_ray.runs.names import near_copies_caveat, recipe_words
 from syndet_ray.runs.results import TestRow, TestScores
 from syndet_ray.wording import counted
 
 _TEST_MAP = TEST + MAP
+_WITH_AT = (MAP_AT_300, CAPPED_AT_100, CAPPED_AT_300)
 
 
 def summary_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
@@ -34,8 +43,13 @@ def summary_metrics(best: Candidate, test: TestScores) -> dict[str, float]:
             metrics[f"{TEST}p_best{suffix}"] = p_best
     best_row = test.row("best")
     if best_row is not None:
-        metrics |= {TEST + name: value for name, value in best_row.metrics.items()}
+        metrics |= {TEST + _plain(name): value for name, value in best_row.metrics.items()}
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _plain(metric: str) -> str:
+    """The name of a metric as earlier versions wrote it to MLflow, which refuses "@"."""
+    return metric.replace("@", "_") if metric in _WITH_AT else metric
 
 
 def _bounds(best: TestRow) -> dict[str, float]:

@@ -31,12 +31,14 @@ def check_head(address: str) -> None:
             timeout=_ANSWER_S,
         )
     except subprocess.TimeoutExpired:
-        raise unreachable(address, f"no head of Ray answers within {_ANSWER_S:.0f} s") from None
+        raise unreachable_error(
+            address, f"no head of Ray answers within {_ANSWER_S:.0f} s"
+        ) from None
     if done.returncode:
-        raise unreachable(address, _reason(done.stderr))
+        raise unreachable_error(address, _reason(done.stderr))
 
 
-def unreachable(address: str | None, reason: str) -> MachineError:
+def unreachable_error(address: str | None, reason: str) -> MachineError:
     """Returns the error for a cluster that cannot be reached; None is one on this machine."""
     place = f"Ray cluster {address or 'on this machine'}"
     do = ""
@@ -53,9 +55,9 @@ def _check_port(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except TimeoutError:
-        raise unreachable(address, f"nothing answers within {_CONNECT_S:.0f} s") from None
+        raise unreachable_error(address, f"nothing answers within {_CONNECT_S:.0f} s") from None
     except (OSError, OverflowError) as error:
-        raise unreachable(address, getattr(error, "strerror", None) or str(error)) from None
+        raise unreachable_error(address, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _reason(output: str) -> str:

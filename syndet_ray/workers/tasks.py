@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.errors import MachineError, SyndetError, first_line
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.task import RETRIES, Resources
 from syndet_ray.wording import times
@@ -95,7 +95,7 @@ def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         rule = f"lost its worker {times(attempts)} ({reason})"
         do = "See `ray status` and the memory of the nodes."
         raise MachineError(place, rule, do=do) from None
