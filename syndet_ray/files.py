@@ -164,7 +164,8 @@ def temporary_folder() -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="syndet-")
     except OSError as error:
-        rule = f"names no folder that can be written, and /tmp cannot be written either ({error.strerror})"
+        reason = error.strerror
+        rule = f"names no folder that can be written, and /tmp cannot be written either ({reason})"
         do = "Set it to a folder that you may write to, on a disk with room."
         raise MachineError("$TMPDIR", rule, do=do) from error
     with folder as path:

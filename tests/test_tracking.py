@@ -845,7 +845,7 @@ def test_a_run_that_the_store_has_not_is_reported_with_what_to_do(store, tmp_pat
         match=rf"has nothing of {folder.path}\. Name another with `tracking`, or have it",
     ):
         ui.addresses(store, "http://127.0.0.1:5000", folder)
-    with pytest.raises(DataError, match="has no trial yet"):
+    with pytest.raises(DataError, match="is not in MLflow yet"):
         ui.addresses(store, "http://127.0.0.1:5000", run_of(None, tmp_path / "runs" / "y"))
 
 

@@ -99,17 +99,19 @@ def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]
     yield f"disk     at most {usage_words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
-def place_lines(options: "Options", sweep_name: str) -> Iterator[str]:
-    """Lines on the folders, stores and clusters that a run uses; each has been looked at."""
+def place_lines(options: "Options", experiment: str) -> Iterator[str]:
+    """Lines on the folders, stores and clusters that a run uses; each has been looked at.
+
+    experiment  what MLflow's store has of the sweep, in words
+    """
     from syndet_ray.tracking.address import mask
-    from syndet_ray.tracking.parent_run import experiment_words
     from syndet_ray.tracking.store import REGISTRY_VARIABLE, store_address, store_file
 
     yield f"runs     {options.runs}: can be written; rendered scenes in {options.cache}"
     if options.storage is not None:
         yield f"storage  {mask(options.storage)}: can be written and read"
     uri = options.tracking or store_address(options.runs)
-    yield f"mlflow   {store_file(uri) or mask(uri)}: {experiment_words(uri, sweep_name)}"
+    yield f"mlflow   {store_file(uri) or mask(uri)}: {experiment}"
     if REGISTRY_VARIABLE in os.environ:
         yield f"         {REGISTRY_VARIABLE} is set, but the best model is registered in this store"
     if options.local:

@@ -175,6 +175,8 @@ def check(
     definition = _definition(name, shared)
     console = terminal.console()
     with open_display(console) as display, display.step(_LOADING):
+        from syndet_ray.tracking.parent_run import experiment_words
+        from syndet_ray.tracking.store import store_address
         from syndet_ray.tuning import cost as costs
         from syndet_ray.tuning import disk
         from syndet_ray.tuning import run as running
@@ -184,13 +186,16 @@ def check(
     with open_display(console) as display:
         data = running.check(definition, options, display)
         cost = running.estimate(definition, options, data, display)
+        with display.step("looking into MLflow's store"):
+            store = options.tracking or store_address(runs)
+            experiment = experiment_words(store, find(name).stem)
     room = disk.room(runs, options.cache)
     lines = [
         *listing.sweep_lines(name, definition),
         *listing.data_lines(data),
         *listing.cost_lines(cost),
         *listing.disk_lines(cost.disk, room, storage),
-        *listing.place_lines(options, find(name).stem),
+        *listing.place_lines(options, experiment),
         f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
     ]
     terminal.print_lines(console, lines)

@@ -74,6 +74,7 @@ def load_model(folder: Path) -> SavedModel:
     """The model saved in `folder`. Raises DataError if there is none that can be used, and
     MachineError if the system refuses to read it.
     """
+    # First, because below an OSError means that the folder holds no saved model.
     with reading(folder), suppress(FileNotFoundError):
         for name in ("model.json", SAVED_MODEL):
             (folder / name).open("rb").close()

@@ -36,7 +36,9 @@ def experiment_words(uri: str, sweep_name: str) -> str:
             return "has no run of this sweep yet"
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             return f"the experiment {name} is deleted: the sweep restores it, with its runs"
-        runs = store.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+        runs = store.search_runs(
+            [experiment.experiment_id], "tags.kind = 'sweep'", max_results=_MOST_CHILDREN
+        )
     return f"has {counted(len(runs), 'run')} of this sweep"
 
 

@@ -161,9 +161,8 @@ def readable_store(uri: str, note: Note = silent, *, make: bool = False) -> Iter
             copy_database(file, folder)
             copy = sqlite_address(folder / file.name)
             _open(copy)
-        note(
-            f"MLflow's store {mask(uri)} is read-only for you: what follows is a copy of it as it is now"
-        )
+        consequence = "what follows is a copy of it as it is now"
+        note(f"MLflow's store {mask(uri)} is read-only for you: {consequence}")
         yield copy
 
 

@@ -59,7 +59,8 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
     uri     of MLflow's store
     server  the address of the server whose pages show that store
 
-    Raises DataError if the run has not begun in MLflow, and MachineError if the store does not have it.
+    Raises DataError if the run has not begun in MLflow, and MachineError if the store does not
+    have it.
     """
     if folder is None:
         return {"trials": experiments_link(server)}

@@ -39,7 +39,7 @@ def resume(
             return _resume(folder, given, display, stop, force=force)
         except KeyboardInterrupt:
             return stop.outcome or Outcome(folder=folder, status="interrupted")
-        except SyndetError:
+        except SyndetError:  # a refusal, whose advice is to change something before `resume`
             raise
         except Exception as error:
             note_run(error, folder)
