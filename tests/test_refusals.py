@@ -1,7 +1,6 @@
 """What a folder refuses is told in one line, before any work whose result it was to hold."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from made_detections import TINY
@@ -13,7 +12,7 @@ from syndet_ray.detection.models import build, save_model
 @pytest.fixture
 def words(tmp_path, dice, read_only):
     """What the words in capitals of a command line stand for."""
-    run = made_run(tmp_path / "run", scores=TIED)
+    run = made_run(scores=TIED).write(tmp_path / "run")
     save_model(run.champion, build(TINY, ("1", "2"), seed=0)[0], TINY, ("1", "2"))
     other = tmp_path / "other"
     shutil.copytree(run.path, other)
@@ -124,7 +123,7 @@ def test_a_run_that_can_only_be_read_is_shown(words, arguments, syndet_here, mon
     ],
 )
 def test_what_the_system_does_not_let_us_read_is_told(
-    words, secret, arguments, syndet_here, tmp_path, monkeypatch
+    words, secret, arguments, syndet_here, tmp_path, monkeypatch, hide
 ):
     monkeypatch.chdir(tmp_path)
     words["PHOTOS"] = tmp_path / "photos"
@@ -133,9 +132,8 @@ def test_what_the_system_does_not_let_us_read_is_told(
         path.parent.mkdir(exist_ok=True)
         path.write_text("[]")
     (place,) = given([secret], words)
-    Path(place).chmod(0)
+    hide(place)
     done = syndet_here(*given(arguments, words))
-    Path(place).chmod(0o755)
     told = f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for the right"
     assert done.stderr.splitlines()[-1].startswith(told)
     assert done.returncode == 1

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from syndet_ray.report import fonts
-from syndet_ray.report.annotated import annotate_picture
+from syndet_ray.report.annotated import annotate_picture, color
 from syndet_ray.report.figures import plot, sheets
 from syndet_ray.runs.results import Picture
 
@@ -127,9 +127,10 @@ def test_the_label_of_a_box_has_the_letters_of_both_fonts(installed, tmp_path):
     assert letters.any(axis=1).sum() == 16  # 800 of 1000 units
     assert codes.shape[1] > 2 * letters.shape[1]
     assert both.shape[1] == pytest.approx(letters.shape[1] + latin.shape[1], abs=6)
-    image = np.zeros((100, 200, 3), np.uint8)
-    drawn = np.asarray(annotate_picture(image, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
-    assert drawn.any()
+    black = np.zeros((100, 200, 3), np.uint8)
+    drawn = np.asarray(annotate_picture(black, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
+    above_the_box = drawn[:50]
+    assert (above_the_box == color(0)).all(axis=-1).sum() > letters.size / 4  # the label's ground
 
 
 @pytest.mark.parametrize(
