@@ -207,12 +207,12 @@ def test_a_token_is_made_for_a_user_without_a_home(no_token, monkeypatch):
     assert os.environ["RAY_AUTH_TOKEN"]
 
 
-def test_a_temporary_folder_that_ray_cannot_write_is_told(read_only, tmp_path, monkeypatch):
+def test_a_temporary_folder_that_ray_cannot_write_is_reported(read_only, tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.touch()
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     for folder in (read_only, file, file / "job"):
         monkeypatch.setenv("TMPDIR", str(folder))
-        told = rf"^{folder}: cannot be written \(.*\)\. Set RAY_TMPDIR to a folder that you may"
-        with pytest.raises(MachineError, match=told), cluster._folder_for_sockets():
+        message = rf"^{folder}: cannot be written \(.*\)\. Set RAY_TMPDIR to a folder that you may"
+        with pytest.raises(MachineError, match=message), cluster._folder_for_sockets():
             pass
