@@ -263,6 +263,20 @@ def read_only(tmp_path, bound_by_permissions):
 
 
 @pytest.fixture
+def hide(bound_by_permissions):
+    """Returns a function that takes all permissions from a file or folder until the test ends."""
+    modes = {}
+
+    def hide_path(path):
+        modes[path] = Path(path).stat().st_mode
+        Path(path).chmod(0)
+
+    yield hide_path
+    for path, mode in modes.items():
+        Path(path).chmod(mode)
+
+
+@pytest.fixture
 def no_locks(monkeypatch):
     """File systems that cannot lock, as Lustre is mounted on many clusters."""
 

@@ -203,16 +203,17 @@ def test_what_is_no_model_is_reported(tmp_path, champion):
         classes_of(tmp_path / "torn")
 
 
-def test_a_model_in_a_store_that_can_only_be_read_is_found(runs, bound_by_permissions):
-    with model_in(runs) as folder:
-        expected = (folder / "model.json").read_bytes()
-    for path in (runs, *runs.glob("mlflow.db*")):
-        path.chmod(path.stat().st_mode & ~0o222)
-    with model_in(runs) as folder:
-        assert (folder / "model.json").read_bytes() == expected
-    for path in (runs, *runs.glob("mlflow.db*")):
-        path.chmod(path.stat().st_mode | 0o200)
+@pytest.fixture
+def read_only_runs(runs, bound_by_permissions):
+    """The folder of runs, which cannot be written until the test ends."""
+    paths = [runs, *runs.glob("mlflow.db*")]
+    modes = [path.stat().st_mode for path in paths]
+    for path, mode in zip(paths, modes, strict=True):
+        path.chmod(mode & ~0o222)
+    yield runs
+    for path, mode in zip(paths, modes, strict=True):
+        path.chmod(mode)
 
 
-def model_in(runs):
-    return champions.model_folder(f"models:/{NAME}@champion", runs, None)
+def test_a_model_in_a_store_that_can_only_be_read_is_found(read_only_runs):
+    assert classes_of(f"models:/{NAME}@champion", read_only_runs) == CLASSES

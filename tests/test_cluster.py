@@ -1,6 +1,9 @@
 """The smoke sweep on a cluster of two nodes, with storage on S3, losing a node on the way."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import nullcontext
@@ -207,12 +210,32 @@ def test_a_token_is_made_for_a_user_without_a_home(no_token, monkeypatch):
     assert os.environ["RAY_AUTH_TOKEN"]
 
 
-def test_a_temporary_folder_that_ray_cannot_write_is_told(read_only, tmp_path, monkeypatch):
+def test_a_temporary_folder_that_ray_cannot_write_is_reported(read_only, tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.touch()
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     for folder in (read_only, file, file / "job"):
         monkeypatch.setenv("TMPDIR", str(folder))
-        told = rf"^{folder}: cannot be written \(.*\)\. Set RAY_TMPDIR to a folder that you may"
-        with pytest.raises(MachineError, match=told), cluster._folder_for_sockets():
+        message = rf"^{folder}: cannot be written \(.*\)\. Set RAY_TMPDIR to a folder that you may"
+        with pytest.raises(MachineError, match=message), cluster._folder_for_sockets():
             pass
+
+
+@pytest.mark.parametrize(("address", "expected"), [(None, 3), ("127.0.0.1:6379", None)])
+def test_a_new_ray_has_the_cores_that_this_process_may_use(monkeypatch, address, expected):
+    given = {}
+    monkeypatch.setattr(cluster, "usable_cores", lambda: 3)
+    monkeypatch.setattr(cluster, "check_head", lambda address: None)
+    monkeypatch.setattr(ray, "init", lambda **named: given.update(named))
+    cluster._connect(address, None)
+    assert given.get("num_cpus") == expected
+
+
+def test_what_starts_with_ray_outlives_the_terminal_and_we_do_not():
+    blocked = {signal.SIGHUP} & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    code = "import signal; print(signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    command = [sys.executable, "-c", code]
+    with cluster._hangup_blocked():
+        child = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert child.stdout == "True\n"
+    assert {signal.SIGHUP} & signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked

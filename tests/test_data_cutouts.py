@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from syndet_ray.data.cutouts import cut_out, foreground
 from syndet_ray.errors import DataError
+from syndet_ray.scenes.assets import load
 
 SIDE = 160
 
@@ -137,6 +138,34 @@ def test_nothing_is_overwritten(tmp_path):
     data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]])
     with pytest.raises(DataError, match="must be a new or an empty folder"):
         cut_out(data, data, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "names", [("soda/can", "soda_can"), ("_cup", ".cup"), ("..", "."), ("a_x2f_b", "a/b")]
+)
+def test_cut_outs_of_any_classes_are_assets_of_the_same_classes(tmp_path, names):
+    data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]], classes=names)
+    counts = cut_out(data, tmp_path / "out", 1, 0)
+    assert counts == dict.fromkeys(names, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
+    (tmp_path / "out" / "_notes").mkdir()
+    sizes = {names[0]: 0.2, names[1]: 0.1}
+    (tmp_path / "out" / "assets.json").write_text(json.dumps({"size_m": sizes}))
+    library = load(str(tmp_path / "out"), surroundings="")
+    scales = {library.classes[asset.label]: asset.scale for asset in library.assets.values()}
+    assert scales == sizes
+
+
+def test_photos_of_like_names_have_a_cut_out_each(tmp_path):
+    data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]] * 2)
+    labels = data / "train" / "_annotations.coco.json"
+    (data / "train" / "a").mkdir()
+    for old, new in (("0.png", "a/b.png"), ("1.png", "a_b.png")):
+        (data / "train" / old).rename(data / "train" / new)
+        labels.write_text(labels.read_text().replace(f'"{old}"', f'"{new}"'))
+    assert cut_out(data, tmp_path / "out", 2, 0) == {"disc": 2, "plate": 2}
+    names = sorted(path.name for path in (tmp_path / "out" / "disc").iterdir())
+    assert names == ["train_a_b-0-2.png", "train_a_b-0.png"]
 
 
 def test_an_interrupted_command_leaves_nothing_in_its_way(tmp_path):

@@ -88,7 +88,7 @@ def test_wherever_it_happens_there_is_one_line_with_the_place_and_the_log(
         ("syndet_ray.workers.render.write_set", ("render", "out")),
     ],
 )
-def test_so_it_is_for_commands_without_a_run(
+def test_commands_without_a_run_end_with_one_line_too(
     place, arguments, syndet_here, dice, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -121,8 +121,8 @@ def test_an_expected_error_that_ends_a_run_says_how_to_resume_it_once(tmp_path):
     assert error_line(error) == (
         f"photos/a.jpg: does not exist. Put it there. Continue with: {hint}"
     )
-    told = DataError("store", "lacks the results", do=f"Run: {hint}")
-    note_run(told, folder)
-    assert error_line(told) == str(told)
+    with_hint = DataError("store", "lacks the results", do=f"Run: {hint}")
+    note_run(with_hint, folder)
+    assert error_line(with_hint) == str(with_hint)
     assert not folder.error_log.exists()
-    note_run(told, None)
+    note_run(with_hint, None)

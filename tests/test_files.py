@@ -90,8 +90,8 @@ WRITERS = [lambda path: write_whole(path, b"new"), in_a_folder, make_folder, che
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_folder_that_cannot_be_written_is_named(read_only, write):
     path = read_only / "set"
-    told = rf"^{path}: cannot be written \(Permission denied\)\. Write to another folder"
-    with pytest.raises(MachineError, match=told) as refusal:
+    message = rf"^{path}: cannot be written \(Permission denied\)\. Write to another folder"
+    with pytest.raises(MachineError, match=message) as refusal:
         write(path)
     assert isinstance(refusal.value.__cause__, PermissionError)
 
@@ -106,7 +106,7 @@ def test_a_path_through_a_file_and_a_name_that_is_too_long_are_named(tmp_path, w
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_look_leaves_nothing_and_allows_what_can_be_replaced(read_only, tmp_path):
+def test_a_check_leaves_no_file_and_allows_what_can_be_replaced(read_only, tmp_path):
     check_writable(tmp_path / "new" / "deep" / "page.html")
     assert os.listdir(tmp_path) == ["read-only"]
     page = tmp_path / "page.html"
@@ -144,12 +144,12 @@ def test_a_file_that_cannot_be_read_is_not_mistaken_for_one_that_cannot_be_writt
     secret.touch(mode=0)
     with pytest.raises(PermissionError):
         fill(tmp_path / "set", lambda folder: secret.read_bytes())
-    told = rf"^{secret}: cannot be read \(Permission denied\)\. Ask its owner"
-    with pytest.raises(MachineError, match=told), reading(tmp_path):
+    message = rf"^{secret}: cannot be read \(Permission denied\)\. Ask its owner"
+    with pytest.raises(MachineError, match=message), reading(tmp_path):
         secret.read_bytes()
 
 
-def test_a_temporary_folder_is_gone_afterwards_and_its_lack_is_told(tmp_path, monkeypatch):
+def test_a_temporary_folder_is_gone_afterwards_and_its_lack_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with temporary_folder() as folder:
         (folder / "file").touch()

@@ -8,7 +8,7 @@ import pytest
 from syndet_ray.locks import can_lock, hold_lock, open_to_lock
 
 
-def test_one_holder_at_a_time(tmp_path):
+def test_one_process_at_a_time_has_the_lock(tmp_path):
     path = tmp_path / "lock"
     with hold_lock(path) as is_locked:
         assert is_locked
@@ -20,7 +20,7 @@ def test_one_holder_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
-def test_without_locks_the_block_is_told(tmp_path, monkeypatch, code):
+def test_without_locks_the_file_is_not_locked(tmp_path, monkeypatch, code):
     def refuse(file, operation):
         raise OSError(code, "no locks here")
 

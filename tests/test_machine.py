@@ -4,7 +4,6 @@ tells of them.
 
 import os
 import subprocess
-import sys
 
 import syndet_ray
 from syndet_ray.definitions.recipe import Recipe
@@ -18,13 +17,6 @@ def program(folder, name, text):
     file = folder / name
     file.write_text(f"#!/bin/sh\n{text}\n")
     file.chmod(0o755)
-
-
-def test_only_the_cores_that_a_process_may_use_are_counted():
-    one = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, {{{one}}}); from syndet_ray.cores import usable_cores; print(usable_cores())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
 
 
 def test_packages_that_are_not_installed_have_no_version(monkeypatch):

@@ -254,7 +254,7 @@ def test_an_image_that_cannot_be_read_is_skipped_and_reported(main, model, photo
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out
 
 
-def test_names_that_pictures_cannot_show_are_told_with_their_codes(tmp_path):
+def test_names_that_pictures_cannot_show_are_reported_with_their_codes(tmp_path):
     in_no_font = "\U0010fffd"  # the last one for private use
     shown = Counter({in_no_font: 3, "cat": 2})
     *_, last = scorecard.summary_lines(PredictionSummary(out=tmp_path, least=0.5, counts=shown))

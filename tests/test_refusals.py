@@ -1,7 +1,6 @@
-"""What a folder refuses is told in one line, before any work whose result it was to hold."""
+"""What a folder refuses is reported in one line, before any work whose result it was to hold."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from made_detections import TINY
@@ -79,7 +78,7 @@ def given(arguments, words):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("report", "RUN"), "RUN/report.html: cannot be written (Permission denied). Write the"),
         (("report", "LONG"), "LONG/sweep.json: cannot be read (File name too long). Check the"),
@@ -91,12 +90,12 @@ def given(arguments, words):
         (("check", "smoke", "--runs", "LONG"), "LONG: cannot be written (File name too long). Run"),
     ],
 )
-def test_a_run_or_a_folder_of_runs_that_refuses_is_told(words, arguments, told, syndet_here):
+def test_a_run_or_a_folder_of_runs_that_refuses_is_reported(words, arguments, message, syndet_here):
     done = syndet_here(*given(arguments, words))
-    (told,) = given([told], words)
+    (message,) = given([message], words)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("loading")]
     assert len(lines) == 1
-    assert lines[0].startswith(f"syndet_ray: {told}")
+    assert lines[0].startswith(f"syndet_ray: {message}")
     assert done.returncode == 1
 
 
@@ -123,8 +122,8 @@ def test_a_run_that_can_only_be_read_is_shown(words, arguments, syndet_here, mon
         ("PHOTOS", ("predict", "RUN", "PHOTOS", "--out", "OTHER/new")),
     ],
 )
-def test_what_the_system_does_not_let_us_read_is_told(
-    words, secret, arguments, syndet_here, tmp_path, monkeypatch
+def test_what_the_system_does_not_let_us_read_is_reported(
+    words, secret, arguments, syndet_here, tmp_path, monkeypatch, hide
 ):
     monkeypatch.chdir(tmp_path)
     words["PHOTOS"] = tmp_path / "photos"
@@ -133,9 +132,10 @@ def test_what_the_system_does_not_let_us_read_is_told(
         path.parent.mkdir(exist_ok=True)
         path.write_text("[]")
     (place,) = given([secret], words)
-    Path(place).chmod(0)
+    hide(place)
     done = syndet_here(*given(arguments, words))
-    Path(place).chmod(0o755)
-    told = f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for permission"
-    assert done.stderr.splitlines()[-1].startswith(told)
+    message = (
+        f"syndet_ray: {place}: cannot be read (Permission denied). Ask its owner for permission"
+    )
+    assert done.stderr.splitlines()[-1].startswith(message)
     assert done.returncode == 1

@@ -6,6 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import ray
@@ -19,6 +20,7 @@ from syndet_ray.scenes import shards
 from syndet_ray.scenes.generate import generate, render_part, scene_hash
 from syndet_ray.workers import render as rendering
 from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.raylet import started_raylet
 from syndet_ray.workers.render import render_set, scene_parameters, write_set
 
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
@@ -178,6 +180,24 @@ def test_a_set_does_not_depend_on_the_number_of_workers(workers, connected, smal
     assert differences(pool, generate(PARAMETERS, 7, 3, tmp_path / "b")) == []
     assert told == sorted(told)
     assert told[-1] == (7, 7)
+
+
+def test_a_worker_renders_in_one_thread_and_does_not_end_with_the_terminal(connected):
+    def of_worker():
+        return cv2.getNumThreads(), Path("/proc/self/status").read_text()
+
+    threads, worker = ray.get(rendering._call.remote(of_worker))
+    raylet = Path(f"/proc/{started_raylet().pid}/status").read_text()
+    assert threads == 1
+    assert signal.SIGHUP in blocked_signals(worker)
+    assert signal.SIGHUP in blocked_signals(raylet)
+
+
+def blocked_signals(status):
+    """The signals that a process of Linux has blocked, from its /proc/PID/status."""
+    (line,) = [line for line in status.splitlines() if line.startswith("SigBlk:")]
+    mask = int(line.split()[1], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
 
 
 def test_a_finished_shard_is_not_rendered_again_and_half_a_shard_does_not_count(

@@ -307,6 +307,19 @@ def test_the_best_of_each_run_is_bold(two):
     ]
 
 
+def test_the_names_in_figures_are_those_of_runs_and_recipes(two):
+    found = compared(two)
+    names = listing.comparison_names(found)
+    assert {"real only", *(run.path.name for run in two)} <= set(names)
+    assert len(names) == len(found.runs) + sum(len(run.entries) for run in found.runs)
+
+
+def test_the_names_in_a_report_are_those_of_classes_and_variants():
+    run = variant_run({"赤": ({}, (0.3, 0.31))})
+    run.describe(run.about | {"classes": ["骰子", "die"]})
+    assert listing.report_names(run.read()) == ["骰子", "die", "赤"]
+
+
 def test_the_page_holds_everything_and_needs_nothing(two, tmp_path):
     path = compare_page.write(compared(two), tmp_path / "compare.html")
     page = path.read_text()

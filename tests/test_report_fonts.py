@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from syndet_ray.report import fonts
-from syndet_ray.report.annotated import annotate_picture
+from syndet_ray.report.annotated import annotate_picture, color
 from syndet_ray.report.figures import plot, sheets
 from syndet_ray.runs.results import Picture
 
@@ -106,15 +106,16 @@ def test_a_new_font_of_the_system_is_used_and_the_plainest_of_several(installed,
     ],
 )
 def test_the_note_names_the_package_that_helps(installed, names, package):
-    note = fonts.missing_note(["die", *names])
+    (note,) = fonts.missing_notes(["die", *names])
     assert note.endswith(f"such as the package {package}")
     assert f"{names[0]} is {fonts.readable(names[0])}" in note
 
 
 def test_the_note_is_short_and_there_is_none_without_need(installed):
-    assert fonts.missing_note(["die", "Würfel", "שלום"]) == ""
+    assert fonts.missing_notes(["die", "Würfel", "שלום"]) == []
     names = [chr(ord("骰") + k) for k in range(40)]
-    assert "骲 is U+9AB2, and 37 more; " in fonts.missing_note(names)
+    (note,) = fonts.missing_notes(names)
+    assert "骲 is U+9AB2, and 37 more; " in note
 
 
 def test_the_label_of_a_box_has_the_letters_of_both_fonts(installed, tmp_path):
@@ -127,9 +128,10 @@ def test_the_label_of_a_box_has_the_letters_of_both_fonts(installed, tmp_path):
     assert letters.any(axis=1).sum() == 16  # 800 of 1000 units
     assert codes.shape[1] > 2 * letters.shape[1]
     assert both.shape[1] == pytest.approx(letters.shape[1] + latin.shape[1], abs=6)
-    image = np.zeros((100, 200, 3), np.uint8)
-    drawn = np.asarray(annotate_picture(image, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
-    assert drawn.any()
+    black = np.zeros((100, 200, 3), np.uint8)
+    drawn = np.asarray(annotate_picture(black, found(([40, 50, 90, 90], 0, 0.5)), (DICE,)))
+    above_the_box = drawn[:50]
+    assert (above_the_box == color(0)).all(axis=-1).sum() > letters.size / 4  # the label's ground
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_the_picture_of_a_chart_has_codes_and_the_page_has_the_name(installed, t
     bars = alt.Chart(alt.InlineData(values=values)).mark_bar()
     chart = bars.encode(y="class:N", x="n:Q", color=plot.colors({DICE: "red", "die": "blue"}))
     saved = plot.save(plot.Plot(figure=chart, header=("class",), rows=[(DICE,)]), tmp_path / "n")
-    with_codes = plot._readable(plot._still(saved.spec))
+    with_codes = plot._map_leaves(plot._still(saved.spec), plot._readable)
     assert DICE in str(saved.spec)
     assert DICE not in str(with_codes)
     assert str(with_codes).count("U+9AB0 U+5B50") == str(saved.spec).count(DICE)

@@ -255,6 +255,11 @@ def test_the_stand_in_set_is_called_so(compared):
     assert found.reference.name == "stand-in" and found.stand_in
 
 
+def test_the_names_in_figures_are_those_of_sources_and_classes_once(compared):
+    classes = compared.reference.measurements.classes
+    assert listing.inspection_names(compared) == ["real", *classes, "synth"]
+
+
 def test_the_terminal_says_it_within_a_hundred_columns(compared):
     from rich.console import Console
 

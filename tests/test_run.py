@@ -17,11 +17,16 @@ import pytest
 import requests
 from conftest import write_tiny_sweep
 from mlflow import MlflowClient
+from test_cluster import Quiet
 
+from syndet_ray.definitions.loader import load
+from syndet_ray.errors import MachineError
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
 from syndet_ray.tuning.checkpoints import needed_trials
+from syndet_ray.tuning.options import Options
+from syndet_ray.tuning.run import check
 
 ROOT = Path(__file__).parents[1]
 
@@ -444,6 +449,15 @@ def test_bad_input_is_one_clear_message(home, arguments, said, syndet_here):
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_goes_on_needs_no_tracking_server_that_answers(home, dice):
+    sweep = load(str(home()))
+    options = Options(runs=Path("runs"), real=dice, tracking="http://127.0.0.1:9")
+    with pytest.raises(MachineError, match="does not answer"):
+        check(sweep, options, Quiet())
+    data = check(sweep, options, Quiet(), is_resumed=True)
+    assert data.pools.keys() == {"train", "val", "test"}
 
 
 def test_a_mistyped_field_is_reported_with_its_line(home, syndet_here):

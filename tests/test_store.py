@@ -222,33 +222,33 @@ def test_a_store_that_can_only_be_read_is_refused_before_data_are_read(home, col
     home()
     folder = colleagues(close)
     database = folder / "mlflow.db"
-    told = (
+    message = (
         rf"^MLflow's store sqlite:///{database}: cannot be written: it belongs to another user, "
         r"or its disk is read-only\. Name a store of your own with `tracking`"
     )
     for use in (check_store, open_store, lambda _: local_store(folder)):
-        with pytest.raises(MachineError, match=told):
+        with pytest.raises(MachineError, match=message):
             use(store_address(folder))
     folder.chmod(0o755)
     display, options = Silent(), Options(runs=folder, real=dice, local=True)
     for begin in BEGINNINGS:
-        with pytest.raises(MachineError, match=told):
+        with pytest.raises(MachineError, match=message):
             begin(load("tiny"), options, display)
     assert display.counts == [], "nothing was decoded"
     assert list(folder.glob("*/sweep.json")) == []
 
 
-def test_a_new_store_in_a_folder_that_cannot_be_written_is_told(read_only):
-    told = rf"^{read_only}/mlflow.db: cannot be written \(Permission denied\)\. Name a store"
-    with pytest.raises(MachineError, match=told):
+def test_a_new_store_in_a_folder_that_cannot_be_written_is_reported(read_only):
+    message = rf"^{read_only}/mlflow.db: cannot be written \(Permission denied\)\. Name a store"
+    with pytest.raises(MachineError, match=message):
         local_store(read_only)
 
 
-def test_a_store_that_cannot_even_be_read_is_told(runs, bound_by_permissions):
+def test_a_store_that_cannot_even_be_read_is_reported(runs, bound_by_permissions):
     database = runs / "mlflow.db"
     database.chmod(0o000)
-    told = rf"^{database}: cannot be read \(Permission denied\)\. Ask its owner"
-    with pytest.raises(MachineError, match=told), readable_store(store_address(runs)):
+    message = rf"^{database}: cannot be read \(Permission denied\)\. Ask its owner"
+    with pytest.raises(MachineError, match=message), readable_store(store_address(runs)):
         pass
 
 

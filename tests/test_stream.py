@@ -99,7 +99,7 @@ cli.main()
 
 
 @pytest.mark.parametrize(
-    ("command", "status", "told"),
+    ("command", "status", "message"),
     [
         ("{python} | true", 0, "an error\n"),
         ("{python} >&-", 0, "an error\n"),
@@ -112,7 +112,7 @@ cli.main()
         ),
     ],
 )
-def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, told):
+def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, message):
     script = command.format(python='"$0" -c "$1"')
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {script}", sys.executable, VERB],
@@ -120,7 +120,7 @@ def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, to
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (status, told)
+    assert (done.returncode, done.stderr) == (status, message)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,13 @@ def test_a_verb_ends_as_ever_where_its_words_cannot_be_shown(command, status, to
         (
             {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
             "赛",
-            r"\udce8\udcb5\udc9b: has characters that this machine's encoding, ascii, lacks",
+            r"\udce8\udcb5\udc9b: has characters that this machine's encoding, ascii, lacks. "
+            "Set PYTHONUTF8=1, or rename the file or folder.",
         ),
         (
             {"PYTHONUTF8": "1"},
             b"caf\xe9",  # unpacked from an archive of another system
-            r"caf\udce9: has characters that this machine's encoding, utf-8, lacks",
+            r"caf\udce9: is not valid UTF-8. Rename the file or folder.",
         ),
     ],
 )
@@ -146,5 +147,4 @@ def test_a_name_that_is_no_text_is_refused_at_once(locale, name, shown):
         check=False,
         env=os.environ | locale,
     )
-    do = "Set PYTHONUTF8=1, or rename the file or folder."
-    assert (done.returncode, done.stderr) == (1, f"syndet_ray: {shown}. {do}\n")
+    assert (done.returncode, done.stderr) == (1, f"syndet_ray: {shown}\n")

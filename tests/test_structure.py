@@ -21,6 +21,7 @@ ORDER = (
         "errors",
         "escapes",
         "files",
+        "folder_names",
         "locks",
         "progress",
         "timer",

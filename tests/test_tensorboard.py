@@ -273,7 +273,9 @@ def test_a_search_tells_the_board_what_it_tells_mlflow(tmp_path, notes):
 def test_names_of_folders_hold_no_slash():
     trial = made_run().trials()[0]
     assert folder_name(trial) == "trial-000 real_only"
-    assert folder_name(replace(trial, role="variant", name="a/b: 50 %")) == "trial-000 a_b_ 50 _"
+    assert (
+        folder_name(replace(trial, role="variant", name="a/b: 50 %")) == "trial-000 a_x2f_b: 50 %"
+    )
     assert folder_name(replace(trial, role="confirmation", of=3)) == "trial-000 again 3"
 
 

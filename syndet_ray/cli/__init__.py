@@ -9,7 +9,7 @@ import typer
 from syndet_ray.cli import data, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
-from syndet_ray.cli.interruption import end_as_interrupted, is_interruption
+from syndet_ray.cli.interruption import is_interruption, treat_as_ctrl_c
 from syndet_ray.cli.options import FAILED
 from syndet_ray.cli.stream import lasting
 from syndet_ray.errors import DefinitionError
@@ -36,14 +36,14 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 
 def main() -> NoReturn:
     """The entry point: calls `run` and ends this process. Printing never fails meanwhile."""
-    end_as_interrupted()
+    treat_as_ctrl_c()
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:
         run()
         status = 0
-    except SystemExit as leaving:
-        status = _status(leaving.code)
+    except SystemExit as system_exit:
+        status = _status(system_exit.code)
     end(status)
 
 
@@ -53,11 +53,16 @@ def _check_encoding(texts: Sequence[str]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            encoding = sys.getfilesystemencoding()
-            rule = f"has characters that this machine's encoding, {encoding}, lacks"
-            do = "Set PYTHONUTF8=1, or rename the file or folder."
             readable = text.encode("utf-8", "backslashreplace").decode()
-            raise DefinitionError(readable, rule, do=do) from None
+            raise _encoding_error(readable, sys.getfilesystemencoding()) from None
+
+
+def _encoding_error(readable: str, encoding: str) -> DefinitionError:
+    if encoding == "utf-8":
+        return DefinitionError(readable, "is not valid UTF-8", do="Rename the file or folder.")
+    rule = f"has characters that this machine's encoding, {encoding}, lacks"
+    do = "Set PYTHONUTF8=1, or rename the file or folder."
+    return DefinitionError(readable, rule, do=do)
 
 
 def _status(code: str | int | None) -> int:
@@ -73,8 +78,8 @@ def run() -> None:
     try:
         _check_encoding(sys.argv[1:])
         app()
-    except SystemExit as leaving:
-        if is_interruption(leaving):
+    except SystemExit as system_exit:
+        if is_interruption(system_exit):
             print("syndet_ray: interrupted", file=sys.stderr)
         raise
     except Exception as error:

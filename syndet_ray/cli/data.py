@@ -112,19 +112,17 @@ def inspect(
     test from train.
     """
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.cli.scorecard import font_lines
     from syndet_ray.cli.tables import print_table
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
+    from syndet_ray.report.fonts import missing_notes
 
     inspection_page.check_out(out)
     with open_display(console := terminal.console()) as display:
         inspection = inspecting.inspect(paths, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
-    names = [subject.name for subject in inspection.subjects]
-    for subject in inspection.subjects:
-        names += subject.measurements.classes
-    for part in (*listing.inspection_parts(inspection), *font_lines(dict.fromkeys(names))):
+    notes = missing_notes(listing.inspection_names(inspection))
+    for part in (*listing.inspection_parts(inspection), *notes):
         if isinstance(part, str):
             console.print(part, soft_wrap=True)
         else:

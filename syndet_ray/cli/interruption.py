@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 
 
-def end_as_interrupted() -> None:
+def treat_as_ctrl_c() -> None:
     """Makes SIGTERM and SIGHUP do what Ctrl-C does, so that no file is left half written.
 
     Runs and the MLflow UI have their own handlers meanwhile. A signal that is ignored, such as
@@ -15,11 +15,12 @@ def end_as_interrupted() -> None:
             signal.signal(number, _interrupt)
 
 
-def is_interruption(leaving: SystemExit) -> bool:
-    """True if Typer has made this exit of a KeyboardInterrupt. Commands that go on after one, and
-    say how, exit by themselves.
+def is_interruption(system_exit: SystemExit) -> bool:
+    """True if Typer has made this exit of a KeyboardInterrupt.
+
+    Commands that go on after one, and say how, exit by themselves.
     """
-    typer_exit = leaving.__context__
+    typer_exit = system_exit.__context__
     return typer_exit is not None and isinstance(typer_exit.__cause__, KeyboardInterrupt)
 
 

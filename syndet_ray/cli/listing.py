@@ -20,6 +20,7 @@ _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a co
 if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
     from syndet_ray.inspection.inspect import Inspection
+    from syndet_ray.runs.run import Run
     from syndet_ray.search.replay import Replay
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Disk, Room
@@ -185,6 +186,20 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
     return table
 
 
+def comparison_names(comparison: Comparison) -> list[str]:
+    """The names that the figures of a comparison show: of its runs and their recipes."""
+    names = []
+    for run in comparison.runs:
+        names.append(run.name)
+        names += [entry.name for entry in run.entries]
+    return names
+
+
+def report_names(run: "Run") -> list[str]:
+    """The names that the figures of a report show: of its classes and variants."""
+    return [*run.about.get("classes", ()), *run.sweep.variants]
+
+
 def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
     score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
@@ -217,6 +232,14 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
     if len(inspection.duplicates) > _MOST_PAIRS:
         yield f"and {len(inspection.duplicates) - _MOST_PAIRS} more, see duplicates.csv"
     yield from (*inspection.notes, *differences.headline(inspection))
+
+
+def inspection_names(inspection: "Inspection") -> list[str]:
+    """The names that the figures of an inspection show: of its sources and their classes."""
+    names = []
+    for subject in inspection.subjects:
+        names += [subject.name, *subject.measurements.classes]
+    return list(dict.fromkeys(names))
 
 
 _COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns

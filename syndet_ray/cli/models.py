@@ -58,6 +58,7 @@ def evaluate(
             finder = _finder(model, runs, tracking)
         from syndet_ray.cli import scorecard
         from syndet_ray.deploy import evaluate as evaluating
+        from syndet_ray.report.fonts import missing_notes
 
         scores = evaluating.evaluate_model(
             finder, dataset, chosen, model=model, progress=display.progress
@@ -72,7 +73,7 @@ def evaluate(
         console.print(line, soft_wrap=True)
     if out is not None:
         folder = evaluating.write(scores, out)
-        for line in scorecard.font_lines(scores.pool.classes):
+        for line in missing_notes(scores.pool.classes):
             console.print(line, soft_wrap=True)
         print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
 

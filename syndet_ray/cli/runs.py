@@ -79,11 +79,12 @@ def report(
         open_display(terminal.console(on_stderr=True)) as display,
         display.step("writing the report"),
     ):
-        from syndet_ray.cli.scorecard import font_lines
+        from syndet_ray.cli import listing
         from syndet_ray.report import page
+        from syndet_ray.report.fonts import missing_notes
 
         whole = folder.read()
-        for line in font_lines([*whole.about.get("classes", ()), *whole.sweep.variants]):
+        for line in missing_notes(listing.report_names(whole)):
             display.note(line)
         path = page.write(whole, target, partial(display.progress, "figures of the report"))
     print(f"report   {path}")
@@ -102,11 +103,11 @@ def compare(
     """Compare the first run with other runs that used the same test set."""
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.cli.scorecard import font_lines
     from syndet_ray.cli.tables import print_table
     from syndet_ray.files import check_writable
     from syndet_ray.report import compare_page
     from syndet_ray.report.comparison import sentences
+    from syndet_ray.report.fonts import missing_notes
     from syndet_ray.runs.folder import RunFolder
 
     if out is not None:
@@ -119,8 +120,7 @@ def compare(
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:
-        entries = [entry.name for compared in comparison.runs for entry in compared.entries]
-        for line in font_lines([*(compared.name for compared in comparison.runs), *entries]):
+        for line in missing_notes(listing.comparison_names(comparison)):
             console.print(line, soft_wrap=True)
         print(f"page     {compare_page.write(comparison, out)}")
 

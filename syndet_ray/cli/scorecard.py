@@ -1,6 +1,6 @@
 """Scorecard: the results of `evaluate` and `predict`, as tables and lines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import floor, isnan
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,8 @@ def score_lines(scores: "SplitEvaluation") -> Iterator[str]:
 
 def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
     """The number of detections, where they are, and the files that could not be read."""
+    from syndet_ray.report.fonts import missing_notes
+
     images = len(summary.images)
     counts = ", ".join(
         f"{name} {count}" for name, count in summary.counts.most_common()
@@ -101,19 +103,11 @@ def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
     rate = f" ({images / summary.seconds:.3g} a second)" if images and summary.seconds else ""
     yield f"{counted(images, 'image')}{rate}: {counts}"
     yield f"{summary.out}: annotated/, kitti/, predictions.json"
-    yield from font_lines(summary.counts)
+    yield from missing_notes(summary.counts)
     for line in summary.skipped[:_MOST_SKIPPED]:
         yield f"skipped {line}"
     if len(summary.skipped) > _MOST_SKIPPED:
         yield f"skipped {len(summary.skipped) - _MOST_SKIPPED} more"
-
-
-def font_lines(names: Iterable[str]) -> Iterator[str]:
-    """A line on names that no font of this machine can show in pictures."""
-    from syndet_ray.report.fonts import missing_note
-
-    if note := missing_note(names):
-        yield note
 
 
 def _nothing(summary: "PredictionSummary") -> str:

@@ -9,12 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 _CUT = "…"  # Rich ends a word with it that does not fit its column
-_LONG_WORD = 1 / 3  # of the terminal: such a word, as of a path, may continue on the next line
+# Of the terminal: a longer word is a name or a path, and may continue on the next line. A shorter
+# one may be a number, which must stay whole.
+_LONG_WORD = 1 / 3
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Prints a table. Where the terminal is too narrow for its cells, each row is a block, with a
-    line for each of its columns.
+    """Prints a table.
+
+    Where the terminal is too narrow for its cells, each row is a block, with a line for each of its
+    columns.
     """
     if _has_room(console, table):
         console.print(table)

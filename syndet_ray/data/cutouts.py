@@ -17,6 +17,7 @@ from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
+from syndet_ray.folder_names import folder_for
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
@@ -65,6 +66,7 @@ def cut_out(
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
+    `folder_names` says which folder a class has.
     Returns the number of cut-outs by class. Whole, isolated and large objects come first. GrabCut
     finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
     the dataset and its size, bright where objects are. Objects without a plausible outline are left
@@ -85,7 +87,7 @@ def cut_out(
         for label, name in enumerate(data.classes):
             candidates = _rank(records, label, seed)[: _TRIES * per_class]
             for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-                _write_cut(rgba, candidate, unfinished / name.replace("/", "_"))
+                _write_cut(rgba, candidate, unfinished / folder_for(name))
                 counts[name] += 1
                 if progress is not None:
                     progress(sum(counts.values()), per_class * len(counts))
@@ -95,7 +97,18 @@ def cut_out(
 def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     image = _stem(candidate.record).replace("/", "_")
-    Image.fromarray(rgba).save(folder / f"{image}-{candidate.k}.png")
+    path = _new_file(folder, f"{image}-{candidate.k}")
+    Image.fromarray(rgba).save(path)
+
+
+def _new_file(folder: Path, name: str) -> Path:
+    """The path of a new PNG. Of photos like a/b.png and a_b.png, the second gets a number."""
+    path = folder / f"{name}.png"
+    number = 2
+    while path.exists():
+        path = folder / f"{name}-{number}.png"
+        number += 1
+    return path
 
 
 def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:

@@ -75,8 +75,9 @@ def as_table(pool: Pool) -> pa.Table:
 
 
 def check_empty(out: Path) -> None:
-    """Raises DataError unless `out` does not exist or is an empty folder, and MachineError unless
-    it can be written.
+    """Raises DataError unless `out` is new or an empty folder.
+
+    Raises MachineError unless it can be written.
     """
     with writing(out, _ELSEWHERE):
         is_file = out.exists() and not out.is_dir()

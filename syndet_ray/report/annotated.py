@@ -32,10 +32,10 @@ class Label:
 
     mask         (h, w) uint8, the opacity of the letters
     baseline_px  from the top of the label to the lower edge of letters without a descender
+    below_px     rows of the mask below that edge
     at           x1, y1, x2, y2 pixels
     """
 
-    text: str
     mask: np.ndarray
     baseline_px: int
     below_px: int
@@ -88,31 +88,41 @@ def _labels(
     boxes: Sequence[Sequence[int]],
     texts: Sequence[str],
     colors: Sequence[Color],
-    text_px: int,
+    height_px: int,
     size_wh: tuple[int, int],
 ) -> Iterator[Label]:
-    """A label for each box, in their order: the first has the choice of all places."""
+    """A label for each box, in their order: the first has the choice of all places.
+
+    height_px  of the text
+    """
     all_boxes = np.reshape(boxes, (-1, 4))
     taken = np.zeros((0, 4), int)
     for box, text, ink in zip(boxes, texts, colors, strict=True):
-        mask, below_px = lettering(text, text_px)
-        margin = _MARGIN * text_px
-        # scripts with marks above or below their letters need more than Latin
-        above = margin + max(mask.shape[0] - below_px, _ABOVE * text_px)
-        height = round(above + max(below_px, _BELOW * text_px) + margin)
-        width = round(mask.shape[1] + text_px / 2)
+        mask, below_px = lettering(text, height_px)
+        width, height, baseline_px = _label_size(mask, below_px, height_px)
         places = _places(box, width, height, size_wh)
         hidden = _hidden_pixels(places, taken) * _LABEL_WEIGHT + _hidden_pixels(places, all_boxes)
         at = places[hidden.argmin()]
         taken = np.vstack([taken, at])
         yield Label(
-            text=text,
             mask=mask,
-            baseline_px=round(above),
+            baseline_px=baseline_px,
             below_px=below_px,
             at=tuple(at.tolist()),
             color=ink,
         )
+
+
+def _label_size(mask: np.ndarray, below_px: int, height_px: int) -> tuple[int, int, int]:
+    """The width and height of a label, and the rows above its baseline, in pixels.
+
+    Scripts with marks above or below their letters need more than Latin.
+    """
+    margin = _MARGIN * height_px
+    above = margin + max(mask.shape[0] - below_px, _ABOVE * height_px)
+    below = max(below_px, _BELOW * height_px) + margin
+    width = mask.shape[1] + height_px / 2
+    return round(width), round(above + below), round(above)
 
 
 def _places(box: Sequence[int], width: int, height: int, size_wh: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,7 @@ squares would make all names look alike.
 
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
@@ -20,7 +21,15 @@ _REGULAR = 400  # CSS weight of a font that is neither light nor bold
 _LAST_RESORT = "Last Resort"  # its glyphs are boxes that name a script
 _EMOJI = range(0x1F000, 0x20000)  # Unicode's blocks of pictographs
 _WIDE = ("W", "F")  # Unicode's East Asian widths of Chinese, Japanese and Korean
-_SHOWN_NAMES = 3  # in a note
+_SHOWN_NAMES = 3  # in a note, which with more would fill the terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FontChoice:
+    """The fonts for some characters, to be used in this order, and the characters that none has."""
+
+    fonts: tuple[FontEntry, ...]
+    missing: frozenset[str]
 
 
 def readable(text: str) -> str:
@@ -45,21 +54,21 @@ def families(text: str) -> list[str]:
     return list(dict.fromkeys([BASE, *(entry.name for entry in _entries(text))]))
 
 
-def missing_note(names: Iterable[str]) -> str:
-    """Returns a sentence on the names that no font of this machine can show; "" if all can be
-    shown. It says what to install.
+def missing_notes(names: Iterable[str]) -> list[str]:
+    """Returns a sentence on the names that no font of this machine can show, if there are any.
+
+    It says what to install.
     """
     by_name = {name: readable(name) for name in names if _missing(name)}
     if not by_name:
-        return ""
+        return []
     shown = [f"{name} is {codes}" for name, codes in list(by_name.items())[:_SHOWN_NAMES]]
     more = len(by_name) - len(shown)
     words = ", ".join(shown) + (f", and {more} more" if more else "")
     package = _package("".join(by_name))
-    return (
-        f"no font of this machine has all letters of these names, so pictures show codes: {words}; "
-        f"install a font that has them, such as the package {package}"
-    )
+    problem = "no font of this machine has all letters of these names, so pictures show codes"
+    remedy = f"install a font that has them, such as the package {package}"
+    return [f"{problem}: {words}; {remedy}"]
 
 
 def lettering(text: str, height_px: int) -> tuple[np.ndarray, int]:
@@ -94,11 +103,11 @@ def _package(text: str) -> str:
 
 
 def _missing(text: str) -> frozenset[str]:
-    return _choice(_beyond_base(text))[1]
+    return _choice(_beyond_base(text)).missing
 
 
 def _entries(text: str) -> tuple[FontEntry, ...]:
-    return _choice(_beyond_base(text))[0]
+    return _choice(_beyond_base(text)).fonts
 
 
 def _beyond_base(text: str) -> frozenset[str]:
@@ -112,22 +121,22 @@ def _beyond_base(text: str) -> frozenset[str]:
 
 
 @cache
-def _choice(letters: frozenset[str]) -> tuple[tuple[FontEntry, ...], frozenset[str]]:
-    """Returns fonts that have these characters, and the characters that none has.
+def _choice(letters: frozenset[str]) -> FontChoice:
+    """Chooses fonts for these characters.
 
     The font that has most of the rest comes next; of equal ones a regular sans serif.
     """
-    chosen: list[FontEntry] = []
+    fonts: list[FontEntry] = []
     rest = set(letters)
     coverage = _coverage(letters) if letters else {}
     while rest and coverage:
         best = max(coverage, key=lambda key: len(coverage[key][1] & rest))
-        entry, covered = coverage[best]
-        if not covered & rest:
+        font, letters_of_font = coverage[best]
+        if not letters_of_font & rest:
             break
-        chosen.append(entry)
-        rest -= covered
-    return tuple(chosen), frozenset(rest)
+        fonts.append(font)
+        rest -= letters_of_font
+    return FontChoice(fonts=tuple(fonts), missing=frozenset(rest))
 
 
 def _coverage(letters: frozenset[str]) -> dict[tuple[str, int], tuple[FontEntry, set[str]]]:
@@ -151,8 +160,8 @@ def _unlikeness(entry: FontEntry) -> tuple[bool, bool, int, int, str]:
 def _all_fonts() -> list[FontEntry]:
     """Returns all fonts of this machine, also those that are newer than matplotlib's own list."""
     manager = font_manager.fontManager
-    listed = {entry.fname for entry in manager.ttflist}
-    for path in set(font_manager.findSystemFonts()) - listed:
+    files = {entry.fname for entry in manager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - files:
         try:
             manager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):

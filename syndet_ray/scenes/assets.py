@@ -8,7 +8,7 @@
 unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or
 "millimetres", the unit of the numbers in its file. size_m, 0.05 by default, holds for all classes
 or by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long. If
-open is true, meshes may have holes.
+open is true, meshes may have holes. `folder_names` says which class a folder has.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from syndet_ray.data import picture
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.files import file_hash, reading
+from syndet_ray.folder_names import name_of
 from syndet_ray.scenes import cutouts, meshes, shapes
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
@@ -109,7 +110,8 @@ def _classes(
     """The classes, their assets, and notes on their sizes; the files read are added to `read`."""
     folders = []
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith((".", "_")):
+        is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
+        if path.is_dir() and not is_aside:
             folders.append(path)
     if len(folders) < 2:
         rule = "a folder of assets must hold two or more folders, each with the name of a class"
@@ -117,7 +119,7 @@ def _classes(
         raise DataError(folder, rule, got=[path.name for path in folders], do=do)
     for path in folders:
         _check_settings_above(path, folder)
-    classes = tuple(path.name for path in folders)
+    classes = tuple(name_of(path.name) for path in folders)
     settings = _settings(folder, classes, read)
     assets: dict[str, Asset] = {}
     for label, path in enumerate(folders):
@@ -174,6 +176,7 @@ def _assets(
     """All meshes and cut-outs in a folder and below it, by prefix and path; the files read are
     added to `read`.
     """
+    class_name = name_of(folder.name)
     files = list(_files(folder))
     models = [file for file in files if file.suffix.lower() in meshes.SUFFIXES]
     needed = {file: meshes.references(file) for file in models}
@@ -184,11 +187,11 @@ def _assets(
     for file in files:
         if file in needed:
             mesh = meshes.read(file, may_be_open=settings.open, settings=settings.file)
-            scale = _scale(mesh, file, settings, folder.name)
+            scale = _scale(mesh, file, settings, class_name)
             asset = Asset(label=label, mesh=mesh, scale=scale)
             parts = [file, *needed[file]]
         elif file in images and file not in masks:
-            scale = settings.size_of(folder.name)
+            scale = settings.size_of(class_name)
             asset = Asset(label=label, mesh=cutouts.read(file), scale=scale, picture=True)
             parts = [file, *filter(None, [cutouts.shape_file(file)])]
         else:

@@ -165,7 +165,7 @@ class Tracking(Listener):
 
         Returns what MLflow lacks, in words, or "".
         """
-        if self._outbox.is_failing:
+        if self._outbox.is_failing and patience_s > 0:
             self._note(f"{self.place} is tried for {patience_s:.0f} s more")
         self._put("the end of the sweep", partial(self._run.end, status))
         return _missing_words(self._outbox.wait(patience_s, limit_s))

@@ -8,7 +8,6 @@ failure is noted, and the search goes on without event files.
 
 import io
 import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from tensorboardX.summary import hparams
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Choice, Simplex
+from syndet_ray.folder_names import folder_for
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.metrics import OBJECTIVE, TEST
@@ -178,7 +178,7 @@ class _Writer:
 
 def folder_name(trial: Trial) -> str:
     """Returns the folder of a trial's events: "trial-003", or "trial-000 real_only"."""
-    return re.sub(r"[^\w\-. ()]", "_", trial_name(trial))
+    return folder_for(trial_name(trial))
 
 
 def settings(trial: Trial, varied: Sequence[str]) -> dict[str, float | str | bool]:

@@ -8,8 +8,18 @@ from syndet_ray.runs.results import Trial
 
 _MOST_CHARACTERS = 240  # MLflow takes 250; a number may be added
 
-# a character, or a slash or part of a path that would not survive normalization
-_FORBIDDEN = r"[^\w\-. :/]|^/|(?<=/)/|/$|(?:^|(?<=/))\.+(?=/|$)|^\.(?=\.)"
+_FORBIDDEN = "|".join(
+    (
+        r"[^\w\-. :/]",  # characters that MLflow refuses
+        # MLflow makes paths of names, and refuses those that normalizing would change:
+        r"^/",  # an absolute path
+        r"(?<=/)/",  # "a//b" is "a/b"
+        r"/$",  # "a/" is "a"
+        r"^\.+(?=/|$)",  # "./b" is "b"
+        r"(?<=/)\.+(?=/|$)",  # "a/../b" is "b"
+        r"^\.(?=\.)",  # all that begins like a path to the parent folder: "..a"
+    )
+)
 _FORBIDDEN_IN_REGISTRY = r"[./:%\"']"
 
 Value = TypeVar("Value")

@@ -18,7 +18,7 @@ from syndet_ray.data.scale import (
 from syndet_ray.data.split import SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.report.fonts import missing_note
+from syndet_ray.report.fonts import missing_notes
 from syndet_ray.scenes import command
 from syndet_ray.scenes.needs import scene_inputs
 from syndet_ray.spread import LEAST_IMAGES
@@ -56,14 +56,8 @@ def data_notes(
         *_notes_on_few(dataset.splits),
         *_notes_on_scored(scale, dataset.splits),
         *_notes_on_shapes(dataset.splits["train"], sweep),
-        *_notes_on_names([*dataset.classes, *sweep.variants]),
+        *missing_notes([*dataset.classes, *sweep.variants]),
     )
-
-
-def _notes_on_names(names: Sequence[str]) -> list[str]:
-    """A note if the pictures of the report cannot show a name of a class or a variant."""
-    note = missing_note(names)
-    return [note] if note else []
 
 
 def _notes_on_shared(shared: Mapping[str, Sequence[SharedPhoto]], place: str) -> list[str]:

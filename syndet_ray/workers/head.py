@@ -22,7 +22,7 @@ def check_head(address: str) -> None:
     _check_port(address)
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "--skip-version-check"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -34,8 +34,8 @@ def check_head(address: str) -> None:
         raise unreachable_error(
             address, f"no head of Ray answers within {_ANSWER_S:.0f} s"
         ) from None
-    if done.returncode:
-        raise unreachable_error(address, _reason(done.stderr))
+    if process.returncode:
+        raise unreachable_error(address, _reason(process.stderr))
 
 
 def unreachable_error(address: str | None, reason: str) -> MachineError:

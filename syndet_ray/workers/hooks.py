@@ -287,7 +287,7 @@ def checkpoint_address(checkpoint: Any, home: str) -> str:
 def _last_error_line(trial: Any) -> str:
     """Returns the last line of the error that ended a trial's worker."""
     try:
-        # the driver's own copy, in the encoding of its locale
+        # Ray writes it in the locale's encoding: bytes that are not UTF-8 become �
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         lines = text.strip().splitlines()
     except (OSError, TypeError):

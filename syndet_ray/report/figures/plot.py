@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
@@ -147,7 +147,7 @@ def specification(chart: Any) -> dict[str, Any]:
     """
     spec = chart.to_dict(validate=False)  # its parts were validated when they were made
     spec["config"] = _merge(spec.get("config", {}), _CONFIG)
-    return _finite(spec)
+    return _map_leaves(spec, _finite)
 
 
 def responsive(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,20 +272,25 @@ def _column(values: Sequence[Any]) -> pa.Array:
     return pa.array(plain)
 
 
-def _finite(part: Any) -> Any:
-    """Returns the part of a specification with None for NaN and infinities, which JSON lacks."""
+def _map_leaves(part: Any, change: Callable[[Any], Any]) -> Any:
+    """Returns the part of a specification with `change` applied to its keys and plain values."""
     if isinstance(part, Mapping):
-        return {key: _finite(value) for key, value in part.items()}
+        return {change(key): _map_leaves(value, change) for key, value in part.items()}
     if isinstance(part, (list, tuple)):
-        return [_finite(value) for value in part]
-    if isinstance(part, float) and not math.isfinite(part):
+        return [_map_leaves(value, change) for value in part]
+    return change(part)
+
+
+def _finite(value: Any) -> Any:
+    """Returns None for NaN and infinities, which JSON lacks."""
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    return part
+    return value
 
 
 def _chart_png(spec: Mapping[str, Any]) -> bytes:
     _add_fonts()
-    text = json.dumps(_readable(_still(spec)), allow_nan=False)
+    text = json.dumps(_map_leaves(_still(spec), _readable), allow_nan=False)
     png = io.BytesIO()
     with Image.open(io.BytesIO(vl_convert.vegalite_to_png(text, scale=_SCALE))) as image:
         # without transparency it takes a fifth of the bytes
@@ -299,15 +304,9 @@ def _add_fonts() -> None:
     vl_convert.register_font_directory(str(Path(mpl.get_data_path(), "fonts", "ttf")))
 
 
-def _readable(part: Any) -> Any:
-    """Returns the part of a specification with codes for letters that no font has."""
-    if isinstance(part, str):
-        return fonts.readable(part)
-    if isinstance(part, Mapping):
-        return {fonts.readable(key): _readable(value) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_readable(value) for value in part]
-    return part
+def _readable(value: Any) -> Any:
+    """Returns a text with codes for letters that no font has."""
+    return fonts.readable(value) if isinstance(value, str) else value
 
 
 def _still(spec: Mapping[str, Any]) -> dict[str, Any]:

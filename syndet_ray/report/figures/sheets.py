@@ -59,7 +59,9 @@ _MOST_COLORS = len(CLASS_COLORS)
 _MOST_NAMED = 12
 # The sheet in inches: its width, between pictures, above each strip for a title, and at the foot.
 _WIDTH, _GAP, _HEAD, _FOOT = 10.0, 0.08, 0.42, 0.5
-# Of the legend in inches: an entry without its name, a letter of it, and a row below the first.
+# Of the legend in inches, at matplotlib's font of 10 points: an entry without its name (line and
+# gaps, 4.8 times the font, and room to spare), a letter of it (a wide one), and a row below the
+# first (1.7 times the font).
 _ENTRY, _LETTER, _ROW = 0.75, 0.1, 0.24
 _DPI = 150  # 1500 pixels across
 _HALO: list[Any] = [withStroke(linewidth=2.4, foreground=HALO)]
