@@ -21,8 +21,5 @@ def folder_for(name: str) -> str:
 
 def name_of(folder: str) -> str:
     """Returns the name for which `folder_for` gave a folder; of any other folder its own name."""
-    try:
-        name = unescape(folder)
-    except (ValueError, OverflowError):  # a code that no character has
-        return folder
+    name = unescape(folder)
     return name if folder_for(name) == folder else folder

@@ -38,3 +38,10 @@ def test_every_name_can_be_read_back(name):
 def test_names_that_mlflow_was_given_can_be_read_back(name):
     assert unescape(safe_name(name)) == name
     assert unescape(registered_name(f"syndet_ray-{name}")) == f"syndet_ray-{name}"
+
+
+@pytest.mark.parametrize(
+    "text", ["run_xffffffff_a", "_xffffff_", "_x110000_", "_x_", "_xg_", "x2e_"]
+)
+def test_text_that_is_no_code_stays_as_it_is(text):
+    assert unescape(text) == text
