@@ -18,6 +18,9 @@ NAMES = st.text(st.sampled_from("ab_x2e5f/.:%$ 可'"), min_size=1, max_size=30)
         ("lr#2", "lr_x23_2"),
         ("snake_case", "snake_case"),
         ("lr_x23_2", "lr_x5f_x23_2"),
+        ("zoom_x2", "zoom_x2"),
+        ("size_x2_lr", "size_x2_lr"),  # codes have two digits and more
+        ("_x2e#", "_x5f_x2e_x23_"),
         ("##", "_x23__x23_"),
         ("", ""),
     ],

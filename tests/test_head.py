@@ -40,3 +40,4 @@ def test_what_only_ray_understands_is_left_to_its_check():
     with pytest.raises(MachineError, match=r"Invalid address format: nonsense\)"):
         head.check_head("nonsense")
     head.check_head("ray://host:10001")  # of Ray's client, which has limits of its own
+    head.check_head("local")  # starts a cluster

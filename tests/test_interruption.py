@@ -50,3 +50,36 @@ def test_a_command_that_says_how_to_go_on_says_it_alone():
 
 def test_a_signal_that_nohup_ignores_stays_ignored():
     assert ended(int(signal.SIGHUP), "ignored") == (0, "cleaned up\nwent on\n", "")
+
+
+PACKAGE = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.{name})
+    for _ in range(1000): pass  # Python calls handlers between its steps
+except BaseException:
+    pass
+"""
+
+LOADS = """
+import threading
+from syndet_ray import cli
+
+@cli.app.command()
+def wait():
+    import swallows
+    threading.Event().wait(30)
+    print("went on")
+
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_the_middle_of_an_import_is_not_lost(name, tmp_path, monkeypatch):
+    """Packages catch all that is raised while they import what they can do without."""
+    (tmp_path / "swallows.py").write_text(PACKAGE.format(name=name))
+    paths = [str(tmp_path), *sys.path]
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{LOADS}", "wait"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "syndet_ray: interrupted\n")

@@ -17,6 +17,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.preflight import (
+    cache_notes,
     check_artifacts,
     check_assets,
     check_machine,
@@ -822,13 +823,6 @@ def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
             check_machine(runs, None)
 
 
-def test_rendered_scenes_that_cannot_be_kept_are_found(tmp_path, bound_by_permissions):
-    cache = tmp_path / "cache"
-    cache.mkdir(mode=0o555)  # of a colleague
-    with pytest.raises(MachineError, match=rf"^{cache}: cannot be written .* name one with `runs`"):
-        check_machine(tmp_path, None)
-
-
 @pytest.mark.parametrize("name", ["artifacts", "artifacts/models"])
 def test_a_colleagues_folder_of_mlflow_is_found(tmp_path, bound_by_permissions, name):
     check_artifacts(tmp_path)
@@ -860,3 +854,15 @@ def test_file_systems_without_locks_are_noted_or_refused_if_sqlite_needs_them(
 
 def test_with_locks_there_is_nothing_to_note(tmp_path):
     assert lock_notes(tmp_path, tracking=None) == []
+
+
+def test_a_cache_of_rendered_scenes_that_can_only_be_read_is_noted(tmp_path, bound_by_permissions):
+    cache = tmp_path / "cache"
+    assert cache_notes(cache) == []
+    cache.mkdir()
+    assert cache_notes(cache) == []
+    cache.chmod(0o555)
+    check_machine(tmp_path, None)
+    assert cache_notes(cache) == [
+        f"{cache} can only be read: trials whose scenes it lacks will fail"
+    ]

@@ -20,7 +20,7 @@ from syndet_ray import cli
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import MachineError
 from syndet_ray.files import whole_folder
-from syndet_ray.tracking import champions
+from syndet_ray.tracking import champions, sqlite_files
 from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tracking.store import (
     check_store,
@@ -28,6 +28,7 @@ from syndet_ray.tracking.store import (
     open_store,
     readable_store,
     reason,
+    sqlite_address,
     store_address,
     store_file,
 )
@@ -203,6 +204,38 @@ def colleagues(runs, bound_by_permissions):
 
     yield leave
     copy.chmod(0o755)
+
+
+@pytest.mark.parametrize("place", ["sqlite:///:memory:", "sqlite://"])
+def test_a_store_in_memory_is_refused(place):
+    with pytest.raises(MachineError, match="keeps nothing: it is in the memory of one process"):
+        check_store(place)
+
+
+def test_a_new_store_that_cannot_be_made_is_refused(read_only):
+    with pytest.raises(MachineError, match=r"new\.db: cannot be written .* Name a store of your"):
+        check_store(sqlite_address(read_only / "folder" / "new.db"))
+
+
+def test_a_write_that_a_kill_has_left_is_undone_in_the_copy(tmp_path):
+    """As servers write it: with a rollback journal next to the database."""
+    database, snapshot = tmp_path / "mlflow.db", tmp_path / "snapshot"
+    snapshot.mkdir()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA cache_size=1")  # so that pages of the transaction are written
+        connection.execute("CREATE TABLE runs (status TEXT)")
+        connection.executemany("INSERT INTO runs VALUES (?)", [("FINISHED" * 99,)] * 99)
+        connection.commit()
+        connection.execute("UPDATE runs SET status = ?", ["HALF" * 99])
+        for path in (database, tmp_path / "mlflow.db-journal"):
+            shutil.copy(path, snapshot)
+        connection.rollback()
+    (tmp_path / "copy").mkdir()
+    sqlite_files._copy_files(snapshot / "mlflow.db", tmp_path / "copy" / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "copy" / "mlflow.db")) as connection:
+        assert connection.execute("SELECT DISTINCT status FROM runs").fetchall() == [
+            ("FINISHED" * 99,)
+        ]
 
 
 @pytest.mark.parametrize("as_it_is", [leave_as_a_kill_does, lose_shared_memory, close])

@@ -21,6 +21,7 @@ ORDER = (
         "errors",
         "escapes",
         "files",
+        "interrupts",
         "folder_names",
         "locks",
         "progress",

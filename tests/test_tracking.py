@@ -5,6 +5,7 @@ ends no sweep.
 import base64
 import importlib
 import json
+import os
 import posixpath
 import re
 import shutil
@@ -56,8 +57,8 @@ from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.address import kept_address, mask, server_address
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.outbox import Outbox
-from syndet_ray.tracking.parent_run import experiment_words
-from syndet_ray.tracking.server import check_server
+from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
+from syndet_ray.tracking.server import bypass_proxy, check_server, is_away
 from syndet_ray.tracking.store import sqlite_address
 from syndet_ray.tracking.valid_names import registered_name, safe_name, safe_names
 from syndet_ray.tuning.options import Options, Origin
@@ -415,6 +416,32 @@ def test_a_check_says_what_a_store_has_of_a_sweep(store, tmp_path):
     )
 
 
+def test_a_run_whose_tags_were_edited_in_the_ui_goes_on(store):
+    client, tracking = MlflowClient(store), Tracking(store, None, "edited", SWEEP)
+    tracking.update(trial(0, 0.1))
+    tracking.end("KILLED")
+    edited = runs(client, tracking)[0].info.run_id
+    client.set_tag(edited, "trial", "seven")
+    again = Tracking(store, None, "edited", SWEEP, tracking.parent)
+    again.update(trial(0, 0.1, 0.2, state="COMPLETE"))
+    assert again.end("FINISHED") == ""
+    client.set_tag(edited, "trial", "-1")  # `runs` below reads numbers
+    assert history(client, runs(client, again)[0]) == [(25, 0.1), (50, 0.2)]
+
+
+def test_files_of_a_copied_folder_of_runs_would_go_to_the_old_one(tmp_path, empty_store, read_only):
+    """MLflow keeps the place of an experiment's files in its store, as an absolute path."""
+    shutil.copy(empty_store, tmp_path)
+    copy = sqlite_address(tmp_path / "mlflow.db")
+    check_artifact_place(copy, "copied")
+    Tracking(copy, tmp_path / "artifacts", "copied", SWEEP).end("FINISHED")
+    check_artifact_place(copy, "copied")
+    Tracking(copy, read_only / "artifacts", "elsewhere", SWEEP).end("FINISHED")
+    rule = "cannot be written .Permission denied.. MLflow's experiment syndet_ray/elsewhere has"
+    with pytest.raises(MachineError, match=rule):
+        check_artifact_place(copy, "elsewhere")
+
+
 def test_a_run_goes_on_whatever_was_deleted_or_renamed_of_it(store):
     client, tracking = MlflowClient(store), Tracking(store, None, "tidied", SWEEP)
     tracking.update(trial(0, 0.1))
@@ -595,6 +622,9 @@ def test_a_server_that_refuses_a_log_in_is_reported_with_what_to_set(door, login
         ("http://host:5000/?searchFilter=#/experiments/3/runs?o=1", "http://host:5000"),
         ("https://me:p@host/mlflow/#/models", "https://me:p@host/mlflow"),
         ("http://host:5000", "http://host:5000"),
+        ("http://bob:geh#e?m@host/x/#/models", "http://bob:geh#e?m@host/x"),
+        ("http://host:5000/#/experiments/0?q=a@b", "http://host:5000"),
+        ("http://[::1", "http://[::1"),
         ("sqlite:////runs/a?b#c.db", "sqlite:////runs/a?b#c.db"),
     ],
 )
@@ -610,6 +640,35 @@ def test_a_server_on_this_machine_is_asked_past_the_proxy(door, monkeypatch):
     check_server(f"http://user:p%40ss@{door}")
     assert requests.utils.get_environ_proxies(f"http://{door}") == {}
     assert requests.utils.get_environ_proxies("http://intranet.example") == {}
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "merged"),
+    [
+        (None, "storage.corp, 10.0.0.0/8", "storage.corp,10.0.0.0/8,127.0.0.1"),
+        ("a.corp", "b.corp", "a.corp,127.0.0.1"),  # programs that read both prefer the lower case
+        ("127.0.0.1", None, "127.0.0.1"),
+        (None, None, "127.0.0.1"),
+        ("*", None, "*"),
+        (None, "*", "*"),
+    ],
+)
+def test_hosts_that_are_asked_past_the_proxy_stay_so(lower, upper, merged, monkeypatch):
+    for name, value in {"no_proxy": lower, "NO_PROXY": upper}.items():
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    bypass_proxy("http://127.0.0.1:5000")
+    now = [os.environ[name] for name in ("no_proxy", "NO_PROXY") if name in os.environ]
+    assert set(now) == {merged}
+
+
+def test_a_server_that_rejects_us_is_not_away(door):
+    assert is_away("http://127.0.0.1:9")
+    assert not is_away(f"http://user:p%40ss@{door}")
+    assert not is_away(f"http://user:wrong@{door}")
+    with pytest.raises(MachineError, match="rejects this login"):
+        Tracking(f"http://user:wrong@{door}", None, "x", SWEEP, may_begin_later=True)
 
 
 def test_a_proxy_in_the_way_is_named_without_its_password(monkeypatch):

@@ -3,14 +3,16 @@
 import signal
 from types import FrameType
 
+from syndet_ray.interrupts import postpone
+
 
 def treat_as_ctrl_c() -> None:
     """Makes SIGTERM and SIGHUP do what Ctrl-C does, so that no file is left half written.
 
-    Runs and the MLflow UI have their own handlers meanwhile. A signal that is ignored, such as
-    SIGHUP under `nohup`, stays ignored.
+    None of them is lost in an import. Runs and the MLflow UI have their own handlers meanwhile. A
+    signal that is ignored, such as SIGHUP under `nohup`, stays ignored.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
@@ -25,4 +27,5 @@ def is_interruption(system_exit: SystemExit) -> bool:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    if not postpone(number, frame):
+        raise KeyboardInterrupt

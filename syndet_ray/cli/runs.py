@@ -62,19 +62,21 @@ def report(
     run: RunPath,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the report. Default: that of the run."),
+        typer.Option(metavar="FOLDER", help="New folder for the report. Default: that of the run."),
     ] = None,
 ) -> None:
     """Write the report of a run again."""
     from syndet_ray.cli import terminal
-    from syndet_ray.files import check_writable, make_folder
+    from syndet_ray.deploy.output import check_out, new_folder
+    from syndet_ray.files import check_writable
     from syndet_ray.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    target = folder if out is None else RunFolder(out)
-    for path in (target.report, target.figures):
-        check_writable(path, "Write the report elsewhere with `out` FOLDER.")
-    make_folder(target.path)
+    if out is None:
+        for path in (folder.report, folder.figures):
+            check_writable(path, "Write the report elsewhere with `out` FOLDER.")
+    else:
+        check_out(out)
     with (
         open_display(terminal.console(on_stderr=True)) as display,
         display.step("writing the report"),
@@ -86,6 +88,7 @@ def report(
         whole = folder.read()
         for line in missing_notes(listing.report_names(whole)):
             display.note(line)
+        target = folder if out is None else RunFolder(new_folder(out))
         path = page.write(whole, target, partial(display.progress, "figures of the report"))
     print(f"report   {path}")
 

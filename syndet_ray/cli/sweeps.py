@@ -175,7 +175,7 @@ def check(
     definition = _definition(name, shared)
     console = terminal.console()
     with open_display(console) as display, display.step(_LOADING):
-        from syndet_ray.tracking.parent_run import experiment_words
+        from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
         from syndet_ray.tuning import cost as costs
         from syndet_ray.tuning import disk
@@ -188,6 +188,7 @@ def check(
         cost = running.estimate(definition, options, data, display)
         with display.step("looking into MLflow's store"):
             store = options.tracking or store_address(runs)
+            check_artifact_place(store, find(name).stem)
             experiment = experiment_words(store, find(name).stem)
     room = disk.room(runs, options.cache)
     lines = [

@@ -1,7 +1,6 @@
 """Address: the address of an MLflow store, read and written without loading MLflow."""
 
 import re
-from urllib.parse import urlsplit, urlunsplit
 
 from syndet_ray.errors import MachineError
 
@@ -20,8 +19,10 @@ def server_address(uri: str) -> str:
     """
     if not is_server(uri):
         return uri
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    # A password may have any character but a slash.
+    plain = re.match(r"\w+://(?:[^/]*@)?[^#?]*", uri)
+    assert plain is not None, "it begins with its scheme"
+    return plain[0].rstrip("/")
 
 
 def mask(text: str) -> str:

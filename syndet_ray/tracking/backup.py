@@ -41,7 +41,8 @@ _DELIVERY = "copy"
 # For the last copy of a run that ends before it has begun. For other runs the caller of `copy` says
 # how long to wait.
 _LIMIT_S = 60.0
-_FORBIDDEN_IN_KEYS = r"[^0-9A-Za-z_.!*'()-]"  # Arrow takes few other characters in an address
+# what Arrow and RFC 3986 do not take in the path of an address
+_FORBIDDEN_IN_KEYS = r"[^0-9A-Za-z._~!$&'()*+,;=:@-]"
 
 
 @contextmanager
@@ -272,7 +273,7 @@ def fetch(address: str, runs: Path) -> RunFolder:
     and its copy would replace the complete one.
     """
     name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    path = runs / (unescape(name) if "://" in address else name)
+    path = runs / (_folder_name(name) if "://" in address else name)
     if path.exists():
         rule = f"is here already: {address} may be older"
         raise DataError(path, rule, do=f"Resume {path}, or move it away.")
@@ -282,6 +283,13 @@ def fetch(address: str, runs: Path) -> RunFolder:
     with whole_folder(path) as unfinished:
         download(inside(address, COPY), unfinished)
     return RunFolder.open(path)
+
+
+def _folder_name(key: str) -> str:
+    """Returns the name of a run's folder, given the last part of its address."""
+    name = unescape(key)
+    is_a_name = name.isprintable() and "/" not in name
+    return name if is_a_name else key
 
 
 def run_address(folder: RunFolder, storage: str | None) -> str:

@@ -7,12 +7,16 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.uri import is_local_uri
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.files import check_writable
 from syndet_ray.progress import Note
+from syndet_ray.tracking.address import is_server
 from syndet_ray.tracking.entities import param_entities
-from syndet_ray.tracking.store import named_failures, store_client, store_file
+from syndet_ray.tracking.store import has_tables, named_failures, store_client
 from syndet_ray.tracking.view import VIEW_TAG
 from syndet_ray.wording import counted
 
@@ -25,11 +29,10 @@ _MOST_CHARACTERS = 5000  # of the description; MLflow limits the length of a tag
 
 def experiment_words(uri: str, sweep_name: str) -> str:
     """Returns what a store has of a sweep, in words. Makes nothing; raises MachineError."""
-    file = store_file(uri)
-    if file is not None and not file.exists():
-        return "a new store, which the sweep makes"
     name = experiment_name(sweep_name)
     with named_failures(uri):
+        if not is_server(uri) and not has_tables(uri):
+            return "a new store, which the sweep makes"
         store = store_client(uri)
         experiment = store.get_experiment_by_name(name)
         if experiment is None:
@@ -40,6 +43,25 @@ def experiment_words(uri: str, sweep_name: str) -> str:
             [experiment.experiment_id], "tags.kind = 'sweep'", max_results=_MOST_CHILDREN
         )
     return f"has {counted(len(runs), 'run')} of this sweep"
+
+
+def check_artifact_place(uri: str, sweep_name: str) -> None:
+    """Raises MachineError if MLflow cannot write files of a sweep where its experiment has them.
+
+    That is another folder than now if the folder of the runs was copied or moved.
+    """
+    if is_server(uri):
+        return  # the server writes them
+    with named_failures(uri):
+        if not has_tables(uri):
+            return
+        experiment = store_client(uri).get_experiment_by_name(experiment_name(sweep_name))
+    if experiment is not None and is_local_uri(experiment.artifact_location):
+        do = (
+            f"MLflow's experiment {experiment.name} has its files there. Rename it in the MLflow "
+            "UI, so that a new one is made, or name another store with `tracking`."
+        )
+        check_writable(Path(local_file_uri_to_path(experiment.artifact_location)), do)
 
 
 def experiment_name(sweep_name: str) -> str:

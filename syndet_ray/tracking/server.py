@@ -30,6 +30,21 @@ _NO_SUCH_PAGE = (404, 405)  # of a server that is not MLflow, or has it elsewher
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
+class ServerAway(MachineError):
+    """A tracking server does not answer, or is not healthy: it may come back."""
+
+
+def is_away(uri: str) -> bool:
+    """True if there is no healthy server at an address at the moment."""
+    try:
+        check_server(uri)
+    except ServerAway:
+        return True
+    except MachineError:
+        return False
+    return False
+
+
 def bypass_proxy(uri: str) -> None:
     """Makes requests to a server on this machine go there, not to the proxy of the environment.
 
@@ -38,10 +53,12 @@ def bypass_proxy(uri: str) -> None:
     host = urlsplit(uri).hostname or ""
     if host not in _THIS_MACHINE:
         return
-    for name in ("no_proxy", "NO_PROXY"):  # a program reads one of them
-        hosts = [entry.strip() for entry in os.environ.get(name, "").split(",")]
-        if host not in hosts:
-            os.environ[name] = ",".join([*filter(None, hosts), host])
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [entry.strip() for entry in listed.split(",") if entry.strip()]
+    if "*" not in hosts and host not in hosts:
+        hosts.append(host)
+        # some programs read the one, some the other
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
 
 
 def _proxy_advice(uri: str) -> str:
@@ -78,13 +95,16 @@ def check_server(uri: str) -> None:
     if answer.status_code in _NO_SUCH_PAGE:
         raise MachineError(place, "does not answer as MLflow does", got=status, do=do)
     if not answer.ok:
-        raise MachineError(place, "is not healthy", got=status, do=do)
+        raise ServerAway(place, "is not healthy", got=status, do=do)
     content_type = answer.headers.get("Content-Type", "")
     if "json" not in content_type:  # such as a login page
         raise MachineError(place, "does not answer as MLflow does", got=content_type, do=do)
 
 
 def _check_database_address(uri: str) -> None:
+    if uri.startswith("sqlite") and uri.partition(":")[2].lstrip("/") in ("", ":memory:"):
+        rule = "keeps nothing: it is in the memory of one process"
+        raise MachineError(f"tracking {mask(uri)}", rule, do="Give the path of a file.")
     if uri.startswith(_DATABASES):
         return
     rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
@@ -101,4 +121,4 @@ def _answer(uri: str, place: str) -> requests.Response:
         cause = error.__cause__ or error.__context__ or error
         is_certificate = isinstance(cause, requests.exceptions.SSLError)
         do = _CERTIFICATE if is_certificate else _proxy_advice(uri) or _OTHER
-        raise MachineError(place, f"does not answer ({type(cause).__name__})", do=do) from None
+        raise ServerAway(place, f"does not answer ({type(cause).__name__})", do=do) from None

@@ -3,11 +3,14 @@
 import shutil
 import sqlite3
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
+from syndet_ray.errors import MachineError
 from syndet_ray.files import may_write, reading
 
+_PATIENCE_S = 10.0  # with a process that writes to the database meanwhile
 _JOURNALS = ("-wal", "-shm")  # sqlite's files next to a database in WAL mode
 
 
@@ -58,12 +61,22 @@ def copy_database(database: Path, folder: Path) -> Path:
 
 def _back_up(original: sqlite3.Connection, copy: Path) -> None:
     """Copies a database that other processes may write to meanwhile."""
+    deadline = time.monotonic() + _PATIENCE_S
+
+    def give_up(status: int, remaining: int, total: int) -> None:
+        if remaining and time.monotonic() > deadline:
+            rule = f"has been written by another process for {_PATIENCE_S:.0f} s"
+            raise MachineError(copy.name, rule, do="Try again when that has ended.")
+
     with closing(sqlite3.connect(copy)) as target:
-        original.backup(target)
+        original.backup(target, progress=give_up)
 
 
 def _copy_files(database: Path, copy: Path) -> None:
     shutil.copyfile(database, copy)
-    journal = database.with_name(f"{database.name}-wal")
-    if journal.exists():
-        shutil.copyfile(journal, copy.with_name(f"{copy.name}-wal"))
+    # A process that was killed may have left the one or the other; sqlite needs it to undo or to
+    # complete the last write.
+    for suffix in ("-wal", "-journal"):
+        journal = database.with_name(f"{database.name}{suffix}")
+        if journal.exists():
+            shutil.copyfile(journal, copy.with_name(f"{copy.name}{suffix}"))

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syndet_ray.errors import MachineError
-from syndet_ray.files import make_folder, temporary_folder, writing
+from syndet_ray.files import check_writable, make_folder, temporary_folder, writing
 from syndet_ray.locks import hold_lock
 from syndet_ray.progress import Note, silent
 from syndet_ray.tracking.address import is_server, mask
@@ -127,8 +127,12 @@ def check_store(uri: str) -> None:
     if is_server(uri):
         return
     check_writable_store(uri)
+    file = store_file(uri)
+    if file is not None and not file.exists():
+        check_writable(file, _DO_ELSEWHERE)
+        return
     with named_failures(uri):
-        exists = _has_tables(uri)
+        exists = has_tables(uri)
     if exists:
         open_store(uri)
 
@@ -216,11 +220,11 @@ def _open(uri: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # it logs each error with SQL and a traceback, before it raises what becomes our message
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    _has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
+    has_tables(uri)  # MLflow would try for two minutes to reach a database that is away
     store_client(uri).search_experiments(max_results=1)
 
 
-def _has_tables(uri: str) -> bool:
+def has_tables(uri: str) -> bool:
     """True if a database exists and is not empty.
 
     Raises without delay if it cannot be reached or read.

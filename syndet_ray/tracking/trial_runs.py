@@ -51,7 +51,9 @@ class TrialRuns:
     def read(self) -> None:
         """Reads the runs that an earlier attempt has written."""
         for run in self._parent.children():
-            if {"trial", "state"} <= run.data.tags.keys():  # a user may nest other runs there
+            tags = run.data.tags
+            # a user may nest other runs there, and edit tags
+            if "state" in tags and tags.get("trial", "").isdecimal():
                 self._runs[int(run.data.tags["trial"])] = _read_run(run)
 
     def run_id(self, trial: Trial) -> str:

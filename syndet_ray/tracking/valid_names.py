@@ -66,4 +66,4 @@ def registered_name(name: str) -> str:
 
     It has no dots, slashes, colons, quotes or percent signs, which other names may have.
     """
-    return escape(name, _FORBIDDEN_IN_REGISTRY)
+    return escape(name, _FORBIDDEN_IN_REGISTRY)[:_MOST_CHARACTERS]

@@ -33,7 +33,7 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import check_temporary_folder, check_writable, make_folder
+from syndet_ray.files import check_temporary_folder, check_writable, make_folder, may_write
 from syndet_ray.locks import can_lock
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
@@ -339,8 +339,10 @@ def check_machine(runs: Path, storage: str | None) -> None:
     be written.
     """
     make_folder(runs, _ELSEWHERE)
-    for place in (runs, runs / "cache"):
-        check_writable(place, _ELSEWHERE)
+    check_writable(runs, _ELSEWHERE)
+    cache = runs / "cache"
+    if not cache.exists() or may_write(cache):  # else it is read: see `cache_notes`
+        check_writable(cache, _ELSEWHERE)
     check_temporary_folder()
     _check_disk(runs)
     if storage is not None:
@@ -358,6 +360,13 @@ def check_artifacts(runs: Path) -> None:
     """Raises MachineError if a folder in which MLflow keeps files of all runs cannot be written."""
     for name in ("artifacts", "artifacts/models"):
         check_writable(runs / name, _ELSEWHERE)
+
+
+def cache_notes(cache: Path) -> list[str]:
+    """A sentence if rendered scenes can only be read, such as those of a colleague, else none."""
+    if not cache.exists() or may_write(cache):
+        return []
+    return [f"{cache} can only be read: trials whose scenes it lacks will fail"]
 
 
 def lock_notes(runs: Path, tracking: str | None) -> list[str]:

@@ -11,8 +11,9 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import check_gpus
-from syndet_ray.tracking.address import is_server
 from syndet_ray.tracking.backup import exclusive_lease
+from syndet_ray.tracking.parent_run import check_artifact_place
+from syndet_ray.tracking.server import ServerAway
 from syndet_ray.tracking.store import check_store, store_address
 from syndet_ray.tuning import cost, disk, preflight
 from syndet_ray.tuning.attempt import carry_out
@@ -70,6 +71,7 @@ def _start(
     if not force:
         cost.check_images(asked, options.budget)
     data = check(asked, options, display)
+    check_artifact_place(options.tracking or store_address(options.runs), origin.name)
     for sentence in data.notes:  # a reader of the results must know them
         display.note(sentence)
     with runner_of(options, display, stop.lose) as runner:
@@ -105,11 +107,15 @@ def check(
     with display.step("checking the sweep and this machine"):
         _check_without_data(sweep, options)
         tracking = options.tracking or store_address(options.runs)
-        if not (is_resumed and is_server(tracking)):
+        try:
             check_store(tracking)
+        except ServerAway:
+            if not is_resumed:
+                raise
         if options.tracking is None:
             preflight.check_artifacts(options.runs)
-        for sentence in preflight.lock_notes(options.runs, options.tracking):
+        notes = preflight.lock_notes(options.runs, options.tracking)
+        for sentence in [*notes, *preflight.cache_notes(options.cache)]:
             display.note(sentence)
     near = options.allow_near_copies
     with display.step("reading and checking the data"):

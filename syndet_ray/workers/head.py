@@ -9,6 +9,7 @@ from syndet_ray.errors import MachineError
 
 _CONNECT_S = 5.0  # a head on another continent answers in less than one
 _ANSWER_S = 20.0  # the check takes 0.7 s; a busy head may need longer
+_NEW = "local"  # with which ray.init() starts a cluster
 _CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
 
 
@@ -17,7 +18,7 @@ def check_head(address: str) -> None:
 
     ray.init() would try for minutes, and without a message.
     """
-    if address.startswith(_CLIENT):
+    if address == _NEW or address.startswith(_CLIENT):
         return
     _check_port(address)
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from syndet_ray.interrupts import postpone
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -154,6 +155,8 @@ class Stop(Listener):
         return None if can_be_ignored and present is signal.SIG_IGN else self._handle
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if postpone(number, frame):
+            return
         if not self._is_asked:
             self._is_asked = True
             message = _STOPPING if self.folder is None else _STOPPING_RUN

@@ -1,0 +1,30 @@
+"""Interrupts: keeps KeyboardInterrupt out of imports, which would swallow it."""
+
+import os
+import threading
+from types import FrameType
+
+_IMPORT = "<frozen importlib._bootstrap>"
+_AGAIN_S = 0.1  # until the signal is sent again; imports of PyTorch and MLflow take seconds
+
+
+def postpone(number: int, frame: FrameType | None) -> bool:
+    """Sends a signal again soon if it came in the middle of an import; true if it does.
+
+    Packages catch all exceptions around imports of what they can do without, so an exception of a
+    signal handler would be lost there.
+    """
+    if not _is_importing(frame):
+        return False
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True  # it must not keep the process from ending
+    timer.start()
+    return True
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT:
+            return True
+        frame = frame.f_back
+    return False
