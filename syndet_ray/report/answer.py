@@ -126,7 +126,7 @@ def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) 
         result = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Real only: {result}."]
-        return [f"Use real data only: {result}.", _behind(best, lines)]
+        return [f"Use real data only: {result}.", _behind(best, lines), _rival_gap(best, lines)]
     difference = best.differences.get(REAL_ONLY)
     if real is None or difference is None:
         return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _NO_CONTROL]
@@ -198,11 +198,35 @@ def _lost_sentence(
 
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
     """Compares the best of all others with real only, on validation."""
-    others = [line for line in lines if not line.is_control]
-    second = max(others, key=lambda line: line.validation)
+    second = _best_rival(lines)
+    assert second is not None, "real only alone is compared with nothing"
+    count = sum(not line.is_control for line in lines)
     noun, verb = ("variant", "tested") if second.is_variant else ("searched recipe", "confirmed")
-    best = f"the best of {len(others)} {verb} reached {_validation(second)} mAP"
-    return f"No {noun} did better on validation: {best}, real only {_validation(real)}."
+    reached = f"the {_best_of(count)} {verb} reached {_validation(second)} mAP"
+    claim = f"no {noun} did better on validation"
+    if second.retrained and real.retrained:
+        # The table of trials has the scores of the search, which may be in another order.
+        seeds = "other seeds" if second.confirmed or real.confirmed else "another seed"
+        claim = f"when trained again with {seeds}, {claim}"
+    return f"{claim[0].upper()}{claim[1:]}: {reached}, real only {_validation(real)}."
+
+
+def _best_of(count: int) -> str:
+    return "only one" if count == 1 else f"best of {count}"
+
+
+def _rival_gap(real: TestLine, lines: Sequence[TestLine]) -> str:
+    """The difference on the test set of the best other recipe from real only, unless the sentence
+    on real only has it.
+    """
+    second = _best_rival(lines)
+    difference = None if second is None else second.differences.get(REAL_ONLY)
+    if second is None or difference is None or second.key in real.differences:
+        return ""
+    sentence = f"On the test set {_in_sentence(second)} is {words.gap(difference, 'real only')}"
+    if difference.low > 0 or difference.high < 0:
+        return f"{sentence}."
+    return f"{sentence}: the two do not differ significantly, and real only is simpler."
 
 
 def _trained_once(
@@ -218,8 +242,10 @@ def _trained_once(
             _behind(best, lines) if best.retrained and not is_alone else _behind_once(best, trials)
         )
         if not behind:
-            return [f"No answer: {_none_of(trials)} finished. Real only: {result}."]
-        return [f"Use real data only: {result}.", behind]
+            return [f"No answer: {_none_of(trials)}. Real only: {result}."]
+        second = _best_rival(lines)
+        overlap = "" if second is None else _overlap(second, best)
+        return [f"Use real data only: {result}.", behind, overlap]
     if real is None:
         return [f"On {place} {_reaches(best)}{_scores(others, best)}.", _NO_CONTROL]
     if real.scores[MAP].value >= best.scores[MAP].value:
@@ -228,6 +254,12 @@ def _trained_once(
         return [f"Use real data only: {result}.", _overlap(best, real)]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
     return [f"{use} {place} {_reaches(best)}{_scores(others, best)}.", _overlap(best, real)]
+
+
+def _best_rival(lines: Sequence[TestLine]) -> TestLine | None:
+    """The scored recipe that is best on validation, without the controls."""
+    rivals = [line for line in lines if not line.is_control]
+    return max(rivals, key=lambda line: line.validation, default=None)
 
 
 def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
@@ -240,9 +272,11 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
 
 
 def _none_of(trials: Sequence[Trial]) -> str:
-    """Such as: none of the 3 searched recipes."""
+    """Such as: none of the 3 searched recipes finished."""
     _, noun, count = _rivals(trials)
-    return f"none of the {wording.counted(count, noun)}"
+    return (
+        f"the only {noun} did not finish" if count == 1 else f"none of the {count} {noun}s finished"
+    )
 
 
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
@@ -252,23 +286,29 @@ def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
     if second is None:
         return ""
     scores = f"{wording.number(second.mean)} mAP, real only {wording.number(real.validation)}"
-    return f"No {noun} did better on validation: the best of {count} reached {scores}."
+    return f"No {noun} did better on validation: the {_best_of(count)} reached {scores}."
 
 
-def _overlap(best: TestLine, real: TestLine) -> str:
-    """Compares the intervals of the best recipe and of real only."""
-    diverged = [line.name for line in (best, real) if line.diverged]
+def _overlap(recipe: TestLine, real: TestLine) -> str:
+    """Compares the intervals of a recipe, the best one or the best after real only, and of real
+    only.
+    """
+    diverged = [line.name for line in (recipe, real) if line.diverged]
     if diverged:
         recipes = " and of ".join(diverged)
         return f"The only training of {recipes} diverged: the two are not compared."
-    a, b = best.scores[MAP], real.scores[MAP]
+    a, b = recipe.scores[MAP], real.scores[MAP]
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "There are no intervals, so this run does not show whether the two differ."
+    intervals, pair = "Their intervals", "the best recipe differs from real only"
+    if real.best:
+        intervals = f"On the test set the intervals of {_in_sentence(recipe)} and real only"
+        pair = "the two differ"
     if a.low > b.high or b.low > a.high:
-        return "Their intervals do not overlap."
-    simpler = ", and real only is the simpler recipe" if b.value >= a.value else ""
-    unknown = "this run does not show that the best recipe differs from real only"
-    return f"Their intervals overlap: {unknown}{simpler}."
+        return f"{intervals} do not overlap."
+    is_simpler = real.best or b.value >= a.value
+    simpler = ", and real only is the simpler recipe" if is_simpler else ""
+    return f"{intervals} overlap: this run does not show that {pair}{simpler}."
 
 
 def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
@@ -381,6 +421,12 @@ def _thin_out(offers: Sequence[Offer]) -> list[Offer]:
     if len(offers) <= _MOST_OFFERS:
         return list(offers)
     return [offers[i * (len(offers) - 1) // (_MOST_OFFERS - 1)] for i in range(_MOST_OFFERS)]
+
+
+def _in_sentence(line: TestLine) -> str:
+    if line.best:
+        return "the best recipe"
+    return f"the recipe of trial {line.trial}" if line.is_searched else line.name
 
 
 def _reaches(best: TestLine) -> str:
