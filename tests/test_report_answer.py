@@ -445,3 +445,36 @@ def test_where_no_searched_recipe_finished_nothing_is_recommended(searched):
     if searched:
         none = "the only searched recipe did not finish"
     assert said.startswith(f"No answer: {none}.")
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({}, "(2 running)."),
+        (
+            {"status": "interrupted", "finished": 200.0},
+            "(2 unfinished). The run was interrupted; continue with: python -m syndet_ray resume 'my run'.",
+        ),
+        (
+            {"status": "spent", "finished": 200.0},
+            "(2 unfinished). The budget is spent; continue with: python -m syndet_ray resume 'my run' --hours TOTAL, or --images TOTAL.",
+        ),
+        ({"status": "interrupted", "finished": 50.0}, "(2 running)."),
+    ],
+    ids=["goes on", "interrupted", "spent", "is being resumed"],
+)
+def test_a_run_that_was_left_unfinished_says_how_to_continue(about, said):
+    run = made_run([(*TRIALS[k][:4], (), "RUNNING", "") for k in (0, 2)], name="my run")
+    run.describe(ABOUT | about)
+    run.ledger.append("attempt", None, time=100.0)
+    assert answer.answer(run.read()) == f"No answer yet: no trial has finished {said}"
+
+
+def test_an_interrupted_run_trains_nothing_again():
+    run = made_run()
+    confirm(run, {0: (0.28,)})
+    assert "The best recipes are being trained again" in answer.answer(run.read())
+    run.describe(ABOUT | {"status": "interrupted", "finished": 200.0})
+    told = answer.answer(run.read())
+    assert "The best recipes were being trained again" in told
+    assert told.endswith("continue with: python -m syndet_ray resume run.")

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from made_runs import (
+    ABOUT,
     TIED,
     TRIALS,
     TWO_GOALS,
@@ -86,6 +87,14 @@ def test_a_run_without_a_finished_trial_still_has_its_page(tmp_path, trials, sai
     assert said in shown.words
     assert "The test set has not been opened" in shown.words
     assert ("What failed" in shown.words) == any(trial[5] == "FAILED" for trial in trials)
+
+
+@pytest.mark.parametrize(("status", "state"), [(None, "running"), ("interrupted", "unfinished")])
+def test_the_trials_of_an_interrupted_run_do_not_run(status, state):
+    run = made_run([(*TRIALS[2][:4], (0.1,), "RUNNING", "")])
+    run.describe(ABOUT | {"status": status, "finished": 1000.0})
+    shown = read_without_figures(run)
+    assert f"0.100 0.150 {state}" in shown.words
 
 
 def test_the_page_needs_nothing_else_and_tells_all(tmp_path):

@@ -361,7 +361,7 @@ def test_a_run_on_a_file_system_without_locks_is_carried_out(tmp_path, no_locks)
 
 
 def test_a_run_that_can_only_be_read_is_read_and_not_carried_out(tmp_path, bound_by_permissions):
-    folder = made_run(tmp_path / "run")
+    folder = made_run().write(tmp_path / "run")
     folder.path.chmod(0o555)
     assert RunFolder.open(folder.path).read().sweep == folder.sweep
     told = rf"^{folder.path}: cannot be written \(Permission denied\)\. Copy it into a folder"

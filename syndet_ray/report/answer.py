@@ -36,7 +36,7 @@ def answer(run: Run) -> str:
     """The sweep's answer, with its interval."""
     trials, test, sweep = run.trials, run.test, run.sweep
     if test is None:
-        sentences = [_so_far(trials, sweep)]
+        sentences = [_so_far(run)]
     else:
         lines = test_lines(test, trials)
         sentences = _test_result(lines, variant_lines(run), test, trials)
@@ -47,7 +47,11 @@ def answer(run: Run) -> str:
         ]
         if not test.is_too_small:
             sentences.append(words.few_validation_images(run.about))
-    sentences += [_offers(trials, sweep), names.near_copies_caveat(run.about)]
+    sentences += [
+        _how_to_go_on(run),
+        _offers(trials, sweep),
+        names.near_copies_caveat(run.about),
+    ]
     if run.stand_in:
         sentences.append(words.STAND_IN)
     return " ".join(sentence for sentence in sentences if sentence)
@@ -340,11 +344,20 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     return [f"{reference}; compared with it: {listing}.", conclusion]
 
 
-def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
+def _how_to_go_on(run: Run) -> str:
+    """Says that a run was left unfinished, and how to continue it."""
+    command = wording.command_line("resume", run.path)
+    if run.halt == "spent":
+        return f"The budget is spent; continue with: {command} --hours TOTAL, or --images TOTAL."
+    return f"The run was interrupted; continue with: {command}." if run.halt else ""
+
+
+def _so_far(run: Run) -> str:
     """The state of a run whose test set has not been opened."""
+    trials, sweep = run.trials, run.sweep
     best = next(iter(search_ranking(trials)), None)
     if best is None:
-        return _none_finished(trials)
+        return _none_finished(trials, "unfinished" if run.halt else "running")
     is_variant = best.trial.role == "variant"
     name = best.trial.name if is_variant else names.recipe_words(best.trial)
     leader = f"{name}, {wording.number(best.mean)} mAP"
@@ -361,17 +374,22 @@ def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     if wanted == ended and all(trial.diverged for trial in again if trial.cause != "lost"):
         return _ALL_DIVERGED
     progress = f"{ended} of {wanted} trainings have ended"
-    return f"{state} The best recipes are being trained again: {progress}."
+    begun = "were" if run.halt else "are"
+    return f"{state} The best recipes {begun} being trained again: {progress}."
 
 
-def _none_finished(trials: Sequence[Trial]) -> str:
+def _none_finished(trials: Sequence[Trial], going_on: str) -> str:
+    """The states of trials of which none finished.
+
+    going_on  the word for those that have not ended
+    """
     if not trials:
         return "No answer: no trial was started."
     parts = []
     for state in ("FAILED", "PRUNED", "RUNNING"):
         count = sum(trial.state == state for trial in trials)
         if count:
-            parts.append(f"{count} {state.lower()}")
+            parts.append(f"{count} {going_on if state == 'RUNNING' else state.lower()}")
     yet = " yet" if any(trial.state == "RUNNING" for trial in trials) else ""
     sentence = f"No answer{yet}: no trial has finished ({', '.join(parts)})."
     failed = next((trial for trial in trials if trial.state == "FAILED"), None)

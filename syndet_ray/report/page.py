@@ -57,6 +57,7 @@ def content(run: Run) -> dict[str, Any]:
         "question": sweep.question,
         "answer": answer.answer(run),
         "stand_in": run.stand_in,
+        "unfinished": "unfinished" if run.halt else "running",
         "where": names.test_set_name(test) if test else "",
         "opened": names.openings(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",

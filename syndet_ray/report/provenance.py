@@ -32,7 +32,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "machine": _list_words(about.get("machine")),
         "code": _list_words(code),
         "started": _moment(about.get("started")),
-        "finished": _moment(about.get("finished")),
+        "last attempt ended" if run.halt else "finished": _moment(about.get("finished")),
         "time": _time(run),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }

@@ -42,7 +42,7 @@ from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
-from syndet_ray.runs.run import Run
+from syndet_ray.runs.run import Run, halt_of
 from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
@@ -189,13 +189,15 @@ class RunFolder:
         events = list(self.ledger.events())
         trials, test = self.ledger.trials_of(events), self.test()
         self._check_complete(trials, test)
+        about = self.about
         return Run(
             path=self.path,
             sweep=self.sweep,
-            about=self.about,
+            about=about,
             trials=trials,
             test=test,
             elapsed_s=elapsed_s(events),
+            halt=halt_of(about, events),
             draws=self.draws,
             pictures=self.pictures,
         )
