@@ -40,7 +40,7 @@ UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simp
 def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps():
     assert answer.answer(made_run(scores=TIED).read()) == (
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
-        "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
+        "reaches 0.31 mAP [0.27, 0.35]; real only: 0.29 [0.25, 0.33]; synthetic only: 0.05 [0.03, 0.07]. "
         "Their intervals overlap: this run does not show that the best recipe differs from real only. "
         "Each recipe was trained once: the spread between seeds is unknown."
     )
@@ -50,7 +50,7 @@ def test_a_clear_win_is_called_one():
     said = answer.answer(
         made_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read()
     )
-    assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
+    assert said.endswith(f"real only: 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_handful_of_photos_recommends_nothing(images, place):
     assert answer.answer(run.read()) == (
         f"No answer: the test set has too few photos to compare recipes; at least 10 are needed. "
         f"On {place} 40 % synthetic at 40 objects per scene, "
-        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
+        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only: 0.52."
     )
 
 
@@ -303,7 +303,7 @@ def test_variants_that_real_images_alone_beat_are_told_after_that():
         "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants, full reaches 0.31 mAP "
         "[0.28, 0.34] (2 seeds); compared with it: no blur -0.12, no light colour -0.01. "
         "Significant differences: no blur. Not all recipes have 2 "
-        "finished trainings: real only 1, synthetic only 1 (for a single training, the spread between seeds is taken from the "
+        "finished trainings: real only has 1, synthetic only has 1 (for a single training, the spread between seeds is taken from the "
         "other recipes)."
     )
 
@@ -366,7 +366,7 @@ def test_if_all_confirmations_diverge_there_is_no_answer_and_the_report_says_so(
 def test_trainings_that_diverged_are_told():
     run = confirmed_run()
     diverge(run, 17)
-    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(
+    assert "Trainings that diverged count as 0 mAP: 1 of 3 of best recipe." in answer.answer(
         run.read()
     )
 
@@ -415,7 +415,7 @@ def test_only_variants_that_were_trained_once_are_said_to_be():
         variant_run(VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}).read()
     )
     assert uneven.endswith(
-        "Not all recipes have 2 finished trainings: no blur 1 "
+        "Not all recipes have 2 finished trainings: no blur has 1 "
         "(for a single training, the spread between seeds is taken from the other recipes)."
     )
 

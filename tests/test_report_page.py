@@ -319,7 +319,7 @@ def test_recipes_that_were_trained_again_have_their_table_and_their_seeds(tmp_pa
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
-        "finalist 2",
+        "recipe of trial 2",
         "opened once: means over seeds, in brackets 95 % intervals over test images and seeds",
         "trial 3",
         "the best 2 and the controls, 3 seeds each",
@@ -357,7 +357,7 @@ def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table():
     }
     run = confirmed_run(means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0)
     assert [line.name for line in tables.test_lines(run.test(), run.trials())] == [
-        *("real only", "synthetic only", "finalist 2", "finalist 3"),
+        *("real only", "synthetic only", "recipe of trial 2", "recipe of trial 3"),
     ]
     assert "real only 0.280 ± 0.006 3 0.310" in read_without_figures(run).words
 
@@ -507,7 +507,7 @@ def rows_of(plot):
 def test_validation_beside_test_tells_both_of_every_recipe():
     plot = agreement.validation_vs_test(confirmed_run().read())
     found = {row["what"]: row for row in rows_of(plot)}
-    assert list(found) == ["best recipe", "real only", "synthetic only", "finalist 2"]
+    assert list(found) == ["best recipe", "real only", "synthetic only", "recipe of trial 2"]
     best = found["best recipe"]
     assert best["validation_mAP"] == pytest.approx(0.30)
     assert best["standard_error"] == pytest.approx(0.00577, abs=1e-4)

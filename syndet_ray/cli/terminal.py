@@ -24,7 +24,7 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
-from syndet_ray.runs.results import RowKey, TestRow, TestScores, Trial
+from syndet_ray.runs.results import FINALIST, RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
@@ -410,6 +410,8 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
 def _row_name(key: RowKey, row: TestRow) -> str:
     if key == "best":
         return key
+    if key.startswith(FINALIST):  # as short as the lines below the table name it
+        return f"trial {row.trial}"
     return names.display_name(key) + (" (best)" if row.key == "best" else "")
 
 

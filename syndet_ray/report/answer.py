@@ -94,7 +94,7 @@ def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place:
     """The scores of a test set from which nothing follows."""
     digits = wording.decimals(best.scores[MAP].value)
     values = {line.name: wording.number(line.scores[MAP].value, digits) for line in lines}
-    others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
+    others = "".join(f"; {name}: {value}" for name, value in values.items() if name != best.name)
     photos = "stand-in images" if test.stand_in else "photos"
     if test.with_objects is not None and test.with_objects < test.images:
         photos += " with an object"
@@ -167,7 +167,7 @@ def _uneven(lines: Sequence[TestLine]) -> str:
     fewer = {name: count for name, count in counts.items() if count < most}
     if not fewer:
         return ""
-    listing = ", ".join(f"{name} {count}" for name, count in fewer.items())
+    listing = ", ".join(f"{name} has {count}" for name, count in fewer.items())
     if 1 in fewer.values():
         is_known = max(len(line.seeds) - line.diverged for line in lines) > 1
         spread = "taken from the other recipes" if is_known else "unknown and left out"
@@ -180,7 +180,7 @@ def _diverged_sentence(lines: Sequence[TestLine]) -> str:
     counts = []
     for line in lines:
         if line.diverged:
-            counts.append(f"{line.name} {line.diverged} of {max(len(line.seeds), 1)}")
+            counts.append(f"{line.diverged} of {max(len(line.seeds), 1)} of {line.name}")
     return f"Trainings that diverged count as 0 mAP: {', '.join(counts)}." if counts else ""
 
 
@@ -473,9 +473,9 @@ def _gaps(differences: Mapping[RowKey, Difference]) -> str:
 
 
 def _scores(others: Sequence[TestLine], best: TestLine) -> str:
-    """Such as: ; real only 0.29 [0.25, 0.33]. It has as many decimals as the best recipe."""
+    """Such as: ; real only: 0.29 [0.25, 0.33]. It has as many decimals as the best recipe."""
     digits = wording.decimals(best.scores[MAP].value)
-    return "".join(f"; {line.name} {line.scores[MAP].text(digits)}" for line in others)
+    return "".join(f"; {line.name}: {line.scores[MAP].text(digits)}" for line in others)
 
 
 def _validation(line: TestLine) -> str:
