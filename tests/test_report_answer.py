@@ -31,7 +31,7 @@ from syndet_ray.report import answer, words
 from syndet_ray.report.page import content
 from syndet_ray.spread import Difference
 
-ONCE = "Each recipe was trained once: the spread between seeds is unknown."
+ONCE = "The scores come from one training of each recipe: the spread between seeds is unknown."
 BEST = "the best recipe — 70 % synthetic at 40 objects per scene, learning rate 0.001 — reaches 0.31 mAP [0.27, 0.35] (3 seeds)"
 UNSURE = "The interval includes 0: the best recipe and real only do not differ significantly."
 UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simpler."
@@ -42,7 +42,7 @@ def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps():
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
         "reaches 0.31 mAP [0.27, 0.35]; real only: 0.29 [0.25, 0.33]; synthetic only: 0.05 [0.03, 0.07]. "
         "Their intervals overlap: this run does not show that the best recipe differs from real only. "
-        "Each recipe was trained once: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 
@@ -260,7 +260,7 @@ OFFERS = [(20, 0.25), (80, 0.33), (20, 0.19), (160, 0.30)]
 def test_several_goals_say_what_accuracy_costs():
     run = front_run(OFFERS)
     assert answer.answer(run.read()).endswith(
-        "On validation, each trained once: with 20 real images 0.25 mAP, with 80 0.33."
+        "On validation, by one training each: with 20 real images 0.25 mAP, with 80 0.33."
     )
 
 
@@ -268,7 +268,7 @@ def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_dif
     goals = {"objective": ("val/mAP", "real_images", "images")}
     run = front_run([(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
     said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
-    assert answer.answer(run.read()).endswith(f"On validation, each trained once: {said}")
+    assert answer.answer(run.read()).endswith(f"On validation, by one training each: {said}")
 
 
 def test_a_long_front_is_told_by_its_ends_and_a_few_between():
@@ -326,7 +326,7 @@ def test_recipes_that_were_trained_again_once_are_compared_by_that():
         in said
     )
     assert said.endswith(
-        "Each recipe was trained again with a single seed: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 
@@ -339,7 +339,7 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
         replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     assert answer.answer(run.read()).endswith(
-        "The score of each recipe comes from a single training: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 

@@ -181,7 +181,10 @@ def test_runs_of_one_training_say_so():
     for run in runs:
         with_draws(run)
     found = compared(runs)
-    assert "Trained once, so that the spread between seeds is unknown: a, b." in sentences(found)
+    assert (
+        "The spread between seeds is unknown, because the score comes from one training: a, b."
+        in sentences(found)
+    )
     assert [run.p_best for run in found.runs] == [None, None]
 
 
@@ -256,7 +259,7 @@ def test_of_two_bests_that_were_trained_once_neither_beats_the_other(two):
     assert (found.runs[1].above_first, found.runs[1].p_best) == (None, None)
     said = sentences(found)
     assert said[0].endswith(
-        "no paired interval, because each was trained once, and with other seeds the order might change."
+        "no paired interval, because each score comes from one training, and with other seeds the order might change."
     )
     assert "beats" not in " ".join(said)
 

@@ -23,6 +23,7 @@ from made_runs import (
     front_run,
     gap,
     made_run,
+    made_scores,
     variant_run,
 )
 from PIL import Image
@@ -328,6 +329,20 @@ def test_recipes_that_were_trained_again_have_their_table_and_their_seeds(tmp_pa
     assert "trained once" not in shown.words
 
 
+def test_the_table_of_the_test_names_the_trainings_that_it_scores():
+    run = made_run()
+    confirm(run, {0: (0.285,), 3: (0.28,)})
+    test = made_scores({"best": (0.3, 0.2, 0.4), "finalist 3": (0.3, 0.2, 0.4)}, best=0)
+    best, other = test.rows
+    rows = (replace(best, models=(7,)), replace(other, models=(8,)))
+    run.write_test(replace(test, rows=rows))
+    shown = read_without_figures(run).words
+    assert "0.285 0 7 real images only" in shown
+    assert "0.280 3 8 70 % synthetic" in shown
+    assert "All scores in a row are of the scored trials." in shown
+    assert "of the scored trials" not in read_without_figures(made_run(scores=TIED)).words
+
+
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
     folder = confirmed_run().write(tmp_path / "run")
     plot_all(folder.read(), folder.figures)
@@ -607,8 +622,8 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     assert "P(best)" not in shown
     assert "P > 0.99" not in shown
     assert (
-        "95 % intervals over test images only: each variant was trained once, and another seed may give"
-        in shown
+        "95 % intervals over test images only; another seed may give another difference. "
+        "The scores come from one training of each recipe." in shown
     )
     assert "mAP above real only" not in shown
 

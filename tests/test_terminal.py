@@ -416,7 +416,10 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
         )
     )
     text = " ".join(console.file.getvalue().split())
-    assert f"({said} opened once; each recipe trained once, too few images for intervals)" in text
+    assert (
+        f"({said} opened once; from one training of each recipe, too few images for intervals)"
+        in text
+    )
     assert "[" not in text
 
 
@@ -555,7 +558,7 @@ def test_single_trainings_are_not_distinguished(width):
     )
     text = " ".join(console.file.getvalue().split())
     assert (
-        "50 real photos, opened once; each recipe trained once: intervals over images alone)"
+        "50 real photos, opened once; from one training of each recipe: intervals over images alone)"
         in text
     )
     assert "P(best)" not in text

@@ -359,7 +359,7 @@ def _test_title(scores: TestScores) -> str:
     if scores.has_seed_spread:
         trained = f"means of {words.seeds([len(row.seeds) for row in scores.rows])}"
     else:
-        trained = "each recipe trained once"
+        trained = "from one training of each recipe"
     if scores.is_too_small:
         trained += ", too few images for intervals"
     elif not scores.has_seed_spread:

@@ -18,10 +18,7 @@ from syndet_ray.spread import LEAST_IMAGES, Difference
 _MOST_OFFERS = 4  # of a Pareto front: more make the sentence hard to read
 _MOST_VARIANTS = 5  # likewise
 _LONGEST_REASON = 300  # characters of an error message; the table of trials has all of it
-_UNKNOWN_SPREAD = "the spread between seeds is unknown."
-_TRAINED_ONCE = f"Each recipe was trained once: {_UNKNOWN_SPREAD}"
-_CONFIRMED_ONCE = f"Each recipe was trained again with a single seed: {_UNKNOWN_SPREAD}"
-_SCORED_ONCE = f"The score of each recipe comes from a single training: {_UNKNOWN_SPREAD}"
+_SCORED_ONCE = f"{words.SCORED_ONCE}: the spread between seeds is unknown."
 _ALL_DIVERGED = (
     "No answer: all confirmations of the best recipes diverged, so the test set was not opened. "
     "Search lower values of training.learning_rate."
@@ -87,7 +84,7 @@ def _test_result(
         sentences += _ablation(variants, "Of the variants," if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
         sentences.append(f"Best on validation is {best.name}, with {_map(best)}.")
-    return [*sentences, _simplest(best, lines), _uneven(lines) if confirmed else _once(lines)]
+    return [*sentences, _simplest(best, lines), _uneven(lines) if confirmed else _SCORED_ONCE]
 
 
 def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place: str) -> str:
@@ -114,13 +111,6 @@ def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
         "No answer: no recipe has learned to find anything; "
         f"on {place} the highest of {recipes} is {highest} mAP. Train longer (training.images)."
     )
-
-
-def _once(lines: Sequence[TestLine]) -> str:
-    """Says that the spread between seeds is unknown."""
-    if all(line.retrained for line in lines):
-        return _CONFIRMED_ONCE
-    return _SCORED_ONCE if any(line.retrained for line in lines) else _TRAINED_ONCE
 
 
 def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
@@ -431,7 +421,7 @@ def _offers(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
             parts.append(f"with {costs} {score}")
     left_out = len(pareto.efficient) - len(shown)
     more = f" ({left_out} more on the Pareto front)" if left_out else ""
-    return f"On validation, each trained once: {', '.join(parts)}{more}."
+    return f"On validation, by one training each: {', '.join(parts)}{more}."
 
 
 def _thin_out(offers: Sequence[Offer]) -> list[Offer]:

@@ -16,7 +16,7 @@ def sentences(comparison: Comparison) -> list[str]:
     lines = [_too_few(comparison)] if comparison.too_few else pairs
     once = [run.name for run in comparison.runs if not run.best.line.confirmed]
     if once:
-        unknown = "Trained once, so that the spread between seeds is unknown"
+        unknown = "The spread between seeds is unknown, because the score comes from one training"
         lines.append(f"{unknown}: {', '.join(once)}.")
     lines += comparison.copies
     if comparison.stand_in:
@@ -58,4 +58,4 @@ def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
         return f"{without} kept no draws"
     if first.best.line.confirmed or other.best.line.confirmed:
         return "their draws were not made in the same way"
-    return "each was trained once, and with other seeds the order might change"
+    return "each score comes from one training, and with other seeds the order might change"

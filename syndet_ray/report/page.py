@@ -62,6 +62,8 @@ def content(run: Run) -> dict[str, Any]:
         "opened": names.openings(test) if test else "",
         "too_few": "Too few images for intervals. " if test and test.is_too_small else "",
         "shown": words.shown_recipes(len(lines)),
+        "retrained": any(line.scored != (line.trial,) for line in lines),
+        "scored_once": words.SCORED_ONCE,
         "metrics": MAIN_METRICS,
         "test": lines,
         "confirmed": any(line.confirmed for line in lines),

@@ -17,6 +17,9 @@ SCHEDULES = (
     "Staged: synthetic images first, then real ones. "
     "Annealed: the share of synthetic images falls during training."
 )
+# Said of a run in which no recipe was trained with several seeds. Some may have been trained again,
+# but then the training of the search is not scored.
+SCORED_ONCE = "The scores come from one training of each recipe"
 _NO_LIMIT = (
     "No limit on predictions had an effect: "
     "COCO counts 100 of a class in an image, and the model makes at most 300."
