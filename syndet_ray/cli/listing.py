@@ -241,7 +241,8 @@ def _distance_table(inspection: "Inspection", source: str) -> Table:
     table.title = f"{source} against {inspection.reference.name}, the reference"
     for row in differences.rows(inspection, source):
         cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
-        table.add_row(row.name, *cells, style="" if row.wide else "dim")
+        name = f"{row.name}, log2" if row.unit.startswith("log2") else row.name
+        table.add_row(name, *cells, style="" if row.wide else "dim")
     return table
 
 
