@@ -140,6 +140,13 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     return table
 
 
+def idle_words(pruners: Sequence[str], rungs: int) -> str:
+    """Says why these pruners save nothing."""
+    verb = "is" if rungs == 1 else "are"
+    reason = f"{counted(rungs, 'rung')} {verb} too few for their grace and patience"
+    return f"These can prune no trial, because {reason}: {'; '.join(pruners)}."
+
+
 def run_lines(comparison: Comparison) -> Iterator[str]:
     """The runs that are compared, with their letters in the table, and how they differ."""
     for run in comparison.runs:

@@ -102,8 +102,7 @@ class RunFolder:
         folder = RunFolder(path)
         with reading(path):
             if not folder._sweep_file.is_file():
-                rule = "is not the folder of a run (it has no sweep.json)"
-                raise DataError(path, rule, do="Runs lie under runs/.")
+                raise _no_run_error(path)
             # Raises now, before anything of the run is used, if the run cannot be read.
             _ = folder.sweep
         return folder
@@ -259,3 +258,16 @@ class RunFolder:
     def pictures(self, name: str) -> list[Picture]:
         """Returns the pictures that were written under `name`; [] if there are none."""
         return read_pictures(self.samples, name)
+
+
+def _no_run_error(path: Path) -> DataError:
+    """The error for a path that is no run: perhaps the folder of all runs."""
+    do = "Runs lie under runs/."
+    if not path.exists():
+        return DataError(path, "does not exist", do=do)
+    runs = sorted(file.parent for file in path.glob("*/sweep.json"))
+    if runs:
+        return DataError(
+            path, "holds runs, and is none", do=f"Name one of them, such as {runs[-1]}."
+        )
+    return DataError(path, "is not the folder of a run (it has no sweep.json)", do=do)
