@@ -88,7 +88,7 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ),
         (
             'SWEEP = Sweep(question="?", space=("mix",), recipe={"scene": {"objcts": 3}})',
-            ["sweeps/mine.py:3", "recipe: scene.objcts", "Did you mean 'objects'"],
+            ["sweeps/mine.py:3", "recipe.scene.objcts", "Did you mean 'objects'"],
         ),
         (
             'SWEEP = Sweep(question="?", space=("dnsity",))',

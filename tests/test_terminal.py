@@ -147,7 +147,7 @@ def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
     text = confirming(first, confirmation(5, TRIALS[2], 0.1, "RUNNING", 50))
     assert "confirming: 1/4 trainings" in text
     assert "best of the search  val/mAP 0.400  trial 2: 70 % synthetic" in text
-    assert "seed of trial 2: 70 % synthetic, 10 objects per scene" in text
+    assert "repeats trial 2 with another seed: 70 % synthetic, 10 objects per scene" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -190,6 +190,18 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
     return table
 
 
+def left_out_words(comparison: Comparison) -> str:
+    """Says that `compare_table` leaves recipes out; "" if it has all."""
+    entries = [entry for run in comparison.runs for entry in run.entries]
+    left_out = sum(not entry.is_main for entry in entries)
+    if not left_out:
+        return ""
+    verb = "is" if left_out == 1 else "are"
+    return (
+        f"{counted(left_out, 'other tested recipe')} {verb} in the figure that --out FILE writes."
+    )
+
+
 def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
     line, gap = entry.line, run.above_first if entry.line.best else None
     score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)

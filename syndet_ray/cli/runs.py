@@ -119,6 +119,8 @@ def compare(
     for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
     print_table(console, listing.compare_table(comparison, console.width))
+    if left_out := listing.left_out_words(comparison):
+        console.print(left_out, soft_wrap=True)
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:

@@ -132,7 +132,7 @@ def trial_words(trial: Trial) -> str:
     """Returns what makes a trial different, in one line."""
     if trial.of is not None:
         recipe = settings(trial.params) if trial.params else recipe_words(trial)
-        return f"{kind_name(trial)}: {recipe}"
+        return f"repeats trial {trial.of} with another seed: {recipe}"
     if trial.params:
         return settings(trial.params)
     return display_name(trial.kind) + (" (control)" if trial.role == "control" else "")
