@@ -244,7 +244,7 @@ def stored(s3, name="ledger.jsonl"):
 
 def test_the_name_of_a_run_may_have_any_character_in_its_address(s3, tmp_path):
     name = "lr#2 50% a?b-1"
-    folder = made_run(tmp_path / "a" / name)
+    folder = made_run().write(tmp_path / "a" / name)
     address = backup.run_address(folder, STORE)
     assert address == f"{STORE}/lr_x23_2_x20_50_x25__x20_a_x3f_b-1"
     with (

@@ -13,7 +13,7 @@ from syndet_ray.detection.models import build, save_model
 @pytest.fixture
 def words(tmp_path, dice, read_only):
     """What the words in capitals of a command line stand for."""
-    run = made_run(tmp_path / "run", scores=TIED)
+    run = made_run(scores=TIED).write(tmp_path / "run")
     save_model(run.champion, build(TINY, ("1", "2"), seed=0)[0], TINY, ("1", "2"))
     other = tmp_path / "other"
     shutil.copytree(run.path, other)
