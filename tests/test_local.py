@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -219,7 +219,10 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     assert str(finished.unwritten).endswith(f"(MLflow is away). {WRITE_IT} {folder.path}")
     before, first = table(folder), folder.test()
     display = Silent()
+    steps = []
+    monkeypatch.setattr(display, "step", lambda what: steps.append(what) or nullcontext())
     again = resume(folder, {}, display)
+    assert "continuing the run in MLflow" in steps
     done = "is finished, and there is nothing to train; `trials` N extends it"
     assert f"{folder.path} {done}" in display.notes
     assert again.unwritten is None
