@@ -23,7 +23,7 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ledger import Ledger, elapsed_s
 from syndet_ray.runs.results import Picture, TestRow, TestScores, Trial, role_and_name
-from syndet_ray.runs.run import Run
+from syndet_ray.runs.run import Run, halt_of
 from syndet_ray.spread import Difference
 
 CLASSES = ("one", "<b>two</b>", "$3")
@@ -162,6 +162,7 @@ class MadeRun:
             trials=trials,
             test=test,
             elapsed_s=elapsed_s(self.ledger.events),
+            halt=halt_of(self.about, self.ledger.events),
             draws=self.draws,
             pictures=self.pictures,
         )

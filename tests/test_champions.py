@@ -193,7 +193,8 @@ def test_what_is_no_model_is_reported(tmp_path, champion):
     ):
         classes_of(tmp_path)
     (tmp_path / "sweep.json").write_text("{}")
-    with pytest.raises(DataError, match="is a run without a champion"):
+    told = f"is a run without a champion. Finish it: python -m syndet_ray resume {tmp_path}, or"
+    with pytest.raises(DataError, match=told):
         classes_of(tmp_path)
     shutil.copytree(champion, tmp_path / "torn")
     (tmp_path / "torn" / "model.safetensors").write_bytes(

@@ -69,7 +69,7 @@ def test_another_seed_cuts_another_val_and_the_note_says_which():
     ]
     assert len({cut.splits["val"].ids_hash for cut in cuts}) == 3
     assert cuts[1].notes == (
-        f"val: 4 of 20 images cut from train with seed 1, ids {cuts[1].splits['val'].ids_hash[:12]}",
+        f"val: 4 of 20 images cut from train with seed 1, hash of their ids {cuts[1].splits['val'].ids_hash[:12]}",
     )
 
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,7 +218,13 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     assert str(finished.unwritten).startswith(f"{store}lacks trial 0, trial 1, trial 2, trial 3, ")
     assert str(finished.unwritten).endswith(f"(MLflow is away). {WRITE_IT} {folder.path}")
     before, first = table(folder), folder.test()
-    again = resume(folder, {}, Silent())
+    display = Silent()
+    steps = []
+    monkeypatch.setattr(display, "step", lambda what: steps.append(what) or nullcontext())
+    again = resume(folder, {}, display)
+    assert "continuing the run in MLflow" in steps
+    done = "is finished, and there is nothing to train; `trials` N extends it"
+    assert f"{folder.path} {done}" in display.notes
     assert again.unwritten is None
     assert mlflow_states(folder) == ("FINISHED", ["FINISHED"] * len(folder.trials()))
     assert (again.status, folder.test()) == ("finished", first), (
@@ -440,6 +446,8 @@ def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(DataError, match="is not the folder of a run"):
         RunFolder.open(tmp_path)
+    with pytest.raises(DataError, match=r"nope: does not exist\. Runs lie under runs/\."):
+        RunFolder.open(tmp_path / "nope")
 
 
 def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):

@@ -288,7 +288,7 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_reported(model, 
     highest = max(found["score"] for image in images for found in image["detections"])
     assert applied.highest == pytest.approx(highest, abs=1e-4)
     first = next(scorecard.summary_lines(applied))
-    told = first.partition(": nothing with a confidence of 1 or more; the highest is ")[
+    told = first.partition("; nothing with a confidence of 1 or more; the highest is ")[
         2
     ].removesuffix(", see --score")
     assert highest - 0.0011 < float(told) <= applied.highest
@@ -297,7 +297,9 @@ def test_where_nothing_is_sure_enough_the_highest_confidence_is_reported(model, 
     hardly = replace(applied, highest=0.0004)
     assert "the highest is below 0.001," in next(scorecard.summary_lines(hardly))
     none = replace(applied, highest=0.0)
-    assert next(scorecard.summary_lines(none)).endswith(": nothing")
+    found = replace(applied, counts=Counter({"1": 2, "2": 3}))
+    assert next(scorecard.summary_lines(found)).endswith("; 2: 3, 1: 2")
+    assert next(scorecard.summary_lines(none)).endswith("; nothing")
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])

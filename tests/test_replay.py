@@ -18,6 +18,7 @@ from syndet_ray.search.replay import (
     advice_on_curves,
     compared_pruners,
     full_curves,
+    idle_pruners,
     missing_trials,
     replay,
     stopped_at,
@@ -298,6 +299,41 @@ def test_a_run_that_is_not_over_or_has_nothing_more_to_propose_gets_that_as_its_
     assert advice_on_curves(variant_run(VARIANTS).write(tmp_path / "variants")).endswith(
         "this one compares variants."
     )
+
+
+def test_pruners_that_so_few_rungs_never_let_prune_are_named():
+    pruners = compared_pruners()
+    idle = idle_pruners(pruners, 2)
+    assert "median" in idle and "hyperband 3, grace 0" not in idle and "none" not in idle
+    assert idle_pruners(pruners, 8) == []
+    for title in idle:
+        few = [
+            curve(k, end / 2, end, images=(10, 20))
+            for k, end in enumerate((0.001, 0.002, 0.6, 0.7, 0.8))
+        ]
+        assert replay(few, pruners[title], orders=5, parallel=1, seed=0).saved == 0
+
+
+def test_the_command_names_a_wrong_pruner_before_it_counts_curves_and_pruners_that_are_idle(
+    tmp_path, syndet_here
+):
+    runs = {
+        rungs: made_run((*TRIALS, *TRIALS[2:4]), sweep=SWEEP.replace({"rungs": rungs})).write(
+            tmp_path / str(rungs)
+        )
+        for rungs in (2, 8)
+    }
+    few = made_run(TRIALS[:3]).write(tmp_path / "few")
+    assert (
+        "pruner: names no pruner, got 'medain'"
+        in syndet_here("replay", few.path, "--pruner", "medain").stderr
+    )
+    told = "because 2 rungs are too few for their grace and patience: median;"
+    shown = {
+        rungs: syndet_here("replay", run.path, "--pruner", "median", "--orders", "1").stdout
+        for rungs, run in runs.items()
+    }
+    assert told in shown[2] and "prune no trial" not in shown[8]
 
 
 def test_candidates_differ():

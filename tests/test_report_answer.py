@@ -31,7 +31,7 @@ from syndet_ray.report import answer, words
 from syndet_ray.report.page import content
 from syndet_ray.spread import Difference
 
-ONCE = "Each recipe was trained once: the spread between seeds is unknown."
+ONCE = "The scores come from one training of each recipe: the spread between seeds is unknown."
 BEST = "the best recipe — 70 % synthetic at 40 objects per scene, learning rate 0.001 — reaches 0.31 mAP [0.27, 0.35] (3 seeds)"
 UNSURE = "The interval includes 0: the best recipe and real only do not differ significantly."
 UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simpler."
@@ -40,9 +40,9 @@ UNSURE_AND_SIMPLER = "the two do not differ significantly, and real only is simp
 def test_the_answer_names_the_recipe_and_does_not_claim_what_overlaps():
     assert answer.answer(made_run(scores=TIED).read()) == (
         "On 50 real test photos the best recipe — 40 % synthetic at 40 objects per scene, learning rate 0.002 — "
-        "reaches 0.31 mAP [0.27, 0.35]; real only 0.29 [0.25, 0.33]; synthetic only 0.05 [0.03, 0.07]. "
+        "reaches 0.31 mAP [0.27, 0.35]; real only: 0.29 [0.25, 0.33]; synthetic only: 0.05 [0.03, 0.07]. "
         "Their intervals overlap: this run does not show that the best recipe differs from real only. "
-        "Each recipe was trained once: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 
@@ -50,7 +50,7 @@ def test_a_clear_win_is_called_one():
     said = answer.answer(
         made_run(scores={"best": (0.41, 0.37, 0.45), "real_only": (0.29, 0.25, 0.33)}).read()
     )
-    assert said.endswith(f"real only 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
+    assert said.endswith(f"real only: 0.29 [0.25, 0.33]. Their intervals do not overlap. {ONCE}")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_handful_of_photos_recommends_nothing(images, place):
     assert answer.answer(run.read()) == (
         f"No answer: the test set has too few photos to compare recipes; at least 10 are needed. "
         f"On {place} 40 % synthetic at 40 objects per scene, "
-        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only 0.52."
+        "learning rate 0.002, the best on validation, reaches 0.31 mAP; real only: 0.52."
     )
 
 
@@ -169,12 +169,26 @@ def test_a_confirmed_real_only_says_how_far_the_others_stayed_behind():
         "real_only": 0.31,
         "finalist 3": 0.28,
     }
-    gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}
+    gaps = {"finalist 2": gap(-0.02), "finalist 3": gap(-0.05, probability=0.001)}
     assert answer.answer(confirmed_run(means, gaps, best=0).read()) == (
         "Use real data only: on 50 real test photos it reaches 0.31 mAP [0.27, 0.35] (3 seeds); "
         "0.25 [0.22, 0.28] above synthetic only (P = 0.99). "
-        "No searched recipe did better on validation: the best of 2 confirmed reached 0.300 ± 0.006 mAP, real only 0.280 ± 0.006."
+        "When trained again with other seeds, no searched recipe did better on validation: "
+        "the best of 2 confirmed reached 0.300 ± 0.006 mAP, real only 0.280 ± 0.006. "
+        "On the test set the recipe of trial 3 is 0.05 [0.02, 0.08] below real only (P > 0.99)."
     )
+
+
+@pytest.mark.parametrize("mean", [0.01, -0.01])
+def test_a_confirmed_real_only_that_does_not_differ_from_the_next_recipe_says_so(mean):
+    means = {"best": 0.31, "synthetic_only": 0.06, "real_only": 0.31, "finalist 3": 0.31 + mean}
+    said = answer.answer(
+        confirmed_run(means, {"finalist 3": gap(mean, probability=0.5)}, best=0).read()
+    )
+    assert said.startswith("Use real data only")
+    side = "above" if mean > 0 else "below"
+    assert f" {side} real only (P = " in said
+    assert said.endswith("the two do not differ significantly, and real only is simpler.")
 
 
 def test_a_search_that_found_real_images_alone_says_so():
@@ -246,7 +260,7 @@ OFFERS = [(20, 0.25), (80, 0.33), (20, 0.19), (160, 0.30)]
 def test_several_goals_say_what_accuracy_costs():
     run = front_run(OFFERS)
     assert answer.answer(run.read()).endswith(
-        "On validation, each trained once: with 20 real images 0.25 mAP, with 80 0.33."
+        "On validation, by one training each: with 20 real images 0.25 mAP, with 80 0.33."
     )
 
 
@@ -254,7 +268,7 @@ def test_two_costs_are_told_together_and_equal_scores_with_the_decimals_that_dif
     goals = {"objective": ("val/mAP", "real_images", "images")}
     run = front_run([(1, 0.251), (80, 0.254)], sweep=TWO_GOALS.model_copy(update=goals))
     said = "with 1 real image and 200 images seen 0.251 mAP, with 80 and 200 0.254."
-    assert answer.answer(run.read()).endswith(f"On validation, each trained once: {said}")
+    assert answer.answer(run.read()).endswith(f"On validation, by one training each: {said}")
 
 
 def test_a_long_front_is_told_by_its_ends_and_a_few_between():
@@ -289,7 +303,7 @@ def test_variants_that_real_images_alone_beat_are_told_after_that():
         "tested reached 0.310 ± 0.010 mAP, real only 0.350 ± 0.014. Of the variants, full reaches 0.31 mAP "
         "[0.28, 0.34] (2 seeds); compared with it: no blur -0.12, no light colour -0.01. "
         "Significant differences: no blur. Not all recipes have 2 "
-        "finished trainings: real only 1, synthetic only 1 (for a single training, the spread between seeds is taken from the "
+        "finished trainings: real only has 1, synthetic only has 1 (for a single training, the spread between seeds is taken from the "
         "other recipes)."
     )
 
@@ -307,11 +321,12 @@ def test_recipes_that_were_trained_again_once_are_compared_by_that():
     )
     said = answer.answer(run.read())
     assert (
-        "No searched recipe did better on validation: the best of 1 confirmed reached 0.280 mAP, real only 0.285."
+        "When trained again with another seed, no searched recipe did better on validation: the only one confirmed reached 0.280 mAP, real only 0.285. "
+        "On the test set the intervals of the recipe of trial 3 and real only overlap: this run does not show that the two differ, and real only is the simpler recipe."
         in said
     )
     assert said.endswith(
-        "Each recipe was trained again with a single seed: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 
@@ -324,7 +339,7 @@ def test_what_counts_by_one_training_is_not_said_to_be_trained_once_where_it_was
         replace(test, rows=tuple(replace(row, models=models[row.key]) for row in test.rows))
     )
     assert answer.answer(run.read()).endswith(
-        "The score of each recipe comes from a single training: the spread between seeds is unknown."
+        "The scores come from one training of each recipe: the spread between seeds is unknown."
     )
 
 
@@ -351,7 +366,7 @@ def test_if_all_confirmations_diverge_there_is_no_answer_and_the_report_says_so(
 def test_trainings_that_diverged_are_told():
     run = confirmed_run()
     diverge(run, 17)
-    assert "Trainings that diverged count as 0 mAP: best recipe 1 of 3." in answer.answer(
+    assert "Trainings that diverged count as 0 mAP: 1 of 3 of best recipe." in answer.answer(
         run.read()
     )
 
@@ -400,7 +415,7 @@ def test_only_variants_that_were_trained_once_are_said_to_be():
         variant_run(VARIANTS | {"no blur": ({"scene.blur": 0.0}, (0.2,))}).read()
     )
     assert uneven.endswith(
-        "Not all recipes have 2 finished trainings: no blur 1 "
+        "Not all recipes have 2 finished trainings: no blur has 1 "
         "(for a single training, the spread between seeds is taken from the other recipes)."
     )
 
@@ -426,6 +441,40 @@ def test_where_no_searched_recipe_finished_nothing_is_recommended(searched):
     )
     said = answer.answer(run.read())
     assert "Use real data only" not in said
-    assert said.startswith(
-        f"No answer: none of the {len(searched)} searched recipe{'s' * (len(searched) != 1)} finished."
-    )
+    none = "none of the 0 searched recipes finished"
+    if searched:
+        none = "the only searched recipe did not finish"
+    assert said.startswith(f"No answer: {none}.")
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({}, "(2 running)."),
+        (
+            {"status": "interrupted", "finished": 200.0},
+            "(2 unfinished). The run was interrupted; continue with: python -m syndet_ray resume 'my run'.",
+        ),
+        (
+            {"status": "spent", "finished": 200.0},
+            "(2 unfinished). The budget is spent; continue with: python -m syndet_ray resume 'my run' --hours TOTAL, or --images TOTAL.",
+        ),
+        ({"status": "interrupted", "finished": 50.0}, "(2 running)."),
+    ],
+    ids=["goes on", "interrupted", "spent", "is being resumed"],
+)
+def test_a_run_that_was_left_unfinished_says_how_to_continue(about, said):
+    run = made_run([(*TRIALS[k][:4], (), "RUNNING", "") for k in (0, 2)], name="my run")
+    run.describe(ABOUT | about)
+    run.ledger.append("attempt", None, time=100.0)
+    assert answer.answer(run.read()) == f"No answer yet: no trial has finished {said}"
+
+
+def test_an_interrupted_run_trains_nothing_again():
+    run = made_run()
+    confirm(run, {0: (0.28,)})
+    assert "The best recipes are being trained again" in answer.answer(run.read())
+    run.describe(ABOUT | {"status": "interrupted", "finished": 200.0})
+    told = answer.answer(run.read())
+    assert "The best recipes were being trained again" in told
+    assert told.endswith("continue with: python -m syndet_ray resume run.")

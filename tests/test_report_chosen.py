@@ -15,7 +15,7 @@ from syndet_ray.report.figures import comparisons, importance, learning, mistake
 from syndet_ray.report.figures.plot import specification
 
 MANY = [("search", 40, 0.4, 0.002, (0.30 + k / 100,), "COMPLETE", "") for k in range(6)]
-KEPT = ["best recipe", "real only", "synthetic only", "finalist 11", "finalist 12"]
+KEPT = ["best recipe", "real only", "synthetic only", "recipe of trial 11", "recipe of trial 12"]
 
 
 @pytest.fixture

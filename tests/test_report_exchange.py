@@ -165,13 +165,13 @@ def test_images_that_do_harm_are_told_as_a_cost(worth, said):
 def test_too_few_sizes_or_no_mix_say_why():
     few = exchange([*REAL[:2], point("also 20", 20, 0, 0.3), point("mix", 20, 400, 0.3)])
     assert few.photo_values == ()
-    assert few.reason.endswith("there were 2 (10, 20)")
+    assert few.reason.endswith("only those with 10 and 20 photos were given")
     assert [(scored.photos, scored.name) for scored in few.curve] == [
         (10, "real 10"),
         (20, "real 20 and also 20"),
     ]
     assert exchange(REAL).reason == "no recipe with synthetic images was scored on the test set"
-    assert exchange([]).reason.endswith("there were 0 (none)")
+    assert exchange([]).reason.endswith("none was given")
 
 
 def test_a_curve_that_falls_is_read_as_one_that_does_not():
@@ -300,18 +300,18 @@ def test_a_run_tells_what_its_synthetic_images_are_worth():
 
 
 def test_a_run_without_draws_or_sizes_says_so():
-    assert "there were 0 (none)" in exchange_sentences(budget_run(draws=False).read())[0]
+    assert "none was given" in exchange_sentences(budget_run(draws=False).read())[0]
 
 
 def test_of_a_handful_of_photos_no_worth_is_told():
     run = budget_run()
     run.write_test(replace(run.test(), images=9))
     assert exchange_sentences(run.read()) == [
-        "Not measured: at least 10 test images are needed; there were 9."
+        "Not measured: at least 10 test images are needed; there are 9."
     ]
     short = budget_run(("real only", "mixed, all"))
     assert exchange_sentences(short.read()) == [
-        "Not measured: real-only recipes with 3 different numbers of photos are needed on the test set; there were 1 (80)."
+        "Not measured: real-only recipes with 3 different numbers of photos are needed on the test set, and only those with 80 photos were given."
     ]
     assert figure.exchange(short.read()) is None
     shut = MadeRun(short.sweep)

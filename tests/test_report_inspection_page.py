@@ -299,3 +299,31 @@ def test_the_verb_says_what_it_found_and_where_the_page_is(tmp_path, monkeypatch
 )
 def test_values_that_differ_are_never_told_as_equal(one, other, texts):
     assert differences._apart(one, other) == texts
+
+
+def measured(compared, brightness):
+    """The reference with other values of one statistic."""
+    subject = compared.reference
+    values = subject.measurements.values | {"brightness": np.array(brightness)}
+    return replace(subject.measurements, values=values)
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "value", "phrase"),
+    [
+        ((40.0, 60.0), (50.0, 70.0), 1.0, "60.0, not 50.0 L*"),
+        ((49.9, 50.1), (50.0, 50.2), 1.0, "50.1, not 50.0 L*, at a standard deviation of 0.10"),
+        ((40.0, 40.0, 60.0, 60.0), (36.0, 50.0, 50.0, 64.0), 0.7, "distributed differently: 25th percentile 46.5, not 40.0 L*"),
+    ],
+    ids=["means", "means of values that hardly vary", "shapes"],
+)  # fmt: skip
+def test_a_phrase_names_what_differs(compared, reference, other, value, phrase):
+    distance = Distance(source="synth", statistic="brightness", value=value)
+    told = differences._phrase(distance, measured(compared, reference), measured(compared, other))
+    assert told == phrase
+
+
+def test_the_terminal_says_that_aspect_ratios_are_logarithms(compared):
+    tables = [part for part in listing.inspection_parts(compared) if not isinstance(part, str)]
+    names = [name for table in tables for name in table.columns[0].cells]
+    assert "aspect ratio, log2" in names

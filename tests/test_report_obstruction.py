@@ -113,7 +113,7 @@ def test_error_kinds_of_every_recipe_are_those_of_the_test(run):
         "best recipe",
         "real only",
         "synthetic only",
-        "finalist 2",
+        "recipe of trial 2",
     }
 
 

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from made_runs import (
+    ABOUT,
     TIED,
     TRIALS,
     TWO_GOALS,
@@ -22,6 +23,7 @@ from made_runs import (
     front_run,
     gap,
     made_run,
+    made_scores,
     variant_run,
 )
 from PIL import Image
@@ -86,6 +88,14 @@ def test_a_run_without_a_finished_trial_still_has_its_page(tmp_path, trials, sai
     assert said in shown.words
     assert "The test set has not been opened" in shown.words
     assert ("What failed" in shown.words) == any(trial[5] == "FAILED" for trial in trials)
+
+
+@pytest.mark.parametrize(("status", "state"), [(None, "running"), ("interrupted", "unfinished")])
+def test_the_trials_of_an_interrupted_run_do_not_run(status, state):
+    run = made_run([(*TRIALS[2][:4], (0.1,), "RUNNING", "")])
+    run.describe(ABOUT | {"status": status, "finished": 1000.0})
+    shown = read_without_figures(run)
+    assert f"0.100 0.150 {state}" in shown.words
 
 
 def test_the_page_needs_nothing_else_and_tells_all(tmp_path):
@@ -310,13 +320,27 @@ def test_recipes_that_were_trained_again_have_their_table_and_their_seeds(tmp_pa
     for told in (
         "best recipe 0.300 ± 0.006 3 0.310 [0.270, 0.350] 0.31 +0.060 [+0.030, +0.090] P = 0.99 +0.250",
         "real only simplest within one standard error 0.280 ± 0.006 3 0.250",
-        "finalist 2",
+        "recipe of trial 2",
         "opened once: means over seeds, in brackets 95 % intervals over test images and seeds",
         "trial 3",
         "the best 2 and the controls, 3 seeds each",
     ):
         assert told in shown.words, told
     assert "trained once" not in shown.words
+
+
+def test_the_table_of_the_test_names_the_trainings_that_it_scores():
+    run = made_run()
+    confirm(run, {0: (0.285,), 3: (0.28,)})
+    test = made_scores({"best": (0.3, 0.2, 0.4), "finalist 3": (0.3, 0.2, 0.4)}, best=0)
+    best, other = test.rows
+    rows = (replace(best, models=(7,)), replace(other, models=(8,)))
+    run.write_test(replace(test, rows=rows))
+    shown = read_without_figures(run).words
+    assert "0.285 0 7 real images only" in shown
+    assert "0.280 3 8 70 % synthetic" in shown
+    assert "All scores in a row are of the scored trials." in shown
+    assert "of the scored trials" not in read_without_figures(made_run(scores=TIED)).words
 
 
 def test_confirmations_stay_out_of_what_the_search_found(tmp_path):
@@ -348,7 +372,7 @@ def test_a_control_that_won_keeps_its_colour_and_the_order_of_the_table():
     }
     run = confirmed_run(means, {"finalist 2": gap(-0.02), "finalist 3": gap(-0.03)}, best=0)
     assert [line.name for line in tables.test_lines(run.test(), run.trials())] == [
-        *("real only", "synthetic only", "finalist 2", "finalist 3"),
+        *("real only", "synthetic only", "recipe of trial 2", "recipe of trial 3"),
     ]
     assert "real only 0.280 ± 0.006 3 0.310" in read_without_figures(run).words
 
@@ -498,7 +522,7 @@ def rows_of(plot):
 def test_validation_beside_test_tells_both_of_every_recipe():
     plot = agreement.validation_vs_test(confirmed_run().read())
     found = {row["what"]: row for row in rows_of(plot)}
-    assert list(found) == ["best recipe", "real only", "synthetic only", "finalist 2"]
+    assert list(found) == ["best recipe", "real only", "synthetic only", "recipe of trial 2"]
     best = found["best recipe"]
     assert best["validation_mAP"] == pytest.approx(0.30)
     assert best["standard_error"] == pytest.approx(0.00577, abs=1e-4)
@@ -598,8 +622,8 @@ def test_a_report_of_single_trainings_tells_no_probability(tmp_path):
     assert "P(best)" not in shown
     assert "P > 0.99" not in shown
     assert (
-        "95 % intervals over test images only: each variant was trained once, and another seed may give"
-        in shown
+        "95 % intervals over test images only; another seed may give another difference. "
+        "The scores come from one training of each recipe." in shown
     )
     assert "mAP above real only" not in shown
 

@@ -1,7 +1,7 @@
 """How a run was made, as its report shows it."""
 
 import pytest
-from made_runs import TIED, made_run
+from made_runs import ABOUT, TIED, VARIANTS, made_run, variant_run
 
 from syndet_ray.analysis.compare import compare
 from syndet_ray.report import provenance
@@ -31,3 +31,23 @@ def test_the_report_and_a_comparison_show_the_same_time_of_a_run():
         runs.append(run.read())
     assert dict(provenance.facts(runs[0]))["time"] == "2 min 0 s, without pauses between attempts"
     assert compare(runs).runs[0].seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        ("finished", "finished"),
+        ("interrupted", "last attempt ended"),
+        ("spent", "last attempt ended"),
+    ],
+)
+def test_only_a_run_that_finished_is_said_to_be(status, name):
+    run = made_run(scores=TIED, about=ABOUT | {"status": status, "finished": 1000.0})
+    facts = dict(provenance.facts(run.read()))
+    assert {"finished", "last attempt ended"} & facts.keys() == {name}
+
+
+def test_controls_and_variants_are_counted_apart():
+    assert ", 2 controls, " in dict(provenance.facts(made_run().read()))["search"]
+    compared = dict(provenance.facts(variant_run(VARIANTS, {"real_only": 0.5}).read()))
+    assert ", 1 control, 3 variants, " in compared["search"]

@@ -176,7 +176,7 @@ def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():
     assert real.error == pytest.approx(0.01 * 2**0.5), (
         "the spread between single trainings of the best"
     )
-    assert (other.name, other.validation) == ("finalist 3", 0.20)
+    assert (other.name, other.validation) == ("recipe of trial 3", 0.20)
 
 
 def test_only_sweeps_with_several_goals_have_a_front():

@@ -149,11 +149,11 @@ def test_trials_without_params_and_confirmations_say_what_they_are():
     assert names.trial_words(trial(kind="no blur")) == "no blur"
     assert (
         names.trial_words(trial(kind="confirm", of=7, params={"mix.synthetic": 0.2}))
-        == "seed of trial 7: 20 % synthetic"
+        == "repeats trial 7 with another seed: 20 % synthetic"
     )
     assert (
         names.trial_words(trial(kind="confirm", of=0, synthetic=0.0))
-        == "seed of trial 0: real images only"
+        == "repeats trial 0 with another seed: real images only"
     )
     assert names.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
     assert names.kind_name(trial(kind="synthetic_only")) == "synthetic only"

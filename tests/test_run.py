@@ -82,7 +82,7 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert (
-        "On the test set (4 real photos, opened once; each recipe trained once, too few images for"
+        "On the test set (4 real photos, opened once; from one training of each recipe, too few images for"
         in said
     )
     for words in (

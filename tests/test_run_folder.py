@@ -105,7 +105,7 @@ def test_a_run_that_does_not_know_its_version_is_named_without_it(old_run, about
         (lambda sweep: sweep.pop("question"), "question: is missing"),
         (lambda sweep: sweep.update(trials="many"), "trials: must be a valid integer, .*"),
         (lambda sweep: sweep.update(rungs=1000), r"rungs must be at most recipe.training.images \(400\), got 1000"),
-        (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), r"points\[0\]: recipe.scene.gone: is not a setting of a recipe"),
+        (lambda sweep: sweep.update(points=[{"scene.gone": 1}]), r"points\[0\]: recipe: scene.gone: is not a setting of a recipe"),
     ],
 )  # fmt: skip
 def test_any_rule_that_a_sweep_breaks_is_the_reason(tmp_path, change, reason):
@@ -370,3 +370,12 @@ def test_a_run_that_can_only_be_read_is_read_and_not_carried_out(tmp_path, hide)
     hide(folder.path)
     with pytest.raises(MachineError, match=r"cannot be read \(Permission denied\)\. Ask its owner"):
         RunFolder.open(folder.path)
+
+
+def test_the_folder_of_all_runs_is_refused_with_the_name_of_one(tmp_path):
+    for name in ("a", "b"):
+        made_run().write(tmp_path / "runs" / name)
+    place = tmp_path / "runs"
+    told = rf"^{place}: holds runs, and is none\. Name one of them, such as {place}/b\.$"
+    with pytest.raises(DataError, match=told):
+        RunFolder.open(tmp_path / "runs")

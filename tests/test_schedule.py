@@ -178,7 +178,7 @@ def test_scenes_are_asked_for_only_where_they_have_a_share():
         ),
         (
             {"mix.sources": {"a": {"kind": "scenes", "changes": {"scene.objcts": 3}}}},
-            "mix.sources: a: recipe.scene.objcts: is not a setting of a recipe. Did you mean 'scene.objects'?",
+            "mix.sources: a: recipe: scene.objcts: is not a setting of a recipe. Did you mean 'scene.objects'?",
         ),
         (
             {"mix.sources": {"a": {"kind": "scenes", "changes": {"scene.objects": 0}}}},

@@ -96,7 +96,7 @@ def test_a_users_own_file_wins_over_the_packages(home):
         ),
         (
             'SWEEP = Sweep(question="?", space=(SearchSpace({"mix.synthtic": Float(low=0, high=1)}),))',
-            ["sweeps/mine.py:3", "recipe.mix.synthtic", "Did you mean 'mix.synthetic'"],
+            ["sweeps/mine.py:3", "recipe: mix.synthtic", "Did you mean 'mix.synthetic'"],
         ),
         (
             'SWEEP = Sweep(question="?", space=("mix",), pruning=Pruning(reduction_factor=1))',
@@ -259,7 +259,7 @@ def test_a_recipe_is_replaced_by_dotted_path():
         ({"scene.crop": 0.8}, "recipe: scene.crop: must be less than or equal to 0.75, got 0.8"),
         (
             {"mix.synthetics": 0.5},
-            "recipe.mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?",
+            "recipe: mix.synthetics: is not a setting of a recipe. Did you mean 'mix.synthetic'?",
         ),
         ({"scene.size_px": (60.0, 50.0)}, "size_px must satisfy"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate"),
@@ -427,7 +427,7 @@ def test_several_goals_are_never_pruned():
         ({"objective": ("real_images",)}, "objective must begin with 'val/mAP'"),
         ({"objective": ("val/mAP", "val/mAP")}, "name each goal once"),
         ({"sampler": "nsga2"}, "sampler 'nsga2' is for several goals"),
-        ({"points": ({"scene.objcts": 3},)}, "points[0]: recipe.scene.objcts: is not a setting"),
+        ({"points": ({"scene.objcts": 3},)}, "points[0]: recipe: scene.objcts: is not a setting"),
         ({"pruning": {"name": "patient"}}, "patience must be at least 1 for the patient pruner"),
         ({"recipe": Recipe(mix=Mix(real_images=0))}, "controls: real_only needs real images"),
     ],

@@ -147,7 +147,7 @@ def test_confirmation_has_a_bar_of_its_own_and_names_no_winner_before_its_end():
     text = confirming(first, confirmation(5, TRIALS[2], 0.1, "RUNNING", 50))
     assert "confirming: 1/4 trainings" in text
     assert "best of the search  val/mAP 0.400  trial 2: 70 % synthetic" in text
-    assert "seed of trial 2: 70 % synthetic, 10 objects per scene" in text
+    assert "repeats trial 2 with another seed: 70 % synthetic, 10 objects per scene" in text
     assert max(map(len, text.splitlines())) <= 100
 
 
@@ -416,7 +416,10 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
         )
     )
     text = " ".join(console.file.getvalue().split())
-    assert f"({said} opened once; each recipe trained once, too few images for intervals)" in text
+    assert (
+        f"({said} opened once; from one training of each recipe, too few images for intervals)"
+        in text
+    )
     assert "[" not in text
 
 
@@ -501,7 +504,7 @@ def test_confirmed_recipes_are_compared_with_real_only_in_a_hundred_columns():
         == "best 12 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] > 0.99 +0.060 [0.031, 0.090]"
     )
     assert lines["real"] == "real only 0 0.250 [0.00, 0.30] 0.250 [0.20, 0.30] < 0.01"
-    assert lines["finalist"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
+    assert lines["trial"].endswith("< 0.01 -0.020 [-0.050, 0.000]")
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -512,7 +515,7 @@ def test_a_finalist_is_reported_by_what_the_search_varied(width, monkeypatch, ca
     console.print(terminal.test_table(run.test(), console.width))
     terminal.print_lines(console, terminal.recipe_lines(run.test(), run.trials()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert any(line.startswith("finalist 2 2 0.270") for line in lines)
+    assert any(line.startswith("trial 2 2 0.270") for line in lines)
     assert lines[-2:] == [
         "trial 3 70 % synthetic at 40 objects per scene, learning rate 0.001",
         "trial 2 40 % synthetic at 40 objects per scene, learning rate 0.002",
@@ -555,7 +558,7 @@ def test_single_trainings_are_not_distinguished(width):
     )
     text = " ".join(console.file.getvalue().split())
     assert (
-        "50 real photos, opened once; each recipe trained once: intervals over images alone)"
+        "50 real photos, opened once; from one training of each recipe: intervals over images alone)"
         in text
     )
     assert "P(best)" not in text
@@ -686,7 +689,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
     assert "…" not in text
     assert text.count("0.250 [0.00, 0.30]") == len(rows)
     assert text.count("-0.120 [-0.150, -0.090]") == (0 if against is None else len(rows))
-    begun = ("best", "real", "synthetic", "finalist", "staged", "mixed", WORDLESS[:9])
+    begun = ("best", "real", "synthetic", "trial", "staged", "mixed", WORDLESS[:9])
     assert sum(line.strip().startswith(begun) for line in text.splitlines()) >= len(rows)
 
 

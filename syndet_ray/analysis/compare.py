@@ -149,7 +149,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         compared.append(compared_run)
         caveat = names.near_copies_caveat(run.about)
         if caveat:
-            copies.append(f"{run_names[k]}: {caveat}")
+            copies.append(f"{compared_run.letter}: {caveat}")
     return Comparison(
         where=names.test_set_name(scores[0]),
         too_few=too_few,
@@ -355,5 +355,7 @@ def _photos(real: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     for split in ("train", "val"):
         if split in counts:
             digits = str(hashes.get(split, ""))[:_HASH_DIGITS]
-            photos[f"{split} photos"] = f"{counts[split]} {digits}".strip()
+            photos[f"{split} photos"] = (
+                f"{counts[split]}, hash {digits}" if digits else str(counts[split])
+            )
     return photos

@@ -208,9 +208,10 @@ def _mean_by_seed(recipes: Sequence[spread.BySeed]) -> spread.BySeed:
 def _too_little(real: Sequence[ExchangePoint], mixed: Sequence[ExchangePoint]) -> str:
     """The reason why nothing can be computed; "" if something can."""
     if len(real) < LEAST_SIZES:
-        sizes = ", ".join(str(point.photos) for point in real) or "none"
+        sizes = " and ".join(str(point.photos) for point in real)
+        given = f"only those with {sizes} photos were given" if real else "none was given"
         wanted = f"real-only recipes with {LEAST_SIZES} different numbers of photos are needed"
-        return f"{wanted} on the test set; there were {len(real)} ({sizes})"
+        return f"{wanted} on the test set, and {given}"
     return "" if mixed else "no recipe with synthetic images was scored on the test set"
 
 

@@ -51,6 +51,7 @@ class TestLine:
 
     key          as in `results.TestRow`
     name         for display
+    scored       the trials whose models were scored: itself, or those that trained it again
     trial_role   search, control or variant
     trial_name   of the control or variant, else ""
     synthetic    share of the synthetic images in all that it was trained on
@@ -72,6 +73,7 @@ class TestLine:
     key: RowKey
     name: str
     trial: int
+    scored: tuple[int, ...]
     trial_role: Role
     trial_name: str
     synthetic: float
@@ -303,6 +305,7 @@ def _test_line(key: RowKey, row: TestRow, test: TestScores, recipe: Candidate) -
         key=row.key,
         name=display_name(key),
         trial=row.trial,
+        scored=row.models or (row.trial,),
         trial_role=recipe.trial.role,
         trial_name=recipe.trial.name,
         synthetic=recipe.trial.recipe.mix.synthetic,

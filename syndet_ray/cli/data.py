@@ -58,7 +58,7 @@ def cutouts(
     with open_display(terminal.console()) as display:
         progress = partial(display.progress, "cutting out")
         counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
-    print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 

@@ -143,6 +143,13 @@ def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncate
     return table
 
 
+def idle_words(pruners: Sequence[str], rungs: int) -> str:
+    """Says why these pruners save nothing."""
+    verb = "is" if rungs == 1 else "are"
+    reason = f"{counted(rungs, 'rung')} {verb} too few for their grace and patience"
+    return f"These can prune no trial, because {reason}: {'; '.join(pruners)}."
+
+
 def run_lines(comparison: Comparison) -> Iterator[str]:
     """The runs that are compared, with their letters in the table, and how they differ."""
     for run in comparison.runs:
@@ -198,6 +205,18 @@ def comparison_names(comparison: Comparison) -> list[str]:
 def report_names(run: "Run") -> list[str]:
     """The names that the figures of a report show: of its classes and variants."""
     return [*run.about.get("classes", ()), *run.sweep.variants]
+
+
+def left_out_words(comparison: Comparison) -> str:
+    """Says that `compare_table` leaves recipes out; "" if it has all."""
+    entries = [entry for run in comparison.runs for entry in run.entries]
+    left_out = sum(not entry.is_main for entry in entries)
+    if not left_out:
+        return ""
+    verb = "is" if left_out == 1 else "are"
+    return (
+        f"{counted(left_out, 'other tested recipe')} {verb} in the figure that --out FILE writes."
+    )
 
 
 def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
@@ -266,7 +285,8 @@ def _distance_table(inspection: "Inspection", source: str) -> Table:
     table.title = f"{source} against {inspection.reference.name}, the reference"
     for row in differences.rows(inspection, source):
         cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
-        table.add_row(row.name, *cells, style="" if row.wide else "dim")
+        name = f"{row.name}, log2" if row.unit.startswith("log2") else row.name
+        table.add_row(name, *cells, style="" if row.wide else "dim")
     return table
 
 

@@ -41,12 +41,12 @@ def replay(
     from syndet_ray.search import replay as replays
 
     folder = RunFolder.open(run)
+    chosen = replays.pruners_named(pruner)
     trials = folder.trials()
     curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
     console = terminal.console()
     replayed = []
     with open_display(console) as display:
-        chosen = replays.pruners_named(pruner)
         if not pruner:
             chosen = {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning} | chosen
         for done, (name, pruning) in enumerate(chosen.items()):
@@ -56,6 +56,9 @@ def replay(
         display.progress("replaying", len(chosen), len(chosen))
     table = listing.replay_table(replayed, len(curves), replays.missing_trials(trials))
     print_table(console, table)
+    idle = replays.idle_pruners(chosen, folder.sweep.rungs)
+    if idle:
+        console.print(listing.idle_words(idle, folder.sweep.rungs), soft_wrap=True)
 
 
 def report(
@@ -120,6 +123,8 @@ def compare(
     for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
     print_table(console, listing.compare_table(comparison, console.width))
+    if left_out := listing.left_out_words(comparison):
+        console.print(left_out, soft_wrap=True)
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
     if out is not None:

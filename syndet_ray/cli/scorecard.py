@@ -98,10 +98,10 @@ def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
 
     images = len(summary.images)
     counts = ", ".join(
-        f"{name} {count}" for name, count in summary.counts.most_common()
+        f"{name}: {count}" for name, count in summary.counts.most_common()
     ) or _nothing(summary)
     rate = f" ({images / summary.seconds:.3g} a second)" if images and summary.seconds else ""
-    yield f"{counted(images, 'image')}{rate}: {counts}"
+    yield f"{counted(images, 'image')}{rate}; {counts}"
     yield f"{summary.out}: annotated/, kitti/, predictions.json"
     yield from missing_notes(summary.counts)
     for line in summary.skipped[:_MOST_SKIPPED]:

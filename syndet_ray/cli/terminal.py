@@ -24,7 +24,7 @@ from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
-from syndet_ray.runs.results import RowKey, TestRow, TestScores, Trial
+from syndet_ray.runs.results import FINALIST, RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
@@ -359,7 +359,7 @@ def _test_title(scores: TestScores) -> str:
     if scores.has_seed_spread:
         trained = f"means of {words.seeds([len(row.seeds) for row in scores.rows])}"
     else:
-        trained = "each recipe trained once"
+        trained = "from one training of each recipe"
     if scores.is_too_small:
         trained += ", too few images for intervals"
     elif not scores.has_seed_spread:
@@ -410,6 +410,8 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
 def _row_name(key: RowKey, row: TestRow) -> str:
     if key == "best":
         return key
+    if key.startswith(FINALIST):  # as short as the lines below the table name it
+        return f"trial {row.trial}"
     return names.display_name(key) + (" (best)" if row.key == "best" else "")
 
 

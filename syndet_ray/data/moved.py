@@ -63,15 +63,15 @@ def show_different_objects(photo: LabelledPhoto, other: LabelledPhoto) -> bool:
 
     Then neither is a copy of the other.
     """
-    grey, other_grey = _alike(photo.grey, other.grey)
+    grey, other_grey = _normalise(photo.grey, other.grey)
     usual = _usual_difference(grey, other_grey)
     least = max(_LEAST_DIFFERENCE * usual, _LEAST_GREY)
     boxes = [*_without_counterpart(photo, other), *_without_counterpart(other, photo)]
     return any(_differs(grey, other_grey, box, least) for box in boxes)
 
 
-def _alike(grey: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both photos equally smoothed, with one deviation: the geometric mean of theirs."""
+def _normalise(grey: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smooths both photos equally and gives them one deviation: the geometric mean of theirs."""
     soft = cv2.GaussianBlur(grey, (0, 0), _SMOOTHING_PX)
     other_soft = cv2.GaussianBlur(other, (0, 0), _SMOOTHING_PX)
     ratio = other_soft.std() / max(soft.std(), _FLAT)

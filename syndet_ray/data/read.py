@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +18,18 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 from syndet_ray.files import reading
 
-FORMATS: Mapping[str, ModuleType] = {"TFRecord": tfrecord, "COCO": coco}
+
+class Reader(Protocol):
+    """A module in `readers/`: it reads one format."""
+
+    def files(self, folder: Path) -> list[Path]:
+        """The annotation files of a folder; none if it has another format."""
+
+    def read(self, folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
+        """The images and labels of these files. Raises DataError for what breaks a rule."""
+
+
+FORMATS: Mapping[str, Reader] = {"TFRecord": tfrecord, "COCO": coco}
 SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),

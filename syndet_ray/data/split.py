@@ -231,7 +231,7 @@ def _cut_val(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -
     val = train.select([i for i in by_id if i in in_val])
     rest = train.select([i for i in by_id if i not in in_val])
     note = f"val: {len(val)} of {len(train)} images cut from train with seed {seed}"
-    note += f", ids {val.ids_hash[:12]}"
+    note += f", hash of their ids {val.ids_hash[:12]}"
     if photos < len(train):
         note += "; images of one photo are kept together"
     splits = {"train": rest, "val": val, "test": dataset.splits["test"]}

@@ -8,7 +8,7 @@ from syndet_ray.definitions.mix import Scenes
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 
-Test = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 Facts = Callable[[SceneParameters], Mapping[str, bool]]
 
 # Facts about the assets of scenes, which can only be learned from their folders; and the settings
@@ -44,15 +44,15 @@ class _Idle:
     by_number  as in NoEffect
     """
 
-    where: Mapping[str, Test]
+    where: Mapping[str, Predicate]
     by_number: bool = False
 
 
-def _is(*values: Any) -> Test:
+def _is(*values: Any) -> Predicate:
     return lambda value: value in values
 
 
-def _is_not(*values: Any) -> Test:
+def _is_not(*values: Any) -> Predicate:
     return lambda value: value not in values
 
 

@@ -230,7 +230,7 @@ def check_path(path: str) -> None:
     """Raises DefinitionError, with the nearest valid path, unless a recipe has this setting."""
     if path not in _settings():
         rule, hint = "is not a setting of a recipe", nearest(path, _settings())
-        raise DefinitionError(f"recipe.{path}", rule, do=hint)
+        raise DefinitionError(f"recipe: {path}", rule, do=hint)
 
 
 @cache

@@ -56,6 +56,16 @@ class Pruning(Value):
         description="rungs without a better score before a trial is pruned; 0: does not wait",
     )
 
+    def first_rung(self, rungs: int) -> int | None:
+        """The first rung, from 1, at which it can prune a trial of this many; None if none is."""
+        if self.name == "none":
+            return None
+        first = self.grace_rungs + 1
+        # Optuna compares the last patience + 1 reports with those before them
+        if self.patience:
+            first = max(first, self.patience + 2)
+        return first if first < rungs else None
+
     @model_validator(mode="after")
     def _patient_waits(self) -> "Pruning":
         if self.name == "patient" and not self.patience:
@@ -207,13 +217,7 @@ class Sweep(Value):
     @property
     def first_pruned_rung(self) -> int | None:
         """The first rung, from 1, at which a trial can be pruned; None if there is none."""
-        if self.pruning.name == "none" or len(self.goals) > 1:
-            return None
-        first = self.pruning.grace_rungs + 1
-        # Optuna compares the last patience + 1 reports with those before them
-        if self.pruning.patience:
-            first = max(first, self.pruning.patience + 2)
-        return first if first < self.rungs else None
+        return None if len(self.goals) > 1 else self.pruning.first_rung(self.rungs)
 
     @property
     def goals(self) -> tuple[Literal["maximize", "minimize"], ...]:

@@ -122,8 +122,8 @@ def _write_picture(
     classes: tuple[str, ...],
 ) -> None:
     """Writes a JPEG for a JPEG, since a PNG of a photo is ten times as large; PNG otherwise."""
-    drawn = annotate_picture(image, predictions, classes)
+    annotated = annotate_picture(image, predictions, classes)
     if file.path.suffix.lower() in (".jpg", ".jpeg"):
-        drawn.save(folder / f"{file.name}.jpg", **_JPEG)
+        annotated.save(folder / f"{file.name}.jpg", **_JPEG)
     else:
-        drawn.save(folder / f"{file.name}.png")
+        annotated.save(folder / f"{file.name}.png")

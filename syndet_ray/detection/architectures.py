@@ -65,7 +65,9 @@ COCO_ANCHORS_PX, COCO_RATIOS = (32.0, 64.0, 128.0, 256.0, 512.0), (0.5, 1.0, 2.0
 
 
 class _FullPrecision(nn.Module):
-    """Mixed into a detector of torchvision's: it computes in float32 except in `Reduced` parts."""
+    """Mixed into a detector of torchvision's: it computes in float32, except in the parts that use
+    `reduced_precision` or are a `ReducedSequential`.
+    """
 
     def forward(self, images: list[Tensor], targets: Any = None) -> Any:
         with full(images[0].device):

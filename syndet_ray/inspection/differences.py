@@ -20,6 +20,19 @@ NOT_KNOWN = "n/a"
 # of the reference: there is no standard deviation in which to express a distance
 CONSTANT = "constant"
 _MOST_DIGITS = 6  # after the point
+# Means and standard deviations that account for a smaller part of a distance do not explain it: two
+# distributions may have equal ones and differ in shape.
+_EXPLAINS = 1 / 3
+_LOOKS_EQUAL = (
+    0.02  # relative difference of two means that need their standard deviation beside them
+)
+_PERCENTILES = {
+    5: "5th percentile",
+    25: "25th percentile",
+    50: "median",
+    75: "75th percentile",
+    95: "95th percentile",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +183,8 @@ def _groups(inspection: Inspection, subject: Subject, wide: Sequence[Distance]) 
 
 
 def _phrase(distance: Distance, reference: Measurements, other: Measurements) -> str:
-    """The means or the standard deviations of two distributions, whichever differ more.
+    """The means or the standard deviations of two distributions, whichever differ more, or a
+    percentile if both explain little of the distance.
 
     "noise 0.20, not 4.4 grey levels".
     """
@@ -180,13 +194,31 @@ def _phrase(distance: Distance, reference: Measurements, other: Measurements) ->
     mean, other_mean = float(one.mean()), float(two.mean())
     deviation, other_deviation = float(one.std()), float(two.std())
     name = "" if statistic.title == statistic.group else f"{statistic.title} "
+    unit = "" if statistic.unit in ("", "objects") else f" {statistic.unit}"
+    moved = (distance.value or 0.0) * deviation
+    explained = max(abs(other_mean - mean), abs(other_deviation - deviation))
+    if np.isfinite(moved) and explained < _EXPLAINS * moved:
+        return f"{name}distributed differently: {_percentile_words(one, two)}{unit}"
     if abs(other_deviation - deviation) > abs(other_mean - mean):
         more = "more" if other_deviation > deviation else "less"
         here, there = _apart(other_deviation, deviation)
         return f"{name}varies {more}: standard deviation {here}, not {there}"
     here, there = _apart(other_mean, mean)
-    unit = "" if statistic.unit in ("", "objects") else f" {statistic.unit}"
-    return f"{name}{here}, not {there}{unit}"
+    phrase = f"{name}{here}, not {there}{unit}"
+    # Two means that look equal may be far apart for values that hardly vary.
+    if deviation > 0 and abs(other_mean - mean) < _LOOKS_EQUAL * abs(mean):
+        phrase += f", at a standard deviation of {plain(deviation)}"
+    return phrase
+
+
+def _percentile_words(reference: np.ndarray, other: np.ndarray) -> str:
+    """The percentile in which two distributions differ most: "median 0.20, not 0.25"."""
+    values = np.percentile(reference, list(_PERCENTILES))
+    other_values = np.percentile(other, list(_PERCENTILES))
+    widest = int(np.argmax(np.abs(other_values - values)))
+    here, there = _apart(float(other_values[widest]), float(values[widest]))
+    name = list(_PERCENTILES.values())[widest]
+    return f"{name} {here}, not {there}"
 
 
 def _apart(one: float, other: float) -> tuple[str, str]:

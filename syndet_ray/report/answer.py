@@ -18,10 +18,7 @@ from syndet_ray.spread import LEAST_IMAGES, Difference
 _MOST_OFFERS = 4  # of a Pareto front: more make the sentence hard to read
 _MOST_VARIANTS = 5  # likewise
 _LONGEST_REASON = 300  # characters of an error message; the table of trials has all of it
-_UNKNOWN_SPREAD = "the spread between seeds is unknown."
-_TRAINED_ONCE = f"Each recipe was trained once: {_UNKNOWN_SPREAD}"
-_CONFIRMED_ONCE = f"Each recipe was trained again with a single seed: {_UNKNOWN_SPREAD}"
-_SCORED_ONCE = f"The score of each recipe comes from a single training: {_UNKNOWN_SPREAD}"
+_SCORED_ONCE = f"{words.SCORED_ONCE}: the spread between seeds is unknown."
 _ALL_DIVERGED = (
     "No answer: all confirmations of the best recipes diverged, so the test set was not opened. "
     "Search lower values of training.learning_rate."
@@ -36,7 +33,7 @@ def answer(run: Run) -> str:
     """The sweep's answer, with its interval."""
     trials, test, sweep = run.trials, run.test, run.sweep
     if test is None:
-        sentences = [_so_far(trials, sweep)]
+        sentences = [_so_far(run)]
     else:
         lines = test_lines(test, trials)
         sentences = _test_result(lines, variant_lines(run), test, trials)
@@ -47,7 +44,11 @@ def answer(run: Run) -> str:
         ]
         if not test.is_too_small:
             sentences.append(words.few_validation_images(run.about))
-    sentences += [_offers(trials, sweep), names.near_copies_caveat(run.about)]
+    sentences += [
+        _how_to_go_on(run),
+        _offers(trials, sweep),
+        names.near_copies_caveat(run.about),
+    ]
     if run.stand_in:
         sentences.append(words.STAND_IN)
     return " ".join(sentence for sentence in sentences if sentence)
@@ -83,14 +84,14 @@ def _test_result(
         sentences += _ablation(variants, "Of the variants," if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
         sentences.append(f"Best on validation is {best.name}, with {_map(best)}.")
-    return [*sentences, _simplest(best, lines), _uneven(lines) if confirmed else _once(lines)]
+    return [*sentences, _simplest(best, lines), _uneven(lines) if confirmed else _SCORED_ONCE]
 
 
 def _too_few(best: TestLine, lines: Sequence[TestLine], test: TestScores, place: str) -> str:
     """The scores of a test set from which nothing follows."""
     digits = wording.decimals(best.scores[MAP].value)
     values = {line.name: wording.number(line.scores[MAP].value, digits) for line in lines}
-    others = "".join(f"; {name} {value}" for name, value in values.items() if name != best.name)
+    others = "".join(f"; {name}: {value}" for name, value in values.items() if name != best.name)
     photos = "stand-in images" if test.stand_in else "photos"
     if test.with_objects is not None and test.with_objects < test.images:
         photos += " with an object"
@@ -112,13 +113,6 @@ def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
     )
 
 
-def _once(lines: Sequence[TestLine]) -> str:
-    """Says that the spread between seeds is unknown."""
-    if all(line.retrained for line in lines):
-        return _CONFIRMED_ONCE
-    return _SCORED_ONCE if any(line.retrained for line in lines) else _TRAINED_ONCE
-
-
 def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
     """Compares the winner with the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.key == REAL_ONLY), None)
@@ -126,7 +120,7 @@ def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) 
         result = f"on {place} it reaches {_map(best)}{_gaps(best.differences)}"
         if all(line.is_control for line in lines):
             return [f"No answer: no searched recipe was confirmed. Real only: {result}."]
-        return [f"Use real data only: {result}.", _behind(best, lines)]
+        return [f"Use real data only: {result}.", _behind(best, lines), _rival_gap(best, lines)]
     difference = best.differences.get(REAL_ONLY)
     if real is None or difference is None:
         return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _NO_CONTROL]
@@ -163,7 +157,7 @@ def _uneven(lines: Sequence[TestLine]) -> str:
     fewer = {name: count for name, count in counts.items() if count < most}
     if not fewer:
         return ""
-    listing = ", ".join(f"{name} {count}" for name, count in fewer.items())
+    listing = ", ".join(f"{name} has {count}" for name, count in fewer.items())
     if 1 in fewer.values():
         is_known = max(len(line.seeds) - line.diverged for line in lines) > 1
         spread = "taken from the other recipes" if is_known else "unknown and left out"
@@ -176,7 +170,7 @@ def _diverged_sentence(lines: Sequence[TestLine]) -> str:
     counts = []
     for line in lines:
         if line.diverged:
-            counts.append(f"{line.name} {line.diverged} of {max(len(line.seeds), 1)}")
+            counts.append(f"{line.diverged} of {max(len(line.seeds), 1)} of {line.name}")
     return f"Trainings that diverged count as 0 mAP: {', '.join(counts)}." if counts else ""
 
 
@@ -198,11 +192,35 @@ def _lost_sentence(
 
 def _behind(real: TestLine, lines: Sequence[TestLine]) -> str:
     """Compares the best of all others with real only, on validation."""
-    others = [line for line in lines if not line.is_control]
-    second = max(others, key=lambda line: line.validation)
+    second = _best_rival(lines)
+    assert second is not None, "real only alone is compared with nothing"
+    count = sum(not line.is_control for line in lines)
     noun, verb = ("variant", "tested") if second.is_variant else ("searched recipe", "confirmed")
-    best = f"the best of {len(others)} {verb} reached {_validation(second)} mAP"
-    return f"No {noun} did better on validation: {best}, real only {_validation(real)}."
+    reached = f"the {_best_of(count)} {verb} reached {_validation(second)} mAP"
+    claim = f"no {noun} did better on validation"
+    if second.retrained and real.retrained:
+        # The table of trials has the scores of the search, which may be in another order.
+        seeds = "other seeds" if second.confirmed or real.confirmed else "another seed"
+        claim = f"when trained again with {seeds}, {claim}"
+    return f"{claim[0].upper()}{claim[1:]}: {reached}, real only {_validation(real)}."
+
+
+def _best_of(count: int) -> str:
+    return "only one" if count == 1 else f"best of {count}"
+
+
+def _rival_gap(real: TestLine, lines: Sequence[TestLine]) -> str:
+    """The difference on the test set of the best other recipe from real only, unless the sentence
+    on real only has it.
+    """
+    second = _best_rival(lines)
+    difference = None if second is None else second.differences.get(REAL_ONLY)
+    if second is None or difference is None or second.key in real.differences:
+        return ""
+    sentence = f"On the test set {_in_sentence(second)} is {words.gap(difference, 'real only')}"
+    if difference.low > 0 or difference.high < 0:
+        return f"{sentence}."
+    return f"{sentence}: the two do not differ significantly, and real only is simpler."
 
 
 def _trained_once(
@@ -218,8 +236,10 @@ def _trained_once(
             _behind(best, lines) if best.retrained and not is_alone else _behind_once(best, trials)
         )
         if not behind:
-            return [f"No answer: {_none_of(trials)} finished. Real only: {result}."]
-        return [f"Use real data only: {result}.", behind]
+            return [f"No answer: {_none_of(trials)}. Real only: {result}."]
+        second = _best_rival(lines)
+        overlap = "" if second is None else _overlap(second, best)
+        return [f"Use real data only: {result}.", behind, overlap]
     if real is None:
         return [f"On {place} {_reaches(best)}{_scores(others, best)}.", _NO_CONTROL]
     if real.scores[MAP].value >= best.scores[MAP].value:
@@ -228,6 +248,12 @@ def _trained_once(
         return [f"Use real data only: {result}.", _overlap(best, real)]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
     return [f"{use} {place} {_reaches(best)}{_scores(others, best)}.", _overlap(best, real)]
+
+
+def _best_rival(lines: Sequence[TestLine]) -> TestLine | None:
+    """The scored recipe that is best on validation, without the controls."""
+    rivals = [line for line in lines if not line.is_control]
+    return max(rivals, key=lambda line: line.validation, default=None)
 
 
 def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
@@ -240,9 +266,11 @@ def _rivals(trials: Sequence[Trial]) -> tuple[list[Trial], str, int]:
 
 
 def _none_of(trials: Sequence[Trial]) -> str:
-    """Such as: none of the 3 searched recipes."""
+    """Such as: none of the 3 searched recipes finished."""
     _, noun, count = _rivals(trials)
-    return f"none of the {wording.counted(count, noun)}"
+    return (
+        f"the only {noun} did not finish" if count == 1 else f"none of the {count} {noun}s finished"
+    )
 
 
 def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
@@ -252,23 +280,29 @@ def _behind_once(real: TestLine, trials: Sequence[Trial]) -> str:
     if second is None:
         return ""
     scores = f"{wording.number(second.mean)} mAP, real only {wording.number(real.validation)}"
-    return f"No {noun} did better on validation: the best of {count} reached {scores}."
+    return f"No {noun} did better on validation: the {_best_of(count)} reached {scores}."
 
 
-def _overlap(best: TestLine, real: TestLine) -> str:
-    """Compares the intervals of the best recipe and of real only."""
-    diverged = [line.name for line in (best, real) if line.diverged]
+def _overlap(recipe: TestLine, real: TestLine) -> str:
+    """Compares the intervals of a recipe, the best one or the best after real only, and of real
+    only.
+    """
+    diverged = [line.name for line in (recipe, real) if line.diverged]
     if diverged:
         recipes = " and of ".join(diverged)
         return f"The only training of {recipes} diverged: the two are not compared."
-    a, b = best.scores[MAP], real.scores[MAP]
+    a, b = recipe.scores[MAP], real.scores[MAP]
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "There are no intervals, so this run does not show whether the two differ."
+    intervals, pair = "Their intervals", "the best recipe differs from real only"
+    if real.best:
+        intervals = f"On the test set the intervals of {_in_sentence(recipe)} and real only"
+        pair = "the two differ"
     if a.low > b.high or b.low > a.high:
-        return "Their intervals do not overlap."
-    simpler = ", and real only is the simpler recipe" if b.value >= a.value else ""
-    unknown = "this run does not show that the best recipe differs from real only"
-    return f"Their intervals overlap: {unknown}{simpler}."
+        return f"{intervals} do not overlap."
+    is_simpler = real.best or b.value >= a.value
+    simpler = ", and real only is the simpler recipe" if is_simpler else ""
+    return f"{intervals} overlap: this run does not show that {pair}{simpler}."
 
 
 def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
@@ -300,11 +334,20 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
     return [f"{reference}; compared with it: {listing}.", conclusion]
 
 
-def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
+def _how_to_go_on(run: Run) -> str:
+    """Says that a run was left unfinished, and how to continue it."""
+    command = wording.command_line("resume", run.path)
+    if run.halt == "spent":
+        return f"The budget is spent; continue with: {command} --hours TOTAL, or --images TOTAL."
+    return f"The run was interrupted; continue with: {command}." if run.halt else ""
+
+
+def _so_far(run: Run) -> str:
     """The state of a run whose test set has not been opened."""
+    trials, sweep = run.trials, run.sweep
     best = next(iter(search_ranking(trials)), None)
     if best is None:
-        return _none_finished(trials)
+        return _none_finished(trials, "unfinished" if run.halt else "running")
     is_variant = best.trial.role == "variant"
     name = best.trial.name if is_variant else names.recipe_words(best.trial)
     leader = f"{name}, {wording.number(best.mean)} mAP"
@@ -321,17 +364,22 @@ def _so_far(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
     if wanted == ended and all(trial.diverged for trial in again if trial.cause != "lost"):
         return _ALL_DIVERGED
     progress = f"{ended} of {wanted} trainings have ended"
-    return f"{state} The best recipes are being trained again: {progress}."
+    begun = "were" if run.halt else "are"
+    return f"{state} The best recipes {begun} being trained again: {progress}."
 
 
-def _none_finished(trials: Sequence[Trial]) -> str:
+def _none_finished(trials: Sequence[Trial], going_on: str) -> str:
+    """The states of trials of which none finished.
+
+    going_on  the word for those that have not ended
+    """
     if not trials:
         return "No answer: no trial was started."
     parts = []
     for state in ("FAILED", "PRUNED", "RUNNING"):
         count = sum(trial.state == state for trial in trials)
         if count:
-            parts.append(f"{count} {state.lower()}")
+            parts.append(f"{count} {going_on if state == 'RUNNING' else state.lower()}")
     yet = " yet" if any(trial.state == "RUNNING" for trial in trials) else ""
     sentence = f"No answer{yet}: no trial has finished ({', '.join(parts)})."
     failed = next((trial for trial in trials if trial.state == "FAILED"), None)
@@ -373,7 +421,7 @@ def _offers(trials: Sequence[Trial], sweep: LoadedSweep) -> str:
             parts.append(f"with {costs} {score}")
     left_out = len(pareto.efficient) - len(shown)
     more = f" ({left_out} more on the Pareto front)" if left_out else ""
-    return f"On validation, each trained once: {', '.join(parts)}{more}."
+    return f"On validation, by one training each: {', '.join(parts)}{more}."
 
 
 def _thin_out(offers: Sequence[Offer]) -> list[Offer]:
@@ -381,6 +429,12 @@ def _thin_out(offers: Sequence[Offer]) -> list[Offer]:
     if len(offers) <= _MOST_OFFERS:
         return list(offers)
     return [offers[i * (len(offers) - 1) // (_MOST_OFFERS - 1)] for i in range(_MOST_OFFERS)]
+
+
+def _in_sentence(line: TestLine) -> str:
+    if line.best:
+        return "the best recipe"
+    return f"the recipe of trial {line.trial}" if line.is_searched else line.name
 
 
 def _reaches(best: TestLine) -> str:
@@ -409,9 +463,9 @@ def _gaps(differences: Mapping[RowKey, Difference]) -> str:
 
 
 def _scores(others: Sequence[TestLine], best: TestLine) -> str:
-    """Such as: ; real only 0.29 [0.25, 0.33]. It has as many decimals as the best recipe."""
+    """Such as: ; real only: 0.29 [0.25, 0.33]. It has as many decimals as the best recipe."""
     digits = wording.decimals(best.scores[MAP].value)
-    return "".join(f"; {line.name} {line.scores[MAP].text(digits)}" for line in others)
+    return "".join(f"; {line.name}: {line.scores[MAP].text(digits)}" for line in others)
 
 
 def _validation(line: TestLine) -> str:

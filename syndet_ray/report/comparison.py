@@ -10,13 +10,16 @@ from syndet_ray.spread import LEAST_IMAGES
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Compares the best recipe of every run with the first run's, and says how far that goes."""
+    """Compares the best recipe of every run with the first run's, and says how far that goes.
+
+    Runs have the letters of the tables.
+    """
     first, *others = comparison.runs
     pairs = [_sentence(first, other, comparison.where) for other in others]
     lines = [_too_few(comparison)] if comparison.too_few else pairs
-    once = [run.name for run in comparison.runs if not run.best.line.confirmed]
+    once = [run.letter for run in comparison.runs if not run.best.line.confirmed]
     if once:
-        unknown = "Trained once, so that the spread between seeds is unknown"
+        unknown = "The spread between seeds is unknown, because the score comes from one training"
         lines.append(f"{unknown}: {', '.join(once)}.")
     lines += comparison.copies
     if comparison.stand_in:
@@ -31,7 +34,7 @@ def _too_few(comparison: Comparison) -> str:
 
 
 def _score(run: ComparedRun) -> str:
-    return f"{run.name} {run.best.line.scores[MAP].text()} mAP"
+    return f"{run.letter} {run.best.line.scores[MAP].text()} mAP"
 
 
 def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
@@ -42,20 +45,20 @@ def _sentence(first: ComparedRun, other: ComparedRun, where: str) -> str:
         return f"On the same {where}: {scores}; no paired interval, because {reason}."
     if gap.low <= 0 <= gap.high:
         difference = f"{wording.signed(gap.mean)} mAP [{gap.low:.3f}, {gap.high:.3f}]"
-        pair = f"{other.name} and {first.name}"
+        pair = f"{other.letter} and {first.letter}"
         return f"{pair} do not differ significantly on the same {where}: {difference}."
     won, lost, sign = (other, first, 1) if gap.mean > 0 else (first, other, -1)
     low, high = sorted((sign * gap.low, sign * gap.high))
     # A bound that rounds to 0 would contradict "beats".
     digits = next(digits for digits in count(2) if round(low, digits) > 0)
     difference = f"{sign * gap.mean:.{digits}f} mAP [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{won.name} beats {lost.name} by {difference} on the same {where}."
+    return f"{won.letter} beats {lost.letter} by {difference} on the same {where}."
 
 
 def _why_unpaired(first: ComparedRun, other: ComparedRun) -> str:
-    without = " and ".join(run.name for run in (first, other) if not run.has_draws)
+    without = " and ".join(run.letter for run in (first, other) if not run.has_draws)
     if without:
         return f"{without} kept no draws"
     if first.best.line.confirmed or other.best.line.confirmed:
         return "their draws were not made in the same way"
-    return "each was trained once, and with other seeds the order might change"
+    return "each score comes from one training, and with other seeds the order might change"

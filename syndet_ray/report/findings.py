@@ -77,7 +77,7 @@ def exchange_sentences(run: Run) -> list[str]:
         return ["Not measured: the test set has not been opened."]
     if test.is_too_small:
         needed = f"at least {LEAST_IMAGES} test images are needed"
-        return [f"Not measured: {needed}; there were {test.images}."]
+        return [f"Not measured: {needed}; there are {test.images}."]
     values = exchange(exchange_points(run))
     noun = "stand-in image" if run.stand_in else "photo"
     sentences, unknown = [], []

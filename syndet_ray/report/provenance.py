@@ -32,7 +32,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "machine": _list_words(about.get("machine")),
         "code": _list_words(code),
         "started": _moment(about.get("started")),
-        "finished": _moment(about.get("finished")),
+        "last attempt ended" if run.halt else "finished": _moment(about.get("finished")),
         "time": _time(run),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
@@ -49,7 +49,7 @@ def _search(sweep: LoadedSweep, seed: Any) -> dict[str, Any]:
     goals = [f"{goal} {way}d" for goal, way in zip(sweep.objective, sweep.goals, strict=True)]
     parts = [
         f"{wording.counted(sweep.trials, 'trial')} by {sweep.sampler}",
-        f"{len(sweep.fixed)} controls and variants",
+        *_comparison_counts(sweep),
         f"{wording.counted(sweep.rungs, 'rung')}",
     ]
     several = "none, for there are several goals"
@@ -61,6 +61,12 @@ def _search(sweep: LoadedSweep, seed: Any) -> dict[str, Any]:
         "pruner": several if len(goals) > 1 else sweep.pruning.name,
         "confirmation": _confirmation(sweep),
     }
+
+
+def _comparison_counts(sweep: LoadedSweep) -> list[str]:
+    """The numbers of controls and of variants, without those of which there are none."""
+    counts = {"control": len(sweep.controls), "variant": len(sweep.variants)}
+    return [wording.counted(count, kind) for kind, count in counts.items() if count]
 
 
 def _data(run: Run) -> dict[str, Any]:

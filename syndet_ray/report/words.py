@@ -10,17 +10,21 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP, MAP_AT_300
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
-from syndet_ray.wording import counted, number, percent, probability
+from syndet_ray.wording import counted, duration, number, percent, probability
 
 STAND_IN = "Stand-in images took the place of photos: this says nothing about real photos."
 SCHEDULES = (
     "Staged: synthetic images first, then real ones. "
     "Annealed: the share of synthetic images falls during training."
 )
+# Said of a run in which no recipe was trained with several seeds. Some may have been trained again,
+# but then the training of the search is not scored.
+SCORED_ONCE = "The scores come from one training of each recipe"
 _NO_LIMIT = (
     "No limit on predictions had an effect: "
     "COCO counts 100 of a class in an image, and the model makes at most 300."
 )
+_LEAST_GPU_HOURS = 0.01  # fewer are not worth their digits
 _ROUNDS_TO_0 = 0.005  # a bound closer to 0 needs the third decimal to show on which side it lies
 
 
@@ -132,13 +136,14 @@ def compute(trials: Sequence[Trial], gpus: float) -> str:
 
 
 def _hours(seconds: Sequence[float], kind: str, remark: str, gpus: float) -> str:
-    """Such as: 2 hours of training in 2 trials, no GPU (without evaluation and waiting)."""
-    hours = sum(seconds) / 3600
-    if not hours:
+    """Such as: 2 h 0 min of training in 2 trials, no GPU (without evaluation and waiting)."""
+    total_s = sum(seconds)
+    if not total_s:
         return ""
-    time = f"{hours:.2g} hours {kind} in {counted(len(seconds), 'trial')}"
-    gpu_hours = f"{hours * gpus:.2g} GPU-hours" if gpus else "no GPU"
-    return f"{time}, {gpu_hours} ({remark})"
+    time = f"{duration(total_s)} {kind} in {counted(len(seconds), 'trial')}"
+    gpu_hours = total_s / 3600 * gpus
+    on_gpus = f"{gpu_hours:.2g} GPU-hours" if gpu_hours >= _LEAST_GPU_HOURS else "< 0.01 GPU-hours"
+    return f"{time}, {on_gpus if gpus else 'no GPU'} ({remark})"
 
 
 def gap(difference: Difference, name: str) -> str:

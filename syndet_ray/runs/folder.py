@@ -49,7 +49,7 @@ from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
-from syndet_ray.runs.run import Run
+from syndet_ray.runs.run import Run, halt_of
 from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
@@ -107,8 +107,7 @@ class RunFolder:
         folder = RunFolder(path)
         with reading(path):
             if not folder._sweep_file.is_file():
-                rule = "is not the folder of a run (it has no sweep.json)"
-                raise DataError(path, rule, do="Runs lie under runs/.")
+                raise _no_run_error(path)
             # Raises now, before anything of the run is used, if the run cannot be read.
             _ = folder.sweep
         return folder
@@ -194,13 +193,15 @@ class RunFolder:
         events = list(self.ledger.events())
         trials, test = self.ledger.trials_of(events), self.test()
         self._check_complete(trials, test)
+        about = self.about
         return Run(
             path=self.path,
             sweep=self.sweep,
-            about=self.about,
+            about=about,
             trials=trials,
             test=test,
             elapsed_s=elapsed_s(events),
+            halt=halt_of(about, events),
             draws=self.draws,
             pictures=self.pictures,
         )
@@ -262,3 +263,16 @@ class RunFolder:
     def pictures(self, name: str) -> list[Picture]:
         """Returns the pictures that were written under `name`; [] if there are none."""
         return read_pictures(self.samples, name)
+
+
+def _no_run_error(path: Path) -> DataError:
+    """The error for a path that is no run: perhaps the folder of all runs."""
+    do = "Runs lie under runs/."
+    if not path.exists():
+        return DataError(path, "does not exist", do=do)
+    runs = sorted(file.parent for file in path.glob("*/sweep.json"))
+    if runs:
+        return DataError(
+            path, "holds runs, and is none", do=f"Name one of them, such as {runs[-1]}."
+        )
+    return DataError(path, "is not the folder of a run (it has no sweep.json)", do=do)

@@ -6,7 +6,7 @@ from typing import Any
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.runs.results import TestScores, Trial
+from syndet_ray.runs.results import FINALIST, TestScores, Trial
 from syndet_ray.wording import counted, percent, times
 
 _DISPLAY_NAMES = {
@@ -58,7 +58,12 @@ _OF_SYNTHETIC = ("mix.parts", "mix.schedule", "mix.switch_at")
 
 
 def display_name(name: str) -> str:
-    """The name of a kind of trial, or of a row of the test set, for people."""
+    """The name of a kind of trial, or of a row of the test set, for people.
+
+    test.json calls the recipe of trial 2 "finalist 2", which looks like a place in a ranking.
+    """
+    if name.startswith(FINALIST):
+        return f"recipe of trial {name.removeprefix(FINALIST)}"
     return _DISPLAY_NAMES.get(name, name.replace("_", " "))
 
 
@@ -127,7 +132,7 @@ def trial_words(trial: Trial) -> str:
     """Returns what makes a trial different, in one line."""
     if trial.of is not None:
         recipe = settings(trial.params) if trial.params else recipe_words(trial)
-        return f"{kind_name(trial)}: {recipe}"
+        return f"repeats trial {trial.of} with another seed: {recipe}"
     if trial.params:
         return settings(trial.params)
     return display_name(trial.kind) + (" (control)" if trial.role == "control" else "")

@@ -22,6 +22,7 @@ Role = Literal["search", "control", "variant", "confirmation"]
 RowKey = NewType("RowKey", str)
 BEST = RowKey("best")  # the recipe that won on the validation set
 REAL_ONLY = RowKey("real_only")
+FINALIST = "finalist "  # begins the key of any other confirmed recipe, before its trial
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 # Why a trial is FAILED: its training diverged, its workers were lost again and again, or a mistake
 # would make it fail again.

@@ -1,14 +1,18 @@
 """Run: all that was kept of a run, read once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.results import Picture, TestScores, Trial
+
+# How the last attempt at an unfinished run ended: it was stopped or failed, or its budget is
+# spent.
+Halt = Literal["interrupted", "spent"]
 
 
 def _no_draws(model: int) -> Mapping[str, np.ndarray]:
@@ -29,6 +33,7 @@ class Run:
     trials     by number
     test       scores on the test set; None before it was opened
     elapsed_s  how long it was carried out, all attempts together
+    halt       how it was left unfinished, see `halt_of`
 
     Two functions that read when they are called, since the data are large:
 
@@ -44,6 +49,7 @@ class Run:
     trials: tuple[Trial, ...] = ()
     test: TestScores | None = None
     elapsed_s: float = 0.0
+    halt: Halt | None = None
     draws: Callable[[int], Mapping[str, np.ndarray]] = _no_draws
     pictures: Callable[[str], Sequence[Picture]] = _no_pictures
 
@@ -51,3 +57,16 @@ class Run:
     def stand_in(self) -> bool:
         """True when rendered images took the place of photos."""
         return bool(self.about.get("stand_in")) or (self.test is not None and self.test.stand_in)
+
+
+def halt_of(about: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Halt | None:
+    """Returns how a run was left unfinished, from its run.json and the events of its ledger.
+
+    None if it is finished, or was not interrupted yet, or a later attempt has begun.
+    """
+    status: Halt | None = about.get("status")
+    if status not in ("interrupted", "spent"):
+        return None
+    ended = about.get("finished", 0.0)
+    attempts = [event["time"] for event in events if event["event"] == "attempt"]
+    return None if any(began > ended for began in attempts) else status

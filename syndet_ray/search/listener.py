@@ -1,4 +1,6 @@
-"""Listener: the base class of copies of a search, such as the one in MLflow."""
+"""Listener: the base class of what is given every trial of a search as it changes, such as the copy
+in MLflow.
+"""
 
 import math
 

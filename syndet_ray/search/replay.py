@@ -7,7 +7,7 @@ order.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,15 @@ def pruners_named(name: str | None) -> dict[str, Pruning]:
         for title, pruning in compared_pruners().items()
         if name in (None, pruning.name)
     }
+
+
+def idle_pruners(pruners: Mapping[str, Pruning], rungs: int) -> list[str]:
+    """Returns the titles of the pruners that can prune no trial of so few rungs."""
+    titles = []
+    for title, pruning in pruners.items():
+        if pruning.name != "none" and pruning.first_rung(rungs) is None:
+            titles.append(title)
+    return titles
 
 
 def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "") -> list[Trial]:

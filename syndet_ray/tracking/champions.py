@@ -9,6 +9,7 @@ from syndet_ray.data.storage import holds, inside, local_copy
 from syndet_ray.errors import DataError, MachineError, nearest
 from syndet_ray.files import reading, temporary_folder
 from syndet_ray.tracking.backup import COPY
+from syndet_ray.wording import command_line
 
 REGISTERED = "models:/"
 _WEIGHTS = "model.safetensors"
@@ -80,7 +81,7 @@ def _empty(place: str) -> DataError:
 
 
 def _unfinished_error(place: str) -> DataError:
-    do = "Finish it with resume, or give one of its checkpoints."
+    do = f"Finish it: {command_line('resume', place)}, or give one of its checkpoints."
     return DataError(place, "is a run without a champion", do=do)
 
 

@@ -122,7 +122,8 @@ def _open_tracking(folder: RunFolder, options: Options, display: Display) -> Tra
     with display.step("opening MLflow's store"):
         uri = local_store(options.runs) if server is None else open_store(server)
     artifacts = None if server else options.runs / "artifacts"
-    with display.step("beginning the run in MLflow"):
+    verb = "continuing" if about.get("mlflow_run") else "beginning"
+    with display.step(f"{verb} the run in MLflow"):
         tracking = Tracking(
             uri,
             artifacts,

@@ -66,6 +66,9 @@ def _resume(
         if "trials" in given:
             _extend(folder, given["trials"])
         _restart_trials(folder, display)
+        if is_finished(folder):
+            extend = "; `trials` N extends it" if folder.sweep.trials else ""
+            display.note(f"{folder.path} is finished, and there is nothing to train{extend}")
         # Near copies may be allowed from now on. A reader of the scores must know of them.
         real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
         folder.describe(folder.about | {"options": plain_options(options), "real": real})
@@ -102,6 +105,16 @@ def _check_models(folder: RunFolder, given: Mapping[str, Any]) -> None:
         sweep = sweep.replace({"trials": given["trials"]})
     trials = scoring.to_be_scored(folder.trials(), sweep, folder.test())
     retry(partial(check_models, folder, trials))
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """True if a run was finished and nothing is to be trained or scored any more.
+
+    Its report or MLflow's copy may still lack something.
+    """
+    if folder.about.get("status") != "finished":
+        return False
+    return not scoring.to_be_scored(folder.trials(), folder.sweep, folder.test())
 
 
 def _extend(folder: RunFolder, trials: int) -> None:

@@ -21,7 +21,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
-from syndet_ray.runs.results import BEST, RowKey, TestScores, Trial
+from syndet_ray.runs.results import BEST, FINALIST, RowKey, TestScores, Trial
 from syndet_ray.search.task import Runner, retry
 from syndet_ray.spread import PAIRED_SEED, RESAMPLES
 from syndet_ray.tuning.rows import CheckpointScores, test_rows
@@ -55,7 +55,7 @@ def scored_recipes(trials: Sequence[Trial]) -> dict[RowKey, Candidate]:
 
 
 def _finalist(candidate: Candidate) -> RowKey:
-    return RowKey(f"finalist {candidate.trial.number}")
+    return RowKey(f"{FINALIST}{candidate.trial.number}")
 
 
 def to_be_scored(
