@@ -815,12 +815,11 @@ def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs,
 def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    for runs in (file, file / "runs"):
-        with pytest.raises(
-            MachineError,
-            match=rf"^{runs}: cannot be written \(.*\)\. Run from a folder that you may write to",
-        ):
-            check_machine(runs, None)
+    with pytest.raises(MachineError, match=rf"^{file}: is a file, and runs need a folder"):
+        check_machine(file, None)
+    rule = rf"^{file}/runs: cannot be written \(.*\)\. Run from a folder that you may write to"
+    with pytest.raises(MachineError, match=rule):
+        check_machine(file / "runs", None)
 
 
 @pytest.mark.parametrize("name", ["artifacts", "artifacts/models"])

@@ -86,7 +86,7 @@ def given(arguments, words):
         (("ui", "--runs", "LONG"), "LONG: cannot be read (File name too long). Check the path"),
         (("check", "LONG.py"), "LONG.py: cannot be read (File name too long). Check the path"),
         (("ui", "--runs", "FILE"), "FILE: is not a folder, so there are no trials to show"),
-        (("sweep", "smoke", "--runs", "FILE"), "FILE: cannot be written (File exists). Run from"),
+        (("sweep", "smoke", "--runs", "FILE"), "FILE: is a file, and runs need a folder. Name"),
         (("check", "smoke", "--runs", "LONG"), "LONG: cannot be written (File name too long). Run"),
     ],
 )

@@ -410,7 +410,14 @@ def test_a_check_says_what_a_store_has_of_a_sweep(store, tmp_path):
     tracking.end("FINISHED")
     assert experiment_words(store, "looked-at") == "has 1 run of this sweep"
     client = MlflowClient(store)
-    client.delete_experiment(client.get_run(tracking.parent).info.experiment_id)
+    experiment = client.get_run(tracking.parent).info.experiment_id
+    client.rename_experiment(experiment, "my dice")
+    assert experiment_words(store, "looked-at") == (
+        "has no run of this sweep yet; the experiment my dice has some: "
+        "the sweep makes a new experiment"
+    )
+    client.rename_experiment(experiment, "syndet_ray/looked-at")
+    client.delete_experiment(experiment)
     assert experiment_words(store, "looked-at") == (
         "the experiment syndet_ray/looked-at is deleted: the sweep restores it, with its runs"
     )
@@ -900,6 +907,26 @@ def test_a_run_without_its_view_is_still_found_and_sorted(store, tmp_path):
     assert shown["searchFilter"] == [f"tags.`mlflow.parentRunId` = '{tracking.parent}'"]
     assert (shown["orderByKey"], shown["orderByAsc"]) == (["metrics.`val/mAP`"], ["false"])
     assert shown["workflowType"] == ["machine_learning"]
+
+
+def test_a_run_whose_runs_are_deleted_in_mlflow_is_not_shown(store, tmp_path):
+    tracking = Tracking(store, None, "removed", SWEEP)
+    tracking.end("FINISHED")
+    folder = run_of(tracking, tmp_path / "runs" / "removed")
+    assert "trials" in ui.addresses(store, "http://host", folder)
+    MlflowClient(store).delete_run(tracking.parent)
+    with pytest.raises(MachineError, match=r"its runs there are deleted\. This restores them: "):
+        ui.addresses(store, "http://host", folder)
+
+
+def test_a_server_that_is_away_leaves_the_report_of_a_run(tmp_path):
+    folder = RunFolder(tmp_path)
+    rule = r"does not answer \(ConnectionError\)"
+    with pytest.raises(MachineError, match=f"{rule}. Start it, correct"):
+        ui.check_kept_server("http://127.0.0.1:9", folder)
+    folder.report.write_text("")
+    with pytest.raises(MachineError, match=f"{rule}. The run was recorded there. .*report.html"):
+        ui.check_kept_server("http://127.0.0.1:9", folder)
 
 
 def test_a_run_that_the_store_has_not_is_reported_with_what_to_do(store, tmp_path):

@@ -1,5 +1,6 @@
 """The command line: a few verbs. The only place that prints, reads arguments or exits."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
@@ -37,6 +38,8 @@ for data_verb in (data.cutouts, data.label_style, data.inspect):
 def main() -> NoReturn:
     """The entry point: calls `run` and ends this process. Printing never fails meanwhile."""
     treat_as_ctrl_c()
+    # Pictures are rendered into files. Shells of notebooks name a backend that only they have.
+    os.environ["MPLBACKEND"] = "agg"
     sys.stdout = cast(TextIO, lasting(sys.stdout))
     sys.stderr = cast(TextIO, lasting(sys.stderr))
     try:

@@ -184,14 +184,13 @@ def _links_and_server(
     with display.step("loading MLflow"):
         from syndet_ray.tracking import ui as pages
         from syndet_ray.tracking.address import is_server
-        from syndet_ray.tracking.server import check_server
         from syndet_ray.tracking.store import readable_store, store_address
 
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
     if tracking is not None and is_server(tracking):
         with display.step("asking the tracking server"):
-            check_server(tracking)
+            pages.check_kept_server(tracking, folder)
             return pages.addresses(tracking, tracking, folder), None
     with display.step("opening MLflow's store"):
         address = store_address(home) if tracking is None else tracking

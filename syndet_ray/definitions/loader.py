@@ -132,7 +132,9 @@ def _find(kind: str, name: str, root: Path) -> Path:
         with reading(Path(name)):
             is_file = Path(name).is_file()
         if not is_file:
-            raise DefinitionError(name, "is not a file")
+            there = Path(kind) / name
+            do = f"Did you mean {there}?" if (root / there).is_file() else ""
+            raise DefinitionError(name, "is not a file", do=do)
         return Path(name)
     valid = _available(kind, root)
     if name not in valid:

@@ -22,6 +22,7 @@ runs/<sweep>-<time>/
 import io
 import json
 import os
+import shlex
 import socket
 import time
 import traceback
@@ -54,7 +55,9 @@ from syndet_ray.runs.unreadable import damaged_file, unreadable
 
 _SCORES = TypeAdapter(TestScores)
 # for a run that another user has made: the copy goes on with what lies next to it
-_DO_COPY = "Copy it into a folder of yours, and resume the copy."
+_DO_COPY = (
+    "Copy it into a folder of yours, and resume the copy: cp -r --no-preserve=mode {run} FOLDER/"
+)
 
 
 class RunFolder:
@@ -159,7 +162,7 @@ class RunFolder:
         MachineError, which names the process, if another one carries the run out, and also if the
         folder of the run can only be read.
         """
-        with writing(self.path, _DO_COPY):
+        with writing(self.path, _DO_COPY.format(run=shlex.quote(str(self.path)))):
             file = (self.path / "lock").open("a+", encoding="utf-8")
         with file:
             try:

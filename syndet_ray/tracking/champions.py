@@ -16,6 +16,7 @@ _WEIGHTS = "model.safetensors"
 # Folders under an S3 address that may hold the weights: the address itself, the champion of a
 # run's folder, and the champion of the copy of a run, which lies next to its checkpoints.
 _PLACES = ("", "champion", f"{COPY}/champion")
+_IN_THE_RUN = "The folder of the run has the model, too: give that."
 _KINDS = "Give a run or its champion/, a checkpoint, or models:/NAME@champion."
 
 
@@ -129,9 +130,9 @@ def _hint(model: str, uri: str) -> str:
         return ""
     name = model.removeprefix(REGISTERED).partition("@")[0].partition("/")[0]
     if not registered:
-        return "No model is registered there."
+        return f"No model is registered there. {_IN_THE_RUN}"
     if name not in registered:
-        return nearest(name, registered)
+        return f"{nearest(name, registered)} {_IN_THE_RUN}"
     aliases = [f"{name}@{alias}" for alias in registered[name].aliases]
     versions = [f"{name}/{version.version}" for version in registered[name].latest_versions]
     if not aliases and not versions:

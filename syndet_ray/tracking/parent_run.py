@@ -36,13 +36,24 @@ def experiment_words(uri: str, sweep_name: str) -> str:
         store = store_client(uri)
         experiment = store.get_experiment_by_name(name)
         if experiment is None:
-            return "has no run of this sweep yet"
+            return f"has no run of this sweep yet{_renamed_words(store, sweep_name)}"
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             return f"the experiment {name} is deleted: the sweep restores it, with its runs"
         runs = store.search_runs(
             [experiment.experiment_id], "tags.kind = 'sweep'", max_results=_MOST_CHILDREN
         )
     return f"has {counted(len(runs), 'run')} of this sweep"
+
+
+def _renamed_words(store: MlflowClient, sweep_name: str) -> str:
+    """Returns a remark if runs of a sweep are in an experiment of another name, else ""."""
+    experiments = {entry.experiment_id: entry.name for entry in store.search_experiments()}
+    runs = store.search_runs(list(experiments), "tags.kind = 'sweep'", max_results=_MOST_CHILDREN)
+    for run in runs:
+        if run.info.run_name and run.info.run_name.startswith(f"{sweep_name} 2"):  # and its time
+            name = experiments[run.info.experiment_id]
+            return f"; the experiment {name} has some: the sweep makes a new experiment"
+    return ""
 
 
 def check_artifact_place(uri: str, sweep_name: str) -> None:

@@ -1,6 +1,7 @@
 """Server: checks that MLflow's tracking server answers, and asks it past a proxy."""
 
 import os
+import re
 from urllib.parse import urlsplit
 
 import requests
@@ -16,6 +17,10 @@ _ANSWER_S = 5  # a healthy server answers this request in well under a second
 # leaves it open, so a server that rejects every user looks healthy there.
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 _OTHER = "Start it, correct `tracking`, or leave it out to use the sqlite store in the runs folder."
+_OTHER_ADDRESS = (
+    "Correct `tracking`: give the address of MLflow's first page, such as http://host:5000, or "
+    "leave it out to use the sqlite store in the runs folder."
+)
 _CERTIFICATE = (
     "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, "
     "or set MLFLOW_TRACKING_INSECURE_TLS=true."
@@ -93,7 +98,8 @@ def check_server(uri: str) -> None:
         raise MachineError(place, "rejects this login", got=status, do=_LOG_IN)
     do = _proxy_advice(uri) or _OTHER
     if answer.status_code in _NO_SUCH_PAGE:
-        raise MachineError(place, "does not answer as MLflow does", got=status, do=do)
+        rule = "does not answer as MLflow does"
+        raise MachineError(place, rule, got=status, do=_proxy_advice(uri) or _OTHER_ADDRESS)
     if not answer.ok:
         raise ServerAway(place, "is not healthy", got=status, do=do)
     content_type = answer.headers.get("Content-Type", "")
@@ -109,6 +115,8 @@ def _check_database_address(uri: str) -> None:
         return
     rule = "must be the address of a server (http://...) or of a database (sqlite:///...)"
     do = "Correct `tracking`, or leave it out."
+    if re.fullmatch(r"[\w.-]+:\d+", uri):  # as browsers show it
+        do = f"Did you mean http://{uri}?"
     raise MachineError(f"tracking {mask(uri)}", rule, do=do)
 
 

@@ -218,6 +218,8 @@ def _refusal(uri: str, error: Exception) -> MachineError:
 def _open(uri: str) -> None:
     """Lets MLflow open a database, and make its tables if there are none."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # it says how long it might wait, and does not
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
     # it logs each error with SQL and a traceback, before it raises what becomes our message
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     has_tables(uri)  # MLflow would try for two minutes to reach a database that is away

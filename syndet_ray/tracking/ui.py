@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tracking.address import kept_address, mask
-from syndet_ray.tracking.server import bypass_proxy
+from syndet_ray.tracking.server import ServerAway, bypass_proxy, check_server
 from syndet_ray.tracking.store import store_client
 from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
 from syndet_ray.wording import command_line
@@ -51,6 +52,17 @@ def kept_tracking(folder: RunFolder) -> str | None:
     return None if tracking is None else kept_address(tracking)
 
 
+def check_kept_server(uri: str, folder: RunFolder | None) -> None:
+    """Raises MachineError unless the tracking server of a run answers; says where its report is."""
+    try:
+        check_server(uri)
+    except ServerAway as error:
+        if folder is None or not folder.report.exists():
+            raise
+        do = f"The run was recorded there. Start it, or see the run's own report: {folder.report}"
+        raise MachineError(error.place, error.rule, do=do) from None
+
+
 def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]:
     """Returns the addresses "trials" and "charts" of a run.
 
@@ -70,9 +82,14 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
         raise DataError(folder.path, "is not in MLflow yet", do=do)
     client = store_client(uri)
     try:
-        experiment = client.get_experiment(client.get_run(parent).info.experiment_id)
+        run = client.get_run(parent)
+        experiment = client.get_experiment(run.info.experiment_id)
     except MlflowException as error:
         raise _read_error(uri, error, folder) from None
+    if LifecycleStage.DELETED in (run.info.lifecycle_stage, experiment.lifecycle_stage):
+        rule = f"shows nothing of {folder.path}: its runs there are deleted"
+        do = f"This restores them: {command_line('resume', folder.path)}"
+        raise MachineError(f"MLflow's store {mask(uri)}", rule, do=do)
     has_view = VIEW_TAG + parent in experiment.tags
     return links(server, experiment.experiment_id, parent, has_view=has_view)
 

@@ -33,7 +33,13 @@ from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import check_temporary_folder, check_writable, make_folder, may_write
+from syndet_ray.files import (
+    check_temporary_folder,
+    check_writable,
+    make_folder,
+    may_write,
+    writing,
+)
 from syndet_ray.locks import can_lock
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes import command
@@ -52,6 +58,7 @@ _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
 )
+_ANOTHER = "Name a folder with `runs`."
 _ELSEWHERE = "Run from a folder that you may write to, or name one with `runs`."
 _STORE_ELSEWHERE = (
     "Name a folder on another disk with `runs`, or a store on another disk or a server with "
@@ -338,6 +345,10 @@ def check_machine(runs: Path, storage: str | None) -> None:
     """Raises MachineError if there is too little disk, or a folder or the store of the run cannot
     be written.
     """
+    with writing(runs, _ELSEWHERE):
+        is_file = runs.is_file()
+    if is_file:
+        raise MachineError(runs, "is a file, and runs need a folder", do=_ANOTHER)
     make_folder(runs, _ELSEWHERE)
     check_writable(runs, _ELSEWHERE)
     cache = runs / "cache"
