@@ -406,7 +406,7 @@ def test_repeated_trainings_that_diverge_count_and_those_that_are_lost_are_made_
     assert row.seeds[0] == 0
     assert row.metrics["mAP"] == pytest.approx(row.seeds[1] / 2)
     assert (
-        "Trainings that diverged count as 0 mAP: real only 1 of 2."
+        "Trainings that diverged count as 0 mAP: 1 of 2 of real only."
         in outcome.folder.report.read_text()
     )
 
