@@ -12,10 +12,13 @@ A broken invariant of our own is an `assert`, never one of these.
 """
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 _SIMILAR = 0.5  # similarity of two names, 0 to 1, from which one may be a misspelling of the other
+_PACKAGE = Path(__file__).parent
 _MOST_COMPLETIONS = 3  # a hint of more names no longer says which one was meant
 
 
@@ -91,3 +94,32 @@ def message(error: Exception) -> str:
     if isinstance(error, SyndetError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def reason(error: Exception) -> str:
+    """The reason why a trial failed: the message of a SyndetError, one line of any other error."""
+    return str(error) if isinstance(error, SyndetError) else unexpected_line(error)
+
+
+def unexpected_line(error: Exception) -> str:
+    """An unexpected error in one line: "ValueError in syndet_ray/boxes.py:12: odd"."""
+    return f"{type(error).__name__}{_place(error)}: {first_line(error)}"
+
+
+def unexpected_traceback(error: Exception) -> str:
+    """The traceback of an error; "" for a SyndetError, whose message says all."""
+    return "" if isinstance(error, SyndetError) else traceback_text(error)
+
+
+def traceback_text(error: Exception) -> str:
+    """The traceback of an error and of its causes, as Python prints it."""
+    return "".join(traceback.format_exception(error))
+
+
+def _place(error: Exception) -> str:
+    """Returns the last line of this package that an error went through, as " in file:line"."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_PACKAGE):
+            return f" in {path.relative_to(_PACKAGE.parent)}:{frame.lineno}"
+    return ""

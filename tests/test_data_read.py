@@ -149,6 +149,15 @@ def test_classes_of_few_boxes_are_reported_with_their_first_box(tmp_path):
         check_classes(("bishop", "cat", "dog"), ("dog", "king"), "photos", few_boxes=few_boxes)
 
 
+def test_boxes_of_a_class_are_counted_by_split(tmp_path):
+    write_coco(tmp_path, "train.json", ["c.png"], classes=("dog", "cat"))
+    write_coco(tmp_path, "test.json", ["b.png", "a.png"], classes=("dog", "cat"))
+    assert read(tmp_path).boxes_in == {
+        "train": {"dog": "1 box: c.png, annotation 0", "cat": "no box"},
+        "test": {"dog": "2 boxes, the first: b.png, annotation 0", "cat": "no box"},
+    }
+
+
 def test_a_class_of_many_boxes_is_no_slip(tmp_path):
     for name in ("train", "test"):
         write_coco(tmp_path, f"{name}.json", [f"{name}{i}.png" for i in range(5)])

@@ -472,6 +472,16 @@ def test_classes_that_differ_are_reported_and_compared_by_name(tmp_path):
     assert by_name(found, "b")["classes"].value == pytest.approx(0.5)
 
 
+def test_boxes_of_classes_that_differ_are_those_of_the_split_that_is_inspected(tmp_path):
+    first = coco(tmp_path / "a", {"train": scenes(3), "test": scenes(2, 1)})
+    second = coco(tmp_path / "b", {"test": scenes(2, 2)}, classes=("bird", "dog"))
+    found = inspect([first, second], "test", quiet)
+    assert found.notes == (
+        "classes that a has and b has not: cat (2 boxes, the first: test/0.png, annotation 0)",
+        "classes that b has and a has not: bird (2 boxes, the first: test/0.png, annotation 0)",
+    )
+
+
 def test_names_are_as_long_as_it_takes(tmp_path):
     assert unique_names([tmp_path / "x/data", tmp_path / "y/data"]) == ["x/data", "y/data"]
     assert unique_names([tmp_path / "x/data", tmp_path / "y/other"]) == ["data", "other"]

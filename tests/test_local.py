@@ -1,6 +1,7 @@
 """Whole runs in this process, with real training: budgets, extension, what goes wrong on the way."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -254,14 +255,18 @@ def test_what_dies_before_its_first_report_is_not_tried_again(begin, monkeypatch
 
     def broken(task, *args, **kwargs):
         calls.append(task.trial.number)
-        raise RuntimeError("no such kernel")
+        raise RuntimeError("no such kernel\nin this build")
 
     monkeypatch.setattr(local, "run_trial", broken)
     outcome = begin(trials=1)
     assert outcome.status == "failed"
     assert calls == [0, 1, 2], "each once"
-    assert {t.reason for t in outcome.folder.trials()} == {"RuntimeError: no such kernel"}
+    (reason,) = {t.reason for t in outcome.folder.trials()}
+    assert re.fullmatch(r"RuntimeError in syndet_ray/workers/local\.py:\d+: no such kernel", reason)
     assert "no such kernel" in outcome.folder.report.read_text()
+    log = outcome.folder.error_log.read_text()
+    assert re.findall(r", trial (\d)\nTraceback", log) == ["0", "1", "2"]
+    assert log.count("in broken\n") == log.count("no such kernel\nin this build\n") == 3
 
 
 def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monkeypatch):
@@ -308,12 +313,27 @@ def test_what_makes_no_progress_is_given_up(tmp_path, monkeypatch):
     )
     first, second = folder.trials()
     assert (first.state, first.images, first.retries) == ("COMPLETE", 100, 3)
-    assert (second.state, second.images, second.retries, second.reason) == (
-        "FAILED",
-        50,
-        1 + 2,
-        "OSError: gone",
+    assert (second.state, second.images, second.retries) == ("FAILED", 50, 1 + 2)
+    assert re.fullmatch(r"OSError in syndet_ray/workers/local\.py:\d+: gone", second.reason)
+    log = folder.error_log.read_text()
+    of = re.findall(r", trial (\d)\nTraceback", log)
+    assert of == ["0"] * 3 + ["1"] * 4, "retries too"
+
+
+def test_an_expected_error_of_a_trial_is_its_reason_and_needs_no_traceback(tmp_path, monkeypatch):
+    def refused(task, *_, **__):
+        raise DataError("photos/a.jpg", "does not exist", do="Put it there.")
+
+    monkeypatch.setattr(local, "run_trial", refused)
+    search, folder = searching(tmp_path)
+    nothing = SimpleNamespace(pools={"train": None, "val": None}, others={})
+    local.Local(Resources(cpus=1, gpus=0, parallel=1), Silent()).search(
+        search, settings(tmp_path), nothing, str(tmp_path)
     )
+    assert {trial.reason for trial in folder.trials()} == {
+        "photos/a.jpg: does not exist. Put it there."
+    }
+    assert not folder.error_log.exists()
 
 
 def test_a_disk_that_fills_up_halts_the_search_and_fails_no_trial(tmp_path, monkeypatch):

@@ -429,6 +429,21 @@ def test_data_that_cannot_be_scored_are_reported(model, dataset, tmp_path):
         judged(model, tmp_path / "nope")
 
 
+def test_boxes_of_unknown_classes_are_those_of_the_scored_split(model, dataset):
+    data = dataset(classes=("$1", "猫", "none"), train=30, test=25)
+    labelled = json.loads((data / "test" / "_annotations.coco.json").read_text())
+    boxes = {k: [a for a in labelled["annotations"] if a["category_id"] == k] for k in (1, 2)}
+    said = []
+    for name, (first, *rest) in zip(("$1", "猫"), boxes.values(), strict=True):
+        count = 1 + len(rest)
+        image = labelled["images"][first["image_id"] - 1]["file_name"]
+        said.append(f"{name} ({count} boxes, the first: test/{image}, annotation {first['id']})")
+    assert any(len(of_class) >= 10 for of_class in boxes.values()), "many boxes are counted too"
+    with pytest.raises(DataError, match="data, test: ") as refused:
+        judged(model, data)
+    assert f"does not know: {said[0]}, none (no box), {said[1]}. Rename" in str(refused.value)
+
+
 def test_without_a_test_split_several_need_a_choice(model, dataset):
     with pytest.raises(DataError, match=r"has no split 'test'\. Choose with `split`: train, val\."):
         judged(model, dataset(train=1, val=1))

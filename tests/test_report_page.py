@@ -77,7 +77,7 @@ def read_without_figures(run):
         (
             (TRIALS[6], ("search", 10, 0.5, 0.001, (0.1,), "RUNNING", "")),
             "No answer yet: no trial has finished (1 failed, 1 running). "
-            "Trial 0 failed first: training loss became nan at image 24 <script>alert(1)</script>",
+            "Trial 0 failed first: training loss became nan at image 24 <script>alert(1)</script>.",
         ),
     ],
 )

@@ -129,7 +129,8 @@ def trial(cluster, tmp_path):
     events = Events(search, str(tmp_path))
     task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
-    trial.set_storage(StorageContext(str(tmp_path), "checkpoints", trial_dir_name="trial-000"))
+    # Ray puts it into a folder of its own, which other tests of the same second use too
+    trial.set_storage(StorageContext(str(tmp_path), "checkpoints", trial_dir_name=tmp_path.name))
     Path(trial.local_path).mkdir(parents=True)
 
     def save(images):
@@ -139,8 +140,8 @@ def trial(cluster, tmp_path):
         trial.run_metadata.checkpoint_manager.register_checkpoint(result)
         events.on_trial_save(0, [trial], trial)
 
-    def fail():
-        trial.handle_error()
+    def fail(error=None):
+        trial.handle_error(error)
         return trial.should_recover()
 
     return SimpleNamespace(
@@ -161,6 +162,66 @@ def test_failures_are_counted_since_the_last_progress(trial):
     trial.over()
     (ended,) = trial.run.trials()
     assert ended.reason.startswith("its worker failed 4 times without progress, at last with: ")
+
+
+def test_the_last_error_of_a_lost_trial_is_kept_whole(trial):
+    """Ray appends every error of a trial to one file."""
+    for error in ("Traceback of an earlier one", "Traceback\n  worker.py\nOSError: gone"):
+        trial.fail(Exception(error))
+    trial.over()
+    (ended,) = trial.run.trials()
+    assert ended.reason.endswith(", at last with: OSError: gone")
+    log = trial.run.error_log.read_text()
+    assert log.endswith(", trial 0\nTraceback\n  worker.py\nOSError: gone\n\n")
+    assert "earlier" not in log
+
+
+def failing(places):
+    """A trial that fails once, where `places` has its number: before it reports, or after it.
+
+    Its training is made up; what becomes of the error is not.
+    """
+
+    def train(config):
+        from syndet_ray.workers import trainable
+
+        def odd(task, reports, *_):
+            place = places.get(task.trial.number)
+            if place == "before":
+                raise ValueError("odd\nlines")
+            images = 100 if reports.has_begun or place is None else 50
+            with tempfile.TemporaryDirectory() as folder:
+                reports.report(images, {"val/mAP": 0.5}, {}, Path(folder))
+            if images == 50:
+                raise ValueError("odd\nlines")
+
+        real, trainable._train = trainable._train, odd
+        try:
+            train_task(config, None, None, {})
+        finally:
+            trainable._train = real
+
+    return train
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_an_unexpected_error_on_a_worker_is_named_in_a_line_and_its_traceback_kept(
+    cluster, tmp_path
+):
+    search, folder = searching(tmp_path)
+    places = {0: "before", 1: "after"}
+    tune.run_trials(failing(places), search, settings(tmp_path), str(tmp_path), USE)
+    assert [trial.state for trial in folder.trials()] == ["FAILED", "COMPLETE"]
+    reasons = [event["reason"] for event in folder.ledger.events() if event["event"] == "retry"]
+    reasons.append(folder.trials()[0].reason)
+    assert len(reasons) == 2
+    expected = r"ValueError in syndet_ray/workers/trainable\.py:\d+: odd"
+    assert all(re.fullmatch(expected, reason) for reason in reasons)
+    log = folder.error_log.read_text()
+    assert set(re.findall(r", trial (\d)\n", log)) == {"0", "1"}
+    assert log.count("in odd\n") == log.count("ValueError: odd\nlines\n") == 2
 
 
 def reporting(rungs):
@@ -203,7 +264,7 @@ def losing(numbers):
 
     def train(config):
         if config["task"].trial.number in numbers:
-            report({"failure": "its worker is gone", "cause": "lost"})
+            report({"failure": "its worker is gone", "cause": "lost", "traceback": ""})
             return
         with tempfile.TemporaryDirectory() as folder:
             Reports(has_begun=False).report(100, {"val/mAP": 0.5}, {}, Path(folder))

@@ -1,15 +1,10 @@
 """Error line: what the terminal shows of an error, whatever it is."""
 
 import tempfile
-import traceback
-from pathlib import Path
 
-import syndet_ray
 from syndet_ray.cli.options import with_flags
-from syndet_ray.errors import SyndetError, first_line
+from syndet_ray.errors import SyndetError, traceback_text, unexpected_line
 from syndet_ray.wording import TRACEBACK
-
-_PACKAGE = Path(syndet_ray.__file__).parent
 
 
 def error_line(error: Exception) -> str:
@@ -21,7 +16,7 @@ def error_line(error: Exception) -> str:
     notes = getattr(error, "__notes__", [])
     if isinstance(error, SyndetError):
         return " ".join([with_flags(str(error)), *map(_sentence, notes)])
-    problem = f"unexpected {type(error).__name__}{_place(error)}: {first_line(error)}"
+    problem = f"unexpected {unexpected_line(error)}"
     if not any(note.startswith(TRACEBACK) for note in notes):
         notes = [f"{TRACEBACK}{_log(error)}", *notes]
     return "; ".join([problem, *notes])
@@ -31,18 +26,9 @@ def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:]}"
 
 
-def _place(error: Exception) -> str:
-    """Returns the last line of this package that the error went through, as " in file:line"."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_relative_to(_PACKAGE):
-            return f" in {path.relative_to(_PACKAGE.parent)}:{frame.lineno}"
-    return ""
-
-
 def _log(error: Exception) -> str:
     """Writes the traceback to a new temporary file; returns its path, or the traceback itself."""
-    text = "".join(traceback.format_exception(error))
+    text = traceback_text(error)
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="syndet_ray-", suffix=".log", delete=False, encoding="utf-8"

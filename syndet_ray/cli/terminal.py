@@ -83,7 +83,8 @@ class Plain:
         if not self._total:
             self._earlier[trial.number] = trial
         elif trial.state != "RUNNING":
-            self._line(f"trial {trial.number} {trial.state}: {trial.reason}")
+            reason = " ".join(trial.reason.split())  # a library's message may have several lines
+            self._line(f"trial {trial.number} {trial.state}: {reason}")
         elif trial.rungs:
             self._line(
                 f"trial {trial.number}: {trial.images} images, {OBJECTIVE} {trial.value:.4f}"

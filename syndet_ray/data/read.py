@@ -52,6 +52,7 @@ class Dataset:
 
     notes      what was repaired or left out, in words
     few_boxes  for each class with few boxes, how many and where the first is, in words
+    boxes_in   for each split, as it was read: the same words for each of all classes
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Dataset:
     splits: dict[str, Source]
     notes: tuple[str, ...] = ()
     few_boxes: Mapping[str, str] = field(default_factory=dict)
+    boxes_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def split_to_score(self, name: str | None = None) -> str:
         """The name of the split that models are scored on.
@@ -103,6 +105,10 @@ def _read(path: Path) -> Dataset:
         splits=splits,
         notes=tuple(notes),
         few_boxes=_few_boxes(labels),
+        boxes_in={
+            split: _box_words_by_class(labels.classes, images)
+            for split, images in labels.splits.items()
+        },
     )
 
 
@@ -164,9 +170,11 @@ def check_classes(
         raise DataError(place, f"{rule}; found {'; '.join(differences)}", do=do)
 
 
-def class_words(names: Iterable[str], few_boxes: Mapping[str, str]) -> str:
-    """Classes in alphabetical order, with the place of few boxes: "bishop (1 box: ...), king"."""
-    places = {name: f" ({words})" for name, words in few_boxes.items()}
+def class_words(names: Iterable[str], boxes: Mapping[str, str]) -> str:
+    """Classes in alphabetical order, with the words for the boxes of some: "bishop (1 box: ...),
+    king".
+    """
+    places = {name: f" ({words})" for name, words in boxes.items()}
     return ", ".join(f"{name}{places.get(name, '')}" for name in sorted(names))
 
 
@@ -175,16 +183,25 @@ def _few_boxes(reading: Reading) -> dict[str, str]:
 
     Such as "2 boxes, the first: a.jpg, annotation 7".
     """
-    places: dict[str, list[str]] = {name: [] for name in reading.classes}
-    for image in chain.from_iterable(reading.splits.values()):
+    places = _box_places(reading.classes, chain.from_iterable(reading.splits.values()))
+    few = {name: boxes for name, boxes in places.items() if len(boxes) < _FEW_BOXES}
+    return {name: _box_words(boxes) for name, boxes in few.items()}
+
+
+def _box_words_by_class(classes: Sequence[str], images: Iterable[LabelledImage]) -> dict[str, str]:
+    """For each class, how many boxes it has in these images and where the first is, in words."""
+    places = _box_places(classes, images)
+    return {name: _box_words(boxes) for name, boxes in places.items()}
+
+
+def _box_places(classes: Sequence[str], images: Iterable[LabelledImage]) -> dict[str, list[str]]:
+    """The place of each box in these images, by class: "a.jpg, annotation 7"."""
+    places: dict[str, list[str]] = {name: [] for name in classes}
+    for image in images:
         for name, place in zip(image.names, image.box_places, strict=True):
             box = place.rpartition(", ")[2]
             places[name].append(f"{image.image_id}, {box}")
-    few = {}
-    for name, boxes in places.items():
-        if len(boxes) < _FEW_BOXES:
-            few[name] = _box_words(boxes)
-    return few
+    return places
 
 
 def _box_words(places: Sequence[str]) -> str:

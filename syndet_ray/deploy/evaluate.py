@@ -67,7 +67,7 @@ def evaluate_model(
     """
     place = f"{dataset.path}, {split}"
     source, missing = with_classes_of(
-        dataset.splits[split], finder.classes, place, dataset.few_boxes
+        dataset.splits[split], finder.classes, place, dataset.boxes_in.get(split, {})
     )
     pool = align_labels(finder.decode(source, partial(progress, "decoding")), finder.classes)
     predictions = predict(
@@ -102,18 +102,17 @@ def _too_few(pool: Pool) -> str:
 
 
 def with_classes_of(
-    source: Source, classes: Sequence[str], place: str, few_boxes: Mapping[str, str]
+    source: Source, classes: Sequence[str], place: str, boxes: Mapping[str, str]
 ) -> tuple[Source, str]:
     """The source with all classes of the model, and a note on the classes that it lacked, or "".
 
-    few_boxes  for each class of the source with few boxes: how many, and where the first is, in
-               words
+    boxes  for each class of the source: how many it has there, and where the first is, in words
     Raises DataError for a class that the model does not know, for no images, and when nothing is
     labelled.
     """
     unknown = set(source.classes) - set(classes)
     if unknown:
-        rule = f"holds classes that the model does not know: {class_words(unknown, few_boxes)}"
+        rule = f"holds classes that the model does not know: {class_words(unknown, boxes)}"
         raise DataError(
             place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}."
         )

@@ -313,6 +313,14 @@ def _dataset_notes(datasets: Mapping[str, Dataset]) -> Iterator[str]:
             yield f"{name}: {note}"
 
 
+def _boxes(dataset: Dataset) -> Mapping[str, str]:
+    """Words for the boxes of classes: of all in the one split that is requested, else of few."""
+    if len(dataset.splits) == 1 < len(dataset.boxes_in):
+        (split,) = dataset.splits
+        return dataset.boxes_in[split]
+    return dataset.few_boxes
+
+
 def _class_notes(subjects: Sequence[Subject], datasets: Mapping[str, Dataset]) -> Iterator[str]:
     """Names the classes that only one of two sources has; classes are matched by name.
 
@@ -323,5 +331,5 @@ def _class_notes(subjects: Sequence[Subject], datasets: Mapping[str, Dataset]) -
         for one, two in ((reference, other), (other, reference)):
             only = set(one.measurements.classes) - set(two.measurements.classes)
             if only:
-                words = class_words(only, datasets[one.name].few_boxes)
+                words = class_words(only, _boxes(datasets[one.name]))
                 yield f"classes that {one.name} has and {two.name} has not: {words}"

@@ -385,8 +385,9 @@ def _none_finished(trials: Sequence[Trial], going_on: str) -> str:
     failed = next((trial for trial in trials if trial.state == "FAILED"), None)
     if failed is None:
         return sentence
-    reason = textwrap.shorten(failed.reason, _LONGEST_REASON)
-    return f"{sentence} Trial {failed.number} failed first: {reason}"
+    # an error of a library ends without a full stop, and more sentences may follow
+    reason = textwrap.shorten(failed.reason, _LONGEST_REASON).rstrip(".")
+    return f"{sentence} Trial {failed.number} failed first: {reason}."
 
 
 def _since(test: TestScores, trials: Sequence[Trial]) -> str:

@@ -15,7 +15,8 @@ runs/<sweep>-<time>/
     figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
     report-error.log  why the report could not be written; only if it could not
-    error.log       tracebacks of unexpected errors that ended attempts; only if there were any
+    error.log       tracebacks of unexpected errors, of attempts at the run and at its trials;
+                    only if there were any
     checkpoints/    Ray Tune's own folder: the checkpoints of every trial
 """
 
@@ -25,7 +26,6 @@ import os
 import shlex
 import socket
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +37,7 @@ from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.errors import DataError, MachineError, SyndetError
+from syndet_ray.errors import DataError, MachineError, SyndetError, traceback_text
 from syndet_ray.files import (
     make_folder,
     numbered_paths,
@@ -145,11 +145,19 @@ class RunFolder:
 
         Returns the path of that file; None if it cannot be written.
         """
+        return self.log_traceback(traceback_text(error))
+
+    def log_traceback(self, text: str, of: str = "") -> Path | None:
+        """Adds the time and a traceback to error.log; returns its path as `log_error` does.
+
+        of  what the error ended, such as "trial 3"
+        """
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        lines = "".join(traceback.format_exception(error))
+        head = f"{now}, {of}" if of else now
         try:
-            with self.error_log.open("a", encoding="utf-8") as file:
-                file.write(f"{now}\n{lines}\n")
+            # a traceback shows file names, which need not be valid text
+            with self.error_log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{head}\n{text.strip()}\n\n")
         except OSError:
             return None
         return self.error_log

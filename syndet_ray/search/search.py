@@ -70,6 +70,7 @@ class Search:
         listeners: Sequence[Listener] = (),
         budget: Budget | None = None,
     ) -> None:
+        self._folder = folder
         self._ledger = folder.ledger
         self._sweep = sweep
         self._display = display
@@ -174,8 +175,12 @@ class Search:
         """Notes where a trial's newest checkpoint lies."""
         self._record("checkpoint", number, path=self._ledger.relative(path))
 
-    def retry(self, number: int, reason: str) -> None:
-        """Notes that a trial failed or lost its worker, and continues from its checkpoint."""
+    def retry(self, number: int, reason: str, traceback: str = "") -> None:
+        """Notes that a trial failed or lost its worker, and continues from its checkpoint.
+
+        traceback  of an unexpected error: it goes to the run's error.log
+        """
+        self._log(number, traceback)
         self._record("retry", number, reason=reason)
 
     def halt(self, reason: str) -> None:
@@ -193,9 +198,15 @@ class Search:
         if self._is_halted:
             raise KeyboardInterrupt
 
-    def end(self, number: int, failure: str | None = None, cause: Cause = "mistake") -> None:
+    def end(
+        self,
+        number: int,
+        failure: str | None = None,
+        cause: Cause = "mistake",
+        traceback: str = "",
+    ) -> None:
         """Ends a trial: FAILED with its reason and cause, PRUNED if it was stopped, COMPLETE
-        otherwise.
+        otherwise. The traceback is as in `retry`.
 
         A trial that stopped because the budget is spent is not over: it stays RUNNING, and `resume`
         continues it.
@@ -206,6 +217,7 @@ class Search:
         if failure is None and trial.value is None and self.spent is None:
             failure, cause = "ended before its first report", "lost"
         if failure is not None:
+            self._log(number, traceback)
             self._end(trial, "FAILED", failure, cause)
         elif number in self._stopping:
             pruner = self._sweep.pruning.name
@@ -222,6 +234,11 @@ class Search:
         self._record("ended", trial.number, **facts)
         self._stopping.discard(trial.number)
         self._note_twin(trial.number)
+
+    def _log(self, number: int, traceback: str) -> None:
+        """Adds the traceback of a failed attempt at a trial, if there is one, to error.log."""
+        if traceback and not self._is_halted:
+            self._folder.log_traceback(traceback, of=f"trial {number}")
 
     def _worst_goals(self, trial: Trial) -> list[float]:
         """Returns the goals that the study gets for a trial that diverged: no accuracy, at the

@@ -4,6 +4,7 @@ All of them run in the driver.
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from syndet_ray.errors import MachineError, SyndetError, message
+from syndet_ray.errors import MachineError, SyndetError, reason
 from syndet_ray.progress import Note
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
@@ -132,10 +133,10 @@ class Proposals(_Stateless, Searcher):
             return False
         self._unaided.add(trial.number)
         # Ray's own error wraps that of the worker
-        reason = message(getattr(error, "cause", error))
+        cause = reason(getattr(error, "cause", error))
         self._note(
             f"trial {trial.number} renders its scenes itself: "
-            f"they could not be rendered ahead of it ({reason})"
+            f"they could not be rendered ahead of it ({cause})"
         )
         return True
 
@@ -177,7 +178,7 @@ class Decisions(_Stateless, FIFOScheduler):
             self._search.halt(result["fault"])
             return TrialScheduler.STOP
         if "failure" in result:
-            self._search.end(number, result["failure"], result["cause"])
+            self._search.end(number, result["failure"], result["cause"], result["traceback"])
             return TrialScheduler.STOP
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
@@ -241,18 +242,20 @@ class Events(_Stateless, tune.Callback):
             trial.max_failures = trial.num_failures + RETRIES
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._search.retry(number_of(trial), _last_error_line(trial))
+        error = _last_error(trial)
+        self._search.retry(number_of(trial), _last_line(error), error)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._search.end(number_of(trial))
         self._forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = _last_error(trial)
         failure = (
             f"its worker failed {RETRIES + 1} times without progress, "
-            f"at last with: {_last_error_line(trial)}"
+            f"at last with: {_last_line(error)}"
         )
-        self._search.end(number_of(trial), failure, "lost")
+        self._search.end(number_of(trial), failure, "lost", error)
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
@@ -284,12 +287,17 @@ def checkpoint_address(checkpoint: Any, home: str) -> str:
     return urlunsplit(urlsplit(home)._replace(netloc=bucket, path=f"/{key}"))
 
 
-def _last_error_line(trial: Any) -> str:
-    """Returns the last line of the error that ended a trial's worker."""
+def _last_error(trial: Any) -> str:
+    """Returns what Ray has written of the last error of a trial's worker; "" if nothing."""
     try:
         # Ray writes it in the locale's encoding: bytes that are not UTF-8 become �
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-        lines = text.strip().splitlines()
     except (OSError, TypeError):
-        return "unknown"
+        return ""
+    # it appends each error under a heading, see handle_error in ray.tune.experiment.Trial
+    return re.split(r"^Failure # .*\n", text, flags=re.MULTILINE)[-1].strip()
+
+
+def _last_line(error: str) -> str:
+    lines = error.splitlines()
     return lines[-1] if lines else "unknown"

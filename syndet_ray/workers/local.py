@@ -17,7 +17,7 @@ from syndet_ray.cores import usable_cores
 from syndet_ray.data.real import RealData
 from syndet_ray.data.storage import local_copy
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.errors import MachineError, message
+from syndet_ray.errors import MachineError, reason, unexpected_traceback
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes.generate import generate
@@ -144,12 +144,12 @@ def _is_retried(error: Exception, search: Search, number: int, retries: int) -> 
 
     retries  the number of retries since the trial's last progress, including this one
     """
-    failure = message(error)
+    failure, traceback = reason(error), unexpected_traceback(error)
     has_begun = bool(search.trials[number].rungs)
     if worth_another_try(error, has_begun) and retries <= RETRIES:
-        search.retry(number, failure)
+        search.retry(number, failure, traceback)
         return True
-    search.end(number, failure, cause_of(error, has_begun))
+    search.end(number, failure, cause_of(error, has_begun), traceback)
     return False
 
 

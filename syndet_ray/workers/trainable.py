@@ -15,7 +15,7 @@ from ray import tune
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import local_copy
-from syndet_ray.errors import message
+from syndet_ray.errors import reason, unexpected_traceback
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
@@ -44,9 +44,12 @@ def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
             tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
             return
         if worth_another_try(error, reports.has_begun):
+            # Python prints notes last, and `hooks` takes the last line of what Ray prints.
+            error.add_note(reason(error))
             raise
         cause = cause_of(error, reports.has_begun)
-        tune.report({"failure": message(error), "cause": cause})
+        traceback = unexpected_traceback(error)
+        tune.report({"failure": reason(error), "cause": cause, "traceback": traceback})
 
 
 def _train(
