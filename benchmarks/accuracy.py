@@ -34,7 +34,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
-from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, IMAGES_PER_SECOND, MAP
+from syndet_ray.metrics import AP50, AP50_ANY_CLASS, AP75, IMAGES_PER_SECOND, MAP
 from syndet_ray.scenes.generate import generate
 
 METRICS = (MAP, AP50, AP75, AP50_ANY_CLASS)

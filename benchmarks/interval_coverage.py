@@ -33,7 +33,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import Matches, accuracy, main_metrics, matches
 from syndet_ray.detection.score import Predictions, coco, in_order
-from syndet_ray.runs.metrics import MAP
+from syndet_ray.metrics import MAP
 from syndet_ray.spread import interval
 
 SHARES = (0.4, 0.25, 0.15, 0.12, 0.08)  # of the classes among objects

@@ -45,8 +45,8 @@ from mlflow.entities import Run
 import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
+from syndet_ray.metrics import IMAGES_PER_SECOND, OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import IMAGES_PER_SECOND, OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.scenes.generate import render_part
 from syndet_ray.tracking.store import local_store

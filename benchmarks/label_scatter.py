@@ -22,7 +22,7 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, score
-from syndet_ray.runs.metrics import AP50, AP50_ANY_CLASS, AP75, MAP
+from syndet_ray.metrics import AP50, AP50_ANY_CLASS, AP75, MAP
 
 # Standard deviations of a label's size (log) and place (shares of its width). The first is that of
 # d6_dice, measured on its training photos against the outlines of dice (docs/results.md); the

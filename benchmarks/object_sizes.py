@@ -27,7 +27,7 @@ from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
-from syndet_ray.runs.metrics import MAP
+from syndet_ray.metrics import MAP
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 

@@ -30,9 +30,9 @@ from syndet_ray.analysis import anova, response
 from syndet_ray.analysis.response import Band, Response
 from syndet_ray.analysis.varied import settings
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.optuna_terms import distribution
 

@@ -21,7 +21,7 @@ from syndet_ray.data.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
-from syndet_ray.runs.metrics import AP50_ANY_CLASS, MAP
+from syndet_ray.metrics import AP50_ANY_CLASS, MAP
 
 SIDES_PX = (320, 640, 1280, 2560)
 

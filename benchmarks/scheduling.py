@@ -32,7 +32,7 @@ from typing import Any
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.search.task import Resources, RunSettings, Task
 
 RUNGS, SCORES, BLOCKS = 4, 12, 10

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from syndet_ray.metrics import SLOPE
+
 # Number and seed of the draws of every bootstrap over a test set: they are of the same images, so
 # that models of different sweeps are paired too.
 RESAMPLES, PAIRED_SEED = 1000, 0
@@ -132,7 +134,7 @@ def limit_scores(metric: str, values: np.ndarray) -> np.ndarray:
 
 
 def _is_slope(metric: str) -> bool:
-    return metric.startswith("slope/")
+    return metric.startswith(SLOPE)
 
 
 def seed_spread(recipes: Iterable[Sequence[np.ndarray]]) -> SeedSpread | None:

@@ -16,7 +16,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Float
 from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.errors import DataError, MachineError
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import champions
 from syndet_ray.tracking.mlflow import Tracking

@@ -21,10 +21,10 @@ from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, retry
 from syndet_ray.tracking.trial_runs import TrialRuns

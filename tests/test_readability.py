@@ -171,3 +171,16 @@ def test_the_rules_can_fail():
         "@dataclass\nclass A: x: int\n@dataclass(kw_only=True)\nclass B: x: int\n"
     ).body
     assert is_positional(positional) and not is_positional(by_name)
+
+
+def test_one_module_names_the_metrics():
+    """A name that is written twice is misspelt once, and the score is missing without a word."""
+    names = ("mAP@", "capped@", "AP_visible", "recall_visible", "slope/", "error/", "AP/")
+    elsewhere = []
+    for where, node in everything():
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_text and " " not in node.value and not where.startswith("metrics.py"):
+            text = node.value
+            if text in ("mAP_any_class", "AP50_any_class") or text.startswith(names):
+                elsewhere.append(f"{where} {text}")
+    assert elsewhere == []

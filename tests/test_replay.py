@@ -11,7 +11,7 @@ from made_runs import SWEEP, TRIALS, VARIANTS, made_run, of_kind, variant_run
 from syndet_ray import Choice, Float, Mix, Pruning, Recipe, SearchSpace, Training, seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.search import replay as module
 from syndet_ray.search.replay import (

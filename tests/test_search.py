@@ -28,8 +28,8 @@ from syndet_ray.analysis.selection import best_points, candidates, finalists, mi
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.sweep import CONTROL_CHANGES, rung_images
 from syndet_ray.errors import MachineError
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import after_event
 from syndet_ray.search.search import Budget, Search
 from syndet_ray.search.study import Study

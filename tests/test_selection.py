@@ -21,8 +21,8 @@ from syndet_ray.definitions.parameter import Choice, Float, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.detection.score import Predictions
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import (
     Rung,
     TestRow,

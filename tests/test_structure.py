@@ -24,6 +24,7 @@ ORDER = (
         "interrupts",
         "folder_names",
         "locks",
+        "metrics",
         "progress",
         "timer",
         "wording",

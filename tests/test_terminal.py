@@ -15,7 +15,7 @@ from rich.console import Console
 
 from syndet_ray.cli import terminal
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 

@@ -50,8 +50,8 @@ from syndet_ray import (
 from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.address import kept_address, mask, server_address

@@ -37,8 +37,8 @@ from syndet_ray import (
 from syndet_ray.data.storage import local_copy
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune

@@ -12,8 +12,8 @@ from syndet_ray.analysis.compute import training_s
 from syndet_ray.analysis.response import Curve, curves
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.metrics import MAP
 from syndet_ray.runs import names
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import (

@@ -1,6 +1,6 @@
 """Compute: the seconds that trials trained, as far as the ledger has them."""
 
-from syndet_ray.runs.metrics import IMAGES_PER_SECOND
+from syndet_ray.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
 
 

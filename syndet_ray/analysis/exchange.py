@@ -13,7 +13,7 @@ import numpy as np
 
 from syndet_ray import spread
 from syndet_ray.analysis.tables import distinct_rows
-from syndet_ray.runs.metrics import MAP, REAL_IMAGES
+from syndet_ray.metrics import MAP, REAL_IMAGES
 from syndet_ray.runs.names import display_name
 from syndet_ray.runs.results import RowKey, TestRow, Trial
 from syndet_ray.runs.run import Run

@@ -9,7 +9,7 @@ from typing import Any
 from syndet_ray.analysis.tables import TestLine, test_lines
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Mix
-from syndet_ray.runs.metrics import REAL_IMAGES, REAL_IMAGES_THERE
+from syndet_ray.metrics import REAL_IMAGES, REAL_IMAGES_THERE
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference

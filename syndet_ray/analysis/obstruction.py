@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import Score, TestLine, test_lines
 from syndet_ray.data.visibility import Bin, Visibility
+from syndet_ray.metrics import AP_VISIBLE, RECALL_VISIBLE
 from syndet_ray.runs.run import Run
 
 
@@ -81,6 +82,6 @@ def _group(name: str, key: str, bin: Bin, visibility: Visibility, best: TestLine
     refused = bin.objects < max(visibility.minimum, 1)
     ap = recall = None
     if not refused:
-        ap = best.scores.get(f"AP_visible/{key}")
-        recall = best.scores.get(f"recall_visible/{key}")
+        ap = best.scores.get(f"{AP_VISIBLE}/{key}")
+        recall = best.scores.get(f"{RECALL_VISIBLE}/{key}")
     return Group(name=name, bin=bin, refused=refused, ap=ap, recall=recall)

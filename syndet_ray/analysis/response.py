@@ -10,7 +10,7 @@ import numpy as np
 from syndet_ray.analysis.selection import candidates, pareto_front, search_ranking
 from syndet_ray.analysis.varied import Setting, searched_trials
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.names import recipe_words
 from syndet_ray.runs.results import State, Trial
 

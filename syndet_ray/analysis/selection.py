@@ -11,7 +11,7 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DefinitionError
-from syndet_ray.runs.metrics import IMAGES_PER_SECOND
+from syndet_ray.metrics import IMAGES_PER_SECOND
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 

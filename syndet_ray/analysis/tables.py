@@ -8,7 +8,7 @@ import numpy as np
 
 from syndet_ray.analysis.selection import Candidate, candidate, search_ranking, with_pooled_errors
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.runs.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
+from syndet_ray.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
 from syndet_ray.runs.names import display_name, recipe_words, settings
 from syndet_ray.runs.results import REAL_ONLY, Role, RowKey, State, TestRow, TestScores, Trial
 from syndet_ray.runs.run import Run

@@ -10,7 +10,7 @@ from rich.table import Table
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
-from syndet_ray.runs.metrics import MAP
+from syndet_ray.metrics import MAP
 from syndet_ray.runs.names import bounds
 from syndet_ray.wording import counted, decimals, duration, number, signed
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from syndet_ray.runs.metrics import (
+from syndet_ray.metrics import (
     AP50_ANY_CLASS,
+    AP_VISIBLE,
     CAPPED_AT_100,
+    CLASS_AP,
     ERROR,
     MAIN_METRICS,
     MAP,
     MAP_ANY_CLASS,
     MAP_AT_300,
+    RECALL_VISIBLE,
 )
 from syndet_ray.wording import counted
 
@@ -40,7 +43,7 @@ def scores_table(scores: "SplitEvaluation") -> Table:
         table.add_row(name, *_score(scores, name)[:columns], "")
     for label, name in enumerate(pool.classes):
         objects = int(((pool.labels == label) & ~pool.crowd).sum())
-        table.add_row(f"AP/{name}", *_score(scores, f"AP/{name}")[:columns], str(objects))
+        table.add_row(CLASS_AP + name, *_score(scores, CLASS_AP + name)[:columns], str(objects))
     return table
 
 
@@ -61,8 +64,8 @@ def visibility_table(scores: "SplitEvaluation") -> Table:
         if part.objects < max(visibility.minimum, 1):
             table.add_row(part.name, str(part.objects), "too few objects")
             continue
-        ap = " ".join(_score(scores, f"AP_visible/{part.name}")).strip()
-        recall = " ".join(_score(scores, f"recall_visible/{part.name}")).strip()
+        ap = " ".join(_score(scores, f"{AP_VISIBLE}/{part.name}")).strip()
+        recall = " ".join(_score(scores, f"{RECALL_VISIBLE}/{part.name}")).strip()
         table.add_row(part.name, str(part.objects), ap, recall)
     return table
 

@@ -21,9 +21,9 @@ from syndet_ray.analysis.tables import compared_with, distinct_rows, test_lines
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
+from syndet_ray.metrics import AP50, AP75, MAP, OBJECTIVE
 from syndet_ray.report import words
 from syndet_ray.runs import names
-from syndet_ray.runs.metrics import AP50, AP75, MAP, OBJECTIVE
 from syndet_ray.runs.results import FINALIST, RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 

@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.score import IOU_50, IOU_75, Predictions, coco
+from syndet_ray.metrics import AP50, AP75, MAP, MAR
 from syndet_ray.progress import Progress
 from syndet_ray.spread import LEAST_IMAGES, interval
 
@@ -184,10 +185,10 @@ def main_metrics(accuracy: Accuracy) -> dict[str, float]:
     """The four means "mAP", "AP50", "AP75" and "mAR" in the first view; 0 without any object."""
     ap = accuracy.ap[:, 0]
     tables = {
-        "mAP": ap,
-        "AP50": ap[:, IOU_50],
-        "AP75": ap[:, IOU_75],
-        "mAR": accuracy.recall[:, 0],
+        MAP: ap,
+        AP50: ap[:, IOU_50],
+        AP75: ap[:, IOU_75],
+        MAR: accuracy.recall[:, 0],
     }
     means = {name: finite_mean(values) for name, values in tables.items()}
     return {name: float(np.nan_to_num(mean)) for name, mean in means.items()}

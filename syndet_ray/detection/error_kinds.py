@@ -15,6 +15,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.bootstrap import average_precision, best_precision
 from syndet_ray.detection.score import IOU_50, Predictions, coco, join_predictions, xywh
+from syndet_ray.metrics import ERROR
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 _RIGHT = "right"  # the kind of a detection that is no error
@@ -46,7 +47,7 @@ def error_kinds(pool: Pool, predictions: Sequence[Predictions]) -> dict[str, flo
     """The gain of AP50 if all errors of one kind, and no others, were fixed; by "error/<kind>"."""
     all_errors = errors(pool, predictions)
     ap50 = fixed_ap50(all_errors, ())
-    return {f"error/{kind}": fixed_ap50(all_errors, (kind,)) - ap50 for kind in KINDS}
+    return {ERROR + kind: fixed_ap50(all_errors, (kind,)) - ap50 for kind in KINDS}
 
 
 def errors(pool: Pool, predictions: Sequence[Predictions]) -> Errors:

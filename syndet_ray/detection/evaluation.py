@@ -17,6 +17,7 @@ from syndet_ray.detection.obstruction import (
     views,
 )
 from syndet_ray.detection.score import Predictions, coco, means, score
+from syndet_ray.metrics import CAPPED_AT_100, CAPPED_AT_300, CLASS_AP, MAP, MAP_AT_300
 from syndet_ray.progress import Progress
 from syndet_ray.spread import LEAST_IMAGES, RESAMPLES
 
@@ -71,7 +72,7 @@ def evaluate(
     of_pool = accuracy(by_class, np.arange(len(pool)))
     metrics = {
         **scores.metrics,
-        **_limit_metrics(pool, predictions, scores.metrics["mAP"]),
+        **_limit_metrics(pool, predictions, scores.metrics[MAP]),
         **bin_metrics(of_pool, bins),
         **class_recalls(of_pool, bins, pool.classes),
         **error_kinds(pool, predictions),
@@ -100,7 +101,7 @@ class _ResampledMetrics:
 
     def __call__(self, accuracy: Accuracy) -> dict[str, float]:
         class_ap = accuracy.ap[:, 0].mean(axis=1).tolist()
-        names = [f"AP/{name}" for name in self.classes]
+        names = [CLASS_AP + name for name in self.classes]
         parts = dict(zip(names, class_ap, strict=True))
         parts |= bin_metrics(accuracy, self.views)
         metrics = main_metrics(accuracy)
@@ -117,7 +118,7 @@ def _well_founded(
     names = names_in_images(by_class, views, LEAST_IMAGES)
     for name, class_matches in zip(classes, by_class, strict=True):
         if np.count_nonzero(class_matches.objects[0]) >= LEAST_IMAGES:
-            names.add(f"AP/{name}")
+            names.add(CLASS_AP + name)
     return frozenset(names)
 
 
@@ -131,9 +132,9 @@ def _limit_metrics(
     full = np.array(counts) >= _MANY
     map_300 = map_100
     if cut.any():
-        map_300 = means(coco(pool, predictions, _MANY))["mAP"]
+        map_300 = means(coco(pool, predictions, _MANY))[MAP]
     return {
-        f"mAP@{_MANY}": map_300,
-        f"capped@{_MOST}": float(cut.sum() / max(len(pool), 1)),
-        f"capped@{_MANY}": float(full.sum() / max(len(pool), 1)),
+        MAP_AT_300: map_300,
+        CAPPED_AT_100: float(cut.sum() / max(len(pool), 1)),
+        CAPPED_AT_300: float(full.sum() / max(len(pool), 1)),
     }

@@ -16,6 +16,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.visibility import Bin, bins_of, visibility
 from syndet_ray.detection.bootstrap import Accuracy, Matches, finite_mean
 from syndet_ray.detection.score import Predictions, coco
+from syndet_ray.metrics import AP_VISIBLE, RECALL_VISIBLE, SLOPE
 
 # Recall of fewer objects moves by more than .2 with each, and would be read as a fact about the
 # class.
@@ -99,7 +100,7 @@ def bin_metrics(accuracy: Accuracy, views: Sequence[BinView]) -> dict[str, float
     if len(fixed) > 1 and _in_two_bins(objects).any():
         for kind, table in tables.items():
             scores = table[:, fixed].mean(axis=2)
-            metrics[f"slope/{kind}"] = slope(scores, hidden, objects)
+            metrics[SLOPE + kind] = slope(scores, hidden, objects)
     return metrics
 
 
@@ -114,11 +115,11 @@ def names_in_images(by_class: Sequence[Matches], views: Sequence[BinView], least
     names = set()
     for view, images in zip(views, bin_images, strict=True):
         if images >= least:
-            names |= {f"AP_visible/{view.name}", f"recall_visible/{view.name}"}
+            names |= {f"{AP_VISIBLE}/{view.name}", f"{RECALL_VISIBLE}/{view.name}"}
     fixed = [row for row, view in enumerate(views, start=1) if view.fixed]
     class_images = [np.count_nonzero(matches.objects[fixed], axis=1) for matches in by_class]
     if _in_two_bins(np.array(class_images) >= least).any():
-        names |= {"slope/AP", "slope/recall"}
+        names |= {f"{SLOPE}AP", f"{SLOPE}recall"}
     return names
 
 
@@ -138,7 +139,7 @@ def class_recalls(
             continue
         for row, name in enumerate(classes):
             if view.objects[row] >= _LEAST_OBJECTS:
-                recalls[f"recall_visible/{view.name}/{name}"] = float(table[row, column])
+                recalls[f"{RECALL_VISIBLE}/{view.name}/{name}"] = float(table[row, column])
     return recalls
 
 

@@ -16,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.errors import DataError
+from syndet_ray.metrics import AP50, AP50_ANY_CLASS, AP75, CLASS_AP, MAP, MAP_ANY_CLASS, MAR
 
 IOU_50, IOU_75 = 0, 5  # indices into COCO's ten thresholds, .50 to .95 in steps of .05
 _ANY_CLASS = "any"  # the one class that all are taken for
@@ -96,7 +97,7 @@ def score(pool: Pool, predictions: Sequence[Predictions], max_detections: int = 
     metrics = _metrics(coco(pool, predictions, max_detections), present)
     collapsed = [_collapse(image) for image in predictions]
     agnostic = means(coco(_collapse_classes(pool), collapsed, max_detections))
-    metrics |= {"mAP_any_class": agnostic["mAP"], "AP50_any_class": agnostic["AP50"]}
+    metrics |= {MAP_ANY_CLASS: agnostic[MAP], AP50_ANY_CLASS: agnostic[AP50]}
     return Scores(metrics, tuple(absent))
 
 
@@ -241,10 +242,10 @@ def means(evaluation: COCOeval) -> dict[str, float]:
     """The four means "mAP", "AP50", "AP75" and "mAR" of an evaluation; 0 without any object."""
     precision, recall = _accumulate(evaluation)
     return {
-        "mAP": _mean(precision),
-        "AP50": _mean(precision[IOU_50]),
-        "AP75": _mean(precision[IOU_75]),
-        "mAR": _mean(recall),
+        MAP: _mean(precision),
+        AP50: _mean(precision[IOU_50]),
+        AP75: _mean(precision[IOU_75]),
+        MAR: _mean(recall),
     }
 
 
@@ -255,7 +256,7 @@ def _metrics(evaluation: COCOeval, present: list[str]) -> dict[str, float]:
     class_precisions = np.moveaxis(precision[:, :, measured], 2, 0)
     metrics = means(evaluation)
     for name, class_precision in zip(present, class_precisions, strict=True):
-        metrics[f"AP/{name}"] = _mean(class_precision)
+        metrics[CLASS_AP + name] = _mean(class_precision)
     return metrics
 
 

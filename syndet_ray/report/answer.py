@@ -8,9 +8,9 @@ from syndet_ray.analysis.response import Offer, front
 from syndet_ray.analysis.selection import finalists, missing_seeds, search_ranking
 from syndet_ray.analysis.tables import TestLine, VariantLine, test_lines, variant_lines
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.metrics import MAP
 from syndet_ray.report import words
 from syndet_ray.runs import names
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.results import REAL_ONLY, RowKey, TestScores, Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES, Difference

@@ -8,11 +8,11 @@ import altair as alt
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison
 from syndet_ray.files import make_folder, temporary_folder, write_whole
+from syndet_ray.metrics import MAP
 from syndet_ray.report import document
 from syndet_ray.report.comparison import sentences
 from syndet_ray.report.figures.plot import HEIGHT, WIDTH, Plot, colors, records, save, tooltip
 from syndet_ray.report.palette import DIM, INK, SERIES
-from syndet_ray.runs.metrics import MAP
 
 _COLORS = (*SERIES, DIM)
 _ROW_PX, _LABEL_PX = 26, 260  # height of a row, greatest width of its name

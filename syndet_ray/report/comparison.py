@@ -4,8 +4,8 @@ from itertools import count
 
 from syndet_ray import wording
 from syndet_ray.analysis.compare import ComparedRun, Comparison
+from syndet_ray.metrics import MAP
 from syndet_ray.report import words
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.spread import LEAST_IMAGES
 
 

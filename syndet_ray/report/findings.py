@@ -6,7 +6,7 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.exchange import PhotoValue, exchange, exchange_points, with_others_photos
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
-from syndet_ray.runs.metrics import SLOPE
+from syndet_ray.metrics import SLOPE
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import LEAST_IMAGES
 from syndet_ray.wording import counted, signed

@@ -14,6 +14,7 @@ from syndet_ray.analysis import (
     varied,
 )
 from syndet_ray.files import write_whole
+from syndet_ray.metrics import MAIN_METRICS
 from syndet_ray.progress import Progress
 from syndet_ray.report import answer, document, findings, provenance, words
 from syndet_ray.report.figures import importance as importance_figures
@@ -22,7 +23,6 @@ from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.report.figures.plot import SavedPlot
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import MAIN_METRICS
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 from syndet_ray.search import search

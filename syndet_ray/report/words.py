@@ -7,7 +7,7 @@ from syndet_ray.analysis.chosen import MOST_RECIPES, best_count
 from syndet_ray.analysis.compute import training_s
 from syndet_ray.definitions.mix import Photos
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.runs.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP, MAP_AT_300
+from syndet_ray.metrics import CAPPED_AT_100, CAPPED_AT_300, MAP, MAP_AT_300
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.spread import LEAST_IMAGES, Difference
 from syndet_ray.wording import counted, duration, number, percent, probability

@@ -11,7 +11,7 @@ from pydantic import Field
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.runs.metrics import OBJECTIVE, REAL_IMAGES
+from syndet_ray.metrics import OBJECTIVE, REAL_IMAGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
 # Facts of an "asked" event that a trial takes over; an earlier version wrote fewer.

@@ -18,8 +18,8 @@ from syndet_ray import seeds
 from syndet_ray.definitions.schedule import is_telling
 from syndet_ray.definitions.sweep import Pruning
 from syndet_ray.errors import DataError, DefinitionError, nearest
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.pruning import make_pruner

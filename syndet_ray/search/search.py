@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.names import setting_name
 from syndet_ray.runs.results import Cause, State, Trial
 from syndet_ray.search.listener import Listener

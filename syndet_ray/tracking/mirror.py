@@ -19,9 +19,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.listener import Listener

@@ -24,9 +24,9 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Choice, Simplex
 from syndet_ray.folder_names import folder_for
+from syndet_ray.metrics import OBJECTIVE, TEST
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import OBJECTIVE, TEST
 from syndet_ray.runs.results import TestScores, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.tracking.valid_names import trial_name

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.results import Trial
 from syndet_ray.tracking.entities import metric_entities, param_entities, tag_entities
 from syndet_ray.tracking.parent_run import ParentRun

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Parameter, Simplex
-from syndet_ray.runs.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.tracking.address import without_login
 from syndet_ray.tracking.valid_names import safe_name
 

@@ -12,10 +12,10 @@ from syndet_ray.data.lease import Lease
 from syndet_ray.data.real import RealData
 from syndet_ray.errors import MachineError, message
 from syndet_ray.files import write_whole
+from syndet_ray.metrics import MAP
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.pictures import show_training
 from syndet_ray.runs.results import BEST, RowKey
 from syndet_ray.search.listener import Listener

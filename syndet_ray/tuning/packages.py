@@ -1,8 +1,8 @@
 """Packages: compares the packages of the machines that train with those of the driver."""
 
+from syndet_ray.metrics import HOST, VERSIONS
 from syndet_ray.progress import Note
 from syndet_ray.runs import machine
-from syndet_ray.runs.metrics import HOST, VERSIONS
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 

@@ -10,7 +10,7 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.analysis.selection import Candidate
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.runs.metrics import MAP
+from syndet_ray.metrics import MAP
 from syndet_ray.runs.results import RowKey, TestRow
 from syndet_ray.spread import (
     SEED_DRAWS,

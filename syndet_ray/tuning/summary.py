@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from syndet_ray.analysis.selection import Candidate
-from syndet_ray.runs.metrics import (
+from syndet_ray.metrics import (
     CAPPED_AT_100,
     CAPPED_AT_300,
     MAIN_METRICS,

@@ -12,7 +12,7 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.schedule import images_until
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.errors import SyndetError
-from syndet_ray.runs.metrics import (
+from syndet_ray.metrics import (
     BACKBONE_STAGES,
     DRAWN,
     IMAGES_SEEN,

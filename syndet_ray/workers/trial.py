@@ -27,8 +27,8 @@ from syndet_ray.detection.score import score
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.files import temporary_folder
+from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
 from syndet_ray.runs import machine
-from syndet_ray.runs.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
 from syndet_ray.workers.effective import (

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 
 from syndet_ray.analysis.tables import TestLine, test_lines
+from syndet_ray.metrics import MAP
 from syndet_ray.report.figures.comparisons import reach
 from syndet_ray.report.figures.plot import (
     Plot,
@@ -17,7 +18,6 @@ from syndet_ray.report.figures.plot import (
     validation_label,
 )
 from syndet_ray.report.palette import DIM
-from syndet_ray.runs.metrics import MAP
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.run import Run
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import Score, TestLine, VariantLine, variant_lines
+from syndet_ray.metrics import MAIN_METRICS, MAP
 from syndet_ray.report.figures.plot import (
     Plot,
     add_title,
@@ -18,7 +19,6 @@ from syndet_ray.report.figures.plot import (
     tooltip,
 )
 from syndet_ray.report.palette import BLUE, DIM, INK, PALE, PAPER
-from syndet_ray.runs.metrics import MAIN_METRICS, MAP
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run

@@ -8,6 +8,7 @@ import altair as alt
 from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.tables import test_lines
 from syndet_ray.data.visibility import Visibility
+from syndet_ray.metrics import ERROR, RECALL_VISIBLE
 from syndet_ray.report.figures.plot import Plot, add_title, colors, recipe_colors, records, tooltip
 from syndet_ray.report.palette import BLUE, NO_SHARE, ON_DARK_CELL, ON_LIGHT_CELL, PAPER
 from syndet_ray.runs.names import test_set_name
@@ -39,7 +40,7 @@ def error_kinds(run: Run) -> Plot | None:
     rows = []
     for line in lines:
         for kind, meaning in ERROR_KINDS.items():
-            loss = line.scores[f"error/{kind}"].value
+            loss = line.scores[ERROR + kind].value
             rows.append((line.name, line.trial, kind, meaning, loss))
     by_name = recipe_colors(lines)
     figure = (
@@ -64,7 +65,7 @@ def error_kinds(run: Run) -> Plot | None:
 
 def _has_error_kinds(test: TestScores) -> bool:
     metrics = set().union(*(row.metrics for row in test.rows))
-    return any(name.startswith("error/") for name in metrics)
+    return any(name.startswith(ERROR) for name in metrics)
 
 
 def confusion(run: Run) -> Plot | None:
@@ -126,7 +127,7 @@ def _class_rows(
     for name in classes:
         counts = visibility.class_objects.get(name, [None] * len(visibility.bins))
         for part, count in zip(visibility.bins, counts, strict=True):
-            score = best.scores.get(f"recall_visible/{part.name}/{name}")
+            score = best.scores.get(f"{RECALL_VISIBLE}/{part.name}/{name}")
             if score is not None and (count is None or count >= _LEAST_OBJECTS):
                 rows.append((name, part.name, score.value, count))
     return rows

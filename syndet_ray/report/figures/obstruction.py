@@ -9,25 +9,26 @@ from syndet_ray.analysis.chosen import chosen_lines
 from syndet_ray.analysis.obstruction import bin_scores
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
+from syndet_ray.metrics import AP_VISIBLE, RECALL_VISIBLE
 from syndet_ray.report.figures.plot import Plot, add_title, colors, recipe_colors, records, tooltip
 from syndet_ray.report.palette import DIM, INK, RULE
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
 from syndet_ray.runs.run import Run
 
-_KINDS = {"AP_visible": "AP", "recall_visible": "recall"}
+_KINDS = {AP_VISIBLE: "AP", RECALL_VISIBLE: "recall"}
 _APART = 0.008  # of obstruction, between recipes: their intervals would hide one another
 _HEADER = ("what", "trial", "visibility", "obstruction", "objects", "accuracy", "low_95", "high_95")
 
 
 def accuracy_vs_obstruction(run: Run) -> Plot | None:
     """AP by the hidden share of objects."""
-    return _plot(run, "AP_visible")
+    return _plot(run, AP_VISIBLE)
 
 
 def recall_vs_obstruction(run: Run) -> Plot | None:
     """Recall by the hidden share of objects."""
-    return _plot(run, "recall_visible")
+    return _plot(run, RECALL_VISIBLE)
 
 
 def _plot(run: Run, kind: str) -> Plot | None:

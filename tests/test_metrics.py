@@ -11,8 +11,8 @@ from rich.console import Console
 
 from syndet_ray.analysis.selection import candidates
 from syndet_ray.cli import terminal
+from syndet_ray.metrics import AP50, AP75, MAIN_METRICS, MAP, MAR
 from syndet_ray.report import page
-from syndet_ray.runs.metrics import AP50, AP75, MAIN_METRICS, MAP, MAR
 from syndet_ray.tuning.summary import summary_metrics
 
 SCORES = {"best": (0.31, 0.27, 0.35), "real_only": (0.25, 0.21, 0.29)}

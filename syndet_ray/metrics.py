@@ -1,5 +1,5 @@
-"""Metrics: the names of metrics and facts that trials report, and of scores on the test set, in
-files, MLflow and TensorBoard.
+"""Metrics: the names of metrics and facts that models and trials report, in code, files, MLflow and
+TensorBoard.
 """
 
 # Scores of one model on one set of images, in 0 to 1, see detection.score.
