@@ -42,6 +42,7 @@ _CLIENT_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _PATIENCE_S = 60.0  # with a store that fails, when nothing else is left to do
+_NEVER_ANSWERED_S = 5.0  # with a server that has not answered in the whole run
 _LEAVING_S = 5.0  # to mark a run as stopped, if a person stops it while it begins here
 _MOST_NAMED = 6  # missing deliveries in a message: more would fill the terminal
 
@@ -160,11 +161,13 @@ class Tracking(Listener):
     def end(self, status: str, patience_s: float = _PATIENCE_S, limit_s: float = math.inf) -> str:
         """Closes the parent run as FINISHED, FAILED or KILLED (resumable).
 
-        patience_s  how long to try, if MLflow cannot be written
+        patience_s  how long to try, if MLflow cannot be written; shorter if it has never answered
         limit_s     how long to wait in all, if it answers slowly
 
         Returns what MLflow lacks, in words, or "".
         """
+        if not self._is_begun:
+            patience_s = min(patience_s, _NEVER_ANSWERED_S)
         if self._outbox.is_failing and patience_s > 0:
             self._note(f"{self.place} is tried for {patience_s:.0f} s more")
         self._put("the end of the sweep", partial(self._run.end, status))

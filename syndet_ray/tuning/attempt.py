@@ -105,7 +105,7 @@ def _outcome(attempt: "Attempt") -> Outcome:
     why = attempt.options.budget.reached_limit(folder.ledger.elapsed_s() / 3600, images)
     unwritten = None
     if ending.unwritten:
-        unwritten = _unwritten_error(tracking.place, ending.unwritten, folder)
+        unwritten = _unwritten_error(tracking, ending.unwritten, folder)
     return Outcome(
         folder=folder,
         status=ending.status,
@@ -152,10 +152,12 @@ def _board(folder: RunFolder, display: Display) -> "TensorBoard":
     return TensorBoard(folder, folder.sweep, display.note)
 
 
-def _unwritten_error(place: str, missing: str, folder: RunFolder) -> MachineError:
+def _unwritten_error(tracking: Tracking, missing: str, folder: RunFolder) -> MachineError:
     resume = command_line("resume", folder.path)
     do = f"The run's folder has all of it. Once the store can be written, run: {resume}"
-    return MachineError(place, f"lacks {missing}", do=do)
+    has_answered = bool(tracking.parent)
+    rule = f"lacks {missing}" if has_answered else f"never answered, and may lack {missing}"
+    return MachineError(tracking.place, rule, do=do)
 
 
 @dataclass(frozen=True, kw_only=True)
