@@ -26,7 +26,7 @@ from syndet_ray.tracking.entities import metric_entities
 from syndet_ray.tracking.outbox import Outbox
 from syndet_ray.tracking.parent_run import ParentRun
 from syndet_ray.tracking.registry import Champion, register
-from syndet_ray.tracking.server import check_server, is_away
+from syndet_ray.tracking.server import ServerAway, check_server, is_away
 from syndet_ray.tracking.store import named_failures, reason, store_client
 from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tracking.view import links, view
@@ -92,7 +92,8 @@ class Tracking(Listener):
         try:
             self._begin_now()
         except MachineError as error:
-            if not (may_begin_later and is_server(uri) and is_away(uri)):
+            # a server that goes away while the run begins there raises another error
+            if not (may_begin_later and (isinstance(error, ServerAway) or is_away(uri))):
                 raise
             consequence = "the run goes on, and MLflow gets all of it once it answers"
             note(f"{error.place}: {error.rule}: {consequence}")

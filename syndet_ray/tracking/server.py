@@ -16,10 +16,11 @@ _ANSWER_S = 5  # a healthy server answers this request in well under a second
 # The cheapest request that needs the same rights as writing. /health does not: MLflow's own log-in
 # leaves it open, so a server that rejects every user looks healthy there.
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
-_OTHER = "Start it, correct `tracking`, or leave it out to use the sqlite store in the runs folder."
+_LEAVE_OUT = "leave it out to use the sqlite store in the runs folder."
+_OTHER = f"Start it, correct `tracking`, or {_LEAVE_OUT}"
 _OTHER_ADDRESS = (
     "Correct `tracking`: give the address of MLflow's first page, such as http://host:5000, or "
-    "leave it out to use the sqlite store in the runs folder."
+    f"{_LEAVE_OUT}"
 )
 _CERTIFICATE = (
     "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH, "
@@ -29,6 +30,7 @@ _LOG_IN = (
     "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
     "or give `tracking` with name and password: a run does not keep them."
 )
+_NOT_MLFLOW = "does not answer as MLflow does"
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _NO_SUCH_PAGE = (404, 405)  # of a server that is not MLflow, or has it elsewhere
 # The databases in which MLflow keeps runs; an address may also name the driver.
@@ -43,10 +45,8 @@ def is_away(uri: str) -> bool:
     """True if there is no healthy server at an address at the moment."""
     try:
         check_server(uri)
-    except ServerAway:
-        return True
-    except MachineError:
-        return False
+    except MachineError as error:
+        return isinstance(error, ServerAway)
     return False
 
 
@@ -76,7 +76,7 @@ def _proxy_advice(uri: str) -> str:
     return (
         f"The request goes through the proxy {mask(proxy)}. If the server is reached without it, "
         f"add {parts.hostname} to NO_PROXY. Otherwise start the server, correct `tracking`, or "
-        "leave it out to use the sqlite store in the runs folder."
+        f"{_LEAVE_OUT}"
     )
 
 
@@ -84,8 +84,8 @@ def check_server(uri: str) -> None:
     """Raises MachineError unless the tracking server at `uri` lets us in, within a few seconds.
 
     A server on this machine is asked past the proxy of the environment, from now on. The request is
-    sent as MLflow's own client sends it: with its token, name and password,
-    certificates, and all its other settings. Of a database only the form of its address is checked.
+    sent as MLflow's own client sends it: with its token, name and password, certificates, and all
+    its other settings. Of a database only the form of its address is checked.
     """
     if not is_server(uri):
         _check_database_address(uri)
@@ -96,15 +96,16 @@ def check_server(uri: str) -> None:
     status = f"HTTP {answer.status_code}"
     if answer.status_code in (401, 403):
         raise MachineError(place, "rejects this login", got=status, do=_LOG_IN)
-    do = _proxy_advice(uri) or _OTHER
+    proxy_advice = _proxy_advice(uri)
     if answer.status_code in _NO_SUCH_PAGE:
-        rule = "does not answer as MLflow does"
-        raise MachineError(place, rule, got=status, do=_proxy_advice(uri) or _OTHER_ADDRESS)
+        do = proxy_advice or _OTHER_ADDRESS
+        raise MachineError(place, _NOT_MLFLOW, got=status, do=do)
+    do = proxy_advice or _OTHER
     if not answer.ok:
         raise ServerAway(place, "is not healthy", got=status, do=do)
     content_type = answer.headers.get("Content-Type", "")
     if "json" not in content_type:  # such as a login page
-        raise MachineError(place, "does not answer as MLflow does", got=content_type, do=do)
+        raise MachineError(place, _NOT_MLFLOW, got=content_type, do=do)
 
 
 def _check_database_address(uri: str) -> None:

@@ -17,7 +17,7 @@ from mlflow.environment_variables import MLFLOW_REGISTRY_URI
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, first_line
 from syndet_ray.files import check_writable, make_folder, temporary_folder, writing
 from syndet_ray.locks import hold_lock
 from syndet_ray.progress import Note, silent
@@ -187,14 +187,14 @@ def reason(error: Exception) -> str:
     """
     if isinstance(error.__context__, requests.RequestException):
         return type(error.__context__).__name__
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    text = str(cause).strip()
-    if not text:
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig
+    if not str(cause).strip():
         return type(error).__name__
-    first_line = text.splitlines()[0].strip()
     # MLflow repeats errors of SQLAlchemy: "(sqlite3.OperationalError) database or disk is full"
-    without_type = re.sub(r"^\(\w+(\.\w+)+\) ", "", first_line)
-    return mask(without_type).rstrip(".")
+    without_type = re.sub(r"^\(\w+(\.\w+)+\) ", "", first_line(cause))
+    return mask(without_type)
 
 
 def _refusal(uri: str, error: Exception) -> MachineError:

@@ -1,7 +1,6 @@
 """Attempt: carries out a run as far as it gets, and writes how it ended to all places."""
 
 import math
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from syndet_ray.analysis.selection import Candidate, finalists
 from syndet_ray.data.lease import Lease
 from syndet_ray.data.real import RealData
-from syndet_ray.errors import MachineError, message
+from syndet_ray.errors import MachineError, message, traceback_text
 from syndet_ray.files import write_whole
 from syndet_ray.metrics import MAP
 from syndet_ray.report import page
@@ -380,6 +379,5 @@ class Attempt:
         reason = message(error).rstrip(".")
         do = f"{command_line('report', self.folder.path)} writes it"
         self.display.note(f"the report could not be written ({reason}): {do}")
-        lines = "".join(traceback.format_exception(error))
         with suppress(OSError, MachineError):
-            write_whole(self.folder.report_error, lines.encode())
+            write_whole(self.folder.report_error, traceback_text(error).encode())
