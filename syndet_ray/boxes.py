@@ -63,6 +63,15 @@ class Boxes:
         """(n,) float64, square pixels."""
         return _areas(self.xyxy)
 
+    def part(self, start: int, end: int) -> "Boxes":
+        """The boxes from `start` up to `end`, as views."""
+        return Boxes(
+            xyxy=self.xyxy[start:end],
+            labels=self.labels[start:end],
+            visibility=self.visibility[start:end],
+            crowd=self.crowd[start:end],
+        )
+
     def select(self, index: np.ndarray) -> "Boxes":
         """The boxes at `index` (integers or a boolean mask), in that order."""
         return Boxes(

@@ -140,18 +140,12 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
         ({"bbox": None}, "annotation 10: bbox must be four numbers.*got None"),
         ({"image_id": 5}, "annotation 10: image_id must be the id of an image of this file, got 5"),
         (
-            {"image_id": "0"},
-            "annotation 10: image_id must be the id of an image of this file, got '0'",
-        ),
-        (
             {"category_id": 1},
             "annotation 10: category_id must be the id of a category of this file, got 1",
         ),
         ({"category_id": [7]}, r"annotation 10: category_id must be .*got \[7\]"),
-        ({"iscrowd": "1"}, "annotation 10: iscrowd must be 0 or 1, got '1'"),
+        ({"iscrowd": "1"}, "annotation 10: iscrowd and ignore must be 0 or 1"),
         ({"visibility": 40}, "annotation 10: visibility must be a number from 0 .* got 40"),
-        ({"id": "10"}, "annotation at position 0: id must be a whole number, got '10'"),
-        ({"id": None}, "annotation at position 0: id must be a whole number, got None"),
         ({"id": 11}, "labels.json: annotation ids must be unique, got 11"),
     ],
 )
@@ -165,11 +159,11 @@ def test_a_bad_annotation_is_named(tmp_path, changes, said):
     ("image", "said"),
     [
         ({"id": 1}, "image ids must be unique, got 1"),
-        ({"id": "a"}, "image at position 0: id must be a whole number, got 'a'"),
+        ({"id": ["a"]}, r"image at position 0: id must be a number or a text, got \['a'\]"),
         ({"file_name": None}, "image 0: file_name must be a non-empty string, got None"),
         (
             {"file_name": "lost.png"},
-            r"image 0: its image file does not exist, got 'lost.png'. Looked in",
+            r"image 0: its image file does not exist \(looked in .*\), got 'lost.png'. Correct",
         ),
         (
             {"file_name": "1.png"},
@@ -179,7 +173,6 @@ def test_a_bad_annotation_is_named(tmp_path, changes, said):
             {"width": 41},
             r"image 0 \(0.png\): width and height must be those of the image file, \(40, 20\), got \(41, 20\)",
         ),
-        ({"width": "40"}, "image 0: width and height must be numbers"),
     ],
 )
 def test_a_bad_image_is_named(tmp_path, image, said):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from syndet_ray.data.read import by_split, check_classes, read
+from syndet_ray.data.classes import check_classes
+from syndet_ray.data.read import read
 from syndet_ray.data.readers.example import masked_crc32c
+from syndet_ray.data.readers.splits import by_split
 from syndet_ray.errors import DataError
 
 
@@ -48,7 +50,7 @@ def test_an_unknown_layout_says_what_was_there_and_what_was_looked_for(tmp_path)
     (tmp_path / "settings.json").write_text('{"a": 1}')
     with pytest.raises(
         DataError,
-        match=r"got \['notes.txt', 'settings.json'\]. Looked for <split>.record .*coco.json",
+        match=r"got \['notes.txt', 'settings.json'\]. Known: TFRecord: <split>.record .*coco.json",
     ):
         read(tmp_path)
 
@@ -56,7 +58,10 @@ def test_an_unknown_layout_says_what_was_there_and_what_was_looked_for(tmp_path)
 def test_two_formats_in_one_folder_are_refused(tmp_path):
     write_coco(tmp_path, "train.json", ["a.png"])
     (tmp_path / "train.record").write_bytes(empty_record())
-    with pytest.raises(DataError, match="must hold one dataset, not both TFRecord and COCO"):
+    with pytest.raises(
+        DataError,
+        match=r"must hold one dataset, not TFRecord \(train.record\) and COCO \(train.json\)",
+    ):
         read(tmp_path)
 
 
@@ -69,7 +74,7 @@ def test_two_formats_in_one_folder_are_refused(tmp_path):
         ("valid/_annotations.coco.json", "val"),
         ("validation/dice.tfrecord", "val"),
         ("Test/dice.tfrecord", "test"),
-        ("test/train.json", "train"),
+        ("test/train.json", "test"),
         ("anything.json", "train"),
     ],
 )
@@ -154,7 +159,7 @@ def test_boxes_of_a_class_are_counted_by_split(tmp_path):
     write_coco(tmp_path, "test.json", ["b.png", "a.png"], classes=("dog", "cat"))
     assert read(tmp_path).boxes_in == {
         "train": {"dog": "1 box: c.png, annotation 0", "cat": "no box"},
-        "test": {"dog": "2 boxes, the first: b.png, annotation 0", "cat": "no box"},
+        "test": {"dog": "2 boxes, the first: a.png, annotation 1", "cat": "no box"},
     }
 
 

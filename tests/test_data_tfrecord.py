@@ -218,10 +218,10 @@ def test_the_declared_size_tells_whether_boxes_are_of_the_stored_or_of_the_shown
         ),
         (
             {"object__bbox__xmax": [10.0, 40.0]},
-            "box 0: edges must be shares of the image's sides.*Divide",
+            "box 0: edges must be shares of the image's sides, 0 to 1: divide",
         ),
-        ({"object__bbox__xmax": [float("nan"), 1.0]}, "box 0: edges must be shares"),
-        ({"object__bbox__xmax": [0.5, float("inf")]}, "box 1: edges must be shares"),
+        ({"object__bbox__xmax": [float("nan"), 1.0]}, "box 0: a box must have four finite edges"),
+        ({"object__bbox__xmax": [0.5, float("inf")]}, "box 1: a box must have four finite edges"),
         (
             {"object__class__label": [1.0, float("nan")]},
             "box 1: class/label must be a whole number, got nan",

@@ -1,11 +1,16 @@
 """Record and Source: labelled images as a reader finds them, before they are decoded."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
+
+import numpy as np
 
 from syndet_ray.boxes import Boxes
+
+Image = bytes | Path
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,7 +26,7 @@ class Record:
     """
 
     image_id: str
-    image: bytes | Path
+    image: Image
     size_wh: tuple[int, int]
     boxes: Boxes
     place: str
@@ -32,12 +37,70 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Records(Sequence[Record]):
+    """n records as columns, each made when it is asked for.
+
+    A million records as objects would take several gigabytes.
+
+    root        the folder of image files that have no path in `images`
+    image_ids   n; the paths of such files in root
+    images      n, None for a file root/image_id
+    places      n
+    sizes_wh    (n, 2) int64
+    box_starts  (n + 1,) int64, where the boxes of each image begin in `boxes`, and their end
+    boxes       those of all images, one image after another
+    order       (n,) int64, the position in the columns of each record
+    """
+
+    root: Path
+    image_ids: Sequence[str]
+    images: Sequence[Image | None]
+    places: Sequence[str]
+    sizes_wh: np.ndarray
+    box_starts: np.ndarray
+    boxes: Boxes
+    order: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, i: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> "Records": ...
+
+    def __getitem__(self, i: "int | slice") -> "Record | Records":
+        if isinstance(i, slice):
+            return replace(self, order=self.order[i])
+        at = int(self.order[i])
+        image = self.images[at]
+        image_id = self.image_ids[at]
+        width, height = self.sizes_wh[at].tolist()
+        start, end = self.box_starts[at : at + 2].tolist()
+        return Record(
+            image_id=image_id,
+            image=self.root / image_id if image is None else image,
+            size_wh=(width, height),
+            boxes=self.boxes.part(start, end),
+            place=self.places[at],
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[i] for i in range(len(self)))
+
+    def take(self, indices: Sequence[int]) -> "Records":
+        """The records at `indices`, in that order; columns are shared, not copied."""
+        return replace(self, order=self.order[np.array(indices, np.int64)])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """A named set of labelled images, real or synthetic, with the names that its labels index."""
 
     name: str
     classes: tuple[str, ...]
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     synthetic: bool = False
     stand_in: bool = False
 
@@ -52,5 +115,8 @@ class Source:
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Source":
         """The records at `indices`, in that order."""
-        records = tuple(self.records[i] for i in indices)
+        if isinstance(self.records, Records):
+            records: Sequence[Record] = self.records.take(indices)
+        else:
+            records = tuple(self.records[i] for i in indices)
         return replace(self, name=name or self.name, records=records)

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.data.classes import class_words
 from syndet_ray.data.pool import Pool, align_labels
-from syndet_ray.data.read import Dataset, class_words
+from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import Visibility, bins_of
 from syndet_ray.deploy.finder import Finder, in_photo

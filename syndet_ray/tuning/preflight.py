@@ -7,9 +7,10 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from syndet_ray.data.classes import check_classes
 from syndet_ray.data.memory import check_photos_fit
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.read import Dataset, check_classes, read
+from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
@@ -207,7 +208,7 @@ def _decoded_splits(
     given = dataset.splits["train"]
     # Photos that will probably stay together are decoded together: then neither train nor val is
     # copied when it is sent elsewhere.
-    whole = replace(given, records=cut["train"].records + cut["val"].records)
+    whole = replace(given, records=(*cut["train"].records, *cut["val"].records))
     decoded = _decode(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from syndet_ray import seeds
+from syndet_ray.data.classes import check_classes
 from syndet_ray.data.pool import Pool, align_labels
-from syndet_ray.data.read import check_classes
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.definitions.mix import REAL, Mix, Photos
 from syndet_ray.definitions.recipe import Recipe

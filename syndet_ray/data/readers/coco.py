@@ -4,19 +4,25 @@ Boxes are x, y, width, height in continuous pixels: x2 = x + width. A `visibilit
 ours; COCO has none.
 """
 
-import json
 import math
-import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from syndet_ray.data.readers.labels import LabelledImage, Reading
+from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.json_file import json_or_none, load_json
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.masks import mask_edges
+from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.splits import by_split
+from syndet_ray.data.readers.values import for_message, is_number, number
 from syndet_ray.errors import DataError
+
+LAYOUT = (
+    "annotations/instances_<split>.json with images/<split>/, <split>/_annotations.coco.json, "
+    "or one COCO .json next to its images"
+)
 
 # Where annotation files lie: COCO's own layout, Roboflow's, and one file next to its images.
 _LAYOUTS = (
@@ -25,10 +31,9 @@ _LAYOUTS = (
     "_annotations.coco.json",
     "instances*.json",
 )
+_LONGEST_ID = 4000  # digits of an id in a text; Python refuses to read much longer numbers
+_LEAST_BRUSHED = 3  # crowds of a file: fewer do not show what the tool means by them
 _LISTS = ("images", "annotations", "categories")
-# No image has as many pixels a side. The bound also excludes NaN, infinity and integers too large
-# for a float.
-_FURTHEST = 1e9
 Entry = dict[str, Any]
 
 
@@ -45,99 +50,105 @@ def files(folder: Path) -> list[Path]:
     return [path for path in loose if _holds_instances(path)]
 
 
-def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
+def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image, negatives included.
 
-    Raises DataError naming file, image or annotation id, rule and value.
+    Raises DataError for a file that is no JSON, or no COCO instances.
     """
-    contents = {path: _load(path) for path in chain.from_iterable(by_split.values())}
-    classes, notes = _classes(contents.values())
-    splits: dict[str, list[LabelledImage]] = {}
-    for split, paths in by_split.items():
-        splits[split] = []
-        for path in paths:
-            folders = _ImageFolders(folder, path, split)
-            splits[split] += _images(path, contents[path], folders)
-    return Reading(classes=classes, splits=splits, notes=notes)
+    parts: dict[str, list[tuple[Path, Entry]]] = {}
+    for split, paths in by_split(folder, files).items():
+        parts[split] = [(path, _load(path, remarks)) for path in paths]
+    contents = [content for part in parts.values() for _, content in part]
+    classes = _classes(contents, remarks)
+    splits = {}
+    for split, part in parts.items():
+        splits[split] = _images(folder, split, part, images, remarks)
+    return Reading(classes=classes, splits=splits)
 
 
-class _ImageFolders:
+def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
     """Folders in which the images of one annotation file may lie, nearest first."""
-
-    def __init__(self, root: Path, annotations: Path, split: str) -> None:
-        paths = sorted([*root.glob("images/*"), *root.glob("*")])
-        folders = [path for path in paths if path.is_dir()]
-        of_split = [folder for folder in folders if folder.name.lower().startswith(split)]
-        self.root = root
-        self._folders = [annotations.parent, *of_split, root / "images", root]
-
-    def find(self, place: str, name: str) -> Path:
-        """The image file of that name. Raises DataError where no folder holds it."""
-        for folder in self._folders:
-            if (folder / name).is_file():
-                return folder / name
-        looked = ", ".join(dict.fromkeys(str(folder) for folder in self._folders))
-        raise DataError(place, "its image file does not exist", got=name, do=f"Looked in {looked}.")
+    beside = annotations.parent
+    subset = annotations.stem.rpartition("_")[2]  # instances_default of CVAT: images/default
+    paths = sorted([*root.glob("images/*"), *root.glob("*")])
+    of_split = [path for path in paths if path.name.lower().startswith(split) and path.is_dir()]
+    folders = [
+        beside,
+        beside / "images",
+        root / "images" / subset,
+        *of_split,
+        *[folder / "images" for folder in of_split],
+        root / "images",
+        root,
+    ]
+    return list(dict.fromkeys(folders))
 
 
 def _holds_instances(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
-        return False
+    content = json_or_none(path)
     return isinstance(content, dict) and content.keys() >= set(_LISTS)
 
 
-def _load(path: Path) -> Entry:
-    """The content of an annotation file, its ids checked."""
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        rule = f"is not valid JSON ({error})"
-        raise DataError(path, rule, do="Copy or export the file again.") from None
+def _load(path: Path, remarks: Remarks) -> Entry:
+    """The content of an annotation file, its ids as keys, without annotations of no image."""
+    content = load_json(path)
     for key in _LISTS:
         entries = content.get(key) if isinstance(content, dict) else None
         if not _is_list_of_objects(entries):
             raise DataError(path, f"must be COCO instances with a list {key!r} of objects")
-    _check_ids(path, "image", content["images"])
-    _check_ids(path, "annotation", content["annotations"])
-    _check_ids(path, "category", content["categories"])
+    for kind, entries in (("image", "images"), ("category", "categories")):
+        _make_ids_keys(path, kind, content[entries])
     names = []
     for category in content["categories"]:
         name = _text(f"{path}, category {category['id']}", category, "name")
         names.append(name)
     _check_unique(path, "category names", names)
-    _check_references(path, content)
-    return content
+    annotations = []
+    _check_unique_ids(path, content["annotations"])
+    images = {image["id"] for image in content["images"]}
+    categories = {category["id"] for category in content["categories"]}
+    for position, annotation in enumerate(content["annotations"]):
+        annotation["place"] = _annotation_place(position, annotation)
+        place = f"{path}, {annotation['place']}"
+        if _refers(annotation, "image_id", images, place, remarks) and _refers(
+            annotation, "category_id", categories, place, remarks
+        ):
+            annotations.append(annotation)
+    return {**content, "annotations": annotations}
 
 
 def _is_list_of_objects(entries: Any) -> bool:
     return isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
 
 
-def _check_ids(path: Path, kind: str, entries: list[Entry]) -> None:
-    ids = []
+def _key(value: Any) -> Hashable:
+    """An id as a key: "1" and 1.0 are 1, other texts stay; None for anything else.
+
+    pycocotools takes ids of any kind, and tools write all of them.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) <= _LONGEST_ID else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _make_ids_keys(path: Path, kind: str, entries: list[Entry]) -> None:
     for position, entry in enumerate(entries):
-        entry_id = entry.get("id")
-        # a string or true would match nothing, or the wrong entry
-        if type(entry_id) is not int:
+        key = _key(entry.get("id"))
+        if key is None or key == "":
             place = f"{path}, {kind} at position {position}"
-            raise DataError(place, "id must be a whole number", got=entry_id)
-        ids.append(entry_id)
-    _check_unique(path, f"{kind} ids", ids)
+            raise DataError(
+                place, "id must be a number or a text", got=for_message(entry.get("id"))
+            )
+        entry["id"] = key
+    _check_unique(path, f"{kind} ids", [entry["id"] for entry in entries])
 
 
-def _check_references(path: Path, content: Entry) -> None:
-    for key, kind, entries in (
-        ("image_id", "an image", "images"),
-        ("category_id", "a category", "categories"),
-    ):
-        ids = {entry["id"] for entry in content[entries]}
-        for annotation in content["annotations"]:
-            value = annotation.get(key)
-            if type(value) is not int or value not in ids:
-                place = f"{path}, annotation {annotation['id']}"
-                raise DataError(place, f"{key} must be the id of {kind} of this file", got=value)
+def _check_unique_ids(path: Path, annotations: list[Entry]) -> None:
+    """Annotations may lack an id, since nothing refers to them."""
+    keys = [_key(annotation.get("id")) for annotation in annotations]
+    _check_unique(path, "annotation ids", [key for key in keys if key is not None])
 
 
 def _check_unique(path: Path, plural: str, values: list[Any]) -> None:
@@ -148,8 +159,26 @@ def _check_unique(path: Path, plural: str, values: list[Any]) -> None:
     raise DataError(path, f"{plural} must be unique", got=repeated[0], do=do)
 
 
-def _classes(contents: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The classes by category id, and a note on what was left out.
+def _annotation_place(position: int, annotation: Entry) -> str:
+    key = _key(annotation.get("id"))
+    return f"annotation at position {position}" if key is None else f"annotation {for_message(key)}"
+
+
+def _refers(
+    annotation: Entry, field: str, ids: set[Hashable], place: str, remarks: Remarks
+) -> bool:
+    """True if a field of an annotation is one of the ids, and is now a key like these."""
+    value = annotation.get(field)
+    annotation[field] = _key(value)
+    if annotation[field] in ids:
+        return True
+    kind = "an image" if field == "image_id" else "a category"
+    remarks.problem(place, f"{field} must be the id of {kind} of this file", got=for_message(value))
+    return False
+
+
+def _classes(contents: Collection[Entry], remarks: Remarks) -> tuple[str, ...]:
+    """The classes by category id; a note says what was left out.
 
     Roboflow adds a category that no object has, only to be the others' supercategory.
     """
@@ -157,103 +186,144 @@ def _classes(contents: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, .
     used = set()
     for content in contents:
         ids = {annotation["category_id"] for annotation in content["annotations"]}
-        for category in sorted(content["categories"], key=lambda category: category["id"]):
+        categories = sorted(content["categories"], key=lambda category: _order(category["id"]))
+        for category in categories:
             parent_of[category["name"]] = category.get("supercategory")
             if category["id"] in ids:
                 used.add(category["name"])
     # a list, because a broken file may hold parents that cannot be hashed
     parents = [parent for name, parent in parent_of.items() if parent != name]
     grouping = [name for name in parent_of if name in parents and name not in used]
-    notes = tuple(
-        f"category {name!r} only groups others and has no objects: left out" for name in grouping
-    )
-    return tuple(name for name in parent_of if name not in grouping), notes
+    for name in grouping:
+        remarks.note(f"category {name!r} only groups others and has no objects: left out")
+    return tuple(name for name in parent_of if name not in grouping)
 
 
-def _images(path: Path, content: Entry, folders: _ImageFolders) -> list[LabelledImage]:
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    of_image = defaultdict[int, list[Entry]](list)
-    for annotation in content["annotations"]:
-        of_image[annotation["image_id"]].append(annotation)
-    images = []
-    for image in content["images"]:
-        annotations = of_image[image["id"]]
-        images.append(_labelled_image(path, image, annotations, names, folders))
-    return images
+def _order(key: Any) -> tuple[bool, Any]:
+    """Sorts numbers before texts."""
+    return isinstance(key, str), key
 
 
-def _labelled_image(
-    path: Path,
-    image: Entry,
-    annotations: list[Entry],
-    names: dict[int, str],
-    folders: _ImageFolders,
-) -> LabelledImage:
-    place = f"{path}, image {image['id']}"
-    name = _text(place, image, "file_name")
-    file = folders.find(place, name)
-    places = [f"{path}, annotation {annotation['id']}" for annotation in annotations]
-    boxes = list(map(_bbox, places, annotations))
-    xywh = np.array(boxes, np.float64).reshape(-1, 4)
-    x1y1 = xywh[:, :2]
-    x2y2 = x1y1 + xywh[:, 2:]
-    visibility = list(map(_visibility, places, annotations))
-    crowd = list(map(_crowd, places, annotations))
-    return LabelledImage(
-        image_id=Path(os.path.relpath(file, folders.root)).as_posix(),
-        image=file,
-        xyxy=np.concatenate([x1y1, x2y2], axis=1),
-        names=[names[annotation["category_id"]] for annotation in annotations],
-        visibility=np.array(visibility, np.float64),
-        crowd=np.array(crowd, bool),
-        wh=_size(place, image),
-        relative=False,
-        place=f"{place} ({name})",
-        box_places=places,
-    )
+def _images(
+    folder: Path,
+    split: str,
+    parts: Sequence[tuple[Path, Entry]],
+    images: ImageFiles,
+    remarks: Remarks,
+) -> Iterator[LabelledImage]:
+    """The images of the annotation files of a split whose files exist."""
+    for path, content in parts:
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        of_image = defaultdict[Hashable, list[Entry]](list)
+        for annotation in content["annotations"]:
+            of_image[annotation["image_id"]].append(annotation)
+        brushed = _has_brush_masks(content["annotations"])
+        folders = _image_folders(folder, path, split)
+        for image in content["images"]:
+            place = f"{path}, image {for_message(image['id'])}"
+            name = image.get("file_name")
+            if not isinstance(name, str) or not name:
+                remarks.problem(
+                    place, "file_name must be a non-empty string", got=for_message(name)
+                )
+                continue
+            file = images.find(name, folders, place)
+            if file is None:
+                continue
+            place = f"{place} ({name})"
+            boxes = []
+            for annotation in of_image[image["id"]]:
+                box = _box(annotation, names, place, remarks, brushed=brushed)
+                boxes.append(box)
+            yield LabelledImage(
+                image=file,
+                boxes=[box for box in boxes if box is not None],
+                wh=_size(image),
+                place=place,
+            )
 
 
-def _bbox(place: str, annotation: Entry) -> list[float]:
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        raise DataError(place, "bbox must be four numbers: x, y, width, height", got=box)
-    return box
+def _box(
+    annotation: Entry, names: Mapping[Hashable, str], image: str, remarks: Remarks, *, brushed: bool
+) -> LabelledBox | None:
+    """The box of an annotation; None, with a problem, where a field of it is wrong.
 
-
-def _crowd(place: str, annotation: Entry) -> bool:
-    value = annotation.get("iscrowd", 0)
-    if value not in (0, 1):
-        raise DataError(place, "iscrowd must be 0 or 1", got=value)
-    return bool(value)
-
-
-def _visibility(place: str, annotation: Entry) -> float:
-    value = annotation.get("visibility")
-    if value is None:
-        return math.nan
-    if not _is_number(value) or not 0 <= value <= 1:
-        rule = "visibility must be a number from 0 (hidden) to 1 (whole)"
-        raise DataError(place, rule, got=value)
-    return float(value)
-
-
-def _size(place: str, image: Entry) -> tuple[int, int] | None:
-    """Width and height as the file gives them; some exporters leave them out."""
-    width, height = image.get("width"), image.get("height")
-    if width is None or height is None:
+    brushed  True if masks that are marked as crowds are objects of this file
+    """
+    place = f"{image}, {annotation['place']}"
+    crowd = _flag(annotation, "iscrowd")
+    ignored = _flag(annotation, "ignore")
+    visibility = annotation.get("visibility")
+    if crowd is None or ignored is None:
+        got = for_message((annotation.get("iscrowd"), annotation.get("ignore")))
+        remarks.problem(place, "iscrowd and ignore must be 0 or 1", got=got)
         return None
-    if not _is_number(width) or not _is_number(height):
-        raise DataError(place, "width and height must be numbers", got=(width, height))
+    if visibility is not None and not (is_number(visibility) and 0 <= visibility <= 1):
+        rule = "visibility must be a number from 0 (hidden) to 1 (whole)"
+        remarks.problem(place, rule, got=for_message(visibility))
+        return None
+    edges = _edges(annotation)
+    if edges is None:
+        rule = "bbox must be four numbers: x, y, width, height"
+        remarks.problem(place, rule, got=for_message(annotation.get("bbox")))
+        return None
+    if crowd and (brushed or _is_brush_mask(annotation)):
+        remarks.count("masks of single objects marked iscrowd, read as objects", place)
+        crowd = False
+    return LabelledBox(
+        xyxy=edges,
+        name=names[annotation["category_id"]],
+        place=annotation["place"],
+        visibility=math.nan if visibility is None else float(visibility),
+        crowd=crowd or ignored,
+    )
+
+
+def _edges(annotation: Entry) -> Edges | None:
+    """The edges of a box, of its mask where it has no box; None where neither can be used."""
+    box = annotation.get("bbox")
+    if box is None or box == []:
+        return mask_edges(annotation.get("segmentation"))
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        return None
+    x, y, width, height = map(float, box)
+    return x, y, x + width, y + height
+
+
+def _flag(annotation: Entry, key: str) -> bool | None:
+    """A field of 0 or 1, absent or null for 0; None for anything else."""
+    value = annotation.get(key)
+    if value is None:
+        return False
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _has_brush_masks(annotations: Sequence[Entry]) -> bool:
+    """True if most annotations of a file are marked as crowds.
+
+    In COCO a hundredth are. Tools that mark every mask which was drawn with a brush as a crowd mean
+    single objects.
+    """
+    crowds = sum(_flag(annotation, "iscrowd") or False for annotation in annotations)
+    return 2 * crowds > len(annotations) and crowds >= _LEAST_BRUSHED
+
+
+def _is_brush_mask(annotation: Entry) -> bool:
+    """True for a crowd as CVAT and Datumaro write every mask: with attributes that call it none."""
+    attributes = annotation.get("attributes")
+    return isinstance(attributes, dict) and not attributes.get("is_crowd")
+
+
+def _size(image: Entry) -> tuple[int, int] | None:
+    """Width and height as the file gives them; some exporters leave them out, or write text."""
+    width, height = number(image.get("width")), number(image.get("height"))
+    if math.isnan(width) or math.isnan(height):
+        return None
     return int(width), int(height)
 
 
 def _text(place: str, entry: Entry, key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
-        raise DataError(place, f"{key} must be a non-empty string", got=value)
+        raise DataError(place, f"{key} must be a non-empty string", got=for_message(value))
     return value
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= _FURTHEST

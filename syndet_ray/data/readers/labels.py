@@ -1,50 +1,60 @@
-"""Labels: the output of every reader. Classes are names, and boxes may leave their image."""
+"""Labels: the output of every reader. Classes are names, and boxes are as they were drawn."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+Edges = tuple[float, float, float, float]
+Image = bytes | Path
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LabelledImage:
-    """One image with its n boxes, as the annotation describes it.
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class LabelledBox:
+    """One box, as the annotation describes it. It may leave its image, or be no box at all.
 
-    xyxy        (n, 4) float64, finite, in the annotated frame, in pixels, or in shares of its sides
-                if `relative`
-    names       n class names
-    visibility  (n,) 0 to 1, NaN where unknown
-    crowd       (n,) bool
-    wh          size of the annotated frame in pixels, None if the annotation does not give it
-    place       where the image is annotated; box_places: where each box is
+    xyxy        continuous edges in the annotated frame (x2 and y2 exclusive), in pixels, or in
+                shares of the frame's sides if the image is `relative`
+    name        its class; None for a region in which objects of any class are not labelled
+    place       where it stands in the annotation of its image: "annotation 7", "object 2"
+    visibility  0 to 1, NaN where unknown
+    crowd       True for a region of uncounted objects, neutral in scores, never trained on
     """
 
-    image_id: str
-    image: bytes | Path
-    xyxy: np.ndarray
-    names: Sequence[str]
-    visibility: np.ndarray
-    crowd: np.ndarray
-    wh: tuple[int, int] | None
-    relative: bool
+    xyxy: Edges
+    name: str | None
     place: str
-    box_places: Sequence[str]
+    visibility: float = math.nan
+    crowd: bool = False
 
-    def __post_init__(self) -> None:
-        # Clipped to its image, an infinite box would become a box of the whole image, and NaN any.
-        assert np.isfinite(self.xyxy).all(), self.place
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class LabelledImage:
+    """One image with its boxes, as the annotation describes it.
+
+    image_id  unique within the dataset, and the same in any folder; None for an image file, whose
+              path within the dataset's folder becomes its id
+    image     the encoded bytes, or the path of the file that holds them
+    wh        size of the annotated frame in pixels, None if the annotation does not give it
+    relative  True if boxes are in shares of the frame's sides
+    place     where the image is annotated
+    """
+
+    image: Image
+    boxes: Sequence[LabelledBox]
+    place: str
+    image_id: str | None = None
+    wh: tuple[int, int] | None = None
+    relative: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
     """A whole dataset.
 
-    classes  in the format's own order
-    splits   the images of each split
-    notes    what was left out, in words
+    splits   the images of each split, read while they are iterated over, once
+    classes  in the format's own order; None if only the boxes name them: then they are sorted
     """
 
-    classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[LabelledImage]]
-    notes: tuple[str, ...] = ()
+    splits: Mapping[str, Iterable[LabelledImage]]
+    classes: tuple[str, ...] | None = None

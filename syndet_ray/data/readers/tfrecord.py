@@ -7,15 +7,19 @@ Boxes are shares of the image's width and height; labels count from 1 and are na
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from syndet_ray.data.readers.example import Features, read_examples
-from syndet_ray.data.readers.labels import LabelledImage, Reading
+from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.splits import by_split
 from syndet_ray.errors import DataError, nearest
 
+LAYOUT = "<split>.record or <split>.tfrecord with a label map (.pbtxt)"
 _RECORDS = re.compile(r"^(?P<stem>.*\.(tf)?records?)(-\d{5}-of-(?P<shards>\d{5}))?$")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 # the largest share that the Object Detection API accepts (box_list_ops.to_absolute_coordinates)
@@ -43,20 +47,22 @@ def files(folder: Path) -> list[Path]:
     return list(records)
 
 
-def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
+def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image, negatives included. Raises DataError naming file, record, byte and rule."""
     label_map = _label_map(folder)
-    splits: dict[str, list[LabelledImage]] = {}
-    used: set[str] = set()
-    for split, paths in by_split.items():
-        splits[split] = []
-        for path in paths:
-            for place, features in read_examples(path):
-                image = _labelled_image(place, features, label_map, path.name)
-                used.update(image.names)
-                splits[split].append(image)
+    splits = {}
+    for split, paths in by_split(folder, files).items():
+        splits[split] = _images(paths, label_map, remarks)
     mapped = tuple(label_map[number] for number in sorted(label_map))
-    return Reading(classes=mapped or tuple(sorted(used)), splits=splits)
+    return Reading(splits=splits, classes=mapped or None)
+
+
+def _images(
+    paths: Sequence[Path], label_map: dict[int, str], remarks: Remarks
+) -> Iterator[LabelledImage]:
+    for path in paths:
+        for place, features in read_examples(path):
+            yield _labelled_image(place, features, label_map, path.name, remarks)
 
 
 def read_label_map(path: Path) -> dict[int, str]:
@@ -92,7 +98,7 @@ def _label_map(folder: Path) -> dict[int, str]:
 
 
 def _labelled_image(
-    place: str, features: Features, label_map: dict[int, str], file: str
+    place: str, features: Features, label_map: dict[int, str], file: str, remarks: Remarks
 ) -> LabelledImage:
     encoded = _bytes(features, "image/encoded")
     if "image/encoded" not in features:
@@ -100,41 +106,42 @@ def _labelled_image(
         raise DataError(place, "must hold image/encoded", got=sorted(features)[:4], do=do)
     if not encoded:
         raise DataError(place, "image/encoded is empty", do="Export the records with their images.")
-    xyxy = _boxes(place, features)
-    count = len(xyxy)
+    shares = _shares(place, features)
+    count = len(shares)
     is_crowd = _labels(place, features, "is_crowd", count)
-    crowd = is_crowd or _labels(place, features, "group_of", count)
+    crowd = is_crowd or _labels(place, features, "group_of", count) or [0] * count
+    names = _classes(place, features, count, label_map)
+    boxes = []
+    for i in range(count):
+        if np.isfinite(shares[i]).all() and np.abs(shares[i] - 0.5).max() > _FURTHEST - 0.5:
+            rule = "edges must be shares of the image's sides, 0 to 1: divide pixels by them"
+            remarks.problem(f"{place}, box {i}", rule, got=shares[i].round(3).tolist())
+            continue
+        x1, y1, x2, y2 = shares[i].tolist()
+        box = LabelledBox(
+            xyxy=(x1, y1, x2, y2), name=names[i], place=f"box {i}", crowd=bool(crowd[i])
+        )
+        boxes.append(box)
     name = _bytes(features, "image/filename") or _bytes(features, "image/source_id")
     record = place.split(", ")[-1].split(" at ")[0]
     wh = (_side(features, "image/width"), _side(features, "image/height"))
     return LabelledImage(
         image_id=name.decode(errors="replace") or f"{file}, {record}",
         image=encoded,
-        xyxy=xyxy,
-        names=_classes(place, features, count, label_map),
-        visibility=np.full(count, np.nan),
-        crowd=np.array(crowd or [0] * count, bool),
-        wh=wh if min(wh) > 0 else None,
+        boxes=boxes,
+        wh=wh,
         relative=True,
         place=place,
-        box_places=[f"{place}, box {i}" for i in range(count)],
     )
 
 
-def _boxes(place: str, features: Features) -> np.ndarray:
+def _shares(place: str, features: Features) -> np.ndarray:
     """(n, 4) float64 xyxy, shares of the sides."""
     edges = [_numbers(place, features, f"image/object/bbox/{edge}") for edge in _EDGES]
     lengths = [len(edge) for edge in edges]
     if len(set(lengths)) != 1:
         raise DataError(place, "xmin, ymin, xmax and ymax must be of one length", got=lengths)
-    xyxy = np.array(edges, np.float64).T
-    is_share = np.abs(xyxy - 0.5) <= _FURTHEST - 0.5
-    for i in np.flatnonzero(~is_share.all(axis=1)):
-        rule = "edges must be shares of the image's sides, 0 to 1"
-        got = xyxy[i].round(3).tolist()
-        do = "Divide pixels by width and height."
-        raise DataError(f"{place}, box {i}", rule, got=got, do=do)
-    return xyxy
+    return np.array(edges, np.float64).T
 
 
 def _classes(place: str, features: Features, count: int, label_map: dict[int, str]) -> list[str]:

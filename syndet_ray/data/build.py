@@ -1,0 +1,265 @@
+"""Build: from labels as a reader gives them to records: boxes in the frame that is shown, clipped,
+with labels that index classes; bad ones are told.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data import picture
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
+from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.record import Image, Records, Source
+from syndet_ray.data.tally import Tally
+from syndet_ray.errors import DataError
+
+_SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
+_LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
+# No image has as many pixels a side. The bound also excludes NaN and infinity.
+_FURTHEST = 1e9
+_ANY_CLASS = -1  # the label of a region of any class, until all classes are known
+
+
+class Labels:
+    """The names that labels index, in the order of their first box until `classes` sorts them."""
+
+    def __init__(self, options: LabelOptions) -> None:
+        self.options = options
+        self._label_of: dict[str, int] = {}
+
+    def label(self, name: str) -> int:
+        """The label of a class by its name after renaming."""
+        return self._label_of.setdefault(name, len(self._label_of))
+
+    def classes(self, order: Sequence[str] | None) -> tuple[str, ...]:
+        """The classes after renaming: in the order of the format's own, else sorted."""
+        if order is None:
+            return tuple(sorted(self._label_of))
+        names = [self.options.new_name(name) for name in order]
+        in_order = [name for name in names if name is not None]
+        return tuple(dict.fromkeys([*in_order, *self._label_of]))
+
+    def new_labels(self, classes: Sequence[str]) -> np.ndarray:
+        """(labels,) int64: by a label that was given out, the index into `classes`."""
+        index_of = {name: i for i, name in enumerate(classes)}
+        return np.array([index_of[name] for name in self._label_of], np.int64)
+
+
+class SourceBuilder:
+    """Takes the labelled images of a split, one after another, and makes them a source."""
+
+    def __init__(self, split: str, files: ImageFiles, labels: Labels, remarks: Remarks) -> None:
+        self.split = split
+        self.tally = Tally()
+        self._files = files
+        self._names = labels
+        self._remarks = remarks
+        self._clipped = 0
+        self._image_ids: list[str] = []
+        self._images: list[Image | None] = []
+        self._places: list[str] = []
+        self._sizes = array("q")
+        self._counts = array("q")
+        self._edges = array("d")
+        self._labels = array("q")
+        self._visibility = array("f")
+        self._crowd = array("b")
+
+    def add(self, image: LabelledImage) -> None:
+        """Adds an image with its boxes; what cannot be used becomes a problem of the remarks."""
+        try:
+            header = picture.header(image.image, image.place)
+            edges = _in_shown_frame(image, header)
+        except DataError as error:
+            self._remarks.problems.append(error)
+            return
+        image_id, stored = self._identity(image)
+        kept = self._usable(image, image_id, edges, header.shown_wh)
+        self._image_ids.append(image_id)
+        self._images.append(stored)
+        self._places.append(image.place)
+        self._sizes.extend(header.shown_wh)
+        self._counts.append(kept)
+
+    def source(self, classes: tuple[str, ...]) -> Source:
+        """All images that were added, in the order of their ids, once their classes are known."""
+        self._number_repeated_ids()
+        if self._clipped:
+            boxes_word = "box" if self._clipped == 1 else "boxes"
+            self._remarks.note(f"{self.split}: {self._clipped} {boxes_word} clipped to the image")
+        counts = np.array(self._counts, np.int64)
+        boxes = Boxes.of(
+            np.frombuffer(self._edges, np.float64) if self._edges else [],
+            np.array(self._labels, np.int64),
+            np.array(self._visibility, np.float32),
+            np.array(self._crowd, bool),
+        )
+        boxes, counts = _of_known_classes(boxes, counts, self._names.new_labels(classes), classes)
+        order = sorted(range(len(counts)), key=self._image_ids.__getitem__)
+        records = Records(
+            root=self._files.root,
+            image_ids=self._image_ids,
+            images=self._images,
+            places=self._places,
+            sizes_wh=np.array(self._sizes, np.int64).reshape(-1, 2),
+            box_starts=np.concatenate([[0], np.cumsum(counts)]),
+            boxes=boxes,
+            order=np.array(order, np.int64),
+        )
+        return Source(name="real", classes=classes, records=records)
+
+    def _identity(self, image: LabelledImage) -> tuple[str, Image | None]:
+        """The id of an image, and the image unless the id tells its file."""
+        if image.image_id is not None:
+            return image.image_id, image.image
+        assert isinstance(image.image, Path), image.place
+        image_id = self._files.id_of(image.image)
+        is_told = not image_id.startswith("..") and self._files.root / image_id == image.image
+        return image_id, None if is_told else image.image
+
+    def _usable(
+        self, image: LabelledImage, image_id: str, edges: np.ndarray, wh: tuple[int, int]
+    ) -> int:
+        """Keeps the boxes that can be used, clipped to their image; returns how many."""
+        if not len(edges):
+            return 0
+        inside = np.clip(edges, 0, (*wh, *wh))
+        spill_px = np.abs(inside - edges).max(axis=1)
+        sides = (inside[:, 2:] - inside[:, :2]).min(axis=1)
+        kept = 0
+        rows = zip(
+            image.boxes,
+            edges.tolist(),
+            inside.tolist(),
+            spill_px.tolist(),
+            sides.tolist(),
+            strict=True,
+        )
+        for box, given, clipped, spill, side in rows:
+            place = f"{image.place}, {box.place}"
+            rule = _broken_rule(given, clipped, wh)
+            if rule:
+                self._remarks.problem(place, rule, got=[round(edge, 2) for edge in given])
+                continue
+            if spill > _SPILL_PX and side < _LEAST_PX:
+                event = f"{self.split}: boxes with less than a pixel in the image, left out"
+                self._remarks.count(event, place)
+                continue
+            if self._keep(box, clipped, image_id):
+                self._clipped += spill > _SPILL_PX
+                kept += 1
+        return kept
+
+    def _keep(self, box: LabelledBox, edges: list[float], image_id: str) -> bool:
+        """Adds a box to the columns, unless its class is dropped."""
+        label = _ANY_CLASS
+        if box.name is not None:
+            name = self._names.options.new_name(box.name)
+            if name is None:
+                event = f"{self.split}: boxes of class {box.name!r} dropped"
+                self._remarks.count(event, f"{image_id}, {box.place}")
+                return False
+            label = self._names.label(name)
+            self.tally.add(name, image_id, box.place)
+        self._edges.extend(edges)
+        self._labels.append(label)
+        self._visibility.append(box.visibility)
+        self._crowd.append(box.crowd or box.name is None)
+        return True
+
+    def _number_repeated_ids(self) -> None:
+        """Tells images apart that have one id and other bytes, such as frames of several videos.
+
+        Raises DataError for an image that occurs twice.
+        """
+        counts = Counter(self._image_ids)
+        firsts: dict[tuple[str, bytes], str] = {}
+        numbers: Counter[str] = Counter()
+        for at, image_id in enumerate(self._image_ids):
+            if counts[image_id] == 1:
+                continue
+            image, place = self._images[at], self._places[at]
+            content = sha256(image).digest() if isinstance(image, bytes) else b""
+            first = firsts.setdefault((image_id, content), place)
+            if first != place:
+                rule = "an image must occur once in a split"
+                raise DataError(place, rule, got=image_id, do=f"It is also {first}.")
+            numbers[image_id] += 1
+            if numbers[image_id] > 1:
+                self._image_ids[at] = f"{image_id} ({numbers[image_id]})"
+                event = f"{self.split}: different images of one name, numbered"
+                self._remarks.count(event, f"{place}, {image_id}")
+
+
+def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:
+    """Boxes (n, 4) in pixels of the frame that is shown; NaN and infinity stay.
+
+    Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
+    as stored or as shown. Where it cannot show that, people label what they see. A size of 0 is
+    none.
+    """
+    wh = image.wh if image.wh is not None and min(image.wh) > 0 else None
+    is_stored = wh == header.stored_wh != header.shown_wh
+    # shares of the sides also fit an image that was resized later
+    if not (image.relative or is_stored or wh in (None, header.shown_wh)):
+        rule = f"width and height must be those of the image file, {header.shown_wh}"
+        raise DataError(image.place, rule, got=wh)
+    if not image.boxes:
+        return np.zeros((0, 4))
+    frame = header.stored_wh if is_stored else header.shown_wh
+    xyxy = np.array([box.xyxy for box in image.boxes], np.float64)
+    if image.relative:
+        xyxy = xyxy * np.tile(frame, 2)
+    if is_stored:
+        xyxy = header.turn_boxes(xyxy)
+    return xyxy
+
+
+def _broken_rule(edges: list[float], inside: list[float], wh: tuple[int, int]) -> str:
+    """The rule that a box breaks, in words; "" if it breaks none.
+
+    inside  the box clipped to its image
+    """
+    if not all(abs(edge) <= _FURTHEST for edge in edges):
+        return "a box must have four finite edges (x1, y1, x2, y2)"
+    if _is_empty(edges):
+        return "a box must have an area (x1, y1, x2, y2)"
+    if _is_empty(inside):
+        return f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
+    return ""
+
+
+def _is_empty(edges: list[float]) -> bool:
+    x1, y1, x2, y2 = edges
+    return x1 >= x2 or y1 >= y2
+
+
+def _of_known_classes(
+    boxes: Boxes, counts: np.ndarray, new_labels: np.ndarray, classes: Sequence[str]
+) -> tuple[Boxes, np.ndarray]:
+    """Boxes with labels that index `classes`, and their number by image.
+
+    A region of any class becomes one crowd of each class, since scores are computed by class.
+    """
+    is_any = boxes.labels == _ANY_CLASS
+    labels = np.zeros(len(boxes), np.int64)
+    labels[~is_any] = new_labels[boxes.labels[~is_any]]
+    image_of_box = np.repeat(np.arange(len(counts)), counts)
+    repeats = np.where(is_any, len(classes), 1)
+    rows = np.repeat(np.arange(len(boxes)), repeats)
+    spread = Boxes(
+        xyxy=boxes.xyxy[rows],
+        labels=labels[rows],
+        visibility=boxes.visibility[rows],
+        crowd=boxes.crowd[rows],
+    )
+    position = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    spread.labels[is_any[rows]] = position[is_any[rows]]
+    return spread, np.bincount(image_of_box[rows], minlength=len(counts))

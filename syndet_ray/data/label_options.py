@@ -1,0 +1,33 @@
+"""Label options: how the labels of a dataset are read, as the person whose data it is says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Settings for reading labels.
+
+    format    the format, in the spelling of `data.read.FORMATS` in any case; None recognizes it
+    skip_bad  leaves out labels and images that cannot be used, and counts them; else they are an
+              error
+    classes   new names of classes, by their name in the data: equal names merge classes, None drops
+              one; a class that is not named keeps its name
+    """
+
+    format: str | None = None
+    skip_bad: bool = False
+    classes: Mapping[str, str | None] = field(default_factory=dict)
+
+    def new_name(self, name: str) -> str | None:
+        """The name of a class of the data; None if it is dropped."""
+        return self.classes.get(name, name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for run.json."""
+        return {
+            "format": self.format,
+            "skip_bad": self.skip_bad,
+            "classes": dict(self.classes),
+        }

@@ -1,0 +1,59 @@
+"""Splits: train, val or test, told by the name of a folder or file."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from syndet_ray.errors import DataError
+
+SPLITS = {
+    "train": ("train", "training", "trainval"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+_YEAR = re.compile(r"(?<=[a-z])(19|20)\d\d$")  # of val2017
+
+
+def split_of_name(name: str) -> str | None:
+    """The split that a whole name is a word for, in any case: "Valid", "val2017"; else None."""
+    return _SPLIT_OF.get(_YEAR.sub("", name.lower()))
+
+
+def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the split that their folder or their own name names.
+
+    A single file that names no split is train. Raises DataError where one of several names none.
+    """
+    files_of: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for file in files:
+        split = split_of(folder, file)
+        if split is None and len(files) == 1:
+            split = "train"
+        if split is None:
+            rule = "its name or its folder's name must contain its split"
+            raise DataError(file, rule, do="Put train, val or test into it.")
+        files_of[split].append(file)
+    return {split: paths for split, paths in files_of.items() if paths}
+
+
+def split_of(folder: Path, file: Path) -> str | None:
+    """The split of a file in a dataset's folder, or None.
+
+    The nearest folder that has the name of a split comes first (train/result_val.json is train),
+    then words of the file's name, then words of its folders' names. Raises DataError where the
+    first name with such a word has words for several splits.
+    """
+    names = file.relative_to(folder).parts
+    for name in reversed(names[:-1]):
+        split = split_of_name(name)
+        if split is not None:
+            return split
+    for name in reversed(names):
+        words = re.findall(r"[a-z]+", name.lower())  # instances_val2017: instances, val
+        splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
+        if len(splits) > 1:
+            raise DataError(file, "must name one split", got=splits, do="Rename it.")
+        if splits:
+            return splits[0]
+    return None

@@ -1,0 +1,35 @@
+"""Values: numbers and texts of annotation files, of which nothing can be taken for granted."""
+
+import math
+from typing import Any
+
+# No image has as many pixels a side. The bound also excludes NaN, infinity and integers too large
+# for a float.
+FURTHEST = 1e9
+_LONGEST_SHOWN = 100  # characters of a value in a message
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number below 1e9; text, true and NaN are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FURTHEST
+
+
+def number(value: Any) -> float:
+    """A number as a float, NaN for anything else, also for text that is no number.
+
+    A box with an edge that is NaN becomes a problem of its dataset.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return math.nan
+    return float(value) if is_number(value) else math.nan
+
+
+def for_message(value: Any) -> Any:
+    """A value for a message: long ones as their first characters."""
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST_SHOWN:
+        return "a number of over 100 digits"  # Python refuses to write the longest ones
+    text = repr(value)
+    return value if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
