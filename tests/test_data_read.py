@@ -151,7 +151,7 @@ def test_classes_of_few_boxes_are_reported_with_their_first_box(tmp_path):
     }
     said = r"found bishop \(1 box: ccc\.png, annotation 0\), cat \(no box\) only in the real data; king only in the synth"
     with pytest.raises(DataError, match=said):
-        check_classes(("bishop", "cat", "dog"), ("dog", "king"), "photos", few_boxes=few_boxes)
+        check_classes(("bishop", "cat", "dog"), ("dog", "king"), "photos", boxes=few_boxes)
 
 
 def test_boxes_of_a_class_are_counted_by_split(tmp_path):

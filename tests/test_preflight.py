@@ -17,6 +17,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.preflight import (
+    asset_classes,
     cache_notes,
     check_artifacts,
     check_assets,
@@ -50,7 +51,7 @@ def write_photos(folder, names=("cat", "dog"), size=(30, 20), box=(2, 3, 9, 8), 
             pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
             Image.fromarray(pixels).save(folder / split / image["file_name"])
         boxes = [
-            {"id": k, "image_id": k, "category_id": k % 2, "bbox": list(box)}
+            {"id": k, "image_id": k, "category_id": k % len(names), "bbox": list(box)}
             for k in range(len(seeds))
         ]
         categories = [{"id": k, "name": name} for k, name in enumerate(names)]
@@ -75,6 +76,11 @@ def quiet(*_):
     pass
 
 
+def decodes_nothing(step, *_):
+    """A progress that fails once photos are decoded."""
+    assert not step.startswith("decoding"), step
+
+
 @pytest.fixture
 def models(tmp_path):
     """A folder of two classes, a mesh each."""
@@ -87,45 +93,53 @@ def models(tmp_path):
     return tmp_path
 
 
+def check_assets_of(sweep, classes, place, boxes=None):
+    check_assets(asset_classes(sweep), classes, place, boxes)
+
+
 def test_dice_and_their_surroundings_are_no_objection():
-    check_assets(sweep_of(), CLASSES, "photos")
-    check_assets(sweep_of(), tuple(reversed(CLASSES)), "photos")
+    check_assets_of(sweep_of(), CLASSES, "photos")
+    check_assets_of(sweep_of(), tuple(reversed(CLASSES)), "photos")
 
 
 def test_assets_of_other_classes_than_the_photos_are_named(models):
     with pytest.raises(
         DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"
     ):
-        check_assets(sweep_of({"assets": str(models)}), CLASSES, "photos")
-    check_assets(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
+        check_assets_of(sweep_of({"assets": str(models)}), CLASSES, "photos")
+    check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
 
 
 def test_every_folder_that_the_search_may_choose_is_looked_at(models):
     space = {"scene.assets": Choice(values=("dice", str(models / "nowhere")))}
     with pytest.raises(DataError, match="nowhere"):
-        check_assets(sweep_of(space=space), CLASSES, "photos")
+        check_assets_of(sweep_of(space=space), CLASSES, "photos")
 
 
 def test_a_background_that_is_no_image_is_named_before_anything_runs(tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "fine.png")
-    check_assets(sweep_of({"backgrounds": str(tmp_path)}), CLASSES, "photos")
+    check_assets_of(sweep_of({"backgrounds": str(tmp_path)}), CLASSES, "photos")
     (other := tmp_path / "other").mkdir()
     (other / "torn.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"torn\.png"):
-        check_assets(sweep_of({"backgrounds": str(other)}), CLASSES, "photos")
+        check_assets_of(sweep_of({"backgrounds": str(other)}), CLASSES, "photos")
 
 
 def test_the_classes_of_a_program_are_known_only_when_it_has_run(models):
-    check_assets(sweep_of({"assets": str(models), "generator": "command:true"}), CLASSES, "photos")
+    check_assets_of(
+        sweep_of({"assets": str(models), "generator": "command:true"}), CLASSES, "photos"
+    )
 
 
 def test_generators_that_cannot_be_started_are_named_variants_included(monkeypatch):
     with pytest.raises(MachineError, match=r"program that is not installed.*no-such-program"):
-        check_assets(sweep_of({"generator": "command:no-such-program --fast"}), CLASSES, "photos")
+        check_assets_of(
+            sweep_of({"generator": "command:no-such-program --fast"}), CLASSES, "photos"
+        )
     sweep = LoadedSweep(question="?", trials=0, variants={"traced": {"scene.generator": "blender"}})
     monkeypatch.setenv("SYNDET_BLENDER_PYTHON", "/no/such/python")
     with pytest.raises(MachineError, match="/no/such/python"):
-        check_assets(sweep, CLASSES, "photos")
+        check_assets_of(sweep, CLASSES, "photos")
 
 
 def test_folders_of_variants_are_looked_at():
@@ -133,12 +147,12 @@ def test_folders_of_variants_are_looked_at():
         question="?", trials=0, variants={"other": {"scene.surroundings": "/no/such/folder"}}
     )
     with pytest.raises(DataError, match="/no/such/folder"):
-        check_assets(sweep, CLASSES, "photos")
+        check_assets_of(sweep, CLASSES, "photos")
 
 
 def test_what_sources_of_scenes_are_made_of_is_looked_at():
     with pytest.raises(DataError, match="/no/such/folder"):
-        check_assets(
+        check_assets_of(
             sweep_of(
                 mix={"sources": {"odd": Scenes(changes={"scene.surroundings": "/no/such/folder"})}}
             ),
@@ -150,31 +164,31 @@ def test_what_sources_of_scenes_are_made_of_is_looked_at():
         "odd": Scenes(changes={"scene.generator": "command:no-such-program"}),
     }
     with pytest.raises(MachineError, match="no-such-program"):
-        check_assets(sweep_of(mix={"sources": sources}), CLASSES, "photos")
+        check_assets_of(sweep_of(mix={"sources": sources}), CLASSES, "photos")
     variants = {"other": {"mix.sources": sources}}
     with pytest.raises(MachineError, match="no-such-program"):
-        check_assets(LoadedSweep(question="?", trials=0, variants=variants), CLASSES, "photos")
+        check_assets_of(LoadedSweep(question="?", trials=0, variants=variants), CLASSES, "photos")
 
 
 def test_a_source_is_checked_with_all_that_the_search_may_add_to_its_own_changes(models):
     sources = {"solids": Scenes(changes={"scene.assets": str(models)})}
     space = {"scene.backgrounds": Choice(values=("", str(models / "nowhere")))}
     with pytest.raises(DataError, match="nowhere"):
-        check_assets(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
+        check_assets_of(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
     space = {"scene.assets": Choice(values=("dice", "/no/such/folder"))}
-    check_assets(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
+    check_assets_of(sweep_of(space=space, mix={"sources": sources}), ("box", "ball"), "photos")
 
 
 def test_scenes_that_no_source_draws_are_no_objection(models):
     """The recipe's own scene shows dice, whose classes are others: but no source renders it."""
     solids = {"solids": Scenes(changes={"scene.assets": str(models)})}
-    check_assets(sweep_of(mix={"sources": solids}), ("box", "ball"), "photos")
+    check_assets_of(sweep_of(mix={"sources": solids}), ("box", "ball"), "photos")
     with pytest.raises(DataError, match=r"photos.*(ball|box)"):
-        check_assets(
+        check_assets_of(
             sweep_of(mix={"sources": solids | {"dice": Scenes()}}), ("box", "ball"), "photos"
         )
     variants = {"real": {"mix.schedule": "real_only"}, "solids": {"scene.assets": str(models)}}
-    check_assets(
+    check_assets_of(
         LoadedSweep(question="?", trials=0, controls=(), variants=variants),
         ("box", "ball"),
         "photos",
@@ -194,11 +208,11 @@ def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decode
         real_data(
             photos,
             sweep_of(scene, {"scene.gloss": Float(low=0, high=1)}),
-            lambda *_: pytest.fail("decoded"),
+            decodes_nothing,
         )
     variants = {"full": {}, "matt": {"scene.gloss": 0.0}}
     with pytest.raises(DefinitionError, match=r"variants: matt: is the sweep's own recipe"):
-        real_data(photos, sweep_of(scene, variants=variants), lambda *_: pytest.fail("decoded"))
+        real_data(photos, sweep_of(scene, variants=variants), decodes_nothing)
 
 
 def test_others_photos_are_decoded_and_described(photos, tmp_path):
@@ -335,17 +349,17 @@ def test_no_photo_lies_on_both_sides_of_a_val_that_is_cut(tmp_path, seed):
 def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(photos, tmp_path):
     def refused(folder, words):
         with pytest.raises(DataError, match=words):
-            real_data(photos, drawing_from(folder), lambda *_: pytest.fail("decoded something"))
+            real_data(photos, drawing_from(folder), decodes_nothing)
 
     refused(tmp_path / "nowhere", "nowhere: does not exist")
     refused(
         write_photos(tmp_path / "held", test=[40]),
         "held: must have a train split with images in it, has test",
     )
-    strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41])
+    strange = write_photos(tmp_path / "strange", names=("cat", "fox"), train=[41, 42])
     refused(
         strange,
-        r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(no box\) only in these photos",
+        r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(1 box: .*\) only in these photos",
     )
 
 
@@ -362,7 +376,7 @@ def test_more_real_images_than_there_are_is_refused_before_anything_is_decoded(p
     with pytest.raises(
         DataError, match="must be at most the number of real training images, 6, got 7"
     ):
-        real_data(photos, sweep_of(**given), lambda *_: pytest.fail("decoded something"))
+        real_data(photos, sweep_of(**given), decodes_nothing)
 
 
 def test_more_real_images_than_the_stand_in_has_is_refused():
@@ -439,7 +453,7 @@ def test_objects_that_cannot_be_learned_at_the_named_scale_are_refused_before_an
         DataError,
         match=r"large, train: .*3 of 3 objects cannot be learned: they are smaller than 10 px",
     ):
-        real_data(large, tiny, lambda *_: pytest.fail("decoded something"))
+        real_data(large, tiny, decodes_nothing)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +472,7 @@ def test_a_crop_into_which_the_objects_do_not_fit_is_refused_before_anything_is_
     sweep = sweep.replace({"recipe": sweep.recipe.replace({"detector.working_px": 600})})
     message = r"large, train: with training\.crop_px 64 at least 80% .*got '3 of 3 .*Set training\.crop_px to 384"
     with pytest.raises(DataError, match=message):
-        real_data(large, sweep, lambda *_: pytest.fail("decoded something"))
+        real_data(large, sweep, decodes_nothing)
 
 
 def about_sizes(notes):
@@ -470,7 +484,13 @@ def about_sizes(notes):
 
 def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
     photos = write_photos(
-        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=range(2, 11), test=[20]
+        tmp_path / "few",
+        size=(60, 45),
+        box=(5, 5, 30, 30),
+        names=("cat",),
+        train=[1],
+        val=range(2, 11),
+        test=[20],
     )
     few = [note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note]
     assert few == [
@@ -502,6 +522,7 @@ def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
         tmp_path / "few",
         size=(60, 45),
         box=(5, 5, 30, 30),
+        names=("cat",),
         train=[1],
         val=range(2, 12),
         test=range(20, 32),
@@ -530,7 +551,13 @@ def test_photos_without_an_object_do_not_count_as_enough(tmp_path):
 def test_ten_photos_are_not_too_few(tmp_path):
     val, test = range(2, 12), range(20, 30)
     photos = write_photos(
-        tmp_path / "ten", size=(60, 45), box=(5, 5, 30, 30), train=[1], val=val, test=test
+        tmp_path / "ten",
+        size=(60, 45),
+        box=(5, 5, 30, 30),
+        names=("cat",),
+        train=[1],
+        val=val,
+        test=test,
     )
     assert not [
         note for note in real_data(photos, photos_alone(), quiet).notes if ": only " in note
@@ -564,7 +591,13 @@ def test_objects_of_photos_that_are_scored_are_counted_at_the_scale_of_those_tha
 )
 def test_elongated_objects_are_noted_where_anchors_fit_them_badly(tmp_path, changes, noted):
     photos = write_photos(
-        tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3]
+        tmp_path / "long",
+        size=(600, 450),
+        box=(30, 45, 300, 24),
+        names=("cat",),
+        train=[1],
+        val=[2],
+        test=[3],
     )
     words = (
         f"100% of the objects are more than {noted} times as long as wide: anchors fit them badly"
@@ -577,7 +610,13 @@ def test_elongated_objects_are_noted_where_anchors_fit_them_badly(tmp_path, chan
 def test_elongated_objects_are_noted_of_the_recipes_that_train_alone(tmp_path, ratios, noted):
     """Nothing trains the sweep's own recipe, which leaves its anchors to auto."""
     photos = write_photos(
-        tmp_path / "long", size=(600, 450), box=(30, 45, 300, 24), train=[1], val=[2], test=[3]
+        tmp_path / "long",
+        size=(600, 450),
+        box=(30, 45, 300, 24),
+        names=("cat",),
+        train=[1],
+        val=[2],
+        test=[3],
     )
     real_only = {"mix.schedule": "real_only"}
     variants = {
@@ -593,7 +632,7 @@ def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
     """Objects of 1500 px fit into a crop of 2048 px, and into none that "auto" may choose."""
     box = (30, 45, 1500, 1500)
     photos = write_photos(
-        tmp_path / "wide", size=(3000, 2000), box=box, train=[1], val=[2], test=[3]
+        tmp_path / "wide", size=(3000, 2000), box=box, names=("cat",), train=[1], val=[2], test=[3]
     )
     sweep = photos_alone(**{"detector.working_px": 3000, "training.crop_px": 2048})
     sweep = sweep.replace(
@@ -602,7 +641,7 @@ def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
     with pytest.raises(
         DataError, match=r"with training\.crop_px .* at least 80% .*Set a larger crop"
     ):
-        real_data(photos, sweep, lambda *_: pytest.fail("decoded something"))
+        real_data(photos, sweep, decodes_nothing)
 
 
 def test_meshes_that_are_drawn_equally_long_are_reported(models, tmp_path_factory):
@@ -646,7 +685,7 @@ def test_a_search_of_the_working_scale_is_refused(large):
         DefinitionError,
         match=r"detector\.working_px: cannot be searched: photos are decoded once\.",
     ):
-        real_data(large, sweep_of(space=space), lambda *_: pytest.fail("decoded something"))
+        real_data(large, sweep_of(space=space), decodes_nothing)
     for given in (
         {"variants": {"finer": {"detector.working_px": 640}}},
         {"points": ({"detector.working_px": 640},)},
@@ -664,7 +703,7 @@ def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decod
     with pytest.raises(
         MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"
     ):
-        real_data(large, photos_alone(), lambda *_: pytest.fail("decoded something"))
+        real_data(large, photos_alone(), decodes_nothing)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -730,7 +769,7 @@ def test_a_split_without_a_labelled_object_is_refused_before_anything_is_decoded
     count = {"train": "3 photos", "val": "1 photo", "test": "1 photo"}[split]
     words = rf"large, {split}: holds no labelled object on {count}, so that {message}\. Label objects on its photos, or "
     with pytest.raises(DataError, match=words):
-        real_data(photos, photos_alone(), lambda *_: pytest.fail("decoded something"))
+        real_data(photos, photos_alone(), decodes_nothing)
 
 
 def test_others_photos_without_a_labelled_object_are_refused(photos, tmp_path):
@@ -738,7 +777,7 @@ def test_others_photos_without_a_labelled_object_are_refused(photos, tmp_path):
     with pytest.raises(
         DataError, match="theirs, train: holds no labelled object: nothing can be learned from it"
     ):
-        real_data(photos, drawing_from(theirs), lambda *_: pytest.fail("decoded something"))
+        real_data(photos, drawing_from(theirs), decodes_nothing)
 
 
 SYNTHETIC_ONLY = {"mix.schedule": "synthetic_only"}
@@ -747,7 +786,9 @@ SYNTHETIC_ONLY = {"mix.schedule": "synthetic_only"}
 @pytest.fixture
 def bare(tmp_path):
     """Photos of which those to train on have no labels."""
-    photos = write_photos(tmp_path / "bare", size=(300, 200), train=[1], val=[2], test=[3])
+    photos = write_photos(
+        tmp_path / "bare", size=(300, 200), names=("cat",), train=[1], val=[2], test=[3]
+    )
     return without_labels(photos, "train")
 
 

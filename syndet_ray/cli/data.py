@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
+from syndet_ray.cli.options import (
+    INTERRUPTED,
+    Address,
+    Classes,
+    Dataset,
+    Format,
+    Out,
+    Runs,
+    Settings,
+    SkipBad,
+    Workers,
+    label_options,
+)
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -48,6 +60,9 @@ def cutouts(
         Path | None, typer.Option(help="Folder of masks, as the photos are named.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
 ) -> None:
     """Cut objects out of the training photos, as assets for scenes."""
     from functools import partial
@@ -56,14 +71,24 @@ def cutouts(
     from syndet_ray.data.cutouts import cut_out
 
     with open_display(terminal.console()) as display:
-        progress = partial(display.progress, "cutting out")
-        counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
+        counts = cut_out(
+            dataset,
+            out,
+            per_class=per_class,
+            seed=seed,
+            masks=masks,
+            labels=label_options(format, skip_bad, classes),
+            progress=partial(display.progress, "cutting out"),
+        )
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
 def label_style(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
 ) -> None:
     """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
     be labelled in the same way.
@@ -79,12 +104,16 @@ def label_style(
     if str(dataset) == STAND_IN and not dataset.exists():
         rule = "has no label style: its boxes are computed, not made by people"
         raise DataError(dataset, rule, do="Give a folder of photos.")
-    photos = read(dataset).splits.get("train")
+    console = terminal.console()
+    with open_display(console) as display:
+        options = label_options(format, skip_bad, classes)
+        reading = partial(display.progress, "reading labels")
+        photos = read(dataset, options, reading).splits.get("train")
     if photos is None:
         raise DataError(
             dataset, "has no training photos", do="See README, section 'Your own data'."
         )
-    with open_display(terminal.console()) as display:
+    with open_display(console) as display:
         style = measure(photos, progress=partial(display.progress, "measuring"))
     settings = style.settings()
     arguments = ", ".join(
@@ -107,6 +136,9 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path(
         "inspect.html"
     ),
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
 ) -> None:
     """Show data at a glance, and where other sources differ from the first: synthetic from real,
     test from train.
@@ -119,7 +151,9 @@ def inspect(
 
     inspection_page.check_out(out)
     with open_display(console := terminal.console()) as display:
-        inspection = inspecting.inspect(paths, split, display.progress)
+        inspection = inspecting.inspect(
+            paths, split, display.progress, label_options(format, skip_bad, classes)
+        )
         page = inspection_page.write(inspection, out, display.progress)
     notes = missing_notes(listing.inspection_names(inspection))
     for part in (*listing.inspection_parts(inspection), *notes):

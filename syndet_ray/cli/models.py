@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
+from syndet_ray.cli.options import (
+    FAILED,
+    Classes,
+    Format,
+    Model,
+    Runs,
+    SkipBad,
+    TrackingUri,
+    label_options,
+)
 from syndet_ray.cli.screen import open_display
 
 if TYPE_CHECKING:
@@ -38,10 +47,15 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for scores, predictions and pictures.")
     ] = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
+    from functools import partial
+
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.data.stand_in import photos_at
@@ -51,8 +65,8 @@ def evaluate(
         check_out(out)
     console = terminal.console()
     with open_display(console) as display:
-        with display.step("reading the labels"):
-            dataset = photos_at(data)
+        reading = partial(display.progress, "reading labels")
+        dataset = photos_at(data, label_options(format, skip_bad, classes), reading)
         chosen = dataset.split_to_score(split)
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from syndet_ray.data.label_options import LabelOptions
     from syndet_ray.tuning.options import Options
 
 # 130 is the shell's status for Ctrl-C; 3 tells a script that the budget, not the run, has ended.
@@ -16,6 +17,7 @@ INTERRUPTED, FAILED, SPENT = 130, 1, 3
 # The options that messages of the library name, by the argument that they are in Python.
 _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
+    *("format", "skip_bad", "classes"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
@@ -44,6 +46,21 @@ def _server(uri: str | None) -> str | None:
     from syndet_ray.tracking.address import server_address
 
     return None if uri is None else server_address(uri)
+
+
+def class_map(file: Path) -> "dict[str, str | None]":
+    """New names of classes, from a file that a person wrote. Raises DataError."""
+    from syndet_ray.data.class_map import read_class_map
+
+    return read_class_map(file)
+
+
+def label_options(format: str | None, skip_bad: bool, classes: Path | None) -> "LabelOptions":
+    """The options by which a verb on data reads labels. Raises DataError for a bad class map."""
+    from syndet_ray.data.label_options import LabelOptions
+
+    names = {} if classes is None else class_map(classes)
+    return LabelOptions(format=format, skip_bad=skip_bad, classes=names)
 
 
 def _photos(words: str) -> Path | None:
@@ -148,6 +165,17 @@ NearCopies = Annotated[
     bool,
     typer.Option("--allow-near-copies", help="Accept photos that are alike in two splits."),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="<name>", help="Format of the labels. Default: recognized."),
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out labels and photos that cannot be used.")
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(metavar="<file>", help="YAML file of new names of classes: rename, merge, drop."),
+]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
@@ -179,7 +207,7 @@ class SweepOptions:
     """The options of sweep, check and resume; None or False for one that was not given.
 
     real, address, storage, tracking, local, ...  as in `tuning.options.Options`
-    trials, seed  instead of the sweep's own
+    trials, seed, classes  instead of the sweep's own; classes is a file
     """
 
     runs: Path
@@ -196,10 +224,14 @@ class SweepOptions:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    format: str | None = None
+    skip_bad: bool = False
+    classes: Path | None = None
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
-        return _given_options({"trials": self.trials, "seed": self.seed})
+        names = None if self.classes is None else class_map(self.classes)
+        return _given_options({"trials": self.trials, "seed": self.seed, "classes": names})
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""
@@ -218,6 +250,8 @@ class SweepOptions:
             local=self.local,
             tensorboard=self.tensorboard,
             allow_near_copies=self.allow_near_copies,
+            format=self.format,
+            skip_bad=self.skip_bad,
         )
 
     def for_resume(self) -> dict[str, Any]:

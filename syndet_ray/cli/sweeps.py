@@ -13,7 +13,9 @@ from syndet_ray.cli.options import (
     Address,
     AddressAgain,
     Board,
+    Classes,
     Force,
+    Format,
     Gpus,
     Hours,
     Images,
@@ -27,6 +29,7 @@ from syndet_ray.cli.options import (
     RunAddress,
     Runs,
     Seed,
+    SkipBad,
     Storage,
     SweepOptions,
     TrackingAgain,
@@ -65,6 +68,9 @@ def sweep(
     local: Local = False,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -75,7 +81,7 @@ def sweep(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
-        allow_near_copies=allow_near_copies,
+        allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -159,6 +165,9 @@ def check(
     tracking: TrackingUri = None,
     local: Local = False,
     allow_near_copies: NearCopies = False,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -171,6 +180,7 @@ def check(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies,
+        format=format, skip_bad=skip_bad, classes=classes,
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()

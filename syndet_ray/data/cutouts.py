@@ -12,6 +12,7 @@ from PIL import Image
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
@@ -62,6 +63,7 @@ def cut_out(
     per_class: int,
     seed: int,
     masks: Path | None = None,
+    labels: LabelOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
@@ -77,7 +79,7 @@ def cut_out(
     empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
-    data = read(dataset)
+    data = read(dataset, labels)
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

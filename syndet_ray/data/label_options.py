@@ -1,8 +1,8 @@
 """Label options: how the labels of a dataset are read, as the person whose data it is says."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+
+from syndet_ray.data.class_map import ClassMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +18,12 @@ class LabelOptions:
 
     format: str | None = None
     skip_bad: bool = False
-    classes: Mapping[str, str | None] = field(default_factory=dict)
+    classes: ClassMap = field(default_factory=dict)
 
     def new_name(self, name: str) -> str | None:
         """The name of a class of the data; None if it is dropped."""
         return self.classes.get(name, name)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for run.json."""
-        return {
-            "format": self.format,
-            "skip_bad": self.skip_bad,
-            "classes": dict(self.classes),
-        }
+    def of_other_data(self) -> "LabelOptions":
+        """The options for data of another format."""
+        return replace(self, format=None)

@@ -1,11 +1,14 @@
 """Read: a folder of labelled images, in any known format, as one dataset."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from syndet_ray.data.build import Labels, SourceBuilder
+from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers import coco, tfrecord
 from syndet_ray.data.readers.image_files import ImageFiles
@@ -61,6 +64,34 @@ class Dataset:
     notes: tuple[str, ...] = ()
     few_boxes: Mapping[str, str] = field(default_factory=dict)
     boxes_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def words_of_classes(self) -> dict[str, str]:
+        """For each class, its number of boxes in all splits: "12 boxes"; with the place of the
+        first if they are few.
+        """
+        words = {}
+        for name, count in self.box_counts.items():
+            words[name] = "1 box" if count == 1 else f"{count} boxes"
+        return {**words, **self.few_boxes}
+
+    @property
+    def box_counts(self) -> dict[str, int]:
+        """The number of boxes of each class in all splits, crowds not counted."""
+        counts = np.zeros(len(self.classes), np.int64)
+        for source in self.splits.values():
+            counts += source.class_counts()
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def without_classes(self, names: Collection[str]) -> "Dataset":
+        """The dataset without some of its classes; see `classes.without_classes`."""
+        splits = {split: without_classes(source, names) for split, source in self.splits.items()}
+        few = {name: words for name, words in self.few_boxes.items() if name not in names}
+        boxes_in = {}
+        for split, words_of in self.boxes_in.items():
+            boxes_in[split] = {name: words_of[name] for name in words_of if name not in names}
+        classes = tuple(name for name in self.classes if name not in names)
+        return replace(self, classes=classes, splits=splits, few_boxes=few, boxes_in=boxes_in)
 
     def split_to_score(self, name: str | None = None) -> str:
         """The name of the split that models are scored on.

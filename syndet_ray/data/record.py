@@ -113,6 +113,14 @@ class Source:
         image_ids = sorted(record.image_id for record in self.records)
         return hashlib.sha256("\n".join(image_ids).encode()).hexdigest()
 
+    def class_counts(self) -> np.ndarray:
+        """(classes,) int64, the number of boxes of each class, crowds not counted."""
+        counts = np.zeros(len(self.classes), np.int64)
+        for record in self.records:
+            labels = record.boxes.labels[~record.boxes.crowd]
+            counts += np.bincount(labels, minlength=len(self.classes))
+        return counts
+
     def select(self, indices: Sequence[int], name: str | None = None) -> "Source":
         """The records at `indices`, in that order."""
         if isinstance(self.records, Records):

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import Dataset, read
+from syndet_ray.progress import Progress
 
 # Made by benchmarks/stand_in.py.
 FOLDER = Path(__file__).with_name("stand_in_photos")
@@ -23,8 +25,10 @@ def stand_in() -> Dataset:
     return replace(dataset, splits=splits)
 
 
-def photos_at(place: str) -> Dataset:
+def photos_at(
+    place: str, options: LabelOptions | None = None, progress: Progress | None = None
+) -> Dataset:
     """The dataset in a folder, or the stand-in set for the word "stand-in"."""
     if place == STAND_IN:
         return replace(stand_in(), path=Path(STAND_IN))
-    return read(Path(place))
+    return read(Path(place), options, progress)

@@ -137,6 +137,11 @@ class Sweep(Value):
         Confirmation(), description="how the best recipes are trained again"
     )
     seed: int = Field(0, ge=0, description="all random values of the sweep derive from it")
+    classes: dict[str, str | None] = Field(
+        {},
+        description="new names of classes, in photos and scenes, by their old ones; "
+        "equal names merge, None drops a class",
+    )
 
     @field_validator("objective", "space", "controls", "points", mode="before")
     @classmethod

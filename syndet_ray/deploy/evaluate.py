@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.classes import class_words
+from syndet_ray.data.classes import class_words, stray_classes
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
@@ -67,6 +67,7 @@ def evaluate_model(
     Raises DataError for data that cannot be used, before anything is predicted.
     """
     place = f"{dataset.path}, {split}"
+    dataset, stray = _without_strays(dataset, finder.classes)
     source, missing = with_classes_of(
         dataset.splits[split], finder.classes, place, dataset.boxes_in.get(split, {})
     )
@@ -79,7 +80,7 @@ def evaluate_model(
     intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    notes = [*dataset.notes, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
+    notes = [*dataset.notes, stray, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
@@ -102,6 +103,18 @@ def _too_few(pool: Pool) -> str:
     return f"no intervals: {need}, and there are {images}"
 
 
+def _without_strays(dataset: Dataset, classes: Sequence[str]) -> tuple[Dataset, str]:
+    """The dataset without classes of few boxes that the model does not know, as preflight leaves
+    them out, and a note on them, or "".
+    """
+    strays = stray_classes(dataset.box_counts, classes)
+    if not strays or len(strays) == len(dataset.classes):
+        return dataset, ""
+    words = class_words(strays, dataset.words_of_classes)
+    note = f"left out, since the model does not know them: {words}"
+    return dataset.without_classes(strays), note
+
+
 def with_classes_of(
     source: Source, classes: Sequence[str], place: str, boxes: Mapping[str, str]
 ) -> tuple[Source, str]:
@@ -115,7 +128,9 @@ def with_classes_of(
     if unknown:
         rule = f"holds classes that the model does not know: {class_words(unknown, boxes)}"
         raise DataError(
-            place, rule, do=f"Rename or drop them; the model knows {', '.join(classes)}."
+            place,
+            rule,
+            do=f"Rename or drop them with `classes`; the model knows {', '.join(classes)}.",
         )
     if not len(source):
         raise DataError(place, "holds no images", do="Choose another with `split`.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from syndet_ray.data import copies
 from syndet_ray.data.classes import class_words
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
@@ -116,7 +117,11 @@ class Inspection:
 
 
 def inspect(
-    paths: Sequence[str], split: str | None, progress: NamedProgress, seed: int = 0
+    paths: Sequence[str],
+    split: str | None,
+    progress: NamedProgress,
+    labels: LabelOptions | None = None,
+    seed: int = 0,
 ) -> Inspection:
     """Measures the sources at `paths` and compares them.
 
@@ -127,7 +132,7 @@ def inspect(
     Raises DataError for a path, split or image that cannot be used, for a path that is given twice,
     and for a source without images.
     """
-    datasets = _datasets(paths, split)
+    datasets = _datasets(paths, split, progress, labels or LabelOptions())
     subjects = tuple(
         _measure(name, splits, progress) for name, splits in _sources(datasets).items()
     )
@@ -150,7 +155,9 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     raise AssertionError
 
 
-def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
+def _datasets(
+    paths: Sequence[str], split: str | None, progress: NamedProgress, labels: LabelOptions
+) -> dict[str, Dataset]:
     """The datasets by name, each with the requested splits that hold images."""
     places = [Path(STAND_IN) if path == STAND_IN else Path(path).resolve() for path in paths]
     for i, place in enumerate(places):
@@ -159,7 +166,8 @@ def _datasets(paths: Sequence[str], split: str | None) -> dict[str, Dataset]:
             raise DataError(paths[i], "is given twice", do=do)
     datasets = {}
     for path, name in zip(paths, unique_names(places), strict=True):
-        dataset = photos_at(path)
+        reading = partial(progress, f"reading labels of {name}")
+        dataset = photos_at(path, labels, reading)
         datasets[name] = replace(dataset, splits=_requested_splits(path, dataset, split))
     return datasets
 

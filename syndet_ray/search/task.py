@@ -3,9 +3,9 @@
 This module is light: no torch, no Ray, no MLflow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
@@ -74,11 +74,13 @@ class RunSettings:
            on the trial's seed_number: different recipes get the same random numbers, so that only
            their differences matter, and a setting without effect is noticed
     cache  folder of rendered sets on the worker's node
+    classes  new names of the classes of synthetic data, as in a Sweep
     """
 
     rungs: int
     seed: int
     cache: str
+    classes: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

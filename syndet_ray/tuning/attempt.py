@@ -222,7 +222,12 @@ class Attempt:
     def _train(self, search: Search) -> bool:
         """Runs all trials that remain; False if they were stopped before their end."""
         sweep = self.folder.sweep
-        settings = RunSettings(rungs=sweep.rungs, seed=sweep.seed, cache=str(self.options.cache))
+        settings = RunSettings(
+            rungs=sweep.rungs,
+            seed=sweep.seed,
+            cache=str(self.options.cache),
+            classes=sweep.classes,
+        )
         trials = len(search.trials) + search.remaining - search.unfinished
         self.display.begin(trials, sweep.recipe.training.images)
         if search.remaining:

@@ -32,6 +32,8 @@ class Options:
     local              trains in this process, one trial after another, without Ray
     tensorboard        writes event files too, in the run's folder
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
+    format             the format of the photos' labels; None recognizes it
+    skip_bad           leaves out labels and photos that cannot be used; they are refused otherwise
     """
 
     runs: Path
@@ -46,6 +48,8 @@ class Options:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    format: str | None = None
+    skip_bad: bool = False
 
     @property
     def cache(self) -> Path:

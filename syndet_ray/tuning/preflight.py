@@ -1,13 +1,20 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from syndet_ray.data.classes import check_classes
+from syndet_ray.data.classes import (
+    check_classes,
+    class_words,
+    new_classes,
+    stray_classes,
+    without_classes,
+)
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import check_photos_fit
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, read
@@ -53,7 +60,8 @@ from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
 _OTHER_ASSETS = (
-    "Name a folder of the same classes in scene.assets, or rename or drop classes on one side."
+    "Name a folder of the same classes in scene.assets, or rename, merge or drop classes with "
+    "`classes`."
 )
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
@@ -73,6 +81,7 @@ def real_data(
     sweep: LoadedSweep,
     progress: NamedProgress,
     *,
+    labels: LabelOptions | None = None,
     allow_near_copies: bool = False,
 ) -> RealData:
     """The user's photos, or the stand-in set if there are none, and the other photos that recipes
@@ -83,8 +92,10 @@ def real_data(
     the working scale, or a setting that has no effect with its assets; and MachineError if the
     decoded photos would not fit into memory.
     """
-    place, given, splits = _checked_labels(path, sweep)
-    others = {folder: _others_photos(folder, given) for folder in reach.photo_folders(sweep)}
+    labels = labels or LabelOptions()
+    others = _others_photos(sweep, labels, progress)
+    place, given, splits = _checked_labels(path, sweep, others, labels, progress)
+    others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
     check_photos_fit([*splits.values(), *others_train.values()], scale.longest_px)
@@ -113,25 +124,34 @@ def real_data(
 
 
 def _checked_labels(
-    path: Path | None, sweep: LoadedSweep
+    path: Path | None,
+    sweep: LoadedSweep,
+    others: Mapping[str, Dataset],
+    labels: LabelOptions,
+    progress: NamedProgress,
 ) -> tuple[str, Dataset, dict[str, Source]]:
     """The labels of the photos, checked against the sweep: the name of the photos in errors, the
     dataset as it was given, and all three splits.
     """
     _check_one_scale(sweep)
-    place, given = _labelled_photos(path)
+    place, given = _labelled_photos(path, labels, progress)
     splits = with_validation(given, sweep.seed).splits
     _check_splits(sweep, splits, place)
-    check_assets(sweep, given.classes, place, given.few_boxes)
+    settled = settle_classes(given, asset_classes(sweep), others, place, sweep)
+    left_out = set(given.classes) - set(settled.classes)
+    splits = {split: without_classes(source, left_out) for split, source in splits.items()}
+    _check_learnable(sweep, settled, splits["train"], place)
     check_effects(sweep)
-    return place, given, splits
+    return place, settled, splits
 
 
-def _labelled_photos(path: Path | None) -> tuple[str, Dataset]:
+def _labelled_photos(
+    path: Path | None, labels: LabelOptions, progress: NamedProgress
+) -> tuple[str, Dataset]:
     """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
     if path is None:
         return "the stand-in set (see `real`)", stand_in()
-    return str(path), read(path)
+    return str(path), read(path, labels, partial(progress, "reading labels"))
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
@@ -281,9 +301,20 @@ def _object_range_px(scale: WorkingScale, sweep: LoadedSweep) -> tuple[float, fl
     return sweep.recipe.scene.size_px
 
 
-def _others_photos(folder: str, real: Dataset) -> Dataset:
-    """Reads other photos, whose training images must have the classes of the user's photos."""
-    dataset = read(Path(folder))
+def _others_photos(
+    sweep: LoadedSweep, labels: LabelOptions, progress: NamedProgress
+) -> dict[str, Dataset]:
+    """Reads the other photos that recipes of the sweep name, by folder; they are of any format."""
+    others = {}
+    for folder in reach.photo_folders(sweep):
+        reading = partial(progress, f"reading labels of {Path(folder).name}")
+        others[folder] = read(Path(folder), labels.of_other_data(), reading)
+        _check_trainable(folder, others[folder])
+    return others
+
+
+def _check_trainable(folder: str, dataset: Dataset) -> None:
+    """Raises DataError unless something can be learned from the training images of other photos."""
     if not dataset.splits.get("train"):
         present = ", ".join(dataset.splits)
         do = "Put the photos to train on into it: those of other splits are not used."
@@ -294,11 +325,6 @@ def _others_photos(folder: str, real: Dataset) -> Dataset:
             "holds no labelled object: nothing can be learned from it",
             do=_DO_LABEL,
         )
-    few_boxes = {**real.few_boxes, **dataset.few_boxes}
-    check_classes(
-        real.classes, dataset.classes, folder, other_name="these photos", few_boxes=few_boxes
-    )
-    return dataset
 
 
 def _check_real_images(sweep: LoadedSweep, available: int) -> None:
@@ -308,34 +334,112 @@ def _check_real_images(sweep: LoadedSweep, available: int) -> None:
             check_enough(available, count)
 
 
-def check_assets(
-    sweep: LoadedSweep,
-    classes: Sequence[str],
-    place: object,
-    few_boxes: Mapping[str, str] | None = None,
-) -> None:
-    """Reads every library that a recipe of the sweep may use. Raises DataError unless its classes
-    are those of the photos, MachineError if a generator cannot be started.
+def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
+    """The classes of every library that a recipe of the sweep may use, under their new names, by
+    words for the library.
 
-    few_boxes  for each class with few boxes, how many and where the first is, in words
-
-    The classes of an external generator are known only after it has run: the trial checks them.
+    Raises DataError for a library that cannot be used, MachineError if a generator cannot be
+    started. The classes of an external generator are known only after it has run: the trial checks
+    them.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
     rendered = scene_inputs(sweep)
     for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
+    classes = {}
     for materials in sorted(rendered):
         library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
-            check_classes(classes, library.classes, place, few_boxes=few_boxes, do=_OTHER_ASSETS)
+            name = f"assets in {materials.assets}" if materials.assets else "the built-in dice"
+            classes[name] = new_classes(library.classes, sweep.classes)
+    return classes
+
+
+def check_assets(
+    assets: Mapping[str, Sequence[str]],
+    classes: Sequence[str],
+    place: object,
+    boxes: Mapping[str, str] | None = None,
+) -> None:
+    """Raises DataError unless all assets have the classes of the photos.
+
+    assets  the classes of each library, see `asset_classes`
+    boxes   for classes of the photos, how many boxes they have, in words
+    """
+    for name, of_assets in assets.items():
+        do = f"{_OTHER_ASSETS} These are {name}."
+        check_classes(classes, of_assets, place, boxes=boxes, do=do)
+
+
+def settle_classes(
+    real: Dataset,
+    assets: Mapping[str, Sequence[str]],
+    others: Mapping[str, Dataset],
+    place: object,
+    sweep: LoadedSweep,
+) -> Dataset:
+    """The photos with the classes of the run.
+
+    A class of few boxes that no other source has is probably a slip in labelling: it is left out,
+    and so is a class without any box; a note names them. Raises DataError where the classes of
+    sources differ otherwise.
+
+    assets  the classes of each library of assets
+    others  other photos, by folder
+    """
+    sources = {**assets, **{folder: other.classes for folder, other in others.items()}}
+    makes_unknown = any(
+        materials.generator.startswith(command.PREFIX) for materials in scene_inputs(sweep)
+    )
+    stray = [] if makes_unknown else _stray_classes(real.box_counts, sources)
+    settled = real.without_classes(stray)
+    words = real.words_of_classes
+    if stray:
+        note = f"left out, since no other source has them: {class_words(stray, words)}"
+        if not sources:
+            note = f"classes without a box, left out: {', '.join(stray)}"
+        settled = replace(settled, notes=(*settled.notes, note))
+    check_assets(assets, settled.classes, place, words)
+    for folder, other in others.items():
+        both = {**words, **other.few_boxes}
+        names = _without_unused(other, settled.classes).classes
+        check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
+    return settled
+
+
+def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:
+    """Other photos without the classes that have no box there and are none of `classes`."""
+    counts = other.box_counts
+    unused = [name for name, count in counts.items() if not count and name not in classes]
+    return other.without_classes(unused)
+
+
+def _stray_classes(counts: Mapping[str, int], sources: Mapping[str, Sequence[str]]) -> list[str]:
+    """Classes of the photos that are left out; without other sources those without any box."""
+    if not sources:
+        return [name for name, count in counts.items() if not count]
+    return stray_classes(counts, set(chain.from_iterable(sources.values())))
+
+
+def _check_learnable(sweep: LoadedSweep, real: Dataset, train: Source, place: object) -> None:
+    """Raises DataError for a class that no training image shows if all recipes train on photos
+    alone.
+    """
+    if scene_inputs(sweep) or reach.photo_folders(sweep):
+        return
+    counts = dict(zip(train.classes, train.class_counts().tolist(), strict=True))
+    missing = [name for name, count in counts.items() if not count]
+    if missing:
+        rule = f"train holds no box of {class_words(missing, real.words_of_classes)}"
+        do = "Label some, put photos of them into train, or drop these classes with `classes`."
+        raise DataError(place, rule, do=do)
 
 
 def check_effects(sweep: LoadedSweep) -> None:
     """Raises DefinitionError if recipes vary a setting that has no effect with their assets.
 
     Settings that do not depend on assets were checked when the sweep was loaded. Call it after
-    `check_assets`.
+    `asset_classes`.
     """
     if sweep.trials:
         space_check.check_effects(sweep.parameters, sweep.recipe, facts)

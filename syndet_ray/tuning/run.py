@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.real import RealData
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
@@ -117,9 +118,16 @@ def check(
         notes = preflight.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *preflight.cache_notes(options.cache)]:
             display.note(sentence)
-    near = options.allow_near_copies
     with display.step("reading and checking the data"):
-        return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
+        return preflight.real_data(
+            options.real,
+            sweep,
+            display.progress,
+            labels=LabelOptions(
+                format=options.format, skip_bad=options.skip_bad, classes=sweep.classes
+            ),
+            allow_near_copies=options.allow_near_copies,
+        )
 
 
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:

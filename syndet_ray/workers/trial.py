@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from syndet_ray import seeds
-from syndet_ray.data.classes import check_classes
+from syndet_ray.data.classes import check_classes, rename_classes
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.subset import nested_subset
 from syndet_ray.definitions.mix import REAL, Mix, Photos
@@ -124,7 +124,8 @@ def training_data(
             pool, place = others[source.folder], source.folder
         else:
             parameters, count = rendered[name]
-            pool, place = scenes(parameters, count, run.seed, Path(run.cache)), "scene.generator"
+            rendered_pool = scenes(parameters, count, run.seed, Path(run.cache))
+            pool, place = rename_classes(rendered_pool, run.classes), "scene.generator"
             scene_parameters[name] = parameters
         check_classes(train.classes, pool.classes, place)
         pools[name] = align_labels(pool, train.classes)
