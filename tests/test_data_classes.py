@@ -89,7 +89,7 @@ def test_a_file_that_is_no_class_map_is_named(tmp_path, content, said):
 
 
 def test_a_class_map_that_is_missing_or_a_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match="does not exist. Give a YAML file"):
+    with pytest.raises(DataError, match="does not exist"):
         read_class_map(tmp_path / "classes.yaml")
     with pytest.raises(DataError, match="is a folder"):
         read_class_map(tmp_path)
