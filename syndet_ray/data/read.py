@@ -156,8 +156,6 @@ def _builders(
     progress: Progress | None,
 ) -> dict[str, SourceBuilder]:
     """For each split, a builder that has taken all its images."""
-    parts = content.splits.values()
-    total = sum(len(part) for part in parts if isinstance(part, Sequence))
     done = 0
     builders = {}
     for split, part in content.splits.items():
@@ -166,7 +164,9 @@ def _builders(
             builder.add(image)
             done += 1
             if progress is not None:
-                progress(done, max(done, total))
+                progress(done, max(content.images, done + 1))
+    if progress is not None:
+        progress(done, done)
     return builders
 
 

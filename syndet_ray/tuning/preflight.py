@@ -40,6 +40,7 @@ from syndet_ray.data.storage import check_bucket
 from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.files import (
     check_temporary_folder,
@@ -350,7 +351,8 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
     for materials in sorted(rendered):
         library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
-            name = f"assets in {materials.assets}" if materials.assets else "the built-in dice"
+            is_built_in = materials.assets in BUILT_IN
+            name = "the built-in dice" if is_built_in else f"the assets in {materials.assets}"
             classes[name] = new_classes(library.classes, sweep.classes)
     return classes
 

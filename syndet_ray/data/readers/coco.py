@@ -63,7 +63,8 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     splits = {}
     for split, part in parts.items():
         splits[split] = _images(folder, split, part, images, remarks)
-    return Reading(classes=classes, splits=splits)
+    count = sum(len(content["images"]) for content in contents)
+    return Reading(classes=classes, splits=splits, images=count)
 
 
 def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:

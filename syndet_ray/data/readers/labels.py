@@ -54,7 +54,9 @@ class Reading:
 
     splits   the images of each split, read while they are iterated over, once
     classes  in the format's own order; None if only the boxes name them: then they are sorted
+    images   in all splits, for the progress; 0 if that is not known beforehand
     """
 
     splits: Mapping[str, Iterable[LabelledImage]]
     classes: tuple[str, ...] | None = None
+    images: int = 0
