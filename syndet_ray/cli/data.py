@@ -84,6 +84,41 @@ def cutouts(
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
+def convert(
+    dataset: Dataset,
+    out: Out,
+    to: Annotated[
+        Literal["coco", "kitti", "voc", "yolo"], typer.Option(help="Format to write.")
+    ] = "coco",
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+) -> None:
+    """Write a dataset in another format, and say what that format cannot hold."""
+    from functools import partial
+
+    from syndet_ray.cli import terminal
+    from syndet_ray.data.convert import convert as write_converted
+    from syndet_ray.data.read import read
+    from syndet_ray.data.write import check_empty
+
+    check_empty(out)
+    console = terminal.console()
+    with open_display(console) as display:
+        options = label_options(format, skip_bad, classes)
+        source = read(dataset, options, partial(display.progress, "reading labels"))
+        losses = write_converted(source, out, to, partial(display.progress, "writing images"))
+    for split, part in source.splits.items():
+        objects = int(part.class_counts().sum())
+        print(f"{split}: {counted(len(part), 'image')}, {counted(objects, 'object')}")
+    for note in source.notes:
+        print(f"note: {note}")
+    print("lost in this format:" if losses else "nothing was lost")
+    for loss in losses:
+        print(f"  {loss}")
+    print(f"{to} written into {out}")
+
+
 def label_style(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
     format: Format = None,

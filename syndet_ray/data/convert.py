@@ -1,0 +1,42 @@
+"""Convert: a dataset of any format that is read, written in another one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from syndet_ray.data.read import Dataset
+from syndet_ray.data.write import check_empty
+from syndet_ray.data.writers import coco, kitti, voc, yolo
+from syndet_ray.data.writers.losses import Losses
+from syndet_ray.files import whole_folder
+from syndet_ray.progress import Progress, quiet
+
+
+class Writer(Protocol):
+    """A module in `writers/`: it writes one format."""
+
+    def write(
+        self, dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet
+    ) -> None:
+        """Writes all splits into an empty folder, and counts what the format cannot hold."""
+
+
+WRITERS: Mapping[str, Writer] = {"coco": coco, "kitti": kitti, "voc": voc, "yolo": yolo}
+
+
+def convert(dataset: Dataset, out: Path, to: str, progress: Progress = quiet) -> list[str]:
+    """Writes a dataset into a new folder, whole or not at all.
+
+    Images are copied as they are, under unique names. `progress` is called with (images written,
+    images in all).
+
+    Returns what did not survive, in words. Raises DataError where `out` exists and is no empty
+    folder, and MachineError where it cannot be written.
+
+    to  a name of WRITERS
+    """
+    check_empty(out)
+    losses = Losses()
+    with whole_folder(out) as unfinished:
+        WRITERS[to].write(dataset, unfinished, losses, progress)
+    return losses.lines
