@@ -76,6 +76,179 @@ def write_cvat(folder: Path) -> None:
     (folder / "annotations.xml").write_text(text, encoding="utf-8")
 
 
+def write_label_studio(folder: Path) -> None:
+    tasks = []
+    for i, picture in enumerate(PICTURES):
+        picture.save(folder / f"images/{i}abcdef0-{picture.stem}.png")
+        width, height = picture.wh
+        result = [{"type": "choices", "value": {"choices": ["sunny"]}, "id": "c"}]
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            value = {
+                "x": 100 * x1 / width,
+                "y": 100 * y1 / height,
+                "width": 100 * (x2 - x1) / width,
+                "height": 100 * (y2 - y1) / height,
+                "rotation": 0,
+                "rectanglelabels": [name],
+            }
+            sides = {"original_width": width, "original_height": height, "image_rotation": 0}
+            result.append({"id": "r", "type": "rectanglelabels", "value": value, **sides})
+        annotation = {"id": i, "completed_by": 1, "was_cancelled": False, "result": result}
+        image = f"/data/upload/1/{i}abcdef0-{picture.stem}.png"
+        tasks.append({"id": i, "data": {"image": image}, "annotations": [annotation]})
+    write_json(folder / "project-1-at-2024-01-01.json", tasks)
+
+
+def write_label_studio_min(folder: Path) -> None:
+    write_label_studio(folder)
+    path = folder / "project-1-at-2024-01-01.json"
+    rows = []
+    for task in json.loads(path.read_text(encoding="utf-8")):
+        row = {"image": task["data"]["image"], "id": task["id"], "annotator": 1}
+        row |= {"annotation_id": task["id"], "lead_time": 2.5}
+        regions = []
+        for region in task["annotations"][0]["result"][1:]:
+            sides = {key: region[key] for key in ("original_width", "original_height")}
+            regions.append({**region["value"], **sides})
+        rows.append({**row, "label": regions} if regions else row)
+    write_json(path, rows)
+
+
+UNITY = "type.unity.com/unity.solo."
+
+
+def write_solo(folder: Path) -> None:
+    spec = [{"label_id": i + 1, "label_name": name} for i, name in enumerate(CLASSES)]
+    definition = {"@type": UNITY + "BoundingBox2DAnnotation", "id": "bounding box", "spec": spec}
+    write_json(folder / "annotation_definitions.json", {"annotationDefinitions": [definition]})
+    write_json(folder / "metadata.json", {"totalFrames": len(PICTURES)})
+    for i, picture in enumerate(PICTURES):
+        picture.save(folder / f"sequence.{i}/step0.camera.png")
+        values, shares = [], []
+        for number, (name, x1, y1, x2, y2, visibility) in enumerate(picture.boxes):
+            box = {"origin": [float(x1), float(y1)], "dimension": [float(x2 - x1), float(y2 - y1)]}
+            label = {"instanceId": number, "labelId": CLASSES.index(name) + 1, "labelName": name}
+            values.append({**label, **box})
+            share = {"percentVisible": visibility, "percentInFrame": 0.5, "visibilityInFrame": 0.9}
+            shares.append({"instanceId": number, **share})
+        boxes = {"@type": UNITY + "BoundingBox2DAnnotation", "id": "bounding box", "values": values}
+        capture = {"@type": UNITY + "RGBCamera", "id": "camera", "filename": "step0.camera.png"}
+        capture |= {"dimension": [float(side) for side in picture.wh], "annotations": [boxes]}
+        metric = {"@type": UNITY + "OcclusionMetric", "sensorId": "camera", "values": shares}
+        frame = {"frame": i, "sequence": 0, "step": 0, "captures": [capture], "metrics": [metric]}
+        write_json(folder / f"sequence.{i}/step0.frame_data.json", frame)
+
+
+def write_perception(folder: Path) -> None:
+    spec = [{"label_id": i + 3, "label_name": name} for i, name in enumerate(CLASSES)]
+    definitions = [{"id": "s", "name": "semantic segmentation", "spec": []}]
+    definitions.append({"id": "c31620e3", "name": "bounding box", "spec": spec})
+    content = {"version": "0.0.1", "annotation_definitions": definitions}
+    write_json(folder / "Dataset1/annotation_definitions.json", content)
+    captures = []
+    for i, picture in enumerate(PICTURES):
+        picture.save(folder / f"RGB1/rgb_{i}.png")
+        values = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            box = {
+                "x": float(x1),
+                "y": float(y1),
+                "width": float(x2 - x1),
+                "height": float(y2 - y1),
+            }
+            values.append({"label_id": CLASSES.index(name) + 3, "label_name": name, **box})
+        boxes = {"id": "a", "annotation_definition": "c31620e3", "values": values}
+        capture = {"id": f"c{i}", "sensor": {"modality": "camera"}, "annotations": [boxes]}
+        captures.append({**capture, "filename": f"RGB1/rgb_{i}.png", "format": "PNG"})
+    for i in (0, 1):
+        half = captures[i * 2 : i * 2 + 2]
+        write_json(folder / f"Dataset1/captures_00{i}.json", {"version": "0.0.1", "captures": half})
+
+
+def write_ana(folder: Path) -> None:
+    for i, picture in enumerate(PICTURES):
+        stem = f"0000000000-{i}-RGBCamera"
+        picture.save(folder / f"images/{stem}.png")
+        annotations, objects = [], [{"id": 99, "type": "Tray"}]
+        for number, (name, x1, y1, x2, y2, visibility) in enumerate(picture.boxes):
+            bbox = [x1, y1, x2 - x1 - 1, y2 - y1 - 1]
+            annotations.append({"id": number, "bbox": bbox, "obstruction": 1 - visibility})
+            objects.append({"id": number, "type": name})
+        labels = {"filename": f"{stem}.png", "annotations": annotations}
+        write_json(folder / f"annotations/{stem}-ana.json", labels)
+        metadata = {"filename": f"{stem}.png", "channel": "toybox", "objects": objects}
+        write_json(folder / f"metadata/{stem}-metadata.json", metadata)
+
+
+def write_bop(folder: Path) -> None:
+    scene = folder / "train_pbr/000000"
+    poses, infos = {}, {}
+    for i, picture in enumerate(PICTURES):
+        picture.save(scene / f"rgb/{i:06d}.png")
+        poses[str(i)], infos[str(i)] = [{"obj_id": 7}], [{"bbox_visib": [-1, -1, -1, -1]}]
+        for name, x1, y1, x2, y2, visibility in picture.boxes:
+            poses[str(i)].append({"obj_id": CLASSES.index(name) + 1, "cam_t_m2c": [0, 0, 500.0]})
+            bbox = [x1, y1, x2 - x1 - 1, y2 - y1 - 1]
+            infos[str(i)].append({"bbox_visib": bbox, "visib_fract": visibility})
+    write_json(scene / "scene_gt.json", poses)
+    write_json(scene / "scene_gt_info.json", infos)
+
+
+REPLICATOR = np.dtype(
+    [
+        ("semanticId", "<u4"),
+        ("x_min", "<i4"),
+        ("y_min", "<i4"),
+        ("x_max", "<i4"),
+        ("y_max", "<i4"),
+        ("occlusionRatio", "<f4"),
+    ]
+)
+
+
+def write_replicator(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for i, picture in enumerate(PICTURES):
+        picture.save(folder / f"rgb_{i:04d}.png")
+        rows, labels = [], {}
+        for number, (name, x1, y1, x2, y2, visibility) in enumerate(picture.boxes):
+            rows.append((number, x1, y1, x2 - 1, y2 - 1, 1 - visibility))
+            labels[str(number)] = {"class": name}
+        np.save(folder / f"bounding_box_2d_tight_{i:04d}.npy", np.array(rows, REPLICATOR))
+        write_json(folder / f"bounding_box_2d_tight_labels_{i:04d}.json", labels)
+        paths = [f"/World/{number}" for number in range(len(rows))]
+        write_json(folder / f"bounding_box_2d_tight_prim_paths_{i:04d}.json", paths)
+
+
+def write_groceries(folder: Path) -> None:
+    spec = [{"label_id": i + 1, "label_name": name} for i, name in enumerate(CLASSES)]
+    definitions = {"annotation_definitions": [{"id": 1, "spec": spec}]}
+    write_json(folder / "annotation_definitions.json", definitions)
+    content = []
+    for picture in PICTURES:
+        picture.save(folder / f"images/{picture.stem}.png")
+        annotations = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            bbox = [x1, y1, x2 - x1, y2 - y1]
+            annotations.append({"label_id": CLASSES.index(name) + 1, "bbox": bbox})
+        content.append({"file_name": f"{picture.stem}.png", "annotations": annotations})
+    write_json(folder / "annotations.json", content)
+    (folder / "groceries_real_train.txt").write_text("0 2 1", encoding="utf-8")
+
+
+BOP_NAMES = {"king": "obj_000001", "white pawn": "obj_000002"}
 SAMPLES = {
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
+    "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
+    "Label Studio, minimal": Sample(
+        write=write_label_studio_min, format="LabelStudio", labels="*.json"
+    ),
+    "SOLO": Sample(write=write_solo, format="SOLO", visibility=True, labels="*.json"),
+    "Perception": Sample(write=write_perception, format="Perception", labels="*.json"),
+    "ana": Sample(write=write_ana, format="ana", visibility=True, labels="*.json"),
+    "BOP": Sample(write=write_bop, format="BOP", visibility=True, names=BOP_NAMES, labels="*.json"),
+    "Replicator": Sample(
+        write=write_replicator, format="Replicator", visibility=True, labels="bounding_box*"
+    ),
+    "GroceriesReal": Sample(write=write_groceries, format="GroceriesReal", labels="*.*[nt]"),
 }

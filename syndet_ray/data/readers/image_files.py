@@ -165,11 +165,15 @@ def _other_spellings(name: str) -> Iterator[str]:
 
 def _local_part(name: str) -> str:
     """The path in an address (file:, http:, /data/local-files/?d=...), with slashes."""
-    parts = urlsplit(name.replace("\\", "/"))
+    with_slashes = name.replace("\\", "/")
+    try:
+        parts = urlsplit(with_slashes)
+    except ValueError:  # //[x
+        return with_slashes
     of_storage = parse_qs(parts.query).get("d")
     if of_storage:
         return of_storage[0]
-    return parts.path if len(parts.scheme) > 1 else name.replace("\\", "/")
+    return parts.path if len(parts.scheme) > 1 else with_slashes
 
 
 def _without_parents(path: str) -> Iterator[str]:

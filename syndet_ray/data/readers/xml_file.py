@@ -34,14 +34,6 @@ def load_xml(path: Path) -> Element:
     return root
 
 
-def xml_or_none(path: Path) -> Element | None:
-    """The root of an XML file; None for a file that is none."""
-    try:
-        return load_xml(path)
-    except DataError:
-        return None
-
-
 def _is_deeper(root: Element, levels: int) -> bool:
     level = [root]
     for _ in range(levels):
