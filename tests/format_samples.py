@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from test_data_tfrecord import example, frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,8 +237,57 @@ def write_groceries(folder: Path) -> None:
     (folder / "groceries_real_train.txt").write_text("0 2 1", encoding="utf-8")
 
 
+def write_tfrecord(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    records = b""
+    for picture in PICTURES:
+        picture.save(folder / "picture.png")
+        width, height = picture.wh
+        encoded = (folder / "picture.png").read_bytes()
+        fields = {"image/encoded": [encoded], "image/filename": [picture.stem.encode()]}
+        fields |= {"image/width": [width], "image/height": [height]}
+        for i, (edge, side) in enumerate(zip(EDGES, picture.wh * 2, strict=True)):
+            shares = [box[1 + i] / side for box in picture.boxes]
+            fields[f"image/object/bbox/{edge}"] = shares
+        fields["image/object/class/text"] = [box[0].encode() for box in picture.boxes]
+        records += frame(example({name: values for name, values in fields.items() if values}))
+    (folder / "picture.png").unlink()
+    (folder / "train.record").write_bytes(records)
+    items = [f"item {{ id: {i + 1} name: '{name}' }}" for i, name in enumerate(CLASSES)]
+    (folder / "label_map.pbtxt").write_text("\n".join(items), encoding="utf-8")
+
+
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+# the levels of occlusion, and the shares truncated, that stand for the visibilities of PICTURES
+LEVELS = {1.0: (0, 0.0), 0.58: (0, 0.42), 0.25: (2, 0.0)}
+
+
+def write_tao(folder: Path) -> None:
+    shards = [b"", b""]
+    for i, picture in enumerate(PICTURES):
+        picture.save(folder / f"images/{picture.stem}.png")
+        width, height = picture.wh
+        fields = {"frame/id": [f"images/{picture.stem}".encode()]}
+        fields |= {"frame/width": [width], "frame/height": [height]}
+        for at, edge in enumerate(("x1", "y1", "x2", "y2")):
+            fields[f"target/coordinates_{edge}"] = [float(box[1 + at]) for box in picture.boxes]
+        fields["target/object_class"] = [box[0].encode() for box in picture.boxes]
+        fields["target/occlusion"] = [LEVELS[box[5]][0] for box in picture.boxes]
+        fields["target/truncation"] = [LEVELS[box[5]][1] for box in picture.boxes]
+        filled = {name: values for name, values in fields.items() if values}
+        shards[i % 2] += frame(example(filled))
+    for i, shard in enumerate(shards):
+        path = folder / f"tfrecords/chess-fold-001-of-002-shard-0000{i}-of-00002"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(shard)
+
+
 BOP_NAMES = {"king": "obj_000001", "white pawn": "obj_000002"}
 SAMPLES = {
+    "TFRecord": Sample(write=write_tfrecord, format="TFRecord", labels="*.*[dt]"),
+    "TFRecord of TAO": Sample(
+        write=write_tao, format="TFRecord", visibility=True, labels="*-fold-*"
+    ),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(

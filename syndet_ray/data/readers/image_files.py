@@ -127,7 +127,11 @@ class ImageFiles:
     def _by_stem(self, folder: Path) -> dict[str, list[str]]:
         """Names of the image files in a folder, by their stem; inside the dataset alone."""
         names: dict[str, list[str]] = {}
-        if not folder.is_dir() or not self._is_inside(folder / "x"):
+        if (
+            not _is_possible(str(folder))
+            or not folder.is_dir()
+            or not self._is_inside(folder / "x")
+        ):
             return names
         for name in sorted(os.listdir(folder)):
             if _is_image(name) and self._is_inside(folder / name):
