@@ -2,8 +2,10 @@
 named.
 """
 
+import gzip
 import io
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -238,9 +240,9 @@ def test_a_bad_record_is_named(tmp_path, changes, said):
 
 def test_another_kind_of_record_is_named(tmp_path):
     with pytest.raises(
-        DataError, match=r"must hold image/encoded, got \['frame/height', 'frame/id'\]"
+        DataError, match=r"must hold image/encoded, got \['video/height', 'video/id'\]"
     ):
-        read(dataset(tmp_path, {"frame/id": [b"images/1"], "frame/height": [20]}))
+        read(dataset(tmp_path, {"video/id": [b"images/1"], "video/height": [20]}))
 
 
 def test_a_file_cut_in_the_middle_is_named_with_record_and_byte(tmp_path):
@@ -294,12 +296,20 @@ def test_bytes_that_are_no_example_are_named(tmp_path):
     ("text", "said"),
     [
         ("", "holds no items"),
-        ("item { id: 1 }", "every item must have an id and a name, got 'id: 1'"),
+        ("item { id: 1 }", "every item must have an id and a name, got {'id': 1}"),
         ("item { id: 0 name: 'x' }", "ids must count from 1, got 0"),
         (
             "item { id: 1 name: 'x' } item { id: 2 name: 'x' }",
             "every id and every name must occur once",
         ),
+        (
+            "item { id: 1 name: 'x' display_name: 'y' } item { id: 2 name: 'y' }",
+            "every id and every name must occur once",
+        ),
+        ("item { id: 1 name: 'x'", "its braces do not match. Expected: item"),
+        ("item { id: 1 name: 'x' }}", "its braces do not match"),
+        ("item { id: 1 name: 'x }", "is no label map"),
+        ("item { id: 1 name: '\\374' }", "labels.pbtxt: must be UTF-8, got 'ü'. Save it as UTF-8"),
     ],
 )
 def test_a_bad_label_map_is_named(tmp_path, text, said):
@@ -307,6 +317,195 @@ def test_a_bad_label_map_is_named(tmp_path, text, said):
     (tmp_path / "labels.pbtxt").write_text(text)
     with pytest.raises(DataError, match=said):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_label_map_is_read_in_any_unicode(tmp_path, encoding):
+    texts = ["Würfel".encode(), "один".encode()]
+    dataset(tmp_path, features(object__class__text=texts))
+    text = "item { id: 1 name: 'Würfel' }\nitem { id: 2 name: 'один' }\n"
+    (tmp_path / "labels.pbtxt").write_bytes(text.encode(encoding))
+    assert read(tmp_path).classes == ("Würfel", "один")
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "latin-1", "cp850"])
+def test_a_label_map_of_another_code_page_is_named(tmp_path, encoding):
+    dataset(tmp_path, features())
+    text = "item { id: 1 name: 'Würfel' }"
+    (tmp_path / "labels.pbtxt").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=r"labels.pbtxt: must be UTF-8, got .* Save it as UTF-8"):
+        read(tmp_path)
+    (tmp_path / "labels.pbtxt").write_bytes(text.encode("utf-16")[:-1])
+    with pytest.raises(DataError, match=r"labels.pbtxt: is damaged UTF-16. Save it as UTF-8"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "label_map",
+    [
+        r"item { name: '\320\276\320\264\320\270\320\275' id: 1 } item { id: 2 name: 'dog' }",
+        r"item { name: '\xd0\xbe\xD0\xb4\xd0\xb8\xd0\xbd' id: 1 } item { id: 2 name: 'dog' }",
+        r"item { name: '\u043e\u0434\u0438\u043d' id: 1 } item { id: 2 name: 'dog' }",
+        "item: < name: 'од' \"ин\", id: 1 > # a { comment\nitem { id: 2; name: 'dog' }",
+        "item { name: 'один' id: 1 keypoints { id: 7 label: 'nose' } } item { id: 2 name: 'dog' }",
+        "item { id: 0 name: 'background' } item { name: 'один' id: 1 } item { id: 2 name: 'dog' }",
+        "item { name: '/m/0x' id: 1 display_name: 'один' } item { id: 2 name: 'dog' }",
+        "item { display_name: 'один' id: 1 } item { id: 2 name: '/m/1' display_name: 'dog' }",
+    ],
+)
+def test_a_label_map_is_read_as_protobuf_writes_it(tmp_path, label_map):
+    dataset(tmp_path, features(object__class__text=["один".encode(), b"dog"]))
+    (tmp_path / "labels.pbtxt").write_text(label_map, encoding="utf-8")
+    found = read(tmp_path)
+    assert found.classes == ("один", "dog")
+    assert found.splits["train"].records[0].boxes.labels.tolist() == [0, 1]
+
+
+def test_quotes_and_braces_in_a_name_are_part_of_it(tmp_path):
+    dataset(tmp_path, features(object__class__text=[b"it's {1}", b"#2"]))
+    text = r"""item { id: 1 name: 'it\'s {1}' } item { id: 2 name: "#2" }"""
+    (tmp_path / "labels.pbtxt").write_text(text)
+    assert read(tmp_path).classes == ("it's {1}", "#2")
+
+
+def test_a_class_text_is_the_name_or_the_display_name_of_its_label(tmp_path):
+    label_map = 'item { name: "/m/01" id: 1 display_name: "cat" } item { id: 2 name: "dog" }'
+    record = features(object__class__text=[b"/m/01", b"dog"])
+    found = read(dataset(tmp_path, record, features(filename=[b"b.jpg"]), label_map=label_map))
+    assert found.classes == ("cat", "dog")
+    labels = [record.boxes.labels.tolist() for record in found.splits["train"].records]
+    assert labels == [[0, 1], [0, 1]]
+
+
+def test_what_a_mac_and_an_editor_leave_beside_the_files_is_not_read(tmp_path):
+    dataset(tmp_path, features())
+    for name in (
+        "._train.record",
+        "._labels.pbtxt",
+        "__MACOSX/._train.record",
+        "__MACOSX/train.record",
+        ".ipynb_checkpoints/train-checkpoint.record",
+        ".labels.pbtxt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X" + b"\xb0" * 60)
+    (tmp_path / "test.record").mkdir()
+    assert list(read(tmp_path).splits) == ["train"]
+
+
+def test_different_images_of_one_name_are_numbered_and_equal_ones_refused(tmp_path):
+    other = features(encoded=[jpeg() + b" "])
+    found = read(dataset(tmp_path, features(), other, features(encoded=[jpeg() + b"  "])))
+    ids = [record.image_id for record in found.splits["train"].records]
+    assert ids == ["a.jpg", "a.jpg (2)", "a.jpg (3)"]
+    assert "train: different images of one name, numbered: 2" in found.notes[0]
+    with pytest.raises(DataError, match=r"record 2 .*: an image must occur once in a split"):
+        read(dataset(tmp_path, features(), other, features()))
+
+
+@pytest.mark.parametrize("length", [2**30, 2**44, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_length_beyond_the_file_is_refused_before_memory_is_asked_for(
+    tmp_path, length, is_compressed
+):
+    head = struct.pack("<Q", length)
+    data = head + struct.pack("<I", masked_crc32c(head)) + b"x" * 100
+    (tmp_path / "train.record").write_bytes(gzip.compress(data) if is_compressed else data)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="record 0 at byte 0: the file ends in the middle"):
+        read(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+def test_records_compressed_by_gzip_are_read_and_damaged_ones_named(tmp_path):
+    path = dataset(tmp_path, features(), features(filename=[b"b.jpg"])) / "train.record"
+    packed = gzip.compress(path.read_bytes())
+    path.write_bytes(packed)
+    assert len(read(tmp_path).splits["train"]) == 2
+    path.rename(tmp_path / "train.record.gz")
+    assert len(read(tmp_path).splits["train"]) == 2
+    (tmp_path / "train.record.gz").write_bytes(packed[:-20])
+    with pytest.raises(DataError, match=r"record 1 at byte .*: cannot be unpacked"):
+        read(tmp_path)
+
+
+def test_a_pointer_of_git_lfs_says_how_to_get_the_file(tmp_path):
+    path = tmp_path / "train.record"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12345\n")
+    with pytest.raises(DataError, match="Run: git lfs pull"):
+        read(tmp_path)
+
+
+def tao(stem, **changes):
+    """A record of TAO with a car, half hidden, and a region that is not labelled."""
+    found = {"frame/id": [f"images/{stem}".encode()], "frame/width": [40], "frame/height": [20]}
+    edges = {"x1": [4.0, 20.0], "y1": [2.0, 0.0], "x2": [14.0, 40.0], "y2": [12.0, 20.0]}
+    found |= {f"target/coordinates_{edge}": values for edge, values in edges.items()}
+    found |= {"target/object_class": [b"car", b"dontcare"], "target/occlusion": [1, -1]}
+    found |= {"target/truncation": [0.5, -1.0]}
+    return found | {key.replace("__", "/"): values for key, values in changes.items()}
+
+
+def tao_dataset(folder, stems_of_fold, shards=1, **changes):
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "tfrecords").mkdir(exist_ok=True)
+    for fold, stems in enumerate(stems_of_fold):
+        name = f"car-fold-00{fold}-of-00{len(stems_of_fold)}-shard-00000-of-0000{shards}"
+        records = [frame(example(tao(stem, **changes))) for stem in stems]
+        (folder / "tfrecords" / name).write_bytes(b"".join(records))
+        for stem in stems:
+            (folder / f"images/{stem}.png").write_bytes(jpeg())
+    return folder
+
+
+def test_records_of_tao_name_their_images_and_the_first_fold_is_val(tmp_path):
+    found = read(tao_dataset(tmp_path, [["b.1"], ["a", "c"]]))
+    assert {split: len(source) for split, source in found.splits.items()} == {"train": 2, "val": 1}
+    assert found.classes == ("car",)
+    (record,) = found.splits["val"].records
+    assert record.image_id == "images/b.1.png"
+    assert record.boxes.xyxy.tolist() == [[4, 2, 14, 12], [20, 0, 40, 20]]
+    assert record.boxes.crowd.tolist() == [False, True]
+    assert record.boxes.visibility[0] == 0.375
+    assert np.isnan(record.boxes.visibility[1])
+    assert any("fold 0 of 2 is val" in note for note in found.notes)
+    assert any("visibility is of KITTI's levels" in note for note in found.notes)
+
+
+def test_records_of_tao_for_dali_hold_their_images_and_shares(tmp_path):
+    changes = {f"target__coordinates_{edge}": [0.25, 0.5] for edge in ("x1", "y1")}
+    changes |= {f"target__coordinates_{edge}": [0.5, 1.0] for edge in ("x2", "y2")}
+    tao_dataset(tmp_path, [["a"]], frame__encoded=[jpeg()], **changes)
+    (tmp_path / "images/a.png").unlink()
+    (record,) = read(tmp_path).splits["train"].records
+    assert record.image_id == "images/a"
+    assert record.boxes.xyxy.tolist() == [[10, 5, 20, 10], [20, 10, 40, 20]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"frame__id": [b"images/nothing"]}, "its image file must be in images/, got 'images/n"),
+        ({"frame__id": [b"../../etc/passwd"]}, "its image file must be in images/"),
+        ({"frame__id": [b"n" * 5000]}, "its image file must be in images/"),
+        ({"frame__id": [b"n" * 300 + b"/a"]}, "its image file must be in images/"),
+        ({"frame__id": [b"images/a\0"]}, "its image file must be in images/"),
+        ({"frame__id": []}, "its image file must be in images/"),
+        ({"target__object_class": [b"car"]}, r"must be of one length, got \[1, 2, 2, 2, 2\]"),
+        ({"target__object_class": [b"", b"car"]}, "box 0: target/object_class must be a text"),
+        ({"target__coordinates_x2": [b"x", b"y"]}, "four finite edges"),
+        ({"frame__width": [41]}, r"must be those of the image file, \(40, 20\)"),
+    ],
+)
+def test_a_bad_record_of_tao_is_named(tmp_path, changes, said):
+    with pytest.raises(DataError, match=said):
+        read(tao_dataset(tmp_path, [["a"]], **changes))
+
+
+def test_a_missing_shard_of_tao_is_named(tmp_path):
+    with pytest.raises(DataError, match="must be one of 2 shards, got 1"):
+        read(tao_dataset(tmp_path, [["a"]], shards=2))
 
 
 def test_shards_are_one_split_and_a_missing_one_is_named(tmp_path):

@@ -29,7 +29,7 @@ def events(folder):
     (path,) = folder.glob("events.out.tfevents.*")
     found = []
     with path.open("rb") as file:
-        while (data := _frame(file, str(path))) is not None:
+        while (data := _frame(file, str(path), limit=2**30)) is not None:
             found.append(Event.FromString(data))
     return found
 

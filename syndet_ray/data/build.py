@@ -180,17 +180,17 @@ class SourceBuilder:
         Raises DataError for an image that occurs twice.
         """
         counts = Counter(self._image_ids)
-        firsts: dict[tuple[str, bytes], str] = {}
+        firsts: dict[tuple[str, bytes], int] = {}
         numbers: Counter[str] = Counter()
         for at, image_id in enumerate(self._image_ids):
             if counts[image_id] == 1:
                 continue
             image, place = self._images[at], self._places[at]
             content = sha256(image).digest() if isinstance(image, bytes) else b""
-            first = firsts.setdefault((image_id, content), place)
-            if first != place:
+            first = firsts.setdefault((image_id, content), at)
+            if first != at:
                 rule = "an image must occur once in a split"
-                raise DataError(place, rule, got=image_id, do=f"It is also {first}.")
+                raise DataError(place, rule, got=image_id, do=f"It is also {self._places[first]}.")
             numbers[image_id] += 1
             if numbers[image_id] > 1:
                 self._image_ids[at] = f"{image_id} ({numbers[image_id]})"

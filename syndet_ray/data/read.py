@@ -10,7 +10,18 @@ import numpy as np
 from syndet_ray.data.build import Labels, SourceBuilder
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.readers import coco, tfrecord
+from syndet_ray.data.readers import (
+    ana,
+    bop,
+    coco,
+    cvat,
+    groceries,
+    label_studio,
+    perception,
+    replicator,
+    solo,
+    tfrecord,
+)
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
 from syndet_ray.data.readers.remarks import Remarks
@@ -44,7 +55,18 @@ class Reader(Protocol):
         """
 
 
-FORMATS: Mapping[str, Reader] = {"TFRecord": tfrecord, "COCO": coco}
+FORMATS: Mapping[str, Reader] = {
+    "TFRecord": tfrecord,
+    "COCO": coco,
+    "CVAT": cvat,
+    "LabelStudio": label_studio,
+    "SOLO": solo,
+    "Perception": perception,
+    "ana": ana,
+    "BOP": bop,
+    "Replicator": replicator,
+    "GroceriesReal": groceries,
+}
 _LISTED_FILES = 8  # of a folder without a dataset: enough to recognise the folder
 
 

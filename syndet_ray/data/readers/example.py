@@ -6,7 +6,9 @@ A frame is length (uint64), masked crc32c of it, data, masked crc32c of that, al
 entry{key=1, value=2} -> Feature{bytes=1 | floats=2 | ints=3}.
 """
 
+import gzip
 import struct
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
@@ -25,6 +27,10 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
 _BLOCK = 1024
 _MOST_VARINT_BITS = 70  # protobuf's integers take ten bytes at most
+_LFS = b"version http"  # of a pointer that Git LFS leaves in place of a file
+_GZIP = b"\x1f\x8b"
+_LARGEST_COMPRESSED = 1 << 30  # bytes of one record; images are a thousand times smaller
+_PART = 1 << 24  # bytes that are read at once
 _DO = "Copy or export the file again."
 
 
@@ -33,22 +39,37 @@ class _MalformedError(ValueError):
 
 
 def read_examples(path: Path) -> Iterator[tuple[str, Features]]:
-    """(place, features by name) of every record.
+    """(place, features by name) of every record, also of a file that is compressed by gzip.
 
     Raises DataError naming file, record number and byte offset.
     """
     with path.open("rb") as file:
-        number = 0
-        while True:
-            place = f"{path}, record {number} at byte {file.tell()}"
-            data = _frame(file, place)
-            if data is None:
-                return
-            try:
-                yield place, parse_example(data)
-            except _MalformedError as error:
-                raise DataError(place, f"is not a tf.train.Example ({error})", do=_DO) from None
-            number += 1
+        is_compressed = file.read(2) == _GZIP
+        file.seek(0)
+        if not is_compressed:
+            yield from _examples(file, path, path.stat().st_size)
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield from _examples(unpacked, path, None)
+
+
+def _examples(
+    file: BinaryIO | gzip.GzipFile, path: Path, size: int | None
+) -> Iterator[tuple[str, Features]]:
+    """size: bytes of the file, None if it is compressed"""
+    number = 0
+    while True:
+        at = file.tell()
+        place = f"{path}, record {number} at byte {at}"
+        limit = _LARGEST_COMPRESSED if size is None else max(size - at, 0)
+        data = _frame(file, place, limit)
+        if data is None:
+            return
+        try:
+            yield place, parse_example(data)
+        except _MalformedError as error:
+            raise DataError(place, f"is not a tf.train.Example ({error})", do=_DO) from None
+        number += 1
 
 
 def parse_example(data: bytes) -> Features:
@@ -112,9 +133,12 @@ def _row_starts(count: int) -> np.ndarray:
     return np.arange(count) * 256
 
 
-def _frame(file: BinaryIO, place: str) -> bytes | None:
-    """The data of the next record, None at the end of the file."""
-    head = file.read(12)
+def _frame(file: BinaryIO | gzip.GzipFile, place: str, limit: int) -> bytes | None:
+    """The data of the next record, None at the end of the file.
+
+    limit  bytes that a record may have: no more are asked for, whatever its length says
+    """
+    head = _read(file, 12, place)
     if not head:
         return None
     if len(head) < 12:
@@ -122,9 +146,9 @@ def _frame(file: BinaryIO, place: str) -> bytes | None:
     length, length_crc = struct.unpack("<QI", head)
     if masked_crc32c(head[:8]) != length_crc:
         rule = "the length has a wrong checksum: not a TFRecord file, or damaged"
-        do = f"{_DO} If it is compressed (GZIP), unpack it first."
+        do = "Run: git lfs pull" if head.startswith(_LFS) else _DO
         raise DataError(place, rule, do=do)
-    body = file.read(length + 4)
+    body = _read(file, length + 4, place) if length + 4 <= limit else b""
     if len(body) < length + 4:
         raise DataError(place, "the file ends in the middle of a record", do=_DO)
     data = body[:-4]
@@ -132,6 +156,21 @@ def _frame(file: BinaryIO, place: str) -> bytes | None:
     if masked_crc32c(data) != data_crc:
         raise DataError(place, "the data has a wrong checksum: the file is damaged", do=_DO)
     return data
+
+
+def _read(file: BinaryIO | gzip.GzipFile, size: int, place: str) -> bytes:
+    """The next bytes, fewer at the end of the file; by parts, since a length may be wrong."""
+    parts = []
+    while size > 0:
+        try:
+            part = file.read(min(size, _PART))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(place, f"cannot be unpacked ({error})", do=_DO) from None
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def _messages(data: bytes, number: int) -> list[bytes]:

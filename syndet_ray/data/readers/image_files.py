@@ -13,6 +13,7 @@ from syndet_ray.data.unlabelled import SUFFIXES
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 _LONGEST_NAME = 4096  # characters, of a path on any system
+_LONGEST_PART = 255  # bytes, of the name of a file or folder; systems raise for longer ones
 
 
 class ImageFiles:
@@ -61,12 +62,16 @@ class ImageFiles:
         """The image files in a folder, sorted; [] for a folder that does not exist."""
         return [folder / name for names in self._by_stem(folder).values() for name in names]
 
+    def holds(self, path: Path) -> bool:
+        """True for a file that exists within the dataset, of any kind."""
+        return self._is_inside(path) and path.is_file()
+
     def id_of(self, file: Path) -> str:
         """The path of an image file within the dataset, with slashes on every system."""
         return Path(os.path.relpath(file, self.root)).as_posix()
 
     def _first(self, folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-        for name in names:
+        for name in filter(_is_possible, names):
             for folder in folders:
                 path = folder / name
                 if self._is_inside(path) and path.is_file():
@@ -111,7 +116,7 @@ class ImageFiles:
         """All image files under the root by their base name in lower case."""
         files: dict[str, list[Path]] = {}
         for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
             for name in sorted(names):
                 path = Path(folder, name)
                 if _is_image(name) and self._is_inside(path):
@@ -122,7 +127,11 @@ class ImageFiles:
     def _by_stem(self, folder: Path) -> dict[str, list[str]]:
         """Names of the image files in a folder, by their stem; inside the dataset alone."""
         names: dict[str, list[str]] = {}
-        if not folder.is_dir() or not self._is_inside(folder / "x"):
+        if (
+            not _is_possible(str(folder))
+            or not folder.is_dir()
+            or not self._is_inside(folder / "x")
+        ):
             return names
         for name in sorted(os.listdir(folder)):
             if _is_image(name) and self._is_inside(folder / name):
@@ -130,13 +139,18 @@ class ImageFiles:
         return names
 
 
-def _is_hidden(name: str) -> bool:
+def _is_possible(path: str) -> bool:
+    """True if no part of a path is longer than file systems allow."""
+    return all(len(part.encode(errors="replace")) <= _LONGEST_PART for part in path.split("/"))
+
+
+def is_hidden(name: str) -> bool:
     """True for what a Mac puts beside files, and for other hidden files."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _other_spellings(name: str) -> Iterator[str]:
@@ -155,11 +169,15 @@ def _other_spellings(name: str) -> Iterator[str]:
 
 def _local_part(name: str) -> str:
     """The path in an address (file:, http:, /data/local-files/?d=...), with slashes."""
-    parts = urlsplit(name.replace("\\", "/"))
+    with_slashes = name.replace("\\", "/")
+    try:
+        parts = urlsplit(with_slashes)
+    except ValueError:  # //[x
+        return with_slashes
     of_storage = parse_qs(parts.query).get("d")
     if of_storage:
         return of_storage[0]
-    return parts.path if len(parts.scheme) > 1 else name.replace("\\", "/")
+    return parts.path if len(parts.scheme) > 1 else with_slashes
 
 
 def _without_parents(path: str) -> Iterator[str]:

@@ -37,6 +37,18 @@ def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     return {split: paths for split, paths in files_of.items() if paths}
 
 
+def by_folder(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the split that a folder above them names; train where none does."""
+    files_of: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    split_in: dict[Path, str] = {}  # many files lie in one folder
+    for file in files:
+        parent = file.parent
+        if parent not in split_in:
+            split_in[parent] = split_of(folder, parent / "_") or "train"
+        files_of[split_in[parent]].append(file)
+    return {split: paths for split, paths in files_of.items() if paths}
+
+
 def split_of(folder: Path, file: Path) -> str | None:
     """The split of a file in a dataset's folder, or None.
 

@@ -1,4 +1,4 @@
-"""TFRecords of the TensorFlow Object Detection API.
+"""TFRecords of the TensorFlow Object Detection API, and those of NVIDIA TAO (tao_record.py).
 
 Names and conventions of the fields: object_detection/core/standard_fields.py of tensorflow/models.
 Boxes are shares of the image's width and height; labels count from 1 and are named by a label map
@@ -12,15 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
+from syndet_ray.data.readers import tao_record
 from syndet_ray.data.readers.example import Features, read_examples
 from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.label_files import label_files
+from syndet_ray.data.readers.label_map import LabelMap, read_label_map
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.splits import by_split
+from syndet_ray.data.readers.splits import SPLITS, by_split, split_of
 from syndet_ray.errors import DataError, nearest
 
-LAYOUT = "<split>.record or <split>.tfrecord with a label map (.pbtxt)"
-_RECORDS = re.compile(r"^(?P<stem>.*\.(tf)?records?)(-\d{5}-of-(?P<shards>\d{5}))?$")
+LAYOUT = (
+    "<split>.record or <split>.tfrecord with a label map (.pbtxt), or TAO's "
+    "<name>-fold-000-of-002-shard-00000-of-00010 with images/"
+)
+_RECORDS = re.compile(r"^(?P<stem>.*\.(tf)?records?)(-\d{5}-of-(?P<shards>\d{5}))?(\.gz)?$")
+_FOLDS = re.compile(
+    r"^(?P<stem>.*-fold-(?P<fold>\d{3})-of-(?P<folds>\d{3}))-shard-\d{5}-of-(?P<shards>\d{5})"
+    r"(\.(tf)?records?)?$"
+)
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 # the largest share that the Object Detection API accepts (box_list_ops.to_absolute_coordinates)
 _FURTHEST = 1.1
@@ -32,9 +42,9 @@ def files(folder: Path) -> list[Path]:
     Raises DataError where a shard is missing.
     """
     records: dict[Path, re.Match[str]] = {}
-    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        match = _RECORDS.match(path.name)
-        if match is not None and path.is_file():
+    for path in label_files(folder, "*", "*/*"):
+        match = _FOLDS.match(path.name) or _RECORDS.match(path.name)
+        if match is not None:
             records[path] = match
     stems = {path: (path.parent, match["stem"]) for path, match in records.items()}
     shards = Counter(stems.values())
@@ -51,54 +61,57 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     """Every image, negatives included. Raises DataError naming file, record, byte and rule."""
     label_map = _label_map(folder)
     splits = {}
-    for split, paths in by_split(folder, files).items():
-        splits[split] = _images(paths, label_map, remarks)
-    mapped = tuple(label_map[number] for number in sorted(label_map))
+    for split, paths in _by_split(folder, files, remarks).items():
+        splits[split] = _images(folder, paths, label_map, images, remarks)
+    mapped = tuple(label_map.names[number] for number in sorted(label_map.names))
     return Reading(splits=splits, classes=mapped or None)
 
 
+def _by_split(folder: Path, files: Sequence[Path], remarks: Remarks) -> dict[str, list[Path]]:
+    """Record files by split: of two folds of TAO the first is val, as its converter makes them."""
+    folds = [path for path in files if _FOLDS.match(path.name)]
+    others = [path for path in files if path not in folds]
+    files_of = by_split(folder, others) if others else {}
+    for path in folds:
+        match = _FOLDS.match(path.name)
+        assert match is not None, path
+        split = split_of(folder, path.parent / "_")
+        if split is None and match["folds"] == "002":
+            split = "val" if match["fold"] == "000" else "train"
+            remarks.note("fold 0 of 2 is val, fold 1 train, as TAO's converter makes them")
+        files_of.setdefault(split or split_of(folder, path) or "train", []).append(path)
+    return {split: files_of[split] for split in SPLITS if split in files_of}
+
+
 def _images(
-    paths: Sequence[Path], label_map: dict[int, str], remarks: Remarks
+    folder: Path,
+    paths: Sequence[Path],
+    label_map: LabelMap,
+    images: ImageFiles,
+    remarks: Remarks,
 ) -> Iterator[LabelledImage]:
     for path in paths:
         for place, features in read_examples(path):
+            if tao_record.is_of_tao(features):
+                image = tao_record.labelled_image(place, features, path, images, remarks)
+                if image is not None:
+                    yield image
+                continue
             yield _labelled_image(place, features, label_map, path.name, remarks)
 
 
-def read_label_map(path: Path) -> dict[int, str]:
-    """Names by 1-based id, of a .pbtxt label map."""
-    names: dict[int, str] = {}
-    content = path.read_text(encoding="utf-8")
-    without_comments = re.sub(r"^\s*#.*$", "", content, flags=re.MULTILINE)
-    for item in re.findall(r"item\s*\{(.*?)\}", without_comments, re.DOTALL):
-        text_of_item = " ".join(item.split())
-        id_match = re.search(r"\bid\s*:\s*(\d+)", item)
-        name_match = re.search(r"\bname\s*:\s*(['\"])(.*?)\1", item)
-        if id_match is None or name_match is None:
-            raise DataError(path, "every item must have an id and a name", got=text_of_item)
-        number, name = int(id_match[1]), name_match[2]
-        if number < 1:
-            raise DataError(path, "ids must count from 1", got=number, do="0 is the background.")
-        if number in names or name in names.values():
-            raise DataError(path, "every id and every name must occur once", got=text_of_item)
-        names[number] = name
-    if not names:
-        raise DataError(path, "holds no items", do="Expected: item { id: 1 name: 'car' }.")
-    return names
-
-
-def _label_map(folder: Path) -> dict[int, str]:
-    """The one label map of a dataset, {} without a file; exporters put a copy into every split."""
-    paths = [*sorted(folder.glob("*.pbtxt")), *sorted(folder.glob("*/*.pbtxt"))]
+def _label_map(folder: Path) -> LabelMap:
+    """The one label map of a dataset, empty without a file; exporters copy it into every split."""
+    paths = label_files(folder, "*.pbtxt", "*/*.pbtxt")
     maps = [read_label_map(path) for path in paths]
     for path, label_map in zip(paths, maps, strict=True):
         if label_map != maps[0]:
             raise DataError(path, f"must be the same as {paths[0]}", do="Keep one label map.")
-    return maps[0] if maps else {}
+    return maps[0] if maps else LabelMap()
 
 
 def _labelled_image(
-    place: str, features: Features, label_map: dict[int, str], file: str, remarks: Remarks
+    place: str, features: Features, label_map: LabelMap, file: str, remarks: Remarks
 ) -> LabelledImage:
     encoded = _bytes(features, "image/encoded")
     if "image/encoded" not in features:
@@ -144,7 +157,7 @@ def _shares(place: str, features: Features) -> np.ndarray:
     return np.array(edges, np.float64).T
 
 
-def _classes(place: str, features: Features, count: int, label_map: dict[int, str]) -> list[str]:
+def _classes(place: str, features: Features, count: int, label_map: LabelMap) -> list[str]:
     """The class name of each box: its text if it has one, else that of its label."""
     values = features.get("image/object/class/text", [])
     texts = [value.decode("utf-8", "replace") for value in values if isinstance(value, bytes)]
@@ -159,30 +172,33 @@ def _classes(place: str, features: Features, count: int, label_map: dict[int, st
     return names
 
 
-def _class(place: str, text: str, label: int, label_map: dict[int, str]) -> str:
+def _class(place: str, text: str, label: int, label_map: LabelMap) -> str:
     if text:
-        _check_text(place, text, label, label_map)
-        return text
+        return _class_of_text(place, text, label, label_map)
     if label == 0:
         do = "Give the object a class, or remove its box."
         raise DataError(place, "has no class (label 0, no text)", do=do)
-    if label not in label_map:
-        rule = f"its label must be one of {sorted(label_map)} of the label map"
+    if label not in label_map.names:
+        rule = f"its label must be one of {sorted(label_map.names)} of the label map"
         do = "Labels count from 1; put the label map (.pbtxt) next to the records."
         raise DataError(place, rule, got=label, do=do)
-    return label_map[label]
+    return label_map.names[label]
 
 
-def _check_text(place: str, text: str, label: int, label_map: dict[int, str]) -> None:
-    """Raises DataError where the class text of a box contradicts the label map."""
-    if label_map and text not in label_map.values():
+def _class_of_text(place: str, text: str, label: int, label_map: LabelMap) -> str:
+    """The class that a text means. Raises DataError where it contradicts the label map."""
+    if not label_map.names:
+        return text
+    name = label_map.aliases.get(text)
+    if name is None:
         rule = "its class text must be in the label map"
-        raise DataError(place, rule, got=text, do=nearest(text, label_map.values()))
+        raise DataError(place, rule, got=text, do=nearest(text, label_map.aliases))
     # VoTT writes labels from 0 and a label map from 1
-    if label_map.get(label, text) != text:
-        rule = f"its class text must be that of its label, {label_map[label]!r}"
+    if label_map.names.get(label, name) != name:
+        rule = f"its class text must be that of its label, {label_map.names[label]!r}"
         do = "Correct the label map, or delete it: texts alone suffice."
         raise DataError(place, rule, got=text, do=do)
+    return name
 
 
 def _labels(place: str, features: Features, name: str, count: int) -> list[int]:

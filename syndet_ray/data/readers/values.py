@@ -1,6 +1,7 @@
 """Values: numbers and texts of annotation files, of which nothing can be taken for granted."""
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # No image has as many pixels a side. The bound also excludes NaN, infinity and integers too large
@@ -33,3 +34,30 @@ def for_message(value: Any) -> Any:
         return "a number of over 100 digits"  # Python refuses to write the longest ones
     text = repr(value)
     return value if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def share(value: Any) -> float:
+    """A number from 0 to 1, NaN for anything else."""
+    return float(value) if is_number(value) and 0 <= value <= 1 else math.nan
+
+
+def objects(entry: Any, key: str) -> list[dict[str, Any]]:
+    """The objects of a list in an object; [] where there is none."""
+    values = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(values, list):
+        return []
+    return [value for value in values if isinstance(value, dict)]
+
+
+def texts_by_id(entries: Iterable[Mapping[str, Any]], key: str, text: str) -> dict[str, str]:
+    """The texts of entries by their ids, which tools write as numbers or texts: both as texts."""
+    texts = {}
+    for entry in entries:
+        if is_id(entry.get(key)) and isinstance(entry.get(text), str) and entry[text]:
+            texts[str(entry[key])] = entry[text]
+    return texts
+
+
+def is_id(value: Any) -> bool:
+    """True for a text, or a whole number of a length that Python writes."""
+    return isinstance(value, str) or (is_number(value) and isinstance(value, int))

@@ -1,0 +1,330 @@
+"""CVAT's XML, "CVAT for images 1.1" and "CVAT for video 1.1".
+
+Boxes are xtl, ytl, xbr, ybr in continuous pixels of the image as it is shown; a rotation is in
+degrees, clockwise about the box's center (docs.cvat.ai, XML annotation format). A video's shapes
+are listed by track and frame number.
+"""
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.label_files import label_files
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.rotation import around_ellipse, around_turned
+from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name
+from syndet_ray.data.readers.values import for_message, number
+from syndet_ray.data.readers.xml_file import load_xml
+from syndet_ray.errors import DataError
+
+LAYOUT = "annotations.xml (CVAT for images or for video) with images/, or one such folder per split"
+_HEAD = 4096  # bytes of a file in which its root element stands
+_ROOT = re.compile(rb"<annotations[\s/>]")
+_LAST_DIGITS = re.compile(r"(\d+)\D*$")
+_MOST_DIGITS = 9  # of a frame's number
+_BOX = ("xtl", "ytl", "xbr", "ybr")
+_WITHOUT_AREA = ("polyline", "points", "skeleton")
+# (label, shape) of a frame
+Shapes = list[tuple[str, Element]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Frame:
+    """One image, its file not looked for yet if only its name is known."""
+
+    name: str
+    file: Path | None
+    folders: Sequence[Path]
+    place: str
+    wh: tuple[int, int] | None
+    shapes: Shapes
+
+
+def files(folder: Path) -> list[Path]:
+    """The annotation files of a folder: `annotations.xml`, or other names beside the images."""
+    paths = label_files(folder, "annotations.xml", "*/annotations.xml")
+    paths = paths or label_files(folder, "*.xml")
+    return [path for path in paths if _is_cvat(path)]
+
+
+def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
+    """Every image of the tasks, negatives included. Raises DataError for a file that is no XML."""
+    frames: dict[str, list[_Frame]] = {split: [] for split in SPLITS}
+    classes: dict[str, None] = {}
+    for path in files:
+        root = load_xml(path)
+        if root.tag != "annotations":
+            rule = "must be CVAT's annotations, with the root <annotations>"
+            raise DataError(path, rule, got=for_message(root.tag))
+        classes.update(dict.fromkeys(_classes(root)))
+        is_video = root.find("image") is None and root.find("track") is not None
+        of_file = _video_frames if is_video else _image_frames
+        for split, frame in of_file(folder, path, root, images, remarks):
+            frames[split].append(frame)
+    splits = {}
+    for split, part in frames.items():
+        if part:
+            splits[split] = _images(part, images, remarks)
+    return Reading(splits=splits, classes=tuple(classes) or None)
+
+
+def _is_cvat(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return _ROOT.search(head.replace(b"\0", b"")) is not None  # in UTF-16 too
+
+
+def _classes(root: Element) -> Iterator[str]:
+    """The labels of the task or project in its own order, without the points of skeletons."""
+    meta = root.find("meta")
+    for label in [] if meta is None else meta.iter("label"):
+        name = label.findtext("name")
+        if name and label.find("parent") is None:
+            yield name
+
+
+def _image_folders(folder: Path, path: Path, subset: str) -> list[Path]:
+    """Folders in which the images of a subset may lie, nearest first."""
+    parents = dict.fromkeys([path.parent, folder])
+    subsets = [subset] if subset and subset not in (".", "..") and "/" not in subset else []
+    folders = []
+    for parent in parents:
+        for name in subsets:
+            folders += [parent / "images" / name, parent / name]
+        folders += [parent / "images", parent]
+    return folders
+
+
+def _image_frames(
+    folder: Path, path: Path, root: Element, images: ImageFiles, remarks: Remarks
+) -> Iterator[tuple[str, _Frame]]:
+    """(split, frame) of each image of a task of images."""
+    of_file = split_of(folder, path)
+    for position, image in enumerate(root.iterfind("image")):
+        name = image.get("name", "")
+        place = f"{path}, image {for_message(image.get('id', position))}"
+        if not name:
+            remarks.problem(place, "an image must have a name")
+            continue
+        subset = image.get("subset", "")
+        split = split_of_name(subset) or of_file or _split_in_name(name) or "train"
+        yield (
+            split,
+            _Frame(
+                name=name,
+                file=None,
+                folders=_image_folders(folder, path, subset),
+                place=place,
+                wh=_size(image),
+                shapes=[(shape.get("label", ""), shape) for shape in image],
+            ),
+        )
+
+
+def _split_in_name(name: str) -> str | None:
+    """The split that a folder in the name of an image names, the nearest one first."""
+    for part in reversed(name.replace("\\", "/").split("/")[:-1]):
+        split = split_of_name(part)
+        if split is not None:
+            return split
+    return None
+
+
+def _video_frames(
+    folder: Path, path: Path, root: Element, images: ImageFiles, remarks: Remarks
+) -> Iterator[tuple[str, _Frame]]:
+    """(split, frame) of each image file of a video. Raises DataError where there is none."""
+    subset = next((track.get("subset", "") for track in root.iterfind("track")), "")
+    split = split_of_name(subset) or split_of(folder, path) or "train"
+    files = _numbered_files(_image_folders(folder, path, subset), images)
+    if not files:
+        do = "Export with images, or: ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png"
+        raise DataError(path, "is of a video, whose frames must be images in images/", do=do)
+    shapes: dict[int, Shapes] = {frame: [] for frame in files}
+    for track in root.iterfind("track"):
+        place = f"{path}, track {for_message(track.get('id', ''))}"
+        for frame, shape in _shapes_of_track(track, sorted(files), place, remarks):
+            if frame in shapes:
+                shapes[frame].append((track.get("label", ""), shape))
+            else:
+                event = "frames with labels but without an image file, left out"
+                remarks.count(event, f"{place}, frame {for_message(frame)}")
+    for frame, file in files.items():
+        place = f"{path}, frame {frame}"
+        yield (
+            split,
+            _Frame(
+                name=file.name, file=file, folders=(), place=place, wh=None, shapes=shapes[frame]
+            ),
+        )
+
+
+def _numbered_files(folders: Sequence[Path], images: ImageFiles) -> dict[int, Path]:
+    """The image files of a video by frame number, from the first folder that holds some.
+
+    The number stands last in a name (frame_000012.png); where names have none, or some have the
+    same, they are counted in their order.
+    """
+    for folder in folders:
+        files = images.in_folder(folder)
+        if not files:
+            continue
+        numbers = [_LAST_DIGITS.search(file.stem) for file in files]
+        by_number = {}
+        for digits, file in zip(numbers, files, strict=True):
+            if digits is not None and len(digits[1]) <= _MOST_DIGITS:
+                by_number[int(digits[1])] = file
+        return by_number if len(by_number) == len(files) else dict(enumerate(files))
+    return {}
+
+
+def _shapes_of_track(
+    track: Element, frames: Sequence[int], place: str, remarks: Remarks
+) -> Iterator[tuple[int, Element]]:
+    """(frame, shape) of a track where it is in view, boxes between its keyframes included.
+
+    frames  the numbers of all frames of which there are images, sorted
+    """
+    listed: dict[int, Element] = {}
+    for shape in track:
+        frame = number(shape.get("frame"))
+        if not frame.is_integer():
+            remarks.problem(
+                place, "a shape must have a frame number", got=for_message(shape.get("frame"))
+            )
+            continue
+        listed[int(frame)] = shape
+    for frame, shape in listed.items():
+        if not _is_outside(shape):
+            yield frame, shape
+    for first, last in pairwise(sorted(listed)):
+        between = frames[bisect_right(frames, first) : bisect_left(frames, last)]
+        start, end = listed[first], listed[last]
+        if not between or _is_outside(start):
+            continue
+        if start.tag != "box" or end.tag != "box":
+            event = "frames between keyframes of a polygon or mask, without a label"
+            remarks.count(event, f"{place}, frame {between[0]}")
+            continue
+        remarks.count("stretches between keyframes interpolated", f"{place}, frame {between[0]}")
+        for frame in between:
+            yield frame, _box_between(start, end, (frame - first) / (last - first))
+
+
+def _is_outside(shape: Element) -> bool:
+    """True for the frame in which an object leaves the view."""
+    return shape.get("outside") == "1"
+
+
+def _box_between(start: Element, end: Element, share: float) -> Element:
+    """A box at a share of the way between two keyframes."""
+    attributes = dict(start.attrib)
+    for key in (*_BOX, "rotation"):
+        default = "0" if key == "rotation" else None
+        first, last = number(start.get(key, default)), number(end.get(key, default))
+        attributes[key] = repr(first + share * (last - first))
+    return Element("box", attributes)
+
+
+def _images(
+    frames: Sequence[_Frame], images: ImageFiles, remarks: Remarks
+) -> Iterator[LabelledImage]:
+    for frame in frames:
+        file = frame.file or images.find(frame.name, frame.folders, frame.place)
+        if file is None:
+            continue
+        place = f"{frame.place} ({for_message(frame.name)})"
+        boxes = []
+        for position, (label, shape) in enumerate(frame.shapes):
+            box = _box(label, shape, f"{shape.tag} {position}", place, remarks)
+            if box is not None:
+                boxes.append(box)
+        yield LabelledImage(image=file, boxes=boxes, wh=frame.wh, place=place)
+
+
+def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) -> LabelledBox | None:
+    """The box around a shape; None for what is no object, or has no class."""
+    place = f"{image}, {name}"
+    if shape.tag in _WITHOUT_AREA:
+        remarks.count("lines, points and skeletons left out", place)
+        return None
+    edges_of = _EDGES_OF.get(shape.tag)
+    if edges_of is None:  # a tag of the whole image
+        return None
+    if not label:
+        remarks.problem(place, "a shape must have a label")
+        return None
+    if number(shape.get("rotation", "0")) != 0:
+        remarks.count("rotated boxes read as the upright boxes around them", place)
+    if shape.get("occluded") == "1":
+        event = "boxes marked occluded (CVAT does not say how much: their visibility is unknown)"
+        remarks.count(event, place)
+    return LabelledBox(xyxy=edges_of(shape), name=label, place=name)
+
+
+def _edges_of_box(shape: Element) -> Edges:
+    x1, y1, x2, y2 = _numbers(shape, _BOX)
+    degrees = number(shape.get("rotation", "0"))
+    if degrees == 0:
+        return x1, y1, x2, y2
+    return around_turned((x1, y1, x2, y2), degrees, ((x1 + x2) / 2, (y1 + y2) / 2))
+
+
+def _edges_of_ellipse(shape: Element) -> Edges:
+    x, y, width, height = _numbers(shape, ("cx", "cy", "rx", "ry"))
+    return around_ellipse((x, y), (width, height), number(shape.get("rotation", "0")))
+
+
+def _edges_of_polygon(shape: Element) -> Edges:
+    xs, ys = [], []
+    for point in shape.get("points", "").split(";"):
+        x, _, y = point.partition(",")
+        xs.append(number(x))
+        ys.append(number(y))
+    return _around(xs, ys)
+
+
+def _edges_of_mask(shape: Element) -> Edges:
+    left, top, width, height = _numbers(shape, ("left", "top", "width", "height"))
+    return left, top, left + width, top + height
+
+
+def _edges_of_cuboid(shape: Element) -> Edges:
+    corners = [f"{corner}{i}" for corner in ("tl", "tr", "bl", "br") for i in (1, 2)]
+    xs = _numbers(shape, [f"x{corner}" for corner in corners])
+    ys = _numbers(shape, [f"y{corner}" for corner in corners])
+    return _around(xs, ys)
+
+
+_EDGES_OF: Mapping[str, Callable[[Element], Edges]] = {
+    "box": _edges_of_box,
+    "ellipse": _edges_of_ellipse,
+    "polygon": _edges_of_polygon,
+    "mask": _edges_of_mask,
+    "cuboid": _edges_of_cuboid,
+}
+
+
+def _around(xs: Sequence[float], ys: Sequence[float]) -> Edges:
+    """The edges around points; NaN if a coordinate is NaN, which `min` would hide."""
+    if any(math.isnan(value) for value in (*xs, *ys)):
+        return math.nan, math.nan, math.nan, math.nan
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _numbers(shape: Element, keys: Sequence[str]) -> list[float]:
+    return [number(shape.get(key)) for key in keys]
+
+
+def _size(image: Element) -> tuple[int, int] | None:
+    width, height = _numbers(image, ("width", "height"))
+    if math.isnan(width) or math.isnan(height):
+        return None
+    return int(width), int(height)
