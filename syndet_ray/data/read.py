@@ -235,8 +235,11 @@ def _source(
     label_of = {name: label for label, name in enumerate(classes)}
     clipped = 0
     records = []
+    headers = []
     for image in sorted(images, key=lambda image: image.image_id):
-        edges, wh = _in_shown_frame(image)
+        edges, header = _in_shown_frame(image)
+        wh = header.shown_wh
+        headers.append(header)
         inside = np.clip(edges, 0, np.tile(wh, 2))
         _check_area(image, edges, inside, wh)
         spill_px = np.abs(inside - edges).max(axis=1, initial=0)
@@ -254,6 +257,7 @@ def _source(
     if clipped:
         boxes_word = "box" if clipped == 1 else "boxes"
         notes.append(f"{split}: {clipped} {boxes_word} clipped to the image")
+    notes += [f"{split}: {note}" for note in picture.unusual_notes(headers)]
     return Source(name="real", classes=classes, records=tuple(records))
 
 
@@ -266,8 +270,8 @@ def _check_no_image_twice(images: Sequence[LabelledImage]) -> None:
         raise DataError(places[1], rule, got=repeated[0], do=f"It is also {places[0]}.")
 
 
-def _in_shown_frame(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
-    """Boxes (n, 4) in pixels of the frame that is shown, and that frame's size.
+def _in_shown_frame(image: LabelledImage) -> tuple[np.ndarray, picture.Header]:
+    """Boxes (n, 4) in pixels of the frame that is shown, and the header of the image file.
 
     Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
     as stored or as shown. Where it cannot show that, people label what they see.
@@ -283,7 +287,7 @@ def _in_shown_frame(image: LabelledImage) -> tuple[np.ndarray, tuple[int, int]]:
     xyxy = image.xyxy * np.tile(frame, 2) if image.relative else image.xyxy
     if is_stored:
         xyxy = header.turn_boxes(xyxy)
-    return xyxy, header.shown_wh
+    return xyxy, header
 
 
 def _check_area(

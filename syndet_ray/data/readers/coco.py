@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.errors import DataError
 
@@ -81,6 +82,7 @@ class _ImageFolders:
 
 
 def _holds_instances(path: Path) -> bool:
+    check_pointer(path)
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
@@ -90,6 +92,7 @@ def _holds_instances(path: Path) -> bool:
 
 def _load(path: Path) -> Entry:
     """The content of an annotation file, its ids checked."""
+    check_pointer(path)
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:

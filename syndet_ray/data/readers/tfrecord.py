@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.data.readers.example import Features, read_examples
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.errors import DataError, nearest
@@ -62,6 +63,7 @@ def read(folder: Path, by_split: Mapping[str, Sequence[Path]]) -> Reading:
 def read_label_map(path: Path) -> dict[int, str]:
     """Names by 1-based id, of a .pbtxt label map."""
     names: dict[int, str] = {}
+    check_pointer(path)
     content = path.read_text(encoding="utf-8")
     without_comments = re.sub(r"^\s*#.*$", "", content, flags=re.MULTILINE)
     for item in re.findall(r"item\s*\{(.*?)\}", without_comments, re.DOTALL):
