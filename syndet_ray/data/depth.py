@@ -17,7 +17,7 @@ DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits
 # Pillow keeps the high byte of 16-bit colours. Read in the other byte order, that is the low one.
 _SWAPPED = {"B": "L", "L": "B", "N": "B"}  # N: libtiff's, in the order of this machine: little
 _COLORS = ("RGB;16", "RGBX;16", "RGBA;16")
-_BAND_PX = 2**24  # larger images are converted in bands, to keep few copies in memory
+_BAND_PX = 2**22  # larger images are converted in bands, to keep few copies in memory
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 
 
@@ -52,9 +52,9 @@ def read_low_bytes(image: ImageFile) -> None:
     image.tile = tiles
 
 
-def may_need_low_bytes(high: np.ndarray) -> bool:
+def needs_low_bytes(high: np.ndarray) -> bool:
     """True if the high bytes (h, w, 3 or 4) of 16-bit colours show that fewer bits are used."""
-    return _bits(int(high[..., :3].max(initial=0)) << 8) < 16
+    return _bits_of_high(high[..., :3]) < 16
 
 
 def join(high: np.ndarray, low: Image.Image) -> np.ndarray:
@@ -62,14 +62,12 @@ def join(high: np.ndarray, low: Image.Image) -> np.ndarray:
 
     Colours have one depth, alpha may have another.
     """
-    largest = np.zeros(high.shape[2], np.uint16)
-    for rows, band in _bands(low):
-        np.maximum(largest, _values(high[rows], band).max(axis=(0, 1)), out=largest)
-    depths = [_bits(int(largest[:3].max()))] * 3 + [_bits(int(value)) for value in largest[3:]]
-    shifts = np.array(depths, np.uint16) - np.uint16(8)
+    shifts = np.full(high.shape[2], _bits_of_high(high[..., :3]) - 8, np.uint16)
+    shifts[3:] = _bits_of_high(high[..., 3:]) - 8
     joined = np.empty_like(high)
     for rows, band in _bands(low):
-        joined[rows] = _values(high[rows], band) >> shifts
+        values = (high[rows].astype(np.uint16) << 8) | np.asarray(band)
+        joined[rows] = values >> shifts
     return joined
 
 
@@ -85,11 +83,6 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     for rows, band in _bands(image):
         rgb[rows] = np.asarray(_on_white(band))
     return rgb
-
-
-def _values(high: np.ndarray, low: Image.Image) -> np.ndarray:
-    """(h, w, n) uint16."""
-    return (high.astype(np.uint16) << 8) | np.asarray(low)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -134,13 +127,12 @@ def _gray_of_floats(values: np.ndarray) -> np.ndarray:
     is_finite = np.isfinite(values)
     if not is_finite.any():
         return np.zeros(values.shape, np.uint8)
-    finite = values[is_finite]
-    least, full = _range_of_floats(finite)
-    scaled = np.full(values.shape, least, np.float32)
-    scaled[is_finite] = finite
-    scaled -= least
+    least, full = _range_of_floats(values if is_finite.all() else values[is_finite])
+    scaled = np.where(is_finite, values, np.float32(least))
+    scaled -= least  # in place: the image may be large
     scaled *= 255 / full
-    return np.rint(scaled, out=scaled).clip(0, 255).astype(np.uint8)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
 def _range_of_floats(finite: np.ndarray) -> tuple[float, float]:
@@ -168,6 +160,11 @@ def _bits_of(image: Image.Image, largest: int) -> int:
 def _bits(largest: int) -> int:
     """The least of the depths that cameras have and that holds a value."""
     return next(bits for bits in DEPTHS if largest < 2**bits)
+
+
+def _bits_of_high(high: np.ndarray) -> int:
+    """The depth of 16-bit values, which their high bytes alone determine."""
+    return _bits(int(high.max(initial=0)) << 8 | 255)
 
 
 def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2 | dict[int, object]:

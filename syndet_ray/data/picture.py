@@ -18,10 +18,10 @@ from PIL.ImageFile import ImageFile
 from syndet_ray.data import depth, mistaken, orientation
 from syndet_ray.errors import DataError
 
-# Decoded and converted they take up to 2 GB. Satellites and scanners write 200 million.
-_MOST_PIXELS = 2**28
-# of formats and modes that need about twice the memory
-_MOST_PIXELS_COSTLY = 2**27
+# 15000 x 15000: decoded and converted, they take 9 bytes each, together 2 GB. Satellites and
+# scanners write 200 million.
+_MOST_PIXELS = 225_000_000
+_MOST_PIXELS_COSTLY = _MOST_PIXELS // 2  # of formats and modes that take up to 17 bytes each
 _COSTLY_FORMATS = ("AVIF", "GIF", "JPEG2000", "WEBP")
 # Pillow refuses twice as many, before it decodes anything.
 Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
@@ -127,16 +127,10 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
 
     Raises DataError where the file cannot be read.
     """
-    with _open_image(image, place) as picture:
-        turned = _pending_turn(picture)
-        if size_wh is not None:
-            _decode_small(picture, size_wh)
-        has_low_bytes = depth.has_low_bytes(picture)
-        rgb = depth.to_rgb(picture) if not has_low_bytes else _colors(picture)
-    if has_low_bytes:
-        rgb = _from_deep(image, place, rgb)
-    rgb = orientation.turn(rgb, turned)
-    return rgb if size_wh is None else _resize(rgb, size_wh)
+    colors, is_deep, turned = _decode(image, place, size_wh)
+    rgb = _from_deep(image, place, colors) if is_deep else colors
+    upright = orientation.turn(rgb, turned)
+    return upright if size_wh is None else _resize(upright, size_wh)
 
 
 def rgba(image: bytes | Path, place: str) -> np.ndarray:
@@ -186,10 +180,22 @@ def _pending_turn(picture: ImageFile) -> int:
     return orientation.AS_STORED
 
 
-def _colors(picture: ImageFile) -> np.ndarray:
-    """(h, w, 3 or 4) uint8, as Pillow decodes it."""
-    picture.load()
-    return np.asarray(picture)
+def _decode(
+    image: bytes | Path, place: str, size_wh: tuple[int, int] | None
+) -> tuple[np.ndarray, bool, int]:
+    """(h, w, 3) uint8 RGB, False, and the orientation to be applied.
+
+    Of 16-bit colours it is the high bytes, (h, w, 3 or 4), and True. Pillow's copy of the image
+    ends with this function: two copies of the largest images would not fit.
+    """
+    with _open_image(image, place) as picture:
+        turned = _pending_turn(picture)
+        if size_wh is not None:
+            _decode_small(picture, size_wh)
+        if not depth.has_low_bytes(picture):
+            return depth.to_rgb(picture), False, turned
+        picture.load()
+        return np.asarray(picture), True, turned
 
 
 def _from_deep(image: bytes | Path, place: str, high: np.ndarray) -> np.ndarray:
@@ -198,7 +204,7 @@ def _from_deep(image: bytes | Path, place: str, high: np.ndarray) -> np.ndarray:
     The image is decoded a second time where the high bytes are not enough.
     """
     colors = high
-    if depth.may_need_low_bytes(high):
+    if depth.needs_low_bytes(high):
         with _open_image(image, place) as picture:
             _pending_turn(picture)
             depth.read_low_bytes(picture)
@@ -294,7 +300,8 @@ def _check(picture: ImageFile, place: str) -> None:
 
 def _is_costly(picture: ImageFile) -> bool:
     is_progressive = "progressive" in picture.info
-    return picture.format in _COSTLY_FORMATS or picture.mode in ("F", "I") or is_progressive
+    is_wide = picture.mode in ("F", "I") or depth.has_low_bytes(picture)
+    return picture.format in _COSTLY_FORMATS or is_wide or is_progressive
 
 
 def _too_large(place: str, most: int, got: Any = ...) -> DataError:
