@@ -26,8 +26,9 @@ def orientation_of(image: Image.Image) -> int:
     orientation = _from_exif(image)
     if orientation is None:
         orientation = _from_xmp(image)
-    # like browsers, take any other value for "as stored"
-    return orientation if orientation in range(1, 9) else AS_STORED
+    if orientation is None or not 1 <= orientation <= 8:
+        return AS_STORED  # as browsers take any other value
+    return orientation
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:

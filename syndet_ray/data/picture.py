@@ -31,7 +31,9 @@ _FORMATS = (
     *("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "AVIF", "JPEG2000", "PPM"),
     *("DDS", "PCX", "PSD", "QOI", "SGI", "TGA"),
 )
-_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "F", "I")
+_MODES = frozenset(
+    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "F", "I")
+)
 _CUT_SHORT = ("truncated", "broken data stream", "unexpected end")  # words of Pillow's errors
 _NEW_SUBFILE_TYPE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 322, 323, 50706  # tags of TIFF
 _IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE, _PLANAR = 256, 257, 258, 284
@@ -289,13 +291,14 @@ def _check(picture: ImageFile, place: str) -> None:
     """Raises DataError for an image that would be decoded wrongly, or to more than memory has."""
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         _check_tiff(picture, place)
-    if not picture.mode.startswith("I;16") and picture.mode not in _MODES:
+    if picture.mode not in _MODES and not picture.mode.startswith("I;16"):
         rule = f"its colours are of a kind that cannot be read, {picture.mode}"
         raise DataError(place, rule, do="Save it in RGB.")
     width, height = picture.size
-    most = _MOST_PIXELS_COSTLY if _is_costly(picture) else _MOST_PIXELS
-    if width * height > most:
-        raise _too_large(place, most, got=(width, height))
+    if width * height > _MOST_PIXELS_COSTLY:
+        most = _MOST_PIXELS_COSTLY if _is_costly(picture) else _MOST_PIXELS
+        if width * height > most:
+            raise _too_large(place, most, got=(width, height))
 
 
 def _is_costly(picture: ImageFile) -> bool:
