@@ -321,6 +321,10 @@ def _check_tiff(picture: TiffImagePlugin.TiffImageFile, place: str) -> None:
     tile_px = tags.get(_TILE_WIDTH, 1) * tags.get(_TILE_LENGTH, 1)
     if tile_px > _MOST_PIXELS:
         raise _too_large(place, _MOST_PIXELS)
+    bottom = max((tile.extents[3] for tile in picture.tile if tile.extents), default=0)
+    if bottom < tags[_IMAGE_LENGTH]:  # Pillow would leave the rest black
+        rule = f"the image cannot be read (it is cut short: {bottom} of its rows are there)"
+        raise DataError(place, rule, do=_DO)
     if tags.get(_PLANAR, 1) == 2 and max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8:
         rule = "is a TIFF of 16-bit colours in separate planes, which Pillow reads wrongly"
         raise DataError(place, rule, do="Save it with interleaved colours, or as PNG.")
