@@ -246,9 +246,16 @@ def test_what_was_found_before_an_interruption_is_written(model, photos, tmp_pat
 
 def test_an_image_that_cannot_be_read_is_skipped_and_reported(main, model, photos, capsys):
     (photos / "torn.png").write_bytes((photos / "a.png").read_bytes()[:200])
+    (photos / "pointer.jpg").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4"
+    )
+    with Image.open(photos / "a.png") as opened:
+        opened.convert("RGBA").save(photos / "d.png")
     assert main("predict", model, photos, "--score", "0") == 1
     said = capsys.readouterr().out
-    assert "\n3 images (" in said
+    assert "\n4 images (" in said
+    assert "\n1 image with transparency: composed on white\n" in said
+    assert "(it is a git-lfs pointer: run `git lfs pull`)\n" in said
     assert f"skipped {photos / 'torn.png'}: the image cannot be read (" in said
     assert main("predict", model, photos / "a.png") == 0
     assert "predictions-2: annotated/, kitti/, predictions.json" in capsys.readouterr().out

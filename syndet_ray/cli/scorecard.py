@@ -96,7 +96,8 @@ def score_lines(scores: "SplitEvaluation") -> Iterator[str]:
 
 
 def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
-    """The number of detections, where they are, and the files that could not be read."""
+    """The number of detections, where they are, and what was unusual or could not be read."""
+    from syndet_ray.data.picture import unusual_notes
     from syndet_ray.report.fonts import missing_notes
 
     images = len(summary.images)
@@ -107,6 +108,7 @@ def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
     yield f"{counted(images, 'image')}{rate}; {counts}"
     yield f"{summary.out}: annotated/, kitti/, predictions.json"
     yield from missing_notes(summary.counts)
+    yield from unusual_notes(summary.headers)
     for line in summary.skipped[:_MOST_SKIPPED]:
         yield f"skipped {line}"
     if len(summary.skipped) > _MOST_SKIPPED:

@@ -62,6 +62,7 @@ class SourceBuilder:
         self._names = labels
         self._remarks = remarks
         self._clipped = 0
+        self._unusual: list[picture.Header] = []
         self._image_ids: list[str] = []
         self._images: list[Image | None] = []
         self._places: list[str] = []
@@ -80,6 +81,8 @@ class SourceBuilder:
         except DataError as error:
             self._remarks.problems.append(error)
             return
+        if header.unusual:
+            self._unusual.append(header)
         image_id, stored = self._identity(image)
         kept = self._usable(image, image_id, edges, header.shown_wh)
         self._image_ids.append(image_id)
@@ -94,6 +97,8 @@ class SourceBuilder:
         if self._clipped:
             boxes_word = "box" if self._clipped == 1 else "boxes"
             self._remarks.note(f"{self.split}: {self._clipped} {boxes_word} clipped to the image")
+        for note in picture.unusual_notes(self._unusual):
+            self._remarks.note(f"{self.split}: {note}")
         counts = np.array(self._counts, np.int64)
         boxes = Boxes.of(
             np.frombuffer(self._edges, np.float64) if self._edges else [],

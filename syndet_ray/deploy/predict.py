@@ -31,6 +31,7 @@ class PredictionSummary:
 
     images   one entry for each image that could be read, as predictions.json holds them
     skipped  why the others could not
+    headers  of the images that could be read
     counts   detections by class that are in the pictures
     least    the least confidence of these detections
     highest  the highest confidence of all detections, in the pictures or not; 0 without any
@@ -40,6 +41,7 @@ class PredictionSummary:
     least: float
     images: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    headers: list[picture.Header] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     highest: float = 0.0
     seconds: float = 0.0
@@ -89,11 +91,13 @@ def _predict_file(
 ) -> None:
     """Reads one image, predicts it and writes the detections, in the image's own pixels."""
     try:
+        header = picture.header(file.path, str(file.path))
         image = picture.pixels(file.path, str(file.path))
         predictions = finder(file.path, str(file.path))
     except DataError as error:
         summary.skipped.append(f"{error.place}: {error.rule}")
         return
+    summary.headers.append(header)
     shown = at_least(predictions, least)
     with writing(summary.out):
         _write_picture(summary.out / "annotated", file, image, shown, finder.classes)

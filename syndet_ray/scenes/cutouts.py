@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import mapbox_earcut
 import numpy as np
-from PIL import Image, ImageOps
 
 from syndet_ray.data import picture
 from syndet_ray.errors import DataError
@@ -40,10 +39,12 @@ def read(image: Path) -> Mesh:
     Raises DataError for files that cannot be read, for an image that does not say what the object
     is, and for one without an object.
     """
-    rgb = picture.pixels(image, str(image))
+    colors = picture.rgba(image, str(image))
+    rgb = colors[..., :3]
     shape = shape_file(image)
     if shape is None:
-        alpha = _transparency(image)
+        _check_transparency(image)
+        alpha = colors[..., 3]
     elif shape.suffix == ".json":
         alpha = _polygon(shape, rgb.shape[:2])
     else:
@@ -171,12 +172,10 @@ def _bleed(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return colors[nearest]
 
 
-def _transparency(image: Path) -> np.ndarray:
-    with Image.open(image) as opened:
-        if not opened.has_transparency_data:
-            rule = "a cut-out must say which part is the object, and it has no transparency"
-            raise DataError(image, rule, do=_DO)
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGBA"))[..., 3]
+def _check_transparency(image: Path) -> None:
+    if picture.TRANSPARENT not in picture.header(image, str(image)).unusual:
+        rule = "a cut-out must say which part is the object, and it has no transparency"
+        raise DataError(image, rule, do=_DO)
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 Feature = list[bytes] | list[float] | list[int]
@@ -43,6 +44,7 @@ def read_examples(path: Path) -> Iterator[tuple[str, Features]]:
 
     Raises DataError naming file, record number and byte offset.
     """
+    check_pointer(path)
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP
         file.seek(0)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 _DO = "Copy or export the file again."
@@ -13,6 +14,7 @@ def load_json(path: Path) -> Any:
     """The content of a JSON file, in UTF-8, UTF-16 or UTF-32. Raises DataError."""
     if path.is_dir():
         raise DataError(path, "is a folder, not a JSON file", do="Rename the folder.")
+    check_pointer(path)
     try:
         return json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.data.readers.values import for_message
 from syndet_ray.errors import DataError
 
@@ -114,6 +115,7 @@ def _in_utf8(path: Path) -> bytes:
     """The bytes of a text file, of UTF-16 as UTF-8, without byte order mark. Raises DataError."""
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(path, "is too large for a label map")
+    check_pointer(path)
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         has_mark = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

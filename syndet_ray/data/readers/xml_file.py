@@ -3,6 +3,7 @@
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 _DEEPEST = 100  # levels; label files have about five
@@ -19,6 +20,7 @@ def load_xml(path: Path) -> Element:
 
     if path.is_dir():
         raise DataError(path, "is a folder, not an XML file", do="Rename the folder.")
+    check_pointer(path)
     try:
         root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
     except DefusedXmlException:
