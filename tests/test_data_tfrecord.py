@@ -433,7 +433,7 @@ def test_records_compressed_by_gzip_are_read_and_damaged_ones_named(tmp_path):
 def test_a_pointer_of_git_lfs_says_how_to_get_the_file(tmp_path):
     path = tmp_path / "train.record"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12345\n")
-    with pytest.raises(DataError, match="Run: git lfs pull"):
+    with pytest.raises(DataError, match="run `git lfs pull`"):
         read(tmp_path)
 
 

@@ -448,7 +448,7 @@ def test_boxes_of_unknown_classes_are_those_of_the_scored_split(model, dataset):
     assert any(len(of_class) >= 10 for of_class in boxes.values()), "many boxes are counted too"
     with pytest.raises(DataError, match="data, test: ") as refused:
         judged(model, data)
-    assert f"does not know: {said[0]}, none (no box), {said[1]}. Rename" in str(refused.value)
+    assert f"does not know: {said[0]}, {said[1]}. Rename" in str(refused.value)
 
 
 def test_without_a_test_split_several_need_a_choice(model, dataset):

@@ -27,7 +27,11 @@ def load_json(path: Path) -> Any:
 
 
 def json_or_none(path: Path) -> Any:
-    """The content of a JSON file; None for a file that is none."""
+    """The content of a JSON file; None for a file that is none.
+
+    Raises DataError for a file that git-lfs did not fetch: it may be any format's.
+    """
+    check_pointer(path)
     try:
         return load_json(path)
     except DataError:
