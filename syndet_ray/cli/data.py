@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from syndet_ray.cli.options import INTERRUPTED, Address, Dataset, Out, Runs, Settings, Workers
+from syndet_ray.cli.options import (
+    INTERRUPTED,
+    Address,
+    Dataset,
+    Out,
+    Runs,
+    Settings,
+    Workers,
+    local_photos,
+)  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -48,6 +57,7 @@ def cutouts(
         Path | None, typer.Option(help="Folder of masks, as the photos are named.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Cut objects out of the training photos, as assets for scenes."""
     from functools import partial
@@ -57,13 +67,20 @@ def cutouts(
 
     with open_display(terminal.console()) as display:
         progress = partial(display.progress, "cutting out")
-        counts = cut_out(dataset, out, per_class, seed, masks=masks, progress=progress)
+        photos = local_photos(dataset, runs, display)
+        counts = cut_out(photos, out, per_class, seed, masks=masks, progress=progress)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
 
 
 def label_style(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="Labelled photos: a folder, s3:// or https:// address."
+        ),
+    ],
+    runs: Runs = Path("runs"),
 ) -> None:
     """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
     be labelled in the same way.
@@ -76,15 +93,15 @@ def label_style(
     from syndet_ray.errors import DataError
     from syndet_ray.inspection.label_style import measure
 
-    if str(dataset) == STAND_IN and not dataset.exists():
+    if dataset == STAND_IN and not Path(dataset).exists():
         rule = "has no label style: its boxes are computed, not made by people"
         raise DataError(dataset, rule, do="Give a folder of photos.")
-    photos = read(dataset).splits.get("train")
-    if photos is None:
-        raise DataError(
-            dataset, "has no training photos", do="See README, section 'Your own data'."
-        )
     with open_display(terminal.console()) as display:
+        photos = read(local_photos(dataset, runs, display)).splits.get("train")
+        if photos is None:
+            raise DataError(
+                dataset, "has no training photos", do="See README, section 'Your own data'."
+            )
         style = measure(photos, progress=partial(display.progress, "measuring"))
     settings = style.settings()
     arguments = ", ".join(
@@ -99,7 +116,10 @@ def label_style(
 def inspect(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".'),
+        typer.Argument(
+            metavar="PATH...",
+            help='Labelled images: folders, s3:// or https:// addresses, or "stand-in".',
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="train, val or test alone. Default: all.")
@@ -107,6 +127,7 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path(
         "inspect.html"
     ),
+    runs: Runs = Path("runs"),
 ) -> None:
     """Show data at a glance, and where other sources differ from the first: synthetic from real,
     test from train.
@@ -119,7 +140,8 @@ def inspect(
 
     inspection_page.check_out(out)
     with open_display(console := terminal.console()) as display:
-        inspection = inspecting.inspect(paths, split, display.progress)
+        folders = [str(local_photos(path, runs, display)) for path in paths]
+        inspection = inspecting.inspect(folders, split, display.progress)
         page = inspection_page.write(inspection, out, display.progress)
     notes = missing_notes(listing.inspection_names(inspection))
     for part in (*listing.inspection_parts(inspection), *notes):
@@ -130,3 +152,25 @@ def inspect(
     console.print(
         f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
     )
+
+
+def fetch(
+    name: Annotated[
+        Literal["d6-dice", "chess", "groceries-real"],
+        typer.Argument(metavar="NAME", help="d6-dice, chess or groceries-real."),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="New folder. Default: NAME, here.")
+    ] = None,
+) -> None:
+    """Fetch a public dataset: real photos to try things on."""
+    from syndet_ray.cli import listing, terminal
+    from syndet_ray.data.remote.catalogue import CATALOGUE
+    from syndet_ray.data.remote.public import fetch_public
+
+    entry, folder = CATALOGUE[name], out or Path(name)
+    console = terminal.console()
+    terminal.print_lines(console, listing.entry_lines(entry))
+    with open_display(console) as display:
+        data = fetch_public(entry, folder, display.progress)
+    terminal.print_lines(console, listing.fetched_lines(data, folder))

@@ -1,11 +1,12 @@
 """Verbs on saved models: evaluate and predict."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri
+from syndet_ray.cli.options import FAILED, Model, Runs, TrackingUri, local_photos
 from syndet_ray.cli.screen import open_display
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def _stand_in_images() -> Path:
 def evaluate(
     model: Model,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help='Folder of labelled photos, or "stand-in".')
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help='Labelled photos: a folder, s3:// or https:// address, or "stand-in".',
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="Split to score on. Default: test, or the only one.")
@@ -44,6 +49,7 @@ def evaluate(
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table
+    from syndet_ray.data.remote.address import for_record, is_address
     from syndet_ray.data.stand_in import photos_at
     from syndet_ray.deploy.output import check_out
 
@@ -51,8 +57,9 @@ def evaluate(
         check_out(out)
     console = terminal.console()
     with open_display(console) as display:
+        photos = local_photos(data, runs, display)
         with display.step("reading the labels"):
-            dataset = photos_at(data)
+            dataset = photos_at(str(photos))
         chosen = dataset.split_to_score(split)
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
@@ -63,6 +70,8 @@ def evaluate(
         scores = evaluating.evaluate_model(
             finder, dataset, chosen, model=model, progress=display.progress
         )
+    if is_address(data):  # the scores name the address, not the copy
+        scores = replace(scores, data=for_record(data))
     for table in (
         scorecard.scores_table(scores),
         scorecard.visibility_table(scores),

@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syndet_ray.data.real import RealData
+from syndet_ray.data.remote.address import for_record, is_address
+from syndet_ray.data.remote.local import local_folder
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
@@ -117,9 +120,15 @@ def check(
         notes = preflight.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *preflight.cache_notes(options.cache)]:
             display.note(sentence)
+    photos = None
+    if options.real is not None:
+        photos = local_folder(options.real, options.cache, display.progress)
     near = options.allow_near_copies
     with display.step("reading and checking the data"):
-        return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
+        data = preflight.real_data(photos, sweep, display.progress, allow_near_copies=near)
+    if options.real is None or not is_address(options.real):
+        return data
+    return replace(data, path=for_record(options.real))  # the run names the address, not the copy
 
 
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
