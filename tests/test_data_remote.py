@@ -682,6 +682,15 @@ def test_a_file_that_has_no_room_is_not_fetched(web, tmp_path, monkeypatch):
         local_folder(web.address("/a.zip"), tmp_path, ignore)
 
 
+def test_a_file_takes_the_room_of_datasets_used_before(web, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNDET_DATA_CACHE_GB", "0.001")
+    web.files |= {f"/{name}.zip": zipped({"x": os.urandom(400_000)}) for name in "ab"}
+    first = local_folder(web.address("/a.zip"), tmp_path, ignore)
+    forget_uses()
+    second = local_folder(web.address("/b.zip"), tmp_path, ignore)
+    assert [first.exists(), second.exists()] == [False, True]
+
+
 # --- archives ---
 
 

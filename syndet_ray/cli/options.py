@@ -83,9 +83,14 @@ def _checked_place(words: str) -> str:
 
 def local_photos(place: str, runs: Path, display: "Plain | Bar") -> Path:
     """The folder of a dataset that is given as a folder or an address; it is fetched if need be."""
+    from syndet_ray.data.remote.address import for_messages, photo_place
     from syndet_ray.data.remote.local import local_folder
 
-    return local_folder(place, runs.resolve() / "cache", display.progress)
+    checked = photo_place(place)
+    if isinstance(checked, Path):
+        return checked
+    with display.step(f"looking at {for_messages(checked)}"):
+        return local_folder(checked, runs.resolve() / "cache", display.progress)
 
 
 def _place(words: str | None) -> "Path | str | None":

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +63,7 @@ def fetch(
     *,
     most_bytes: int,
     progress: Progress,
+    reserve: Callable[[int], None] = lambda needed_bytes: None,
 ) -> str:
     """Fetches a file; returns its SHA-256.
 
@@ -71,6 +72,7 @@ def fetch(
     sha256      the sum that it must have; None takes any
     most_bytes  that the file may have
     progress    counts megabytes
+    reserve     is called with the bytes that are still to come, if the server says how many
 
     Raises DataError for another sum, and MachineError for a server that refuses or is silent.
     """
@@ -80,7 +82,7 @@ def fetch(
     if is_resumed and sha256 is None and not _validator_file(part).exists():
         part.unlink()  # nothing would tell whether the rest is of the same file
         is_resumed = False
-    load = partial(_load, url, part, most_bytes, progress)
+    load = partial(_load, url, part, most_bytes=most_bytes, progress=progress, reserve=reserve)
     load()
     actual = file_hash(part)
     if is_resumed and sha256 not in (None, actual):  # the file may have changed meanwhile
@@ -102,7 +104,14 @@ def fetch(
     return actual
 
 
-def _load(url: str, part: Path, most_bytes: int, progress: Progress) -> None:
+def _load(
+    url: str,
+    part: Path,
+    *,
+    most_bytes: int,
+    progress: Progress,
+    reserve: Callable[[int], None],
+) -> None:
     """Fetches what a half file lacks, in several attempts if the connection breaks off."""
     from requests import Session
 
@@ -113,7 +122,9 @@ def _load(url: str, part: Path, most_bytes: int, progress: Progress) -> None:
         while True:
             before = _size(part)
             try:
-                _attempt(session, url, part, most_bytes, progress)
+                _attempt(
+                    session, url, part, most_bytes=most_bytes, progress=progress, reserve=reserve
+                )
                 return
             except _TryAgain as failure:
                 attempts = 0 if _size(part) > before else attempts + 1
@@ -122,7 +133,15 @@ def _load(url: str, part: Path, most_bytes: int, progress: Progress) -> None:
                 time.sleep(_PAUSES_S[max(0, attempts - 1)])
 
 
-def _attempt(session: "Session", url: str, part: Path, most_bytes: int, progress: Progress) -> None:
+def _attempt(
+    session: "Session",
+    url: str,
+    part: Path,
+    *,
+    most_bytes: int,
+    progress: Progress,
+    reserve: Callable[[int], None],
+) -> None:
     """Fetches the rest of a file. Raises _TryAgain, SyndetError, or OSError of this disk."""
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
@@ -133,6 +152,7 @@ def _attempt(session: "Session", url: str, part: Path, most_bytes: int, progress
             return
         with answer.response as response, writing(part):
             _check_size(url, answer.total, most_bytes)
+            reserve(max(0, answer.total - answer.offset))
             _keep_validator(part, response.headers)
             with part.open("r+b" if answer.offset else "wb") as file:
                 file.seek(answer.offset)

@@ -72,8 +72,7 @@ def _copy_of_file(file: WebFile, cache: Path, progress: NamedProgress) -> Path:
 
 def _make(file: WebFile, folder: Path, progress: NamedProgress) -> None:
     """Fetches a file and makes its folder, which is there once it is whole."""
-    address = for_messages(file.url)
-    node_cache.make_room(folder, 0, address)  # raises soon if there is none
+    reserve = partial(node_cache.make_room, folder, address=for_messages(file.url))
     loaded = folder.with_name(file.name)
     if not loaded.exists():
         fetch(
@@ -82,13 +81,16 @@ def _make(file: WebFile, folder: Path, progress: NamedProgress) -> None:
             file.sha256,
             most_bytes=node_cache.room(folder),
             progress=partial(progress, f"fetching {file.name} (MB)"),
+            reserve=reserve,
         )
+    if is_archive(file.name):
+        reserve(loaded.stat().st_size)  # photos are as large outside
     try:
         _put(loaded, folder, progress)
     except DataError:  # it stays as it is however often it is tried
         loaded.unlink()
         raise
-    node_cache.make_room(folder, 0, address)
+    reserve(0)
 
 
 def _put(loaded: Path, folder: Path, progress: NamedProgress) -> None:

@@ -82,6 +82,7 @@ def changing(folder: Path, address: str) -> Iterator[None]:
     try:
         lock(used, wait=False)
     except BlockingIOError:
+        lock(used, shared=True)  # the attempt has given it up
         rule = "has changed, and another process uses the copy of its earlier state"
         do = f"Wait until that ends, or take another cache than {folder.parents[2]}."
         raise MachineError(address, rule, do=do) from None
