@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import shlex
 import socket
 import stat
 import tarfile
@@ -20,7 +21,13 @@ from conftest import keys
 
 from syndet_ray.data.read import read
 from syndet_ray.data.remote import bucket, download, node_cache, unpack
-from syndet_ray.data.remote.address import for_record, is_address, photo_place, web_file
+from syndet_ray.data.remote.address import (
+    for_record,
+    is_address,
+    photo_place,
+    web_file,
+    without_queries,
+)
 from syndet_ray.data.remote.catalogue import CATALOGUE, CatalogueEntry, CatalogueFile
 from syndet_ray.data.remote.local import local_folder
 from syndet_ray.data.remote.public import fetch_public
@@ -91,6 +98,7 @@ def test_a_path_stays_a_path(place, tmp_path):
         ("gs://bucket/photos", r"a kind of address that cannot be read, gs://. Give a folder, s3:"),
         ("file:///photos", r"cannot be read, file://"),
         ("s3://", r"must be s3://bucket/prefix"),
+        ("s3://b/a?secret_key=hush", r"s3://b/a: may say after \? only .*, got \['secret_key'\]"),
         ("s3://bucket/photos#1", r"must be s3://bucket/prefix"),
         (Path("s3://bucket/photos"), r"s3:/bucket/photos: is an address with a slash too few"),
     ],
@@ -112,6 +120,11 @@ def test_a_token_is_used_and_neither_shown_nor_kept():
     address = f"https://x.org/a.zip?token=secret#sha256={SUM}"
     assert web_file(address).url.endswith("?token=secret")
     assert for_record(address) == f"https://x.org/a.zip#sha256={SUM}"
+    command = shlex.join(["sweep", "a", f"--real={address}", "--runs", "b?c"])
+    assert (
+        without_queries(command)
+        == f"sweep a '--real=https://x.org/a.zip#sha256={SUM}' --runs 'b?c'"
+    )
     with pytest.raises(DataError) as refusal:
         photo_place("https://x.org/a.zip?token=secret")
     assert "secret" not in str(refusal.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
-from syndet_ray.data.remote.address import for_record, photo_place
+from syndet_ray.data.remote.address import for_record, photo_place, without_queries
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
@@ -25,7 +25,7 @@ def description(
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": mask(shlex.join(origin.command)),
+        "command": mask(without_queries(shlex.join(origin.command))),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json has it settled
         "seed": asked.seed,

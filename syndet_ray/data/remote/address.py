@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from syndet_ray.errors import DataError
 
@@ -13,6 +13,8 @@ ENDINGS = (*ARCHIVES, ".parquet", ".record")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _BROKEN = re.compile(r"(s3|https?):/(?!/)")
+_S3_QUERY = {"endpoint_override", "scheme", "region"}
+_QUERY = re.compile(r"(https?://[^\s?#'\"]+)\?[^\s#'\"]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FORMS = "Give a folder, s3://bucket/prefix, or https://host/set.zip#sha256=HEX."
 _ADD_SUM = (
@@ -108,6 +110,11 @@ def for_record(place: Path | str) -> str:
     return str(place) if parts.scheme == "s3" else urlunsplit(parts._replace(query=""))
 
 
+def without_queries(command: str) -> str:
+    """A command line without the queries of its web addresses, which may hold tokens."""
+    return _QUERY.sub(r"\1", command)
+
+
 def for_messages(address: str) -> str:
     """An address as messages show it: without a password, a token or the digits of a sum."""
     parts = urlsplit(address)
@@ -127,6 +134,11 @@ def _check(address: str, scheme: str) -> None:
     if "@" in parts.netloc:
         do = "Take them out: they come from the environment, or the machine's role."
         raise DataError(for_messages(address), "must hold no keys", do=do)
+    others = sorted(dict(parse_qsl(parts.query)).keys() - _S3_QUERY)
+    if others:
+        rule = f"may say after ? only {', '.join(sorted(_S3_QUERY))}"
+        do = "Keys come from the environment, or the machine's role."
+        raise DataError(urlunsplit(parts._replace(query="")), rule, got=others, do=do)
     if not parts.netloc or parts.fragment:
         rule = "must be s3://bucket/prefix, or s3://bucket"
         raise DataError(for_messages(address), rule, do="Correct the address.")
