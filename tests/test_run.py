@@ -460,6 +460,20 @@ def test_a_run_that_goes_on_needs_no_tracking_server_that_answers(home, dice):
     assert data.pools.keys() == {"train", "val", "test"}
 
 
+def test_photos_on_s3_are_those_of_the_folder_and_are_named_by_their_address(home, dice, s3):
+    for path in dice.rglob("*"):
+        if path.is_file():
+            s3.upload_file(str(path), "photos", f"dice/{path.relative_to(dice).as_posix()}")
+    sweep = load(str(home()))
+    places = {"there": "s3://photos/dice", "here": dice}
+    data = {}
+    for name, real in places.items():
+        options = Options(runs=Path("runs"), real=real, local=True)
+        data[name] = check(sweep, options, Quiet()).describe()
+    assert data["there"] == data["here"] | {"path": "s3://photos/dice"}
+    assert len(list(Path().glob("runs/cache/data/*/dice/train/*.png"))) == 6
+
+
 def test_a_mistyped_field_is_reported_with_its_line(home, syndet_here):
     path = home()
     path.write_text(path.read_text().replace("    trials=", "    trails="))

@@ -19,6 +19,7 @@ ORDER = (
     *(
         "cores",
         "errors",
+        "disk_share",
         "escapes",
         "files",
         "interrupts",

@@ -31,7 +31,7 @@ for verb in (
     *(runs.compare, data.render, runs.ui),
 ):  # in the order of the help
     app.command()(verb)
-for data_verb in (data.convert, data.cutouts, data.label_style, data.inspect):
+for data_verb in (data.fetch, data.convert, data.cutouts, data.label_style, data.inspect):
     data_app.command()(data_verb)
 
 

@@ -17,7 +17,8 @@ from syndet_ray.cli.options import (
     SkipBad,
     Workers,
     label_options,
-)
+    local_photos,
+)  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -63,6 +64,7 @@ def cutouts(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Cut objects out of the training photos, as assets for scenes."""
     from functools import partial
@@ -72,7 +74,7 @@ def cutouts(
 
     with open_display(terminal.console()) as display:
         counts = cut_out(
-            dataset,
+            local_photos(dataset, runs, display),
             out,
             per_class=per_class,
             seed=seed,
@@ -93,6 +95,7 @@ def convert(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Write a dataset in another format, and say what that format cannot hold."""
     from functools import partial
@@ -106,7 +109,8 @@ def convert(
     console = terminal.console()
     with open_display(console) as display:
         options = label_options(format, skip_bad, classes)
-        source = read(dataset, options, partial(display.progress, "reading labels"))
+        folder = local_photos(dataset, runs, display)
+        source = read(folder, options, partial(display.progress, "reading labels"))
         losses = write_converted(source, out, to, partial(display.progress, "writing images"))
     for split, part in source.splits.items():
         objects = int(part.class_counts().sum())
@@ -120,10 +124,16 @@ def convert(
 
 
 def label_style(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled photos.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="Labelled photos: a folder, s3:// or https:// address."
+        ),
+    ],
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
     be labelled in the same way.
@@ -136,19 +146,18 @@ def label_style(
     from syndet_ray.errors import DataError
     from syndet_ray.inspection.label_style import measure
 
-    if str(dataset) == STAND_IN and not dataset.exists():
+    if dataset == STAND_IN and not Path(dataset).exists():
         rule = "has no label style: its boxes are computed, not made by people"
         raise DataError(dataset, rule, do="Give a folder of photos.")
-    console = terminal.console()
-    with open_display(console) as display:
+    with open_display(terminal.console()) as display:
         options = label_options(format, skip_bad, classes)
         reading = partial(display.progress, "reading labels")
-        photos = read(dataset, options, reading).splits.get("train")
-    if photos is None:
-        raise DataError(
-            dataset, "has no training photos", do="See README, section 'Your own data'."
-        )
-    with open_display(console) as display:
+        folder = local_photos(dataset, runs, display)
+        photos = read(folder, options, reading).splits.get("train")
+        if photos is None:
+            raise DataError(
+                dataset, "has no training photos", do="See README, section 'Your own data'."
+            )
         style = measure(photos, progress=partial(display.progress, "measuring"))
     settings = style.settings()
     arguments = ", ".join(
@@ -163,7 +172,10 @@ def label_style(
 def inspect(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help='Folders of labelled images, or "stand-in".'),
+        typer.Argument(
+            metavar="PATH...",
+            help='Labelled images: folders, s3:// or https:// addresses, or "stand-in".',
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="train, val or test alone. Default: all.")
@@ -174,6 +186,7 @@ def inspect(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Show data at a glance, and where other sources differ from the first: synthetic from real,
     test from train.
@@ -186,9 +199,9 @@ def inspect(
 
     inspection_page.check_out(out)
     with open_display(console := terminal.console()) as display:
-        inspection = inspecting.inspect(
-            paths, split, display.progress, label_options(format, skip_bad, classes)
-        )
+        folders = [str(local_photos(path, runs, display)) for path in paths]
+        options = label_options(format, skip_bad, classes)
+        inspection = inspecting.inspect(folders, split, display.progress, options)
         page = inspection_page.write(inspection, out, display.progress)
     notes = missing_notes(listing.inspection_names(inspection))
     for part in (*listing.inspection_parts(inspection), *notes):
@@ -199,3 +212,25 @@ def inspect(
     console.print(
         f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
     )
+
+
+def fetch(
+    name: Annotated[
+        Literal["d6-dice", "chess", "groceries-real"],
+        typer.Argument(metavar="NAME", help="d6-dice, chess or groceries-real."),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="New folder. Default: NAME, here.")
+    ] = None,
+) -> None:
+    """Fetch a public dataset: real photos to try things on."""
+    from syndet_ray.cli import listing, terminal
+    from syndet_ray.data.remote.catalogue import CATALOGUE
+    from syndet_ray.data.remote.public import fetch_public
+
+    entry, folder = CATALOGUE[name], out or Path(name)
+    console = terminal.console()
+    terminal.print_lines(console, listing.entry_lines(entry))
+    with open_display(console) as display:
+        data = fetch_public(entry, folder, display.progress)
+    terminal.print_lines(console, listing.fetched_lines(data, folder))

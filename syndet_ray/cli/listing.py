@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -12,13 +13,15 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
 from syndet_ray.metrics import MAP
 from syndet_ray.runs.names import bounds
-from syndet_ray.wording import counted, decimals, duration, number, signed
+from syndet_ray.wording import command_line, counted, decimals, duration, number, signed
 
 _WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
 _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a comparison lists
 
 if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
+    from syndet_ray.data.remote.catalogue import CatalogueEntry
+    from syndet_ray.data.remote.public import Fetched
     from syndet_ray.inspection.inspect import Inspection
     from syndet_ray.runs.run import Run
     from syndet_ray.search.replay import Replay
@@ -74,6 +77,29 @@ def data_lines(data: "RealData") -> Iterator[str]:
         yield f"         {folder}: {len(pool)} train"
     for words in (*data.scale_words, *data.notes):
         yield f"         {words}"
+
+
+def entry_lines(entry: "CatalogueEntry") -> Iterator[str]:
+    """Lines on a public dataset, before it is fetched."""
+    from syndet_ray.data.memory import memory_words
+
+    size = "not stated" if entry.size is None else memory_words(entry.size)
+    yield f"dataset  {entry.name}: {entry.about}"
+    yield f"licence  {entry.licence}"
+    yield f"from     {entry.citation}"
+    yield f"size     {size} in {counted(len(entry.files), 'file')}"
+    if entry.remark:
+        yield f"         {entry.remark}"
+
+
+def fetched_lines(data: "Fetched", folder: Path) -> Iterator[str]:
+    """Lines on a public dataset that was fetched, and what to do with it."""
+    for name, sha256 in data.unchecked.items():
+        yield f"sum      {name}: SHA-256 {sha256}"
+        yield f"         compared with nothing, since its publisher states none: {data.lock.name}"
+        yield "         keeps it, and another file is refused when it is fetched again"
+    there = "" if data.is_new else "was there already: "
+    yield f"data     {there}{folder}; see {command_line('data', 'inspect', folder)}"
 
 
 def cost_lines(cost: "Cost") -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Verbs on saved models: evaluate and predict."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from syndet_ray.cli.options import (
     SkipBad,
     TrackingUri,
     label_options,
+    local_photos,
 )
 from syndet_ray.cli.screen import open_display
 
@@ -39,7 +41,11 @@ def _stand_in_images() -> Path:
 def evaluate(
     model: Model,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help='Folder of labelled photos, or "stand-in".')
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help='Labelled photos: a folder, s3:// or https:// address, or "stand-in".',
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="Split to score on. Default: test, or the only one.")
@@ -58,6 +64,7 @@ def evaluate(
 
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table
+    from syndet_ray.data.remote.address import for_record, is_address
     from syndet_ray.data.stand_in import photos_at
     from syndet_ray.deploy.output import check_out
 
@@ -65,8 +72,9 @@ def evaluate(
         check_out(out)
     console = terminal.console()
     with open_display(console) as display:
+        photos = local_photos(data, runs, display)
         reading = partial(display.progress, "reading labels")
-        dataset = photos_at(data, label_options(format, skip_bad, classes), reading)
+        dataset = photos_at(str(photos), label_options(format, skip_bad, classes), reading)
         chosen = dataset.split_to_score(split)
         with display.step(_LOADING):
             finder = _finder(model, runs, tracking)
@@ -77,6 +85,8 @@ def evaluate(
         scores = evaluating.evaluate_model(
             finder, dataset, chosen, model=model, progress=display.progress
         )
+    if is_address(data):  # the scores name the address, not the copy
+        scores = replace(scores, data=for_record(data))
     for table in (
         scorecard.scores_table(scores),
         scorecard.visibility_table(scores),

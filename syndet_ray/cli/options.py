@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.data.label_options import LabelOptions
     from syndet_ray.tuning.options import Options
 
@@ -63,28 +64,57 @@ def label_options(format: str | None, skip_bad: bool, classes: Path | None) -> "
     return LabelOptions(format=format, skip_bad=skip_bad, classes=names)
 
 
-def _photos(words: str) -> Path | None:
-    """A folder of photos; None, as if none is given, for the word "stand-in"."""
+def _photos(words: str) -> str | None:
+    """The place of photos; None, as if none is given, for the word "stand-in"."""
     from syndet_ray.data.stand_in import STAND_IN
 
-    return None if words == STAND_IN else Path(words)
+    return None if words == STAND_IN else _checked_place(words)
 
 
-def _photos_again(words: str) -> Path:
-    """A folder of photos. Raises BadParameter for the word "stand-in"."""
+def _photos_again(words: str) -> str:
+    """The place of photos. Raises BadParameter for the word "stand-in"."""
     from syndet_ray.data.stand_in import STAND_IN
 
     if words == STAND_IN:
         reason = "a run continues with the photos, or the stand-in set, that it began with"
         raise typer.BadParameter(f"{reason}. Leave it out.")
-    return Path(words)
+    return _checked_place(words)
 
 
-def _photos_with_labels(words: str) -> Path:
-    """A folder of labelled photos; that of the stand-in set for the word "stand-in"."""
+def _photos_with_labels(words: str) -> str:
+    """The place of labelled photos; that of the stand-in set for the word "stand-in"."""
     from syndet_ray.data.stand_in import FOLDER, STAND_IN
 
-    return FOLDER if words == STAND_IN else Path(words)
+    return str(FOLDER) if words == STAND_IN else _checked_place(words)
+
+
+def _checked_place(words: str) -> str:
+    """The words. Raises DataError, before anything is loaded, for an address that cannot be
+    used.
+    """
+    from syndet_ray.data.remote.address import photo_place
+
+    photo_place(words)
+    return words
+
+
+def local_photos(place: str, runs: Path, display: "Plain | Bar") -> Path:
+    """The folder of a dataset that is given as a folder or an address; it is fetched if need be."""
+    from syndet_ray.data.remote.address import for_messages, photo_place
+    from syndet_ray.data.remote.local import local_folder
+
+    checked = photo_place(place)
+    if isinstance(checked, Path):
+        return checked
+    with display.step(f"looking at {for_messages(checked)}"):
+        return local_folder(checked, runs.resolve() / "cache", display.progress)
+
+
+def _place(words: str | None) -> "Path | str | None":
+    """A path, or an address as it is."""
+    from syndet_ray.data.remote.address import photo_place
+
+    return None if words is None else photo_place(words)
 
 
 Name = Annotated[
@@ -95,19 +125,19 @@ RunAddress = Annotated[
     str, typer.Argument(metavar="RUN", help="Folder of a run, or its s3:// address.")
 ]
 Real = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="<path>",
+        metavar="<place>",
         parser=_photos,
-        help="Folder of real, labelled photos. Without it, a stand-in set.",
+        help="Real, labelled photos: a folder, s3:// or https:// address. Default: a stand-in set.",
     ),
 ]
 _AS_BEGUN = "Default: as when the run began."
 RealAgain = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--real",
-        metavar="<path>",
+        metavar="<place>",
         parser=_photos_again,
         help=f"Where the same photos are now. {_AS_BEGUN}",
     ),
@@ -181,11 +211,11 @@ Points = Annotated[
 ]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or an empty one.")]
 Dataset = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="DATASET",
         parser=_photos_with_labels,
-        help='Folder of labelled photos, or "stand-in".',
+        help='Labelled photos: a folder, s3:// or https:// address, or "stand-in".',
     ),
 ]
 Settings = Annotated[
@@ -211,7 +241,7 @@ class SweepOptions:
     """
 
     runs: Path
-    real: Path | None = None
+    real: str | None = None
     trials: int | None = None
     hours: float | None = None
     images: int | None = None
@@ -239,7 +269,7 @@ class SweepOptions:
 
         return Options(
             runs=self.runs,
-            real=self.real,
+            real=_place(self.real),
             parallel=self.parallel,
             gpus_per_trial=self.gpus_per_trial,
             address=self.address,
@@ -263,7 +293,7 @@ class SweepOptions:
                 "images": self.images,
                 "parallel": self.parallel,
                 "address": self.address,
-                "real": self.real,
+                "real": _place(self.real),
                 "tracking": self.tracking,
                 "gpus_per_trial": self.gpus_per_trial,
                 "tensorboard": self.tensorboard or None,

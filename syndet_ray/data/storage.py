@@ -35,6 +35,8 @@ _PATIENCE_S = 5.0  # to connect, and again to wait for an answer
 _PROBE = ".syndet-ray-was-here"
 _BUCKET = "Create the bucket, or correct the address."
 _RIGHTS = "Let this machine's role or key read, write and delete objects under this address."
+_RIGHTS_TO_READ = "Let this machine's role or key list and read the objects under this address."
+_RIGHT_BUCKET = "Correct the address, or the region and endpoint in the environment."
 _CREDENTIALS = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 _NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
 # advice by the code that S3 answers, or by the name of botocore's exception
@@ -86,21 +88,23 @@ def check_bucket(address: str) -> None:
         raise store_error(address, code, str(error)) from None
 
 
-def s3(address: str) -> tuple[Any, dict[str, str]]:
+def s3(address: str, config: Config | None = None) -> tuple[Any, dict[str, str]]:
     """A client of boto3 that gives up soon, and bucket and key of an s3:// address.
 
     Bucket and key are keyword arguments of the client's calls. The endpoint is that of the address,
     else that of the environment.
+
+    config  how the client waits and retries, instead
     """
     place = urlsplit(address)
     query = dict(parse_qsl(place.query))
     host = query.get("endpoint_override")
-    config = Config(
+    impatient = Config(
         connect_timeout=_PATIENCE_S, read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1}
     )
-    endpoint = None if host is None else f"{query.get('scheme', 'https')}://{host}"
+    url = None if host is None else f"{query.get('scheme', 'https')}://{host}"
     client = boto3.Session().client(
-        "s3", config=config, endpoint_url=endpoint, region_name=query.get("region")
+        "s3", config=config or impatient, endpoint_url=url, region_name=query.get("region")
     )
     return client, {"Bucket": place.netloc, "Key": place.path.strip("/")}
 
@@ -109,6 +113,18 @@ def store_error(address: str, code: str, message: str) -> MachineError:
     """An error with advice for an answer of S3, or for botocore's exception of that name."""
     do = _ADVICE.get(code, message)
     return MachineError(address, f"cannot be written ({code})", do=do)
+
+
+def read_error(address: str, error: Exception) -> MachineError:
+    """An error with advice for an exception of boto3, which wanted to read only."""
+    code = type(error).__name__
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+    elif isinstance(error, ValueError):  # of botocore, for an endpoint that is no URL
+        code = "InvalidEndpointURL"
+    do = _ADVICE.get(code, str(error))
+    advice = {_RIGHTS: _RIGHTS_TO_READ, _BUCKET: _RIGHT_BUCKET}.get(do, do)
+    return MachineError(address, f"cannot be read ({code})", do=advice)
 
 
 def inside(address: str, name: str) -> str:
@@ -254,15 +270,21 @@ def _with_endpoint(address: str) -> str:
     for 127.0.0.1 and for most stores that are not Amazon's.
     """
     place = urlsplit(address)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    url = endpoint()
     query = dict(parse_qsl(place.query))
-    if place.scheme != "s3" or not endpoint or "endpoint_override" in query:
+    if place.scheme != "s3" or not url or "endpoint_override" in query:
         return address
-    server = urlsplit(endpoint)
+    server = urlsplit(url)
     if not server.scheme or not server.netloc:
-        raise MachineError("AWS_ENDPOINT_URL", "must read like http://host:port", got=endpoint)
+        raise MachineError("AWS_ENDPOINT_URL", "must read like http://host:port", got=url)
     query |= {"endpoint_override": server.netloc, "scheme": server.scheme}
     return urlunsplit(place._replace(query=urlencode(query)))
+
+
+def endpoint() -> str:
+    """The store that the environment names in place of Amazon's; "" if it names none."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def _version(file: Path) -> Version:

@@ -33,6 +33,7 @@ _SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
 class SplitEvaluation:
     """A saved model, evaluated on a labelled split of a dataset.
 
+    data         the folder of the dataset, or its address
     pool         the split at the model's working scale, its labels as indices into the model's
                  classes
     predictions  one for each image, in pixels of the pool
@@ -41,7 +42,7 @@ class SplitEvaluation:
     """
 
     model: str
-    data: Path
+    data: Path | str
     split: str
     pool: Pool
     predictions: Sequence[Predictions]

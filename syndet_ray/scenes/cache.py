@@ -17,14 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syndet_ray.data.pool import Pool
-from syndet_ray.errors import MachineError
+from syndet_ray.disk_share import share
 from syndet_ray.files import make_folder, may_write
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
-# Share of the disk that is free or taken by the cache: the rest is for checkpoints, and for other
-# users of the disk.
-_SHARE_OF_DISK = 0.5
 # A set, its shards, the output of a command, and what a kill left of them: all names begin with the
 # set's key.
 _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
@@ -108,23 +105,11 @@ def bound(cache: Path, taken: int | None = None) -> int:
 
     Raises MachineError if the variable is no number.
     """
-    asked = os.environ.get(BOUND_VARIABLE)
-    if asked:
-        return int(_gigabytes(asked) * 1e9)
-    if taken is None:
-        taken = sum(rendered.size for rendered in _sets(cache))
-    return int(_SHARE_OF_DISK * (shutil.disk_usage(cache).free + taken))
+    return share(BOUND_VARIABLE, cache, lambda: _size_of_sets(cache) if taken is None else taken)
 
 
-def _gigabytes(asked: str) -> float:
-    try:
-        gigabytes = float(asked)
-    except ValueError:
-        gigabytes = -1.0
-    if not 0 <= gigabytes < float("inf"):
-        rule = "must be a number of gigabytes, such as 50"
-        raise MachineError(f"${BOUND_VARIABLE}", rule, got=asked)
-    return gigabytes
+def _size_of_sets(cache: Path) -> int:
+    return sum(rendered.size for rendered in _sets(cache))
 
 
 @dataclass(frozen=True, kw_only=True)

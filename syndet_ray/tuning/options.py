@@ -20,7 +20,8 @@ class Options:
     """Settings of how a run is carried out. They change nothing about what the sweep asks.
 
     runs               folder of the runs, the cache and, by default, MLflow's store
-    real               folder of real photos; None takes the stand-in set
+    real               real photos: a folder, or an s3:// or https:// address as text; None takes
+                       the stand-in set
     parallel           trials at once; None takes as many as cores or GPUs allow
     gpus_per_trial     GPUs of each trial, 0 to 1; None takes one if there is any
     address            a running Ray cluster; None starts one on this machine
@@ -37,7 +38,7 @@ class Options:
     """
 
     runs: Path
-    real: Path | None = None
+    real: Path | str | None = None
     parallel: int | None = None
     gpus_per_trial: float | None = None
     address: str | None = None

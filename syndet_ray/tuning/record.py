@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
+from syndet_ray.data.remote.address import for_record, photo_place, without_queries
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
@@ -24,7 +25,7 @@ def description(
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": mask(shlex.join(origin.command)),
+        "command": mask(without_queries(shlex.join(origin.command))),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json has it settled
         "seed": asked.seed,
@@ -44,14 +45,15 @@ def plain_options(options: Options) -> dict[str, Any]:
     for key, value in vars(options).items():
         plain[key] = str(value.resolve()) if isinstance(value, Path) else value
     tracking = None if options.tracking is None else mask(options.tracking)
-    return plain | {"tracking": tracking}
+    real = None if options.real is None else for_record(options.real)
+    return plain | {"tracking": tracking, "real": real}
 
 
 def saved_options(saved: Mapping[str, Any]) -> Options:
     """The options that `plain_options` wrote, and those that were given in their place."""
-    paths = {key: Path(saved[key]) for key in ("runs", "real") if saved[key] is not None}
+    real = None if saved["real"] is None else photo_place(saved["real"])
     tracking = None if saved["tracking"] is None else kept_address(saved["tracking"])
-    return Options(**{**saved, **paths, "tracking": tracking})
+    return Options(**{**saved, "runs": Path(saved["runs"]), "real": real, "tracking": tracking})
 
 
 def record_environment(folder: RunFolder) -> None:

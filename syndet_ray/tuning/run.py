@@ -3,10 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.real import RealData
+from syndet_ray.data.remote.address import for_messages, for_record, is_address, photo_place
+from syndet_ray.data.remote.local import local_folder
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
@@ -118,16 +122,32 @@ def check(
         notes = preflight.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *preflight.cache_notes(options.cache)]:
             display.note(sentence)
+    photos = _photos(options, display)
+    labels = LabelOptions(format=options.format, skip_bad=options.skip_bad, classes=sweep.classes)
     with display.step("reading and checking the data"):
-        return preflight.real_data(
-            options.real,
+        data = preflight.real_data(
+            photos,
             sweep,
             display.progress,
-            labels=LabelOptions(
-                format=options.format, skip_bad=options.skip_bad, classes=sweep.classes
-            ),
+            labels=labels,
             allow_near_copies=options.allow_near_copies,
         )
+    if options.real is None or not is_address(options.real):
+        return data
+    return replace(data, path=for_record(options.real))  # the run names the address, not the copy
+
+
+def _photos(options: Options, display: Display) -> Path | None:
+    """The folder of the photos, which are fetched if they lie elsewhere; None for the stand-in
+    set.
+    """
+    if options.real is None:
+        return None
+    place = photo_place(options.real)
+    if isinstance(place, Path):
+        return place
+    with display.step(f"looking at {for_messages(place)}"):
+        return local_folder(place, options.cache, display.progress)
 
 
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:

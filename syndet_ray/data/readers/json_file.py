@@ -31,7 +31,8 @@ def json_or_none(path: Path) -> Any:
 
     Raises DataError for a file that git-lfs did not fetch: it may be any format's.
     """
-    check_pointer(path)
+    if path.is_file():
+        check_pointer(path)
     try:
         return load_json(path)
     except DataError:

@@ -1,0 +1,202 @@
+"""Node cache: copies of datasets on this node; those used longest ago are deleted, each whole.
+
+A dataset lies in CACHE/data/<key>/<name>/. Next to <key>/ lie .<key>.lock, locked by a process that
+copies or deletes the dataset, and .<key>.used, locked by all processes that use it until they end.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from syndet_ray.data.memory import memory_words
+from syndet_ray.disk_share import share
+from syndet_ray.errors import MachineError
+from syndet_ray.files import check_writable, make_folder
+from syndet_ray.locks import hold_lock, lock, open_to_lock
+
+BOUND_VARIABLE = "SYNDET_DATA_CACHE_GB"
+_KEY_DIGITS = 20
+_KEY = re.compile(r"[0-9a-f]{20}")
+_GRAVE = re.compile(r"\.[0-9a-f]{20}-dropped-")
+_SPARE_BYTES = 10**9  # of the disk, for others that write meanwhile
+# Datasets that this process uses: the open file of each that is locked.
+_uses: dict[Path, int] = {}
+
+
+def dataset_folder(cache: Path, identity: str, name: str) -> Path:
+    """The folder of a dataset's copy.
+
+    identity  what makes the dataset this one, such as its address
+    name      what people call it: readers show the name of the folder
+    """
+    key = hashlib.sha256(identity.encode()).hexdigest()[:_KEY_DIGITS]
+    return cache / "data" / key / name
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Lets one process of this node at a time copy a dataset; the others wait.
+
+    Gives False if the file system cannot lock. Raises MachineError if the cache cannot be written.
+    """
+    place = make_folder(folder.parents[1])
+    check_writable(place)
+    make_folder(folder.parent)
+    try:
+        with hold_lock(place / f".{folder.parent.name}.lock") as is_alone:
+            yield is_alone
+    finally:
+        with suppress(OSError):  # it stays if it holds anything
+            folder.parent.rmdir()
+
+
+def use(folder: Path) -> None:
+    """Marks a dataset as used by this process until it ends: it is not deleted meanwhile.
+
+    Call it while the dataset is locked by `alone`.
+    """
+    marker = _use_marker(folder.parent)
+    if marker not in _uses:
+        used = open_to_lock(marker)
+        if used is None:  # of another user, who does not let us open it
+            return
+        lock(used, shared=True)
+        _uses[marker] = used
+    with suppress(PermissionError):  # the file of another user
+        os.utime(_uses[marker])
+
+
+@contextmanager
+def changing(folder: Path, address: str) -> Iterator[None]:
+    """Lets a copy be changed if no other process uses it, else raises MachineError."""
+    used = _uses.get(_use_marker(folder.parent))
+    if used is None:
+        yield
+        return
+    try:
+        lock(used, wait=False)
+    except BlockingIOError:
+        lock(used, shared=True)  # the attempt has given it up
+        rule = "has changed, and another process uses the copy of its earlier state"
+        do = f"Wait until that ends, or take another cache than {folder.parents[2]}."
+        raise MachineError(address, rule, do=do) from None
+    try:
+        yield
+    finally:
+        lock(used, shared=True)
+
+
+def make_room(folder: Path, needed_bytes: int, address: str) -> None:
+    """Deletes the datasets that were used longest ago until there is room for more bytes in this
+    one.
+
+    Raises MachineError if that is not enough: the cache may not take so much, or the disk is full.
+    """
+    place = folder.parents[1]
+    with hold_lock(place / ".trim.lock"):
+        datasets = sorted(_datasets(place), key=lambda dataset: dataset.used)
+        taken = sum(dataset.size for dataset in datasets)
+        most = share(BOUND_VARIABLE, place, lambda: taken)
+        for dataset in datasets:
+            if taken + needed_bytes <= most and needed_bytes <= _free(place):
+                return
+            if _delete(place, dataset.key):
+                taken -= dataset.size
+        _check_room(place, taken, most, needed_bytes, address)
+
+
+def room(folder: Path) -> int:
+    """Bytes by which the copy of a dataset may grow, if all others were deleted."""
+    place = folder.parents[1]
+    taken = sum(dataset.size for dataset in _datasets(place))
+    others = taken - _size(folder.parent)
+    most = share(BOUND_VARIABLE, place, lambda: taken)
+    return max(0, min(most - _size(folder.parent), _free(place) + others))
+
+
+def _check_room(place: Path, taken: int, most: int, needed: int, address: str) -> None:
+    """Raises MachineError if the bytes needed have no room.
+
+    taken, most  bytes that the datasets which are left take, and that all may take
+    """
+    if taken + needed > most:
+        allowed = f"{place} may take {memory_words(most)}"
+        rule = f"needs {memory_words(needed)} more, and {allowed}"
+        if taken:
+            rule += f", of which datasets in use take {memory_words(taken)}"
+        do = f"Set {BOUND_VARIABLE} to more gigabytes, or take a cache on a larger disk."
+        raise MachineError(address, rule, do=do)
+    free = _free(place)
+    if needed > free:
+        rule = f"needs {memory_words(needed)} more in {place}, and {memory_words(free)} are free"
+        raise MachineError(address, rule, do="Make room, or take a cache on a larger disk.")
+
+
+def _free(place: Path) -> int:
+    return max(0, shutil.disk_usage(place).free - _SPARE_BYTES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dataset:
+    """A copy in the cache. size in bytes; used: the time of the last use, seconds since 1970."""
+
+    key: str
+    size: int
+    used: float
+
+
+def _datasets(place: Path) -> Iterator[_Dataset]:
+    """All datasets in a cache, whole or not; what a kill left of deleted ones is deleted first."""
+    for path in sorted(place.iterdir()):
+        if _GRAVE.match(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+        if _KEY.fullmatch(path.name) and path.is_dir():
+            yield _Dataset(key=path.name, size=_size(path), used=_last_use(path))
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder, which another process may change meanwhile."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(place, name).lstat().st_size
+    return size
+
+
+def _last_use(folder: Path) -> float:
+    """The time of the last use; of a dataset that was never whole, that of its last change."""
+    for path in (_use_marker(folder), folder):
+        with suppress(FileNotFoundError):
+            return path.stat().st_mtime
+    return 0.0
+
+
+def _delete(place: Path, key: str) -> bool:
+    """Deletes a dataset, unless a process copies or uses it; True if it is gone.
+
+    It is renamed first: a kill meanwhile must not leave half a dataset under its name.
+    """
+    try:
+        with (
+            hold_lock(place / f".{key}.lock", wait=False) as is_alone,
+            hold_lock(_use_marker(place / key), wait=False) as is_unused,
+        ):
+            if not (is_alone and is_unused):  # without locks it may be in use
+                return False
+            grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=place)
+            (place / key).rename(Path(grave) / key)
+            shutil.rmtree(grave)
+    except OSError:  # among them BlockingIOError: another process uses it
+        return False
+    return True
+
+
+def _use_marker(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.used")
