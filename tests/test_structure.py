@@ -33,6 +33,7 @@ ORDER = (
         "spread",
     ),
     *("definitions",),
+    *("importing",),
     *("data", "scenes"),
     *("inspection", "detection"),
     *("runs",),
