@@ -212,6 +212,8 @@ def test_a_folder_of_specs_is_one_sweep(tmp_path, monkeypatch, syndet_here):
     (specs / "image.png").write_bytes(b"\0")
     done = syndet_here("import", "my specs")
     assert "README.txt is not a file of settings that can be imported\n" in done.stdout
+    why = "a sweep has one seed: that of the first experiment"
+    assert f"  {why}\n    b.txt:2 random_seed = 42\n" in done.stdout
     changes = {"detector.backbone": "resnet50", "training.learning_rate": 0.01}
     assert load("my_specs").variants == {"a": {}, "b": changes}
 

@@ -30,7 +30,7 @@ def import_settings(
         int | None,
         typer.Option(
             min=1,
-            help="Images of the other tool's dataset. A training here is as long as its epochs.",
+            help="Images in an epoch of the other tool: epochs become images seen.",
         ),
     ] = None,
     force: Annotated[

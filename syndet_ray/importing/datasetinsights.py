@@ -95,6 +95,8 @@ def _put_length(experiment: Experiment, settings: Settings, images_per_epoch: in
         experiment.data.append(text(dataset))
         if text(dataset).lower().startswith("syn"):
             experiment.miss(dataset, _SYNTHETIC)
+        else:
+            experiment.ignore(dataset, "the images are those of `real`")
     epochs = settings.one("train.epochs")
     if epochs is not None:
         experiment.put_images(epochs, images_per_epoch, size)

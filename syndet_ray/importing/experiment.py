@@ -19,6 +19,7 @@ from syndet_ray.importing.settings import (
 
 # Assumed when a tool counts in epochs and its file does not say how many images one has.
 ASSUMED_IMAGES_PER_EPOCH = 1000
+MOST_SEED = 2**31 - 1  # those of the other tools have 32 bits
 ASSUMED = "ASSUMED"  # marks an origin that its reader should look at
 # Of every imported recipe: the other tools train on one dataset, all layers at one rate, on whole
 # images that are not resized at random.
@@ -108,7 +109,7 @@ class Experiment:
     def put_seed(self, setting: ForeignSetting | None) -> None:
         """Takes the seed of the sweep."""
         if setting is not None:
-            whole(setting, least=0, most=2**63 - 1)
+            whole(setting, least=0, most=MOST_SEED)
             self.seed = setting
 
     def ignore(self, setting: ForeignSetting | None, why: str) -> None:

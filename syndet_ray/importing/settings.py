@@ -72,16 +72,20 @@ class Settings:
     """
 
     def __init__(self, settings: Sequence[ForeignSetting], depth: int = 0) -> None:
-        self._settings, self._depth = list(settings), depth
+        self._depth = depth
+        self._by_path: dict[str, list[ForeignSetting]] = {}
+        for setting in settings:
+            path = ".".join(setting.keys[depth:])
+            self._by_path.setdefault(path, []).append(setting)
         self._taken = set[str]()
 
     def __contains__(self, path: str) -> bool:
-        return any(_is_below(self._local(setting), path) for setting in self._settings)
+        return any(_is_below(other, path) for other in self._by_path)
 
     def all(self, path: str) -> list[ForeignSetting]:
         """Takes all values of a path, in the order of the file."""
         self._taken.add(path)
-        return [setting for setting in self._settings if self._local(setting) == path]
+        return self._by_path.get(path, [])
 
     def one(self, path: str) -> ForeignSetting | None:
         """Takes the only value of a path; None if there is none.
@@ -96,12 +100,9 @@ class Settings:
     def groups(self, path: str) -> list[dict[str, ForeignSetting]]:
         """Takes repeated messages, such as entries of a map; values of each by their last key."""
         by_group: dict[int, dict[str, ForeignSetting]] = {}
-        for setting in self._settings:
-            local = self._local(setting)
-            if _is_below(local, path):
-                self._taken.add(local)
-                by_group.setdefault(setting.group, {})[setting.keys[-1]] = setting
-        return list(by_group.values())
+        for setting in self._take_below(path):
+            by_group.setdefault(setting.group, {})[setting.keys[-1]] = setting
+        return [by_group[group] for group in sorted(by_group)]
 
     def sections(self, path: str) -> dict[str, "Settings"]:
         """Takes the mappings below a key, by their names.
@@ -110,27 +111,33 @@ class Settings:
         """
         depth = self._depth + path.count(".") + 1
         by_name: dict[str, list[ForeignSetting]] = {}
-        for setting in self._settings:
-            if _is_below(self._local(setting), path):
-                self._taken.add(self._local(setting))
-                if len(setting.keys) < depth + 2:
-                    setting.refuse("must have settings below it")
-                by_name.setdefault(setting.keys[depth], []).append(setting)
+        for setting in self._take_below(path):
+            if len(setting.keys) < depth + 2:
+                setting.refuse("must have settings below it")
+            by_name.setdefault(setting.keys[depth], []).append(setting)
         return {name: Settings(settings, depth + 1) for name, settings in by_name.items()}
+
+    def _take_below(self, path: str) -> list[ForeignSetting]:
+        settings = []
+        for other, group in self._by_path.items():
+            if _is_below(other, path):
+                self._taken.add(other)
+                settings += group
+        return settings
 
     @property
     def left(self) -> list[tuple[str, ForeignSetting]]:
         """Settings that were not taken, with their path in this section."""
-        pairs = [(self._local(setting), setting) for setting in self._settings]
-        return [(path, setting) for path, setting in pairs if path not in self._taken]
+        pairs = []
+        for path, settings in self._by_path.items():
+            if path not in self._taken:
+                pairs += [(path, setting) for setting in settings]
+        return pairs
 
     @property
     def first(self) -> ForeignSetting:
         """The first setting; every file and section has one."""
-        return self._settings[0]
-
-    def _local(self, setting: ForeignSetting) -> str:
-        return ".".join(setting.keys[self._depth :])
+        return next(iter(self._by_path.values()))[0]
 
 
 def _is_below(path: str, other: str) -> bool:

@@ -10,10 +10,10 @@ from syndet_ray.definitions.loader import available, load
 from syndet_ray.definitions.recipe import Recipe, field_paths
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.files import make_folder, reading, temporary_folder, write_whole
-from syndet_ray.importing.experiment import ASSUMED, Experiment, Note
+from syndet_ray.importing.experiment import ASSUMED, MOST_SEED, Experiment, Note
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.importing.recognize import Import
-from syndet_ray.importing.settings import printable, short_value
+from syndet_ray.importing.settings import ForeignSetting, printable, short_value, whole
 from syndet_ray.wording import command_line
 
 IGNORED = "Ignored: it does not matter here"
@@ -129,7 +129,7 @@ def text(imported: Import, path: Path, classes: Path | None) -> str:
     lines += ["    ),", "    # recipes to compare, each given by its changes of the one above"]
     lines += ["    variants={", *_variant_lines(variants), "    },"]
     lines += ["    # trainings of each, with different seeds", f"    repeats={_REPEATS},"]
-    lines += ["    controls=(),", "    trials=0,", *_seed_lines(first), ")"]
+    lines += ["    controls=(),", "    trials=0,", *_seed_lines(imported.experiments), ")"]
     notes = [*same, *_comments(note_lines(imported))]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
@@ -175,12 +175,17 @@ def _part_lines(experiment: Experiment, part: str) -> list[str]:
     return lines
 
 
-def _seed_lines(experiment: Experiment) -> list[str]:
-    seed = experiment.seed
-    if seed is None:
+def _seed_lines(experiments: Sequence[Experiment]) -> list[str]:
+    seeds = _seeds(experiments)
+    if not seeds:
         return []
-    origin = printable(f"{seed.where} {seed.words}")
-    return [f"    # {origin}", f"    seed={int(float(str(seed.value)))},"]
+    origin = f"{seeds[0].where} {seeds[0].words}"
+    return [f"    # {printable(origin)}", f"    seed={whole(seeds[0], least=0, most=MOST_SEED)},"]
+
+
+def _seeds(experiments: Sequence[Experiment]) -> list[ForeignSetting]:
+    """The seeds of the experiments that have one; the sweep takes the first."""
+    return [experiment.seed for experiment in experiments if experiment.seed is not None]
 
 
 def _variants(experiments: Sequence[Experiment]) -> tuple[list[_Variant], list[str]]:
@@ -236,6 +241,9 @@ def note_lines(imported: Import) -> list[str]:
         notes: list[Note] = []
         for experiment in imported.experiments:
             notes += getattr(experiment, kind)
+        if kind == "ignored":
+            why = "a sweep has one seed: that of the first experiment"
+            notes += [Note(seed, why) for seed in _seeds(imported.experiments)[1:]]
         if notes:
             lines += [f"{title}:", *_by_reason(notes)]
     for experiment in imported.experiments:

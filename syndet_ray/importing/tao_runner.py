@@ -79,6 +79,7 @@ def _put_section(experiment: Experiment, section: Settings) -> None:
     dataset = section.one("dataset")
     assert dataset is not None
     experiment.data.append(str(experiment.file.parent / "data" / text(dataset)))
+    experiment.ignore(dataset, "the images are those of `real`")
     experiment.note_left(section, _IGNORED, _MISSING)
 
 

@@ -115,8 +115,8 @@ def put_tfrecords(experiment: Experiment, settings: Settings) -> None:
     for kind, folder in (("kitti_config", "root_directory_path"), ("coco_config", "img_dir_path")):
         location = settings.one(f"{kind}.{folder}")
         if location is not None:
-            text(location)
-            experiment.data.append(str(location.value))
+            experiment.data.append(text(location))
+            experiment.ignore(location, _DATA)
         share = settings.one(f"{kind}.val_split")
         if share is not None:
             number(share, least=0, most=100)
@@ -208,11 +208,9 @@ def _put_frozen(
 def _put_data(experiment: Experiment, settings: Settings) -> None:
     for key in ("image_directory_path", "tfrecords_path"):
         for location in settings.all(f"dataset_config.data_sources.{key}"):
-            text(location)
+            experiment.ignore(location, _DATA)
             if key == "image_directory_path":
-                experiment.data.append(str(location.value))
-            else:
-                experiment.ignore(location, _DATA)
+                experiment.data.append(text(location))
     for entry in settings.groups("dataset_config.target_class_mapping"):
         first = next(iter(entry.values()))
         if set(entry) != {"key", "value"}:

@@ -56,6 +56,7 @@ class _Reader:
         self.settings: list[ForeignSetting] = []
         self._file = file
         self._groups = 0
+        self._loader = yaml.SafeLoader("")
 
     def add(self, node: Any, keys: tuple[str, ...], group: int) -> None:
         """Adds the settings of a node. An empty mapping or list is a setting without a value."""
@@ -90,7 +91,7 @@ class _Reader:
         """The value of a scalar, by the rules of `yaml.safe_load`; of a date its text."""
         place = _place(self._file, node.start_mark.line + 1)
         try:
-            value = yaml.SafeLoader("").construct_object(node)
+            value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             raise DefinitionError(place, f"cannot be read ({first_line(error)})") from None
         return value if isinstance(value, (str, int, float, type(None))) else str(node.value)
