@@ -34,6 +34,7 @@ ORDER = (
         "spread",
     ),
     *("definitions",),
+    *("importing",),
     *("data", "scenes"),
     *("inspection", "detection"),
     *("runs",),

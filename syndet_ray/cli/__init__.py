@@ -7,7 +7,7 @@ from typing import NoReturn, TextIO, cast
 
 import typer
 
-from syndet_ray.cli import data, models, runs, sweeps
+from syndet_ray.cli import data, imports, models, runs, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
 from syndet_ray.cli.interruption import is_interruption, treat_as_ctrl_c
@@ -25,12 +25,14 @@ app = typer.Typer(
 data_app = typer.Typer(help="Work on datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
+_NAMES = {"import_settings": "import"}  # functions cannot have the names of Python's own words
 for verb in (
-    *(sweeps.sweep, sweeps.resume, sweeps.check, runs.replay, runs.report),
+    *(sweeps.sweep, sweeps.resume, sweeps.check, imports.import_settings),
+    *(runs.replay, runs.report),
     *(models.evaluate, models.predict),
     *(runs.compare, data.render, runs.ui),
 ):  # in the order of the help
-    app.command()(verb)
+    app.command(_NAMES.get(verb.__name__))(verb)
 for data_verb in (data.fetch, data.convert, data.cutouts, data.label_style, data.inspect):
     data_app.command()(data_verb)
 

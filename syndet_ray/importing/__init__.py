@@ -1,0 +1,1 @@
+"""Settings of other tools, translated into a sweep file."""
