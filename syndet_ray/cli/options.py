@@ -17,6 +17,7 @@ INTERRUPTED, FAILED, SPENT = 130, 1, 3
 _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
+    *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
 
@@ -36,6 +37,13 @@ def _more_than_0(number: float | None) -> float | None:
     """
     if number is not None and not number > 0:
         raise typer.BadParameter(f"{number:g} is not more than 0.")
+    return number
+
+
+def _share(number: float | None) -> float | None:
+    """Returns the number. Raises BadParameter unless it is between 0 and 1."""
+    if number is not None and not 0 < number < 1:
+        raise typer.BadParameter(f"{number:g} is not more than 0 and less than 1.")
     return number
 
 
@@ -148,6 +156,16 @@ NearCopies = Annotated[
     bool,
     typer.Option("--allow-near-copies", help="Accept photos that are alike in two splits."),
 ]
+ShareOption = Annotated[
+    float | None, typer.Option(callback=_share, help="Share of the images, such as 0.2.")
+]
+HoldOut = Annotated[
+    float | None,
+    typer.Option(
+        callback=_share,
+        help="Share of train that becomes the test split, such as 0.2, if the photos have none.",
+    ),
+]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
@@ -196,6 +214,7 @@ class SweepOptions:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    hold_out: float | None = None
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
@@ -218,6 +237,7 @@ class SweepOptions:
             local=self.local,
             tensorboard=self.tensorboard,
             allow_near_copies=self.allow_near_copies,
+            hold_out=self.hold_out,
         )
 
     def for_resume(self) -> dict[str, Any]:

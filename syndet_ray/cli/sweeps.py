@@ -15,6 +15,7 @@ from syndet_ray.cli.options import (
     Board,
     Force,
     Gpus,
+    HoldOut,
     Hours,
     Images,
     Local,
@@ -64,6 +65,7 @@ def sweep(
     tracking: TrackingUri = None,
     local: Local = False,
     tensorboard: Board = False,
+    hold_out: HoldOut = None,
     allow_near_copies: NearCopies = False,
     force: Force = False,
     runs: Runs = Path("runs"),
@@ -75,7 +77,7 @@ def sweep(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
-        allow_near_copies=allow_near_copies,
+        allow_near_copies=allow_near_copies, hold_out=hold_out,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -158,6 +160,7 @@ def check(
     storage: Storage = None,
     tracking: TrackingUri = None,
     local: Local = False,
+    hold_out: HoldOut = None,
     allow_near_copies: NearCopies = False,
     force: Force = False,
     runs: Runs = Path("runs"),
@@ -170,7 +173,7 @@ def check(
     shared = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
-        tracking=tracking, local=local, allow_near_copies=allow_near_copies,
+        tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()

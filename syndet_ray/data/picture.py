@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from syndet_ray.errors import DataError
 
 # Pillow raises these for broken files, depending on the format; some PNGs raise SyntaxError.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _DO = "Replace the image, or remove it from the dataset."
 
 
@@ -63,6 +65,20 @@ def header(image: bytes | Path, place: str) -> Header:
     """Reads only the header of an image file. Raises DataError where it is no image."""
     with _open_image(image, place) as picture:
         return _header(picture)
+
+
+def time_taken(image: bytes | Path, place: str) -> datetime | None:
+    """The time at which a photo was taken, by its camera's clock; None if it does not say.
+
+    It is EXIF's DateTimeOriginal. Raises DataError where the file is no image.
+    """
+    with _open_image(image, place) as picture:
+        exif = picture.getexif().get_ifd(ExifTags.IFD.Exif)
+    text = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))
+    try:
+        return datetime.strptime(text.strip("\0 "), _EXIF_TIME)
+    except ValueError:  # cameras without a clock write spaces or zeros
+        return None
 
 
 def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:

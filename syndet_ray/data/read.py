@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data import picture, split_index
 from syndet_ray.data.readers import coco, tfrecord
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.data.record import Record, Source
@@ -78,7 +78,18 @@ class Dataset:
 
 
 def read(path: Path) -> Dataset:
-    """Reads the dataset in a folder; the images of a split are in the order of their ids.
+    """Reads the dataset in a folder, split as its split index says if it has one.
+
+    An index that is elsewhere may be named instead of the folder. Raises what `read_as_stored`
+    raises, and DataError for an index that does not fit the images.
+    """
+    with reading(path):
+        folder, index_file = split_index.photos_and_index(path)
+        return split_index.apply(_read(folder), index_file)
+
+
+def read_as_stored(path: Path) -> Dataset:
+    """Reads the dataset in a folder, without a split index; images are in the order of their ids.
 
     Raises DataError for a folder, layout, annotation or image that cannot be used. Only the header
     of each image is read: `decode` finds images that are damaged further down. Raises MachineError

@@ -32,6 +32,8 @@ class Options:
     local              trains in this process, one trial after another, without Ray
     tensorboard        writes event files too, in the run's folder
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
+    hold_out           share of the training photos that becomes the missing test split; None if the
+                       photos have one
     """
 
     runs: Path
@@ -46,6 +48,7 @@ class Options:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    hold_out: float | None = None
 
     @property
     def cache(self) -> Path:

@@ -83,7 +83,7 @@ class _ImageFolders:
 def _holds_instances(path: Path) -> bool:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.keys() >= set(_LISTS)
 
