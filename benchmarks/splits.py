@@ -21,7 +21,6 @@ from syndet_ray.data.divide import boxes_by_class
 from syndet_ray.data.read import Dataset, read_as_stored
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.split_index import ids_by_split, with_splits
-from syndet_ray.progress import quiet
 
 SHARE = 0.2
 SEEDS = 5
@@ -46,7 +45,7 @@ def measure(name: str, heap: Dataset) -> None:
     ways: dict[str, list[Dataset]] = {"by chance": [], "data split": []}
     for seed in range(SEEDS):
         ways["by chance"].append(random_split(heap, seed))
-        cut = cut_splits(heap, {"test": SHARE}, seed, lambda *_: quiet(0, 0))
+        cut = cut_splits(heap, {"test": SHARE}, seed, silent)
         ways["data split"].append(cut.dataset)
     for way, datasets in ways.items():
         off = np.array([deviations(dataset) for dataset in datasets])
@@ -56,6 +55,10 @@ def measure(name: str, heap: Dataset) -> None:
             f"the worst of a split by {off.max(axis=1).mean():.1%}, of all by {off.max():.1%}; "
             f"copies parted {np.mean(parted):.1f}"
         )
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """A progress that shows nothing."""
 
 
 def random_split(heap: Dataset, seed: int) -> Dataset:

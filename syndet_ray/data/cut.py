@@ -32,7 +32,11 @@ _CUT_SPLITS = ("test", "val")  # in this order: val does not change what is in t
 # two photos show one scene in which nothing has moved, and a sweep may choose a smaller scale.
 _REDUCTIONS = (1, 2)
 _LONGEST_PX = 1024  # of photos for which there is no working scale, such as photos without objects
-_LOOKING = "looking for near copies"
+_DO_ABOUT_MEMORY = "Split fewer photos, or take a machine with more memory."
+_DO_WITH_TEST = (
+    "Leave out `hold_out`. A run that began with it needs the photos as they were then, without a "
+    "split index."
+)
 _DO_ALIKE = (
     "Add photos of other things. If these are different photos, `allow_near_copies` lets them be "
     "separated."
@@ -107,7 +111,7 @@ def hold_out(
         raise DefinitionError("`hold_out`", "must be more than 0 and less than 1", got=share)
     if _has_images(dataset, "test"):
         rule = "has a test split already, of " + counted(len(dataset.splits["test"]), "image")
-        raise DataError(dataset.path, rule, do="Leave out `hold_out`.")
+        raise DataError(dataset.path, rule, do=_DO_WITH_TEST)
     cut = cut_splits(
         dataset, {"test": share}, HOLD_OUT_SEED, progress, allow_near_copies=allow_near_copies
     )
@@ -173,7 +177,7 @@ def _links_by_words(source: Source, by: str | None, place: object, needed: int) 
 def _looks(source: Source, progress: NamedProgress) -> list[Pool]:
     """The images as they are compared, at two sizes."""
     longest_px = _longest_px(source.records)
-    check_photos_fit([source], longest_px)
+    check_photos_fit([source], longest_px, _DO_ABOUT_MEMORY)
     pools = []
     for reduction in _REDUCTIONS:
         step = partial(progress, f"decoding at {longest_px // reduction} px")
@@ -195,7 +199,7 @@ def _links_by_looks(
 ) -> list[Link]:
     links = []
     for pool in pools:
-        step = partial(progress, _LOOKING)
+        step = partial(progress, f"looking for near copies at {pool.sizes_wh.max()} px")
         links += copies_within(pool, allowed=allow_near_copies, progress=step)
     return links
 

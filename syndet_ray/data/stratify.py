@@ -90,7 +90,7 @@ def _best_exchange(
 
 
 def _distance(surplus: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """How far classes are from their share; a box of a rare class counts more."""
+    """Distance of the classes from their share; a box of a rare class counts more."""
     return ((surplus / totals) ** 2).sum(axis=-1)
 
 
