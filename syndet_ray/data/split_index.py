@@ -62,14 +62,14 @@ class SplitIndex:
 
     def command(self, folder: Path, file: Path) -> str:
         """The command line that splits the same photos again."""
-        words = [str(folder)]
+        command = ["split", str(folder)]
         for split, share in self.shares.items():
-            words += [f"--{split}", f"{share:g}"]
-        words += [] if self.by is None else ["--by", self.by]
-        words += [] if self.seed == 0 else ["--seed", str(self.seed)]
-        words += ["--resplit"] if self.resplit else []
-        words += [] if self.photos is None else ["--out", str(file)]
-        return command_line("data", "split", *words, "--force")
+            command += [f"--{split}", f"{share:g}"]
+        command += [] if self.by is None else ["--by", self.by]
+        command += [] if self.seed == 0 else ["--seed", str(self.seed)]
+        command += ["--resplit"] if self.resplit else []
+        command += [] if self.photos is None else ["--out", str(file)]
+        return command_line("data", *command, "--force")
 
 
 def split_hash(images: Mapping[str, Sequence[str]]) -> str:
