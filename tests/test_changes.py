@@ -347,11 +347,13 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
     """A run that let near copies pass goes on with them; one from before there was the choice did
     not.
     """
-    given = Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5, allow_near_copies=True)
+    photos = tmp_path / "photos"
+    given = Options(runs=tmp_path, real=photos, hours=2.5, allow_near_copies=True, hold_out=0.25)
     saved = json.loads(json.dumps(plain_options(given)))
     assert saved_options(saved) == given
-    del saved["allow_near_copies"]
+    del saved["allow_near_copies"], saved["hold_out"]
     assert not saved_options(saved).allow_near_copies
+    assert saved_options(saved).hold_out is None
 
 
 def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them():

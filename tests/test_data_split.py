@@ -84,11 +84,16 @@ def test_val_and_train_keep_at_least_one_image(images, share, expected):
 @pytest.mark.parametrize(
     ("splits", "said"),
     [
-        ({"train": TRAIN}, "photos: must have a test split, has only train. Set some photos aside"),
+        (
+            {"train": TRAIN},
+            "photos: must have a test split, has only train. It is opened once, after the search. To "
+            "hold a fifth of the photos out for it, give `hold_out` 0.2, or write a split for all "
+            "runs with python -m syndet_ray data split photos --test 0.2",
+        ),
         ({"test": TEST}, "photos: must have a train split, has only test"),
         (
             {"train": TRAIN, "test": []},
-            "photos: the test split holds no images. Set some photos aside",
+            "photos: the test split holds no images. It is opened once",
         ),
         ({"train": [], "test": TEST}, "photos: the train split holds no images"),
         (

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
 from syndet_ray.cli import listing
+from syndet_ray.data.divide import split_photos
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
@@ -36,28 +38,6 @@ def sweep_of(scene=None, space=None, mix=None, **given):
         space=(SearchSpace(space or {"mix.synthetic": Choice(values=(0.0, 1.0))}),),
         **given,
     )
-
-
-def write_photos(folder, names=("cat", "dog"), size=(30, 20), box=(2, 3, 9, 8), **splits):
-    """A COCO dataset: each split is a list of seeds, one picture each; equal seeds are equal
-    pictures.
-
-    size: width and height of each. box: x, y, width and height of the one object of each.
-    """
-    for split, seeds in splits.items():
-        (folder / split).mkdir(parents=True)
-        images = [{"id": k, "file_name": f"{split}-{k}.png"} for k in range(len(seeds))]
-        for image, seed in zip(images, seeds, strict=True):
-            pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), np.uint8)
-            Image.fromarray(pixels).save(folder / split / image["file_name"])
-        boxes = [
-            {"id": k, "image_id": k, "category_id": k % len(names), "bbox": list(box)}
-            for k in range(len(seeds))
-        ]
-        categories = [{"id": k, "name": name} for k, name in enumerate(names)]
-        content = {"images": images, "annotations": boxes, "categories": categories}
-        (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture
@@ -906,3 +886,35 @@ def test_a_cache_of_rendered_scenes_that_can_only_be_read_is_noted(tmp_path, bou
     assert cache_notes(cache) == [
         f"{cache} can only be read: trials whose scenes it lacks will fail"
     ]
+
+
+def test_a_missing_test_split_is_held_out_alike_whatever_the_seed(tmp_path):
+    folder = write_photos(tmp_path / "heap", train=range(20))
+    with pytest.raises(
+        DataError, match=r"must have a test split, .* give `hold_out` 0.2, or write"
+    ):
+        real_data(folder, photos_alone(), quiet)
+    first, second = (
+        real_data(folder, photos_alone().replace({"seed": seed}), quiet, hold_out=0.2)
+        for seed in (1, 2)
+    )
+    assert {name: len(pool) for name, pool in first.pools.items()} == {
+        "train": 13,
+        "val": 3,
+        "test": 4,
+    }
+    about, other = first.describe(), second.describe()
+    assert about["test_hash"] == other["test_hash"]
+    assert about["hashes"]["test"] == other["hashes"]["test"]
+    assert about["split_hash"] != other["split_hash"]  # val depends on the seed
+    assert any("test: 4 of 20 images held out of train" in note for note in first.notes)
+
+
+def test_a_split_index_is_what_a_run_uses_and_records(tmp_path):
+    folder = write_photos(tmp_path / "heap", train=range(20))
+    division = split_photos(folder, {"test": 0.2, "val": 0.1}, 0, quiet)
+    data = real_data(folder, photos_alone(), quiet)
+    assert data.image_ids == division.index.images
+    assert data.describe()["split_hash"] == division.index.hash
+    with pytest.raises(DataError, match="has a test split already, of 4 images"):
+        real_data(folder, photos_alone(), quiet, hold_out=0.2)

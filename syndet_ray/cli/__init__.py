@@ -7,7 +7,7 @@ from typing import NoReturn, TextIO, cast
 
 import typer
 
-from syndet_ray.cli import data, imports, models, runs, sweeps
+from syndet_ray.cli import data, imports, models, runs, splits, sweeps
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
 from syndet_ray.cli.interruption import is_interruption, treat_as_ctrl_c
@@ -33,7 +33,10 @@ for verb in (
     *(runs.compare, data.render, runs.ui),
 ):  # in the order of the help
     app.command(_NAMES.get(verb.__name__))(verb)
-for data_verb in (data.fetch, data.convert, data.cutouts, data.label_style, data.inspect):
+for data_verb in (
+    *(data.fetch, splits.split, data.convert),
+    *(data.cutouts, data.label_style, data.inspect),
+):
     data_app.command()(data_verb)
 
 

@@ -21,6 +21,7 @@ _NAMES = (
     *("format", "skip_bad", "classes"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
     *("images_per_epoch",),
+    *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
 
@@ -40,6 +41,13 @@ def _more_than_0(number: float | None) -> float | None:
     """
     if number is not None and not number > 0:
         raise typer.BadParameter(f"{number:g} is not more than 0.")
+    return number
+
+
+def _share(number: float | None) -> float | None:
+    """Returns the number. Raises BadParameter unless it is between 0 and 1."""
+    if number is not None and not 0 < number < 1:
+        raise typer.BadParameter(f"{number:g} is not more than 0 and less than 1.")
     return number
 
 
@@ -207,6 +215,16 @@ Classes = Annotated[
     Path | None,
     typer.Option(metavar="<file>", help="YAML file of new names of classes: rename, merge, drop."),
 ]
+ShareOption = Annotated[
+    float | None, typer.Option(callback=_share, help="Share of the images, such as 0.2.")
+]
+HoldOut = Annotated[
+    float | None,
+    typer.Option(
+        callback=_share,
+        help="Share of train that becomes the test split, such as 0.2, if the photos have none.",
+    ),
+]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
@@ -258,6 +276,7 @@ class SweepOptions:
     format: str | None = None
     skip_bad: bool = False
     classes: Path | None = None
+    hold_out: float | None = None
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
@@ -283,6 +302,7 @@ class SweepOptions:
             allow_near_copies=self.allow_near_copies,
             format=self.format,
             skip_bad=self.skip_bad,
+            hold_out=self.hold_out,
         )
 
     def for_resume(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from syndet_ray.cli.options import (
     Force,
     Format,
     Gpus,
+    HoldOut,
     Hours,
     Images,
     Local,
@@ -67,6 +68,7 @@ def sweep(
     tracking: TrackingUri = None,
     local: Local = False,
     tensorboard: Board = False,
+    hold_out: HoldOut = None,
     allow_near_copies: NearCopies = False,
     format: Format = None,
     skip_bad: SkipBad = False,
@@ -82,6 +84,7 @@ def sweep(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
+        hold_out=hold_out,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -164,6 +167,7 @@ def check(
     storage: Storage = None,
     tracking: TrackingUri = None,
     local: Local = False,
+    hold_out: HoldOut = None,
     allow_near_copies: NearCopies = False,
     format: Format = None,
     skip_bad: SkipBad = False,
@@ -179,7 +183,7 @@ def check(
     shared = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
-        tracking=tracking, local=local, allow_near_copies=allow_near_copies,
+        tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
         format=format, skip_bad=skip_bad, classes=classes,
     )  # fmt: skip
     definition = _definition(name, shared)

@@ -13,6 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from syndet_ray.data.groups import Link
 from syndet_ray.data.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.pool import Pool
 from syndet_ray.progress import Progress
@@ -102,6 +103,34 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = No
     return result
 
 
+def copies_within(
+    pool: Pool, *, allowed: bool = False, progress: Progress | None = None
+) -> list[Link]:
+    """Pairs of images of one pool that are one photo, by the rules of `copies`.
+
+    An image is compared with the few that look most like it: of many copies of one photo not all
+    pairs are found, but mostly enough to link all of them.
+
+    allowed   True if near copies are no matter: then only exact copies are found
+    progress  is called with (images compared, images in all) after each image
+    """
+    images = [_Image(pool, i) for i in range(len(pool))]
+    links: dict[Link, None] = {}
+    by_small_picture = _by_small_picture(images)
+    for i, candidates in enumerate(_candidates(images, images, _MOST_CANDIDATES + 1)):
+        lookalikes = by_small_picture[images[i].small.tobytes()]
+        original = next((k for k in lookalikes if _is_identical(images[i], images[k])), i)
+        if original != i:
+            links[original, i] = None
+        for k in () if allowed else candidates:  # the image itself is one of them
+            pair = (min(i, k), max(i, k))
+            if i != k and pair not in links and _is_copy(images[i], images[k]):
+                links[pair] = None
+        if progress is not None:
+            progress(i + 1, len(pool))
+    return list(links)
+
+
 def is_copy(pool: Pool, i: int, other: Pool, j: int) -> bool:
     """True if image i of a pool and image j of another are one photo, by the rules of `copies`."""
     image, original = _Image(pool, i), _Image(other, j)
@@ -184,7 +213,9 @@ def _by_small_picture(images: Sequence[_Image]) -> dict[bytes, list[int]]:
     return dict(positions)
 
 
-def _candidates(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[list[int]]:
+def _candidates(
+    images: Sequence[_Image], others: Sequence[_Image], most: int = _MOST_CANDIDATES
+) -> Iterator[list[int]]:
     """For each image the positions of the few most similar others, by their coarse pictures.
 
     The most similar comes first.
@@ -197,7 +228,7 @@ def _candidates(images: Sequence[_Image], others: Sequence[_Image]) -> Iterator[
             # a few, or all photos from one tripod: only these are sorted
             alike = np.flatnonzero(row >= _LEAST_CANDIDATE)
             order = np.argsort(-row[alike], kind="stable")
-            nearest = alike[order[:_MOST_CANDIDATES]]
+            nearest = alike[order[:most]]
             yield nearest.tolist()
 
 

@@ -12,6 +12,9 @@ from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import MachineError
 
 _MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
+_SMALLER = (
+    "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
+)
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -24,8 +27,11 @@ def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
     return 3 * int(pixels)  # three colours of one byte each
 
 
-def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
-    """Raises MachineError if decoded photos would take more than 60 % of available memory."""
+def check_photos_fit(sources: Iterable[Source], longest_px: int, do: str = _SMALLER) -> None:
+    """Raises MachineError if decoded photos would take more than 60 % of available memory.
+
+    do  what the user may do about it
+    """
     needed = decoded_bytes(sources, longest_px)
     available = available_bytes()
     if needed <= _MOST_OF_AVAILABLE * available:
@@ -35,7 +41,6 @@ def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
         f"the photos take {memory_words(needed)}, and at most {_MOST_OF_AVAILABLE:.0%} "
         f"of the {memory_words(available)} available may be used"
     )
-    do = "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
     raise MachineError("photos", rule, do=do)
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from syndet_ray.data import depth, mistaken, orientation
@@ -39,6 +40,7 @@ _NEW_SUBFILE_TYPE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 322, 323, 5070
 _IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE, _PLANAR = 256, 257, 258, 284
 # Pillow raises these for broken files, depending on the format; their words say enough
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _DO = "Replace the image, or remove it from the dataset."
 
 # what is unusual about an image, and the sentence for one or several of them
@@ -117,6 +119,20 @@ def unusual_notes(headers: Iterable[Header]) -> list[str]:
         if count:
             notes.append(f"{count} {one if count == 1 else several}: {what}")
     return notes
+
+
+def time_taken(image: bytes | Path, place: str) -> datetime | None:
+    """The time at which a photo was taken, by its camera's clock; None if it does not say.
+
+    It is EXIF's DateTimeOriginal. Raises DataError where the file is no image.
+    """
+    with _open_image(image, place) as picture:
+        exif = picture.getexif().get_ifd(ExifTags.IFD.Exif)
+    text = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))
+    try:
+        return datetime.strptime(text.strip("\0 "), _EXIF_TIME)
+    except ValueError:  # cameras without a clock write spaces or zeros
+        return None
 
 
 def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:

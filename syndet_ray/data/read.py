@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from syndet_ray.data import split_index
 from syndet_ray.data.build import Labels, SourceBuilder
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
@@ -132,7 +133,21 @@ class Dataset:
 def read(
     path: Path, options: LabelOptions | None = None, progress: Progress | None = None
 ) -> Dataset:
-    """Reads the dataset in a folder; the images of a split are in the order of their ids.
+    """Reads the dataset in a folder, split as its split index says if it has one.
+
+    An index that is elsewhere may be named instead of the folder. Raises what `read_as_stored`
+    raises, and DataError for an index that does not fit the images.
+    """
+    with reading(path):
+        folder, index_file = split_index.photos_and_index(path)
+        dataset = _read(folder, options or LabelOptions(), progress)
+        return split_index.apply(dataset, index_file)
+
+
+def read_as_stored(
+    path: Path, options: LabelOptions | None = None, progress: Progress | None = None
+) -> Dataset:
+    """Reads the dataset in a folder, without a split index; images are in the order of their ids.
 
     progress  is called with (images read, images in all as far as they are known)
 

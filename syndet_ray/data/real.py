@@ -9,6 +9,7 @@ import numpy as np
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.scale import WorkingScale
+from syndet_ray.data.split_index import split_hash
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +41,11 @@ class RealData:
         return self.pools["test"].stand_in
 
     @property
+    def image_ids(self) -> dict[str, list[str]]:
+        """The ids of the photos of each split."""
+        return {split: pool.image_ids.tolist() for split, pool in self.pools.items()}
+
+    @property
     def memory_bytes(self) -> int:
         """Bytes of memory for the decoded photos."""
         return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
@@ -47,7 +53,8 @@ class RealData:
     def describe(self) -> dict[str, Any]:
         """Facts for run.json: by split, and for photos of others by folder.
 
-        Equal hashes mean equal data.
+        Equal hashes mean equal data. "split_hash" and "test_hash" say which photos are in which
+        split, and which are in test, as in a split index.
         """
         pools = {**self.pools, **self.others}
         fitting = {"anchor_px": self.anchor_px, "bytes": self.memory_bytes}
@@ -57,6 +64,8 @@ class RealData:
             "objects": _objects(self.pools),
             "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
             "hashes": {name: pool.hash for name, pool in pools.items()},
+            "split_hash": split_hash(self.image_ids),
+            "test_hash": split_hash({"test": self.image_ids["test"]}),
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
             "near_copies": dict(self.near_copies),

@@ -1,31 +1,27 @@
 """Split: train, val and test, explicit and without photos in common."""
 
-import hashlib
-import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from syndet_ray import seeds
 from syndet_ray.data.copies import copies
+from syndet_ray.data.groups import Link, groups, image_hashes, key_links, photo_links, photo_of
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress
+from syndet_ray.wording import command_line
 
 _ADVICE = {
     "train": "Put images to train on into it.",
     "val": "Put images into it, or delete it: val is then cut from train.",
     "test": (
-        "Set some photos aside for it, about a fifth: they are opened once, after the search."
+        "It is opened once, after the search. To hold a fifth of the photos out for it, give "
+        "`hold_out` 0.2, or write a split for all runs with {command}."
     ),
 }
 _VAL_SHARE = 0.2  # of the training images
-# Roboflow names all images that it makes from one photo, by turning, cropping or brightening it,
-# NAME_jpg.rf.HASH.jpg.
-_AUGMENTED = re.compile(r"(.*/)?(?P<photo>[^/]+)\.rf\.[0-9A-Za-z_-]+\.\w+")
 _ALLOW = "`allow_near_copies`"
 # by what two images of different splits have in common
 _DO_ABOUT_COPIES = {
@@ -36,8 +32,6 @@ _DO_ABOUT_COPIES = {
     ),
 }
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
-
-Link = tuple[int, int]  # positions of two images that must be on one side
 
 
 def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> Dataset:
@@ -50,11 +44,11 @@ def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> D
     """
     assert 0 < share < 1, share
     _check_splits(dataset)
-    hashes = {split: _hashes(source) for split, source in dataset.splits.items()}
+    hashes = {split: image_hashes(source) for split, source in dataset.splits.items()}
     _check_apart(dataset, hashes)
     if "val" in dataset.splits:
         return dataset
-    links = [*_links(_photos(dataset.splits["train"])), *_links(hashes["train"])]
+    links = photo_links(dataset.splits["train"], hashes["train"])
     return _cut_val(dataset, seed, share, links)
 
 
@@ -63,9 +57,16 @@ def _check_splits(dataset: Dataset) -> None:
     for split in ("train", "test", *dataset.splits):
         if split not in dataset.splits:
             rule = f"must have a {split} split, has only {', '.join(dataset.splits)}"
-            raise DataError(dataset.path, rule, do=_ADVICE[split])
+            raise DataError(dataset.path, rule, do=_advice(dataset, split))
         if not len(dataset.splits[split]):
-            raise DataError(dataset.path, f"the {split} split holds no images", do=_ADVICE[split])
+            rule = f"the {split} split holds no images"
+            raise DataError(dataset.path, rule, do=_advice(dataset, split))
+
+
+def _advice(dataset: Dataset, split: str) -> str:
+    """Advice about a split that is missing or empty."""
+    command = command_line("data", "split", dataset.path, "--test", "0.2")
+    return _ADVICE[split].format(command=command)
 
 
 def cut_by_looks(
@@ -88,7 +89,7 @@ def cut_by_looks(
     """
     source = dataset.splits["train"]
     assert [record.image_id for record in source.records] == train.image_ids.tolist()
-    links = list(_links(_photos(source)))
+    links = list(key_links([photo_of(record.image_id) for record in source.records]))
     while True:
         cut = _cut_val(dataset, seed, share, links)
         val = _positions(source, cut.splits["val"])
@@ -189,9 +190,9 @@ def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[SharedPhoto]:
     original_of: dict[str | None, tuple[str, str]] = {}  # split and image, by the photo
     for split, other in others.items():
         for image in other.image_ids.tolist():
-            original_of[_photo(image)] = (split, image)
+            original_of[photo_of(image)] = (split, image)
     for image in pool.image_ids.tolist():
-        photo = _photo(image)
+        photo = photo_of(image)
         if photo is not None and photo in original_of:
             split, original = original_of[photo]
             how = "made of the same photo by its name"
@@ -220,14 +221,14 @@ def _cut_val(dataset: Dataset, seed: int, share: float, links: Sequence[Link]) -
     val is as near to its share of the images as whole groups allow.
     """
     train = dataset.splits["train"]
-    photo_of = _groups(len(train), links)
-    photos = len(set(photo_of))
+    group_of = groups(len(train), links)
+    photos = len(set(group_of))
     _check_can_be_cut(dataset, photos)
     by_id = sorted(range(len(train)), key=lambda i: train.records[i].image_id)
     order = seeds.generator(seed, "val").permutation(len(train))
     shuffled = [by_id[i] for i in order]
     count = max(1, round(len(train) * share))
-    in_val = _of_whole_groups(shuffled, photo_of, count)
+    in_val = _of_whole_groups(shuffled, group_of, count)
     val = train.select([i for i in by_id if i in in_val])
     rest = train.select([i for i in by_id if i not in in_val])
     note = f"val: {len(val)} of {len(train)} images cut from train with seed {seed}"
@@ -263,9 +264,9 @@ def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) 
     members: dict[int, list[int]] = {}
     for i in order:
         members.setdefault(group_of[i], []).append(i)
-    groups = list(members.values())
+    by_group = list(members.values())
     chosen: list[int] = []
-    for group in groups:
+    for group in by_group:
         images = len(chosen) + len(group)
         if len(group) > count or images == len(order):
             continue
@@ -273,47 +274,10 @@ def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) 
             break
         chosen += group
     if not chosen:
-        chosen = min(groups, key=len)
+        chosen = min(by_group, key=len)
     return set(chosen)
-
-
-def _groups(count: int, links: Sequence[Link]) -> list[int]:
-    """(count,) the group of each image: images linked directly or through others are one group."""
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
-
-    first, second = np.array(links, np.int64).reshape(-1, 2).T
-    weights = np.ones(len(links))
-    graph = coo_array((weights, (first, second)), shape=(count, count))
-    _, group_of = connected_components(graph, directed=False)
-    groups: list[int] = group_of.tolist()
-    return groups
-
-
-def _links(keys: Sequence[Hashable]) -> Iterator[Link]:
-    """Each position of a repeated key, with the key's first position; None is no key."""
-    firsts: dict[Hashable, int] = {}
-    for i, key in enumerate(keys):
-        first = firsts.setdefault(key, i)
-        if key is not None and first != i:
-            yield first, i
 
 
 def _positions(whole: Source, part: Source) -> list[int]:
     position_of = {record.image_id: i for i, record in enumerate(whole.records)}
     return [position_of[record.image_id] for record in part.records]
-
-
-def _photos(source: Source) -> list[str | None]:
-    return [_photo(record.image_id) for record in source.records]
-
-
-def _photo(image_id: str) -> str | None:
-    """The photo from which Roboflow made an image, by the image's name; None for other names."""
-    match = _AUGMENTED.fullmatch(image_id)
-    return None if match is None else match["photo"]
-
-
-def _hashes(source: Source) -> list[str]:
-    """SHA-256 of each image's file."""
-    return [hashlib.sha256(record.image_bytes()).hexdigest() for record in source.records]

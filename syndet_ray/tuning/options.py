@@ -35,6 +35,8 @@ class Options:
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
     format             the format of the photos' labels; None recognizes it
     skip_bad           leaves out labels and photos that cannot be used; they are refused otherwise
+    hold_out           share of the training photos that becomes the missing test split; None if the
+                       photos have one
     """
 
     runs: Path
@@ -51,6 +53,7 @@ class Options:
     allow_near_copies: bool = False
     format: str | None = None
     skip_bad: bool = False
+    hold_out: float | None = None
 
     @property
     def cache(self) -> Path:

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from syndet_ray.data import cut
 from syndet_ray.data.classes import (
     check_classes,
     class_words,
@@ -84,18 +85,25 @@ def real_data(
     *,
     labels: LabelOptions | None = None,
     allow_near_copies: bool = False,
+    hold_out: float | None = None,
 ) -> RealData:
     """The user's photos, or the stand-in set if there are none, and the other photos that recipes
     of the sweep name.
 
-    All labels are read before any photo is decoded. Raises DataError for what cannot be used, also
+    All labels are read before any photo is decoded. `hold_out` is the share of train that becomes
+    the missing test split, see `cut.hold_out`. Raises DataError for what cannot be used, also
     for near copies in two splits unless they are allowed; DefinitionError for a sweep that varies
     the working scale, or a setting that has no effect with its assets; and MachineError if the
     decoded photos would not fit into memory.
     """
+    _check_one_scale(sweep)
     labels = labels or LabelOptions()
     others = _others_photos(sweep, labels, progress)
-    place, given, splits = _checked_labels(path, sweep, others, labels, progress)
+    place, given = _labelled_photos(path, labels, progress)
+    if hold_out is not None:
+        settle_classes(given, asset_classes(sweep), others, place, sweep)  # before it takes time
+        given = cut.hold_out(given, hold_out, progress, allow_near_copies=allow_near_copies)
+    given, splits = _checked_splits(given, sweep, others, place)
     others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
@@ -124,18 +132,10 @@ def real_data(
     )
 
 
-def _checked_labels(
-    path: Path | None,
-    sweep: LoadedSweep,
-    others: Mapping[str, Dataset],
-    labels: LabelOptions,
-    progress: NamedProgress,
-) -> tuple[str, Dataset, dict[str, Source]]:
-    """The labels of the photos, checked against the sweep: the name of the photos in errors, the
-    dataset as it was given, and all three splits.
-    """
-    _check_one_scale(sweep)
-    place, given = _labelled_photos(path, labels, progress)
+def _checked_splits(
+    given: Dataset, sweep: LoadedSweep, others: Mapping[str, Dataset], place: str
+) -> tuple[Dataset, dict[str, Source]]:
+    """The photos with the classes of the run, and all three splits, checked against the sweep."""
     splits = with_validation(given, sweep.seed).splits
     _check_splits(sweep, splits, place)
     settled = settle_classes(given, asset_classes(sweep), others, place, sweep)
@@ -143,7 +143,7 @@ def _checked_labels(
     splits = {split: without_classes(source, left_out) for split, source in splits.items()}
     _check_learnable(sweep, settled, splits["train"], place)
     check_effects(sweep)
-    return place, settled, splits
+    return settled, splits
 
 
 def _labelled_photos(
@@ -211,7 +211,7 @@ def _decode(source: Source, scale: WorkingScale, name: str, progress: NamedProgr
 
 def _decoded_splits(
     dataset: Dataset,
-    cut: Mapping[str, Source],
+    first_cut: Mapping[str, Source],
     scale: WorkingScale,
     seed: int,
     progress: NamedProgress,
@@ -221,15 +221,17 @@ def _decoded_splits(
     """A dataset with all three splits, and their decoded photos. A val that is cut from train
     shares no photo with it.
 
-    cut  the three splits, with val cut without a look at the photos
+    first_cut  the three splits, with val cut without a look at the photos
     """
     if "val" in dataset.splits:
-        pools = {split: _decode(dataset.splits[split], scale, split, progress) for split in cut}
+        pools = {
+            split: _decode(dataset.splits[split], scale, split, progress) for split in first_cut
+        }
         return dataset, pools
     given = dataset.splits["train"]
     # Photos that will probably stay together are decoded together: then neither train nor val is
     # copied when it is sent elsewhere.
-    whole = replace(given, records=(*cut["train"].records, *cut["val"].records))
+    whole = replace(given, records=(*first_cut["train"].records, *first_cut["val"].records))
     decoded = _decode(whole, scale, "train", progress)
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)

@@ -131,6 +131,7 @@ def check(
             display.progress,
             labels=labels,
             allow_near_copies=options.allow_near_copies,
+            hold_out=options.hold_out,
         )
     if options.real is None or not is_address(options.real):
         return data

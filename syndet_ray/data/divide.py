@@ -1,0 +1,131 @@
+"""Divide: splits the photos of a folder for all later runs, in an index file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from syndet_ray.data.cut import Cut, cut_splits, in_one_heap
+from syndet_ray.data.read import read_as_stored
+from syndet_ray.data.record import Source
+from syndet_ray.data.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.files import check_writable, make_folder
+from syndet_ray.progress import NamedProgress
+
+_ELSEWHERE = "Name a file that can be written with `out`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """Photos that were split, and the file that says how."""
+
+    cut: Cut
+    index: SplitIndex
+    file: Path
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """A sentence without its full stop for each class that a split lacks."""
+        dataset = self.cut.dataset
+        totals: dict[str, int] = dict.fromkeys(dataset.classes, 0)
+        for source in dataset.splits.values():
+            for name, count in boxes_by_class(source).items():
+                totals[name] += count.boxes
+        for split, source in dataset.splits.items():
+            for name, count in boxes_by_class(source).items():
+                if not count.boxes:
+                    boxes = "1 box" if totals[name] == 1 else f"{totals[name]} boxes"
+                    yield f"{split} has no {name}: all photos together have {boxes} of it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """The boxes of a class, crowds left out, and the images that have one of them."""
+
+    boxes: int
+    images: int
+
+
+def boxes_by_class(source: Source) -> dict[str, ClassCount]:
+    """The count of each class of a source."""
+    boxes = np.zeros(len(source.classes), int)
+    images = np.zeros(len(source.classes), int)
+    for record in source.records:
+        labels = record.boxes.labels[~record.boxes.crowd]
+        on_image = np.bincount(labels, minlength=len(source.classes))
+        boxes += on_image
+        images += on_image > 0
+    counts = {}
+    for label, name in enumerate(source.classes):
+        counts[name] = ClassCount(boxes=int(boxes[label]), images=int(images[label]))
+    return counts
+
+
+def images_without_boxes(source: Source) -> int:
+    """The number of images of a source without an object; crowds are none."""
+    return sum(bool(record.boxes.crowd.all()) for record in source.records)
+
+
+def split_photos(
+    photos: Path,
+    shares: Mapping[str, float],
+    seed: int,
+    progress: NamedProgress,
+    *,
+    by: str | None = None,
+    out: Path | None = None,
+    resplit: bool = False,
+    allow_near_copies: bool = False,
+    force: bool = False,
+) -> Division:
+    """Splits the photos of a folder and writes the index. The photos stay as they are.
+
+    out      the file of the index; None puts it beside the photos, where `read` finds it
+    resplit  shares out the images of all splits again, not only those of train
+    force    replaces an index that is there
+    shares, seed, by, allow_near_copies  as for `cut_splits`
+
+    Raises SyndetError.
+    """
+    beside = photos / FILE_NAME
+    file = beside if out is None else out
+    is_beside = file.resolve() == beside.resolve()
+    _check_file(file, force=force)
+    dataset = read_as_stored(photos)
+    make_folder(file.parent, _ELSEWHERE)
+    check_writable(file, _ELSEWHERE)
+    cut = cut_splits(
+        in_one_heap(dataset) if resplit else dataset,
+        shares,
+        seed,
+        progress,
+        by=by,
+        allow_near_copies=allow_near_copies,
+    )
+    index = SplitIndex(
+        images=ids_by_split(cut.dataset),
+        shares=shares,
+        seed=seed,
+        by=by,
+        resplit=resplit,
+        photos=None if is_beside else str(photos.resolve()),
+    )
+    return Division(cut=cut, index=index, file=index.write(file))
+
+
+def _check_file(file: Path, *, force: bool) -> None:
+    """Raises SyndetError for a file that is no place for an index, or holds something already."""
+    if file.suffix != ".json":
+        raise DefinitionError("`out`", "must be a file that ends in .json", got=str(file))
+    if file.is_dir():
+        raise DataError(file, "is a folder", do="Give the path of a file with `out`.")
+    if not file.exists():
+        return
+    if file.name != FILE_NAME and not is_index(file):
+        raise DataError(file, "is a file of something else", do="Give another file with `out`.")
+    if not force:
+        present = f", hash {load(file).short_hash}" if is_index(file) else ""
+        rule = f"is there already{present}: another split would be another test set"
+        raise DataError(file, rule, do="Keep it, or replace it with `force`.")

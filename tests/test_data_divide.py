@@ -1,0 +1,102 @@
+"""The verb `data split`, as a user types it."""
+
+import json
+
+import pytest
+from made_photos import write_photos
+
+from syndet_ray.data.read import read
+from syndet_ray.data.split_index import FILE_NAME, load
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_photos(tmp_path / "photos", train=range(20))
+
+
+def test_it_prints_what_is_where_and_writes_the_index(photos, syndet_here):
+    before = sorted(path.name for path in photos.rglob("*"))
+    done = syndet_here("data", "split", "photos", "--test", "0.2", "--val", "0.1")
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "train val test" in lines
+    assert "images 14 (70.0%) 2 (10.0%) 4 (20.0%)" in lines
+    assert "cat 7 (7) 1 (1) 2 (2)" in lines
+    assert "groups 20; no image looks like another" in lines
+    assert f"hash {load(photos / FILE_NAME).hash}" in lines
+    assert f"file photos/{FILE_NAME}" in lines
+    after = sorted(path.name for path in photos.rglob("*"))
+    assert after == sorted([*before, FILE_NAME])
+
+
+def test_an_index_is_replaced_only_if_it_is_told(photos, syndet_here):
+    syndet_here("data", "split", photos, "--test", "0.2")
+    first = (photos / FILE_NAME).read_bytes()
+    again = syndet_here("data", "split", photos, "--test", "0.2", "--seed", "1")
+    assert again.returncode == 1
+    assert "is there already, hash " in again.stderr
+    assert "replace it with --force" in again.stderr
+    assert (photos / FILE_NAME).read_bytes() == first
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--seed", "1", "--force")
+    assert done.returncode == 0
+    assert (photos / FILE_NAME).read_bytes() != first
+    (photos / FILE_NAME).write_text("broken", encoding="utf-8")
+    assert syndet_here("data", "split", photos, "--test", "0.2", "--force").returncode == 0
+
+
+def test_files_of_others_are_never_replaced(photos, syndet_here, tmp_path):
+    notes = tmp_path / "notes.json"
+    notes.write_text("{}", encoding="utf-8")
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--out", notes, "--force")
+    assert "notes.json: is a file of something else. Give another file with --out." in done.stderr
+    assert notes.read_text(encoding="utf-8") == "{}"
+    (tmp_path / "folder.json").mkdir()
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--out", "folder.json")
+    assert "folder.json: is a folder" in done.stderr
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--out", "split.txt")
+    assert "--out: must be a file that ends in .json, got 'split.txt'" in done.stderr
+
+
+def test_splits_that_a_dataset_has_are_kept_or_all_are_cut_again(tmp_path, syndet_here):
+    folder = write_photos(tmp_path / "photos", train=range(10), valid=range(20, 25))
+    assert syndet_here("data", "split", folder, "--test", "0.2").returncode == 0
+    assert [len(part) for part in read(folder).splits.values()] == [8, 5, 2]
+    done = syndet_here("data", "split", folder, "--val", "0.2", "--force")
+    assert "has a val split already, of 5 images. Leave out --val" in done.stderr
+    done = syndet_here(
+        *("data", "split", folder, "--test", "0.2", "--val", "0.2", "--resplit", "--force")
+    )
+    assert done.returncode == 0
+    assert [len(part) for part in read(folder).splits.values()] == [9, 3, 3]
+
+
+def test_a_class_that_a_split_lacks_is_named(photos, syndet_here):
+    labels = photos / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    content["categories"].append({"id": 2, "name": "owl"})
+    content["annotations"][0]["category_id"] = 2
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    done = syndet_here("data", "split", photos, "--test", "0.2")
+    assert "note: test has no owl: all photos together have 1 box of it" in done.stdout
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_photos_are_compared(
+    photos, syndet_here, monkeypatch
+):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    # tests may run as a user to whom nothing is refused
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    done = syndet_here("data", "split", photos, "--test", "0.2")
+    assert f"{FILE_NAME}: cannot be written (Permission denied)" in done.stderr
+    assert "Name a file that can be written with --out." in done.stderr
+    assert "decoding" not in done.stdout
+
+
+def test_no_split_asked_for_is_an_error(photos, syndet_here):
+    done = syndet_here("data", "split", photos)
+    assert "--test: no split is asked for. Give --test 0.2, --val 0.1 or both." in done.stderr
+    done = syndet_here("data", "split", photos, "--test", "1.5")
+    assert "1.5 is not more than 0 and less than 1" in done.stderr
