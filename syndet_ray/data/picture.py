@@ -3,14 +3,16 @@
 import io
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from syndet_ray.data.encoded import Encoded
 from syndet_ray.errors import DataError
 
 # Pillow raises these for broken files, depending on the format; some PNGs raise SyntaxError.
@@ -59,13 +61,13 @@ class Header:
         return np.stack(turned[self.orientation], axis=1)
 
 
-def header(image: bytes | Path, place: str) -> Header:
+def header(image: Encoded, place: str) -> Header:
     """Reads only the header of an image file. Raises DataError where it is no image."""
     with _open_image(image, place) as picture:
         return _header(picture)
 
 
-def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
+def pixels(image: Encoded, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
     """(h, w, 3) uint8 RGB, turned as EXIF says, from any mode and depth that Pillow reads.
 
     size_wh  the shown image is resized to it, pixels; None leaves it as it is
@@ -118,14 +120,20 @@ def _resize(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 @contextmanager
-def _open_image(image: bytes | Path, place: str) -> Iterator[Image.Image]:
+def _open_image(image: Encoded, place: str) -> Iterator[Image.Image]:
     """The image, opened. Raises DataError for errors while it is opened or decoded."""
-    file = io.BytesIO(image) if isinstance(image, bytes) else image
     try:
-        with Image.open(file) as picture:
+        with _source(image) as source, Image.open(source) as picture:
             yield picture
     except UnidentifiedImageError:
         rule = "the image cannot be read (not a format that Pillow knows)"
         raise DataError(place, rule, do=_DO) from None
     except _BROKEN as error:
         raise DataError(place, f"the image cannot be read ({error})", do=_DO) from None
+
+
+def _source(image: Encoded) -> AbstractContextManager[BinaryIO | Path]:
+    """A file or path for Pillow, which itself closes only the files of paths."""
+    if isinstance(image, bytes):
+        return io.BytesIO(image)
+    return nullcontext(image) if isinstance(image, Path) else image.open()

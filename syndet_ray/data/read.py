@@ -12,7 +12,7 @@ import numpy as np
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.readers import coco, tfrecord
+from syndet_ray.data.readers import coco, parquet, tfrecord
 from syndet_ray.data.readers.labels import LabelledImage, Reading
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
@@ -29,7 +29,7 @@ class Reader(Protocol):
         """The images and labels of these files. Raises DataError for what breaks a rule."""
 
 
-FORMATS: Mapping[str, Reader] = {"TFRecord": tfrecord, "COCO": coco}
+FORMATS: Mapping[str, Reader] = {"TFRecord": tfrecord, "COCO": coco, "Parquet": parquet}
 SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -38,7 +38,8 @@ SPLITS = {
 _LAYOUTS = (
     "Looked for <split>.record or <split>.tfrecord with a label map (.pbtxt); "
     "annotations/instances_<split>.json with images/<split>/; <split>/_annotations.coco.json; "
-    "one COCO .json next to its images. A split is train, val or test."
+    "one COCO .json next to its images; <split>-00000-of-00012.parquet. "
+    "A split is train, val or test."
 )
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
 # fewer boxes of a class are more likely a slip in labelling than a class, and hard to find by eye

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.encoded import Encoded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -14,14 +14,14 @@ class Record:
 
     image_id  unique within its source, and the same in any folder: a name that the dataset itself
               gives, or the path of the image file within the dataset's folder
-    image     the encoded bytes, or the path of the file that holds them
+    image     the encoded bytes, or the file, or the part of a file, that holds them
     size_wh   pixels of the image as it is *shown*, from the header of the file
     boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
     place     the place of the annotation ("train.record, record 17"), for error messages
     """
 
     image_id: str
-    image: bytes | Path
+    image: Encoded
     size_wh: tuple[int, int]
     boxes: Boxes
     place: str

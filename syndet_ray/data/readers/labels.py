@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from syndet_ray.data.encoded import Encoded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,7 +22,7 @@ class LabelledImage:
     """
 
     image_id: str
-    image: bytes | Path
+    image: Encoded
     xyxy: np.ndarray
     names: Sequence[str]
     visibility: np.ndarray
