@@ -148,6 +148,10 @@ NearCopies = Annotated[
     bool,
     typer.Option("--allow-near-copies", help="Accept photos that are alike in two splits."),
 ]
+Stream = Annotated[
+    bool,
+    typer.Option("--stream", help="Decode photos when needed, as if memory were too small."),
+]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
@@ -196,6 +200,7 @@ class SweepOptions:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    stream: bool = False
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
@@ -218,6 +223,7 @@ class SweepOptions:
             local=self.local,
             tensorboard=self.tensorboard,
             allow_near_copies=self.allow_near_copies,
+            stream=self.stream,
         )
 
     def for_resume(self) -> dict[str, Any]:
@@ -234,6 +240,7 @@ class SweepOptions:
                 "gpus_per_trial": self.gpus_per_trial,
                 "tensorboard": self.tensorboard or None,
                 "allow_near_copies": self.allow_near_copies or None,
+                "stream": self.stream or None,
             }
         )
 

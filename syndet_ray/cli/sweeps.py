@@ -28,6 +28,7 @@ from syndet_ray.cli.options import (
     Runs,
     Seed,
     Storage,
+    Stream,
     SweepOptions,
     TrackingAgain,
     TrackingUri,
@@ -65,6 +66,7 @@ def sweep(
     local: Local = False,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -75,7 +77,7 @@ def sweep(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
-        allow_near_copies=allow_near_copies,
+        allow_near_copies=allow_near_copies, stream=stream,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -123,6 +125,7 @@ def resume(
     gpus_per_trial: Gpus = None,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -136,7 +139,7 @@ def resume(
     options = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, parallel=parallel,
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
-        tensorboard=tensorboard, allow_near_copies=allow_near_copies,
+        tensorboard=tensorboard, allow_near_copies=allow_near_copies, stream=stream,
     )  # fmt: skip
     with open_display(console) as display:
         with display.step(_LOADING):
@@ -159,6 +162,7 @@ def check(
     tracking: TrackingUri = None,
     local: Local = False,
     allow_near_copies: NearCopies = False,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -171,6 +175,7 @@ def check(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies,
+        stream=stream,
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()

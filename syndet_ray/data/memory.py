@@ -1,4 +1,4 @@
-"""Memory: checks that decoded photos fit into this machine, before any is decoded."""
+"""Memory: whether decoded photos fit into this machine, known before any is decoded."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -9,7 +9,6 @@ import psutil
 
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.errors import MachineError
 
 _MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -24,19 +23,18 @@ def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
     return 3 * int(pixels)  # three colours of one byte each
 
 
-def check_photos_fit(sources: Iterable[Source], longest_px: int) -> None:
-    """Raises MachineError if decoded photos would take more than 60 % of available memory."""
-    needed = decoded_bytes(sources, longest_px)
-    available = available_bytes()
-    if needed <= _MOST_OF_AVAILABLE * available:
-        return
-    rule = (
-        f"must leave room in memory: with their longer side at {longest_px} px "
-        f"the photos take {memory_words(needed)}, and at most {_MOST_OF_AVAILABLE:.0%} "
-        f"of the {memory_words(available)} available may be used"
+def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
+    """True if decoded photos would take at most 60 % of available memory."""
+    return decoded_bytes(sources, longest_px) <= _MOST_OF_AVAILABLE * available_bytes()
+
+
+def lack_words(sources: Iterable[Source], longest_px: int) -> str:
+    """ "they would take 9.1 GB, more than 60% of the 8.0 GB available"."""
+    needed = memory_words(decoded_bytes(sources, longest_px))
+    available = memory_words(available_bytes())
+    return (
+        f"they would take {needed}, more than {_MOST_OF_AVAILABLE:.0%} of the {available} available"
     )
-    do = "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
-    raise MachineError("photos", rule, do=do)
 
 
 def available_bytes() -> int:

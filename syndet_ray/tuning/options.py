@@ -32,6 +32,8 @@ class Options:
     local              trains in this process, one trial after another, without Ray
     tensorboard        writes event files too, in the run's folder
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
+    stream             decodes photos each time they are needed, as is done anyway if they do not
+                       fit into memory
     """
 
     runs: Path
@@ -46,6 +48,7 @@ class Options:
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
+    stream: bool = False
 
     @property
     def cache(self) -> Path:

@@ -117,9 +117,14 @@ def check(
         notes = preflight.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *preflight.cache_notes(options.cache)]:
             display.note(sentence)
-    near = options.allow_near_copies
     with display.step("reading and checking the data"):
-        return preflight.real_data(options.real, sweep, display.progress, allow_near_copies=near)
+        return preflight.real_data(
+            options.real,
+            sweep,
+            display.progress,
+            allow_near_copies=options.allow_near_copies,
+            stream=options.stream,
+        )
 
 
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
