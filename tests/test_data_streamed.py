@@ -22,6 +22,7 @@ from syndet_ray.data.encoded import PartOfFile
 from syndet_ray.data.pool import Pool, align_labels, decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.streamed import check_files
+from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError
 
@@ -164,6 +165,19 @@ def test_threads_and_processes_read_at_once(photos):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         images = list(processes.map(pool.image, indices))
     assert all(map(np.array_equal, images, expected * 4))
+
+
+def test_a_saved_model_streams_what_does_not_fit_into_memory(photos, monkeypatch):
+    finder = Finder(
+        model=torch.nn.Identity(),
+        classes=photos.classes,
+        working_px=40,
+        device=torch.device("cpu"),
+    )
+    assert not finder.decode(photos).is_streamed
+    monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 10_000)
+    assert_equal(finder.decode(photos), decode(photos, 40))
+    assert finder.decode(photos).is_streamed
 
 
 def test_training_is_the_same_to_the_last_bit(photos):
