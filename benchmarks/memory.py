@@ -53,7 +53,7 @@ def main() -> None:
         ray.get(two.memory.remote())
         together = sum(ray.get([one.memory.remote(), two.memory.remote()]))
         ray.shutdown()
-    size = 2 * pool.pixels.nbytes / 2**20
+    size = 2 * pool.image_bytes / 2**20
     two_at_once = f"two at once {together:.0f} MiB: {together / alone:.2f} times"
     print(f"{size:.0f} MiB of images; one trial {alone:.0f} MiB, {two_at_once}")
 

@@ -40,7 +40,7 @@ def main() -> None:
         before, began = peak_mib(), time.perf_counter()
         pool = decode(source, scale.longest_px)
         taken = time.perf_counter() - began
-    memory = f"{len(pool)} photos take {pool.pixels.nbytes / 2**20:.0f} MiB"
+    memory = f"{len(pool)} photos take {pool.image_bytes / 2**20:.0f} MiB"
     print(f"{scale.words}; {memory}, decoded in {taken:.0f} s")
     print(f"peak of the process {peak_mib():.0f} MiB, {before:.0f} MiB before it decoded")
 

@@ -344,16 +344,24 @@ def test_another_commit_of_a_sweeps_file_is_reported_and_recorded_and_is_no_reas
 
 
 def test_options_are_had_back_as_they_were_given(tmp_path):
-    """A run that let near copies pass goes on with them; one from before there was the choice did
-    not.
+    """A run that let near copies pass, or streamed its photos, goes on so; one from before there
+    was the choice did not.
     """
-    photos = tmp_path / "photos"
-    given = Options(runs=tmp_path, real=photos, hours=2.5, allow_near_copies=True, hold_out=0.25)
+    given = Options(
+        runs=tmp_path,
+        real=tmp_path / "photos",
+        hours=2.5,
+        allow_near_copies=True,
+        hold_out=0.25,
+        stream=True,
+        format="COCO",
+        skip_bad=True,
+    )
     saved = json.loads(json.dumps(plain_options(given)))
     assert saved_options(saved) == given
-    del saved["allow_near_copies"], saved["hold_out"]
-    assert not saved_options(saved).allow_near_copies
-    assert saved_options(saved).hold_out is None
+    for newer in ("allow_near_copies", "hold_out", "stream", "format", "skip_bad"):
+        del saved[newer]
+    assert saved_options(saved) == Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5)
 
 
 def test_mlflow_has_the_scores_of_a_sweep_with_what_must_be_known_of_them():

@@ -1,4 +1,4 @@
-"""Decoded photos must fit into memory, and that is known from their heads."""
+"""Whether decoded photos fit into memory is known from their heads."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,6 @@ import pytest
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import memory
 from syndet_ray.data.record import Record, Source
-from syndet_ray.errors import MachineError
 
 
 def photos(count, wh):
@@ -26,17 +25,14 @@ def test_bytes_are_counted_at_the_working_scale():
     assert memory.decoded_bytes([], 1000) == 0
 
 
-def test_photos_that_leave_too_little_memory_are_refused_with_what_would_help(monkeypatch):
+def test_photos_that_leave_too_little_memory_do_not_fit_and_words_say_why(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 4_000_000_000)
     most = photos(1066, (4000, 3000))
-    memory.check_photos_fit([most], 1000)
-    with pytest.raises(MachineError) as raised:
-        memory.check_photos_fit([most, photos(2, (4000, 3000))], 1000)
-    assert str(raised.value) == (
-        "photos: must leave room in memory: with their longer side at 1000 px the photos take 2.4 GB, and at "
-        "most 60% of the 4.0 GB available may be used. "
-        "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
-    )
+    assert memory.fits_memory([most], 1000)
+    more = [most, photos(2, (4000, 3000))]
+    assert not memory.fits_memory(more, 1000)
+    words = "they would take 2.4 GB, more than 60% of the 4.0 GB available"
+    assert memory.lack_words(more, 1000) == words
 
 
 def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monkeypatch, tmp_path):

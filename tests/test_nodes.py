@@ -14,7 +14,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.needs import SceneInputs
 from syndet_ray.workers import nodes
-from syndet_ray.workers.nodes import Needs, needs_of, problems_here
+from syndet_ray.workers.nodes import Needs, needs_of, problems_here, spread_out
 
 
 @pytest.fixture
@@ -121,6 +121,25 @@ def test_every_problem_is_said_at_once(files):
     assert store.startswith(
         f"{runs}: is not seen from here, but checkpoints would go there. Give `storage` s3://"
     )
+
+
+def test_photos_that_a_node_cannot_read_are_said_where_it_trains(files):
+    there, gone = str(files / "generate.py"), str(files / "gone.jpg")
+    for photos, problem in (
+        ([(there, 11)], ""),
+        ([(there, 11), (gone, 5)], f"{gone}: cannot be read here (No such file or directory)"),
+        ([(there, 12)], f"{there}: is another file than on the driver, got '11 bytes'"),
+    ):
+        asked = needs(photos=photos)
+        assert asked.has_files
+        assert problems_here(asked, None, trains=False) == []
+        problems = problems_here(asked, None, trains=True)
+        assert len(problems) == bool(problem)
+        assert "".join(problems).startswith(problem)
+    many = [(str(i), i) for i in range(3500)]
+    assert len(spread_out(many)) == 875
+    assert spread_out(many)[0] == many[0]
+    assert spread_out(many[:1000]) == many[:1000]
 
 
 def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):

@@ -676,14 +676,33 @@ def test_a_search_of_the_working_scale_is_refused(large):
             real_data(large, sweep_of(**given), quiet)
 
 
-def test_photos_that_do_not_fit_into_memory_are_refused_before_anything_is_decoded(
-    large, monkeypatch
-):
+def test_photos_that_do_not_fit_into_memory_are_streamed_with_a_note(large, monkeypatch):
+    whole = real_data(large, photos_alone(), quiet)
+    assert not whole.is_streamed and whole.streamed_files == []
+    asked = real_data(large, photos_alone(), quiet, stream=True)
     monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 2_000_000)
-    with pytest.raises(
-        MachineError, match=r"at 480 px the photos take 3 MB, and at most 60% of the 2 MB"
-    ):
-        real_data(large, photos_alone(), decodes_nothing)
+    data = real_data(large, photos_alone(), quiet)
+    sentence = "photos are not kept in memory, but decoded each time they are needed"
+    why = "they would take 3 MB, more than 60% of the 2 MB available"
+    assert data.notes == (f"{sentence}: {why}", *whole.notes)
+    assert asked.notes == (f"{sentence}: as asked", *whole.notes)
+    for streamed in (asked, data):
+        described = streamed.describe()
+        assert described["streamed"] and not whole.describe()["streamed"]
+        assert "decoded, they would take 3 MB of memory" in described["notes"]
+        assert described["hashes"] == whole.describe()["hashes"]
+        assert len(streamed.streamed_files) == 5
+
+
+def test_a_val_that_is_cut_by_looks_is_the_same_from_streamed_photos(tmp_path):
+    folder = write_photos(tmp_path / "ours", train=[1, 2, 2, 3, 4, 4, 5], test=[9])
+    theirs = write_photos(tmp_path / "theirs", train=[20, 21])
+    sweep = drawing_from(theirs)
+    ours, same = (real_data(folder, sweep, quiet, stream=stream) for stream in (True, False))
+    for split, pool in same.pools.items():
+        assert ours.pools[split].image_ids.tolist() == pool.image_ids.tolist()
+    assert ours.describe()["hashes"] == same.describe()["hashes"]
+    assert ours.others[str(theirs)].is_streamed
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -90,7 +90,7 @@ def convert(
     dataset: Dataset,
     out: Out,
     to: Annotated[
-        Literal["coco", "kitti", "voc", "yolo"], typer.Option(help="Format to write.")
+        Literal["coco", "kitti", "voc", "yolo", "parquet"], typer.Option(help="Format to write.")
     ] = "coco",
     format: Format = None,
     skip_bad: SkipBad = False,

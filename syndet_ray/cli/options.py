@@ -225,6 +225,10 @@ HoldOut = Annotated[
         help="Share of train that becomes the test split, such as 0.2, if the photos have none.",
     ),
 ]
+Stream = Annotated[
+    bool,
+    typer.Option("--stream", help="Decode photos when needed, as if memory were too small."),
+]
 Points = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Propose the best recipes of this run first.")
 ]
@@ -277,6 +281,7 @@ class SweepOptions:
     skip_bad: bool = False
     classes: Path | None = None
     hold_out: float | None = None
+    stream: bool = False
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own."""
@@ -303,6 +308,7 @@ class SweepOptions:
             format=self.format,
             skip_bad=self.skip_bad,
             hold_out=self.hold_out,
+            stream=self.stream,
         )
 
     def for_resume(self) -> dict[str, Any]:
@@ -319,6 +325,7 @@ class SweepOptions:
                 "gpus_per_trial": self.gpus_per_trial,
                 "tensorboard": self.tensorboard or None,
                 "allow_near_copies": self.allow_near_copies or None,
+                "stream": self.stream or None,
             }
         )
 

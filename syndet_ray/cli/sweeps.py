@@ -32,6 +32,7 @@ from syndet_ray.cli.options import (
     Seed,
     SkipBad,
     Storage,
+    Stream,
     SweepOptions,
     TrackingAgain,
     TrackingUri,
@@ -73,6 +74,7 @@ def sweep(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -84,7 +86,7 @@ def sweep(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
-        hold_out=hold_out,
+        hold_out=hold_out, stream=stream,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -132,6 +134,7 @@ def resume(
     gpus_per_trial: Gpus = None,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -145,7 +148,7 @@ def resume(
     options = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, parallel=parallel,
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
-        tensorboard=tensorboard, allow_near_copies=allow_near_copies,
+        tensorboard=tensorboard, allow_near_copies=allow_near_copies, stream=stream,
     )  # fmt: skip
     with open_display(console) as display:
         with display.step(_LOADING):
@@ -172,6 +175,7 @@ def check(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    stream: Stream = False,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -184,7 +188,7 @@ def check(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
-        format=format, skip_bad=skip_bad, classes=classes,
+        format=format, skip_bad=skip_bad, classes=classes, stream=stream,
     )  # fmt: skip
     definition = _definition(name, shared)
     console = terminal.console()

@@ -12,11 +12,12 @@ import numpy as np
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
+from syndet_ray.data.encoded import Encoded
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.record import Image, Records, Source
+from syndet_ray.data.record import Records, Source
 from syndet_ray.data.tally import Tally
 from syndet_ray.errors import DataError
 
@@ -64,7 +65,7 @@ class SourceBuilder:
         self._clipped = 0
         self._unusual: list[picture.Header] = []
         self._image_ids: list[str] = []
-        self._images: list[Image | None] = []
+        self._images: list[Encoded | None] = []
         self._places: list[str] = []
         self._sizes = array("q")
         self._counts = array("q")
@@ -120,7 +121,7 @@ class SourceBuilder:
         )
         return Source(name="real", classes=classes, records=records)
 
-    def _identity(self, image: LabelledImage) -> tuple[str, Image | None]:
+    def _identity(self, image: LabelledImage) -> tuple[str, Encoded | None]:
         """The id of an image, and the image unless the id tells its file."""
         if image.image_id is not None:
             return image.image_id, image.image

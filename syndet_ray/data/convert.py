@@ -6,7 +6,7 @@ from typing import Protocol
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.write import check_empty
-from syndet_ray.data.writers import coco, kitti, voc, yolo
+from syndet_ray.data.writers import coco, kitti, parquet, voc, yolo
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
@@ -21,7 +21,13 @@ class Writer(Protocol):
         """Writes all splits into an empty folder, and counts what the format cannot hold."""
 
 
-WRITERS: Mapping[str, Writer] = {"coco": coco, "kitti": kitti, "voc": voc, "yolo": yolo}
+WRITERS: Mapping[str, Writer] = {
+    "coco": coco,
+    "kitti": kitti,
+    "voc": voc,
+    "yolo": yolo,
+    "parquet": parquet,
+}
 
 
 def convert(dataset: Dataset, out: Path, to: str, progress: Progress = quiet) -> list[str]:

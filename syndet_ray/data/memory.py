@@ -1,6 +1,6 @@
-"""Memory: checks that decoded photos fit into this machine, before any is decoded."""
+"""Memory: whether decoded photos fit into this machine, known before any is decoded."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -27,21 +27,29 @@ def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
     return 3 * int(pixels)  # three colours of one byte each
 
 
-def check_photos_fit(sources: Iterable[Source], longest_px: int, do: str = _SMALLER) -> None:
+def check_photos_fit(sources: Collection[Source], longest_px: int, do: str = _SMALLER) -> None:
     """Raises MachineError if decoded photos would take more than 60 % of available memory.
 
     do  what the user may do about it
     """
-    needed = decoded_bytes(sources, longest_px)
-    available = available_bytes()
-    if needed <= _MOST_OF_AVAILABLE * available:
-        return
-    rule = (
-        f"must leave room in memory: with their longer side at {longest_px} px "
-        f"the photos take {memory_words(needed)}, and at most {_MOST_OF_AVAILABLE:.0%} "
-        f"of the {memory_words(available)} available may be used"
+    if not fits_memory(sources, longest_px):
+        words = lack_words(sources, longest_px)
+        rule = f"cannot be decoded with their longer side at {longest_px} px: {words}"
+        raise MachineError("photos", rule, do=do)
+
+
+def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
+    """True if decoded photos would take at most 60 % of available memory."""
+    return decoded_bytes(sources, longest_px) <= _MOST_OF_AVAILABLE * available_bytes()
+
+
+def lack_words(sources: Iterable[Source], longest_px: int) -> str:
+    """ "they would take 9.1 GB, more than 60% of the 8.0 GB available"."""
+    needed = memory_words(decoded_bytes(sources, longest_px))
+    available = memory_words(available_bytes())
+    return (
+        f"they would take {needed}, more than {_MOST_OF_AVAILABLE:.0%} of the {available} available"
     )
-    raise MachineError("photos", rule, do=do)
 
 
 def available_bytes() -> int:

@@ -5,11 +5,11 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedI
 from PIL.ImageFile import ImageFile
 
 from syndet_ray.data import depth, mistaken, orientation
+from syndet_ray.data.encoded import Encoded, PartOfFile
 from syndet_ray.errors import DataError
 
 # 15000 x 15000: decoded and converted, they take 9 bytes each, together 2 GB. Satellites and
@@ -104,9 +105,9 @@ class Header:
         return np.stack(turned[self.orientation], axis=1)
 
 
-def header(image: bytes | Path, place: str) -> Header:
+def header(image: Encoded, place: str) -> Header:
     """Reads only the header of an image file. Raises DataError where it is no image."""
-    with _open_image(image, place) as picture:
+    with _open_image(image, place, whole=False) as picture:
         return _header(picture)
 
 
@@ -121,7 +122,7 @@ def unusual_notes(headers: Iterable[Header]) -> list[str]:
     return notes
 
 
-def time_taken(image: bytes | Path, place: str) -> datetime | None:
+def time_taken(image: Encoded, place: str) -> datetime | None:
     """The time at which a photo was taken, by its camera's clock; None if it does not say.
 
     It is EXIF's DateTimeOriginal. Raises DataError where the file is no image.
@@ -135,7 +136,7 @@ def time_taken(image: bytes | Path, place: str) -> datetime | None:
         return None
 
 
-def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
+def pixels(image: Encoded, place: str, size_wh: tuple[int, int] | None = None) -> np.ndarray:
     """(h, w, 3) uint8 RGB, turned as EXIF says, from any mode and depth that Pillow reads.
 
     More than 8 bits are scaled (see `depth`), and what is transparent is composed on white. Of
@@ -151,7 +152,7 @@ def pixels(image: bytes | Path, place: str, size_wh: tuple[int, int] | None = No
     return upright if size_wh is None else _resize(upright, size_wh)
 
 
-def rgba(image: bytes | Path, place: str) -> np.ndarray:
+def rgba(image: Encoded, place: str) -> np.ndarray:
     """(h, w, 4) uint8, turned as EXIF says: colours as they are stored, and their alpha.
 
     Alpha is 255 where nothing is transparent. Raises DataError where the file cannot be read.
@@ -199,7 +200,7 @@ def _pending_turn(picture: ImageFile) -> int:
 
 
 def _decode(
-    image: bytes | Path, place: str, size_wh: tuple[int, int] | None
+    image: Encoded, place: str, size_wh: tuple[int, int] | None
 ) -> tuple[np.ndarray, bool, int]:
     """(h, w, 3) uint8 RGB, False, and the orientation to be applied.
 
@@ -216,7 +217,7 @@ def _decode(
         return np.asarray(picture), True, turned
 
 
-def _from_deep(image: bytes | Path, place: str, high: np.ndarray) -> np.ndarray:
+def _from_deep(image: Encoded, place: str, high: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 of an image of 16-bit colours, given their high bytes, (h, w, 3 or 4).
 
     The image is decoded a second time where the high bytes are not enough.
@@ -257,11 +258,13 @@ def _resize(rgb: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 @contextmanager
-def _open_image(image: bytes | Path, place: str) -> Iterator[ImageFile]:
-    """The image, opened. Raises DataError for errors while it is opened or decoded."""
-    file = io.BytesIO(image) if isinstance(image, bytes) else image
+def _open_image(image: Encoded, place: str, *, whole: bool = True) -> Iterator[ImageFile]:
+    """The image, opened. Raises DataError for errors while it is opened or decoded.
+
+    whole  True if it will be decoded, and not only its header read
+    """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _source(image, whole=whole) as file:
             # on bad metadata that do not matter, and on sizes that are checked here
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as picture:
@@ -295,11 +298,23 @@ def _unknown_file(start: bytes, place: str) -> DataError:
     return DataError(place, f"the image cannot be read ({reason})", do=_DO)
 
 
-def _start(image: bytes | Path) -> bytes:
+def _source(image: Encoded, *, whole: bool) -> AbstractContextManager[BinaryIO | Path]:
+    """A file or path for Pillow, which itself closes only the files of paths.
+
+    A part of a file is read at once if it is needed whole: piece by piece takes longer.
+    """
+    if isinstance(image, Path):
+        return nullcontext(image)
+    if isinstance(image, PartOfFile) and not whole:
+        return image.open()
+    return io.BytesIO(image if isinstance(image, bytes) else image.read_bytes())
+
+
+def _start(image: Encoded) -> bytes:
     """The first bytes of an image file."""
     if isinstance(image, bytes):
         return image[: mistaken.START_BYTES]
-    with image.open("rb") as file:
+    with image.open() if isinstance(image, PartOfFile) else image.open("rb") as file:
         return file.read(mistaken.START_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Pool: a source, decoded, as flat arrays that processes share without a copy."""
+"""Pool: a source, decoded, as flat arrays that processes share without a copy, or streamed."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
+from syndet_ray.data.streamed import Streamed
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
@@ -32,9 +33,11 @@ class Pool:
     Everything is in pixels of the working scale, at which the detector sees images. `to_photo`
     converts boxes back to the pixels of their photo.
 
-    pixels        flat uint8, RGB, each image row-major (h, w, 3); may also hold images of another
-                  pool, see `select`
-    pixel_starts  (n,) int64, the index in `pixels` at which each image begins
+    pixels        flat uint8, RGB, each image row-major (h, w, 3); or images that are decoded each
+                  time they are needed, where there is too little memory for all. May also hold
+                  images of another pool, see `select`
+    pixel_starts  (n,) int64, the index in `pixels` at which each image begins; of a streamed pool,
+                  the position of the image in `pixels`
     sizes_wh      (n, 2) int64
     scales        (n, 2) float64, working pixels per pixel of the photo, of width and height: both
                   are rounded; 1 for scenes
@@ -49,7 +52,7 @@ class Pool:
     classes: tuple[str, ...]
     synthetic: bool
     stand_in: bool
-    pixels: np.ndarray
+    pixels: np.ndarray | Streamed
     pixel_starts: np.ndarray
     sizes_wh: np.ndarray
     scales: np.ndarray
@@ -112,14 +115,24 @@ class Pool:
         return np.rint(self.sizes_wh / self.scales).astype(np.int64)
 
     @property
+    def is_streamed(self) -> bool:
+        """True if images are decoded each time they are needed."""
+        return isinstance(self.pixels, Streamed)
+
+    @property
     def image_bytes(self) -> int:
-        """Bytes of memory for the pixels of the pool's own images."""
+        """Bytes of memory that the pixels of all images of the pool take when decoded."""
         return int(_bytes_of(self.sizes_wh).sum())
 
     def image(self, i: int) -> np.ndarray:
-        """(h, w, 3) uint8 RGB, a view."""
+        """(h, w, 3) uint8 RGB, a view, or decoded again if the pool is streamed.
+
+        A streamed pool raises SyndetError where the image's file is gone or has changed.
+        """
         width, height = self.sizes_wh[i].tolist()
         start = int(self.pixel_starts[i])
+        if isinstance(self.pixels, Streamed):
+            return self.pixels.image(start, (width, height))
         end = start + width * height * 3
         return self.pixels[start:end].reshape(height, width, 3)
 
@@ -182,6 +195,8 @@ class Pool:
         It is the pool itself if there are no other pixels. Pixels are copied only if its images do
         not already lie one after another.
         """
+        if isinstance(self.pixels, Streamed):
+            return self._compact_stream(self.pixels)
         starts = _starts(_bytes_of(self.sizes_wh))
         first = int(self.pixel_starts[0]) if len(self) else 0
         if np.array_equal(self.pixel_starts - first, starts):
@@ -191,6 +206,13 @@ class Pool:
         else:
             pixels = _flat_pixels([self.image(i) for i in range(len(self))])
         return replace(self, pixels=pixels, pixel_starts=starts)
+
+    def _compact_stream(self, pixels: Streamed) -> "Pool":
+        positions = np.arange(len(self))
+        if len(pixels) == len(self) and np.array_equal(self.pixel_starts, positions):
+            return self
+        selection = pixels.select(self.pixel_starts.tolist())
+        return replace(self, pixels=selection, pixel_starts=positions)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields that are sent to another process, without images that a selection left out."""
@@ -222,7 +244,7 @@ class Pool:
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Writes the pool, whole or not at all; an existing folder is kept as it is."""
+        """Writes the pool, decoded, whole or not at all; an existing folder is kept as it is."""
         try:
             with whole_folder(folder) as unfinished:
                 self._write(unfinished)
@@ -233,6 +255,9 @@ class Pool:
     def _write(self, folder: Path) -> None:
         compact = self.compact()
         columns = {name: getattr(compact, name) for name in _SAVED}
+        if self.is_streamed:
+            del columns["pixels"]
+            self._write_pixels(folder / "pixels.npy")
         if (self.scales != 1).any():
             columns["scales"] = self.scales
         if self.digests is not None:
@@ -246,6 +271,15 @@ class Pool:
             "stand_in": self.stand_in,
         }
         (folder / "pool.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def _write_pixels(self, file: Path) -> None:
+        """Decodes the images into a file, one by one: together they may not fit into memory."""
+        pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (self.image_bytes,))
+        starts = _starts(_bytes_of(self.sizes_wh)).tolist()
+        for i, start in enumerate(starts):
+            image = self.image(i).reshape(-1)
+            pixels[start : start + image.size] = image
+        pixels.flush()
 
     @staticmethod
     def load(folder: Path) -> "Pool":
@@ -292,6 +326,8 @@ def decode(
     source: Source,
     working_px: int | None = None,
     progress: Progress | None = None,
+    *,
+    streamed: bool = False,
 ) -> Pool:
     """Decodes every image of a source into a pool.
 
@@ -300,6 +336,8 @@ def decode(
     working_px  longer side that every image is brought to, together with its boxes; None leaves all
                 images as they are
     progress    is called with (images done, images in all) after each image
+    streamed    True to keep no decoded image, and to decode each again when it is needed. All are
+                decoded once, to find those that are damaged
 
     Raises DataError naming the record whose image cannot be read.
     """
@@ -308,23 +346,25 @@ def decode(
     sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
     lengths = _bytes_of(sizes_wh)
     starts = _starts(lengths)
-    pixels = np.empty(int(lengths.sum()), np.uint8)
+    is_resized = working_px is not None
+    pixels = np.empty(0 if streamed else int(lengths.sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
     for i, record in enumerate(source.records):
-        image = _decode_record(record, sizes_wh[i], resized=working_px is not None)
-        end = starts[i] + lengths[i]
-        pixels[starts[i] : end] = image.reshape(-1)
+        image = _decode_record(record, sizes_wh[i], resized=is_resized)
+        if not streamed:
+            pixels[starts[i] : starts[i] + lengths[i]] = image.reshape(-1)
         digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
         if progress is not None:
             progress(i + 1, len(source))
     boxes = list(map(_scale_boxes, source.records, sizes_wh))
+    images = [record.image for record in source.records]
     return Pool(
         name=source.name,
         classes=source.classes,
         synthetic=source.synthetic,
         stand_in=source.stand_in,
-        pixels=pixels,
-        pixel_starts=starts,
+        pixels=Streamed.of(images, resized=is_resized) if streamed else pixels,
+        pixel_starts=np.arange(len(source)) if streamed else starts,
         sizes_wh=sizes_wh,
         scales=sizes_wh / photo_sizes_wh,
         image_ids=np.array([record.image_id for record in source.records], dtype=str),

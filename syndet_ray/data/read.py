@@ -18,6 +18,7 @@ from syndet_ray.data.readers import (
     cvat,
     groceries,
     label_studio,
+    parquet,
     perception,
     replicator,
     solo,
@@ -67,6 +68,7 @@ FORMATS: Mapping[str, Reader] = {
     "BOP": bop,
     "Replicator": replicator,
     "GroceriesReal": groceries,
+    "Parquet": parquet,
 }
 _LISTED_FILES = 8  # of a folder without a dataset: enough to recognise the folder
 

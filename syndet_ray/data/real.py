@@ -10,6 +10,7 @@ from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.scale import WorkingScale
 from syndet_ray.data.split_index import split_hash
+from syndet_ray.data.streamed import Streamed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,8 +47,23 @@ class RealData:
         return {split: pool.image_ids.tolist() for split, pool in self.pools.items()}
 
     @property
+    def is_streamed(self) -> bool:
+        """True if photos are decoded each time they are needed."""
+        return self.pools["train"].is_streamed
+
+    @property
+    def streamed_files(self) -> list[tuple[str, int]]:
+        """Path and bytes of each file that is read while recipes train; none for decoded photos."""
+        pools = (*self.pools.values(), *self.others.values())
+        files: dict[tuple[str, int], None] = {}
+        for pool in pools:
+            if isinstance(pool.pixels, Streamed):
+                files |= dict.fromkeys(pool.pixels.files)
+        return list(files)
+
+    @property
     def memory_bytes(self) -> int:
-        """Bytes of memory for the decoded photos."""
+        """Bytes of memory that the decoded photos take, or would if they are streamed."""
         return sum(pool.image_bytes for pool in (*self.pools.values(), *self.others.values()))
 
     def describe(self) -> dict[str, Any]:
@@ -69,13 +85,15 @@ class RealData:
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
             "near_copies": dict(self.near_copies),
+            "streamed": self.is_streamed,
             "notes": [*self.scale_words, *self.notes],
         }
 
     @property
     def scale_words(self) -> list[str]:
         """Sentences without full stops: the working scale, the objects it loses, its memory."""
-        memory = f"decoded, they take {memory_words(self.memory_bytes)} of memory"
+        take = "would take" if self.is_streamed else "take"
+        memory = f"decoded, they {take} {memory_words(self.memory_bytes)} of memory"
         sentences = [self.scale.words, self.scale.unlearnable_words, memory]
         return [sentence for sentence in sentences if sentence]
 

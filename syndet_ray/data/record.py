@@ -9,8 +9,7 @@ from typing import overload
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-
-Image = bytes | Path
+from syndet_ray.data.encoded import Encoded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -19,14 +18,14 @@ class Record:
 
     image_id  unique within its source, and the same in any folder: a name that the dataset itself
               gives, or the path of the image file within the dataset's folder
-    image     the encoded bytes, or the path of the file that holds them
+    image     the encoded bytes, or the file, or the part of a file, that holds them
     size_wh   pixels of the image as it is *shown*, from the header of the file
     boxes     inside the image, in pixels of the image as it is *shown* (after EXIF orientation)
     place     the place of the annotation ("train.record, record 17"), for error messages
     """
 
     image_id: str
-    image: Image
+    image: Encoded
     size_wh: tuple[int, int]
     boxes: Boxes
     place: str
@@ -54,7 +53,7 @@ class Records(Sequence[Record]):
 
     root: Path
     image_ids: Sequence[str]
-    images: Sequence[Image | None]
+    images: Sequence[Encoded | None]
     places: Sequence[str]
     sizes_wh: np.ndarray
     box_starts: np.ndarray

@@ -8,6 +8,7 @@ from torch import nn
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
+from syndet_ray.data.memory import fits_memory
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.detection.models import load_model
@@ -42,9 +43,10 @@ class Finder:
     def decode(self, source: Source, progress: Progress | None = None) -> Pool:
         """The images of a source at the scale of the model's training photos.
 
-        Raises DataError as `decode` does.
+        They are streamed if they do not fit into memory. Raises DataError as `decode` does.
         """
-        return decode(source, self.working_px, progress)
+        streamed = not fits_memory([source], self.working_px)
+        return decode(source, self.working_px, progress, streamed=streamed)
 
     def __call__(self, image: bytes | Path, place: str) -> Predictions:
         """The predictions for one image, in its own pixels, the most confident first.

@@ -37,6 +37,8 @@ class Options:
     skip_bad           leaves out labels and photos that cannot be used; they are refused otherwise
     hold_out           share of the training photos that becomes the missing test split; None if the
                        photos have one
+    stream             decodes photos each time they are needed, as is done anyway if they do not
+                       fit into memory
     """
 
     runs: Path
@@ -54,6 +56,7 @@ class Options:
     format: str | None = None
     skip_bad: bool = False
     hold_out: float | None = None
+    stream: bool = False
 
     @property
     def cache(self) -> Path:

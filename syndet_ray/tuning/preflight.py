@@ -1,7 +1,7 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -16,7 +16,7 @@ from syndet_ray.data.classes import (
     without_classes,
 )
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.memory import check_photos_fit
+from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.real import RealData
@@ -77,6 +77,8 @@ _STORE_ELSEWHERE = (
 )
 _LEAST_FREE_BYTES = 2 * 1024**3  # for checkpoints and scenes of even a small sweep
 
+Decoding = Callable[[Source, str], Pool]
+
 
 def real_data(
     path: Path | None,
@@ -86,15 +88,16 @@ def real_data(
     labels: LabelOptions | None = None,
     allow_near_copies: bool = False,
     hold_out: float | None = None,
+    stream: bool = False,
 ) -> RealData:
     """The user's photos, or the stand-in set if there are none, and the other photos that recipes
     of the sweep name.
 
     All labels are read before any photo is decoded. `hold_out` is the share of train that becomes
-    the missing test split, see `cut.hold_out`. Raises DataError for what cannot be used, also
-    for near copies in two splits unless they are allowed; DefinitionError for a sweep that varies
-    the working scale, or a setting that has no effect with its assets; and MachineError if the
-    decoded photos would not fit into memory.
+    the missing test split, see `cut.hold_out`. Photos that would not fit into memory are streamed:
+    decoded each time they are needed; with `stream`, all are. Raises DataError for what cannot be
+    used, also for near copies in two splits unless they are allowed; and DefinitionError for a
+    sweep that varies the working scale, or a setting that has no effect with its assets.
     """
     _check_one_scale(sweep)
     labels = labels or LabelOptions()
@@ -107,13 +110,16 @@ def real_data(
     others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
-    check_photos_fit([*splits.values(), *others_train.values()], scale.longest_px)
+    why = _reason_to_stream([*splits.values(), *others_train.values()], scale, asked=stream)
+    decoding = partial(_decode, scale=scale, progress=progress, streamed=bool(why))
     dataset, pools = _decoded_splits(
-        given, splits, scale, sweep.seed, progress, allow_near_copies=allow_near_copies
+        given, splits, decoding, sweep.seed, progress, allow_near_copies=allow_near_copies
     )
     # again: near copies may have moved the border between train and val
     _check_splits(sweep, dataset.splits, place)
-    others_pools = _decoded_others(others_train, scale, progress)
+    others_pools = {
+        folder: decoding(source, Path(folder).name) for folder, source in others_train.items()
+    }
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
     shared = _shared_photos(
@@ -126,7 +132,7 @@ def real_data(
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=notes,
+        notes=(*why, *notes),
         others=others_pools,
         near_copies=_near_copies(shared),
     )
@@ -205,14 +211,25 @@ def _scale(
     return scale
 
 
-def _decode(source: Source, scale: WorkingScale, name: str, progress: NamedProgress) -> Pool:
-    return decode(source, scale.longest_px, partial(progress, f"decoding {name}"))
+def _reason_to_stream(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> list[str]:
+    """A note that photos are streamed, and why; none if they are kept in memory."""
+    if fits_memory(sources, scale.longest_px) and not asked:
+        return []
+    why = "as asked" if asked else lack_words(sources, scale.longest_px)
+    return [f"photos are not kept in memory, but decoded each time they are needed: {why}"]
+
+
+def _decode(
+    source: Source, name: str, *, scale: WorkingScale, progress: NamedProgress, streamed: bool
+) -> Pool:
+    decoded = partial(progress, f"decoding {name}")
+    return decode(source, scale.longest_px, decoded, streamed=streamed)
 
 
 def _decoded_splits(
     dataset: Dataset,
     first_cut: Mapping[str, Source],
-    scale: WorkingScale,
+    decoding: Decoding,
     seed: int,
     progress: NamedProgress,
     *,
@@ -222,33 +239,22 @@ def _decoded_splits(
     shares no photo with it.
 
     first_cut  the three splits, with val cut without a look at the photos
+    decoding   decodes a source, given its name in the progress
     """
     if "val" in dataset.splits:
-        pools = {
-            split: _decode(dataset.splits[split], scale, split, progress) for split in first_cut
-        }
+        pools = {split: decoding(dataset.splits[split], split) for split in first_cut}
         return dataset, pools
     given = dataset.splits["train"]
     # Photos that will probably stay together are decoded together: then neither train nor val is
     # copied when it is sent elsewhere.
     whole = replace(given, records=(*first_cut["train"].records, *first_cut["val"].records))
-    decoded = _decode(whole, scale, "train", progress)
+    decoded = decoding(whole, "train")
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)
     dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
     pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
-    pools["test"] = _decode(dataset.splits["test"], scale, "test", progress)
+    pools["test"] = decoding(dataset.splits["test"], "test")
     return dataset, pools
-
-
-def _decoded_others(
-    others_train: Mapping[str, Source], scale: WorkingScale, progress: NamedProgress
-) -> dict[str, Pool]:
-    """The decoded training images of the other photos, by folder."""
-    pools = {}
-    for folder, source in others_train.items():
-        pools[folder] = _decode(source, scale, Path(folder).name, progress)
-    return pools
 
 
 def _shared_photos(

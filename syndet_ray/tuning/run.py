@@ -132,6 +132,7 @@ def check(
             labels=labels,
             allow_near_copies=options.allow_near_copies,
             hold_out=options.hold_out,
+            stream=options.stream,
         )
     if options.real is None or not is_address(options.real):
         return data

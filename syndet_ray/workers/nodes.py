@@ -3,6 +3,7 @@
 They need files, weights and a store.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from uuid import uuid4
 import ray
 
 from syndet_ray.data.storage import check_bucket, inside
+from syndet_ray.data.streamed import check_files
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import detectors_of
 from syndet_ray.definitions.recipe import Detector
@@ -32,6 +34,7 @@ from syndet_ray.workers.autoscaler import Growth, trials_on
 from syndet_ray.workers.cluster import alive_nodes, node_of
 
 _IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
+_MOST_PHOTOS = 1000  # files of streamed photos that are checked on each node
 _ANY_NODE = "the first node that joins"
 _STORE = (
     "Give `storage` s3://BUCKET/PREFIX, "
@@ -48,6 +51,7 @@ class Needs:
                weights, by its path
     detectors  detectors that trials build for the classes, with initial weights that a node fetches
                if it lacks them
+    photos     path and bytes of files that trials read, if photos are streamed
     runs       the folder that checkpoints are written to; None if they go to a store
     storage    the address of that store, which nodes reach with rights and settings of their own
     """
@@ -56,12 +60,13 @@ class Needs:
     files: Mapping[str, str]
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
+    photos: Sequence[tuple[str, int]] = ()
     runs: Path | None = None
     storage: str | None = None
 
     @property
     def has_files(self) -> bool:
-        return bool(self.libraries or self.files or self.detectors)
+        return bool(self.libraries or self.files or self.detectors or self.photos)
 
 
 def needs_of(
@@ -81,6 +86,12 @@ def needs_of(
         runs=runs if storage is None else None,
         storage=storage,
     )
+
+
+def spread_out(files: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+    """At most a thousand of the files, from first to last: on a shared disk each costs a wait."""
+    step = math.ceil(len(files) / _MOST_PHOTOS)
+    return files[:: max(1, step)]
 
 
 def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silent) -> None:
@@ -164,6 +175,7 @@ def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]
     if trains:
         for detector in needs.detectors:
             checks.append(partial(_check_detector, detector, needs.classes))
+        checks.append(partial(check_files, needs.photos))
         if mark is not None:
             checks.append(partial(_check_mark, mark))
         if needs.storage is not None:

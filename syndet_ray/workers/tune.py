@@ -7,7 +7,7 @@ files (they are pickles, and a kill can leave them incomplete); a run is resumed
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from syndet_ray.workers.cluster import (
     resources,
 )
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
-from syndet_ray.workers.nodes import check_nodes, needs_of
+from syndet_ray.workers.nodes import check_nodes, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
@@ -58,6 +58,7 @@ class OnRay:
             # hashed again
             return
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
+        needs = replace(needs, photos=spread_out(data.streamed_files))
         check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:

@@ -54,7 +54,8 @@ def _images(paths: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Iter
         folders = [path.parent / name for name in _FOLDERS]
         for key in sorted(poses.keys() | infos.keys(), key=str):
             place = f"{path}, image {for_message(key)}"
-            objects, details = poses.get(key), infos.get(key)
+            objects: Any = poses.get(key)
+            details: Any = infos.get(key)
             if not _are_parallel(objects, details):
                 rule = f"must be lists of one length in {_NAME} and scene_gt_info.json"
                 remarks.problem(place, rule)

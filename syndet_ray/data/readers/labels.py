@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from syndet_ray.data.encoded import Encoded
 
 Edges = tuple[float, float, float, float]
-Image = bytes | Path
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -34,13 +34,13 @@ class LabelledImage:
 
     image_id  unique within the dataset, and the same in any folder; None for an image file, whose
               path within the dataset's folder becomes its id
-    image     the encoded bytes, or the path of the file that holds them
+    image     the encoded bytes, the path of their file, or a part of a file
     wh        size of the annotated frame in pixels, None if the annotation does not give it
     relative  True if boxes are in shares of the frame's sides
     place     where the image is annotated
     """
 
-    image: Image
+    image: Encoded
     boxes: Sequence[LabelledBox]
     place: str
     image_id: str | None = None

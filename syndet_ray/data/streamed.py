@@ -1,0 +1,128 @@
+"""Streamed: images that are read and decoded each time they are needed, not kept in memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from syndet_ray.data import picture
+from syndet_ray.data.encoded import Encoded, PartOfFile
+from syndet_ray.errors import DataError, MachineError
+
+_NO_FILE = -1  # the image lies in `in_memory`
+_WHOLE = -1  # the length of an image that is a whole file
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Streamed:
+    """n encoded images, in a form that processes share like the arrays of a pool.
+
+    No decoded image is kept: what is read again comes from the system's cache of files, which all
+    trials of a node share.
+
+    files      the paths of all files that hold images, and their bytes when they were first read
+    places     (n, 3) int64: the file's position in `files`, and the image's first byte and length
+    in_memory  flat uint8, images that came as bytes and from no file, still encoded
+    resized    True if images are brought to the size that is asked for; else they have it
+    """
+
+    files: tuple[tuple[str, int], ...]
+    places: np.ndarray
+    in_memory: np.ndarray
+    resized: bool
+
+    @staticmethod
+    def of(images: Iterable[Encoded], *, resized: bool) -> "Streamed":
+        """Raises OSError where a file does not exist."""
+        numbers: dict[Path, int] = {}
+        places: list[tuple[int, int, int]] = []
+        from_bytes = bytearray()
+        for image in images:
+            if isinstance(image, bytes):
+                places.append((_NO_FILE, len(from_bytes), len(image)))
+                from_bytes += image
+                continue
+            file, start, length = _place_in_file(image)
+            number = numbers.setdefault(file.absolute(), len(numbers))
+            places.append((number, start, length))
+        return Streamed(
+            files=tuple((str(file), file.stat().st_size) for file in numbers),
+            places=np.array(places, np.int64).reshape(-1, 3),
+            in_memory=np.frombuffer(bytes(from_bytes), np.uint8),
+            resized=resized,
+        )
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def image(self, i: int, size_wh: tuple[int, int]) -> np.ndarray:
+        """(h, w, 3) uint8 RGB, decoded again, at the size that the pool gives it.
+
+        Raises MachineError where this machine lacks the file, and DataError where it has changed.
+        """
+        file = self._file_of(i)
+        place = f"image {i}" if file is None else file
+        target_wh = size_wh if self.resized else None
+        image = picture.pixels(self.encoded_image(i), place, target_wh)
+        if image.shape[1::-1] != size_wh:
+            raise _change(place)
+        return image
+
+    def encoded_image(self, i: int) -> Encoded:
+        """Image i as it is stored."""
+        number, start, length = self.places[i].tolist()
+        if number == _NO_FILE:
+            return self.in_memory[start : start + length].tobytes()
+        file = Path(self.files[number][0])
+        return file if length == _WHOLE else PartOfFile(file=file, start=start, length=length)
+
+    def select(self, indices: Sequence[int]) -> "Streamed":
+        """The images at `indices`, without files and bytes of others."""
+        return Streamed.of([self.encoded_image(i) for i in indices], resized=self.resized)
+
+    def _file_of(self, i: int) -> str | None:
+        """The file of image i, of the length that it had; None for bytes."""
+        number = int(self.places[i, 0])
+        if number == _NO_FILE:
+            return None
+        file, size = self.files[number]
+        try:
+            present = Path(file).stat().st_size
+        except OSError as error:
+            raise _absence(file, error) from None
+        if present != size:
+            raise _change(file)
+        return file
+
+
+def _place_in_file(image: Path | PartOfFile) -> tuple[Path, int, int]:
+    """The file of an image, and the image's first byte and length there."""
+    if isinstance(image, PartOfFile):
+        return image.file, image.start, image.length
+    return image, 0, _WHOLE
+
+
+def check_files(files: Iterable[tuple[str, int]]) -> None:
+    """Raises SyndetError unless this machine has these files of images, with these lengths."""
+    for file, size in files:
+        try:
+            present = Path(file).stat().st_size
+        except OSError as error:
+            raise _absence(file, error) from None
+        if present != size:
+            raise DataError(file, "is another file than on the driver", got=f"{present:,} bytes")
+
+
+def _absence(file: str, error: OSError) -> MachineError:
+    rule = (
+        f"cannot be read here ({error.strerror}): photos that do not fit into memory are read "
+        "from their files during training"
+    )
+    do = "Leave the photos where they are, and on a cluster in a folder that every node sees."
+    return MachineError(file, rule, do=do)
+
+
+def _change(place: str) -> DataError:
+    rule = "has changed since the photos were checked"
+    return DataError(place, rule, do="Leave photos as they are until the run is over.")

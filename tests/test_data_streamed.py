@@ -1,0 +1,197 @@
+"""A streamed pool is the pool that it would be in memory, without its pixels."""
+
+import io
+import pickle
+import tracemalloc
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_detections import TINY
+from PIL import ExifTags, Image
+
+from syndet_ray import Mix, Recipe, Training
+from syndet_ray.boxes import Boxes
+from syndet_ray.data import picture
+from syndet_ray.data.copies import copies
+from syndet_ray.data.encoded import PartOfFile
+from syndet_ray.data.pool import Pool, align_labels, decode
+from syndet_ray.data.record import Record, Source
+from syndet_ray.data.streamed import check_files
+from syndet_ray.deploy.finder import Finder
+from syndet_ray.detection.train import Trainer
+from syndet_ray.errors import DataError, MachineError
+
+
+def photo(seed, form="JPEG", orientation=1, side=64):
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), np.uint8)
+    image = Image.fromarray(pixels).resize((side * 4 // 3, side))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = io.BytesIO()
+    image.save(file, form, exif=exif)
+    return file.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos of several formats and both frames: bytes, files, and parts of one file."""
+    together = tmp_path / "together"
+    records, start = [], 0
+    for i in range(9):
+        content = photo(i, ("JPEG", "PNG", "WEBP")[i % 3], orientation=6 if i % 2 else 1)
+        if i < 3:
+            image = content
+        elif i < 6:
+            image = tmp_path / f"{i}"
+            image.write_bytes(content)
+        else:
+            image = PartOfFile(file=together, start=start, length=len(content))
+            with together.open("ab") as file:
+                start += file.write(content)
+        width, height = picture.header(content, "x").shown_wh
+        boxes = Boxes.of([[1, 2, width / 2, height]] * (i % 3), [1] * (i % 3), [0.5] * (i % 3))
+        record = Record(
+            image_id=f"{i}", image=image, size_wh=(width, height), boxes=boxes, place=f"image {i}"
+        )
+        records.append(record)
+    return Source(name="real", classes=("cat", "dog"), records=tuple(records))
+
+
+def assert_equal(ours, theirs):
+    assert len(ours) == len(theirs)
+    assert ours.hash == theirs.hash
+    for i in range(len(theirs)):
+        assert np.array_equal(ours.image(i), theirs.image(i))
+        assert np.array_equal(ours.boxes(i).xyxy, theirs.boxes(i).xyxy)
+    for column in ("sizes_wh", "scales", "image_ids", "digests", "labels"):
+        assert np.array_equal(getattr(ours, column), getattr(theirs, column)), column
+
+
+@pytest.mark.parametrize("working_px", [None, 40, 85, 100])
+def test_everything_is_as_in_memory(photos, tmp_path, working_px):
+    """Sizes: as they are, at less than half, which decodes JPEGs smaller, at their own, larger."""
+    ours, theirs = (decode(photos, working_px, streamed=streamed) for streamed in (True, False))
+    assert (ours.is_streamed, theirs.is_streamed) == (True, False)
+    assert ours.image_bytes == theirs.image_bytes == theirs.pixels.nbytes
+    assert_equal(ours, theirs)
+    for indices in ([], [4], [8, 0, 3, 3], range(5)):
+        few, same = ours.select(indices), theirs.select(indices)
+        assert_equal(few, same)
+        assert_equal(few.compact(), same)
+        assert_equal(pickle.loads(pickle.dumps(few)), same)
+    assert ours.compact() is ours
+    turned = align_labels(ours, ("dog", "cat"))
+    assert_equal(turned, align_labels(theirs, ("dog", "cat")))
+    assert not ours.labels_in_photos().is_streamed
+    assert np.array_equal(ours.labels_in_photos().xyxy, theirs.labels_in_photos().xyxy)
+    ours.select([7, 1]).save(tmp_path / "pool")
+    assert_equal(Pool.load(tmp_path / "pool"), theirs.select([7, 1]))
+
+
+def test_a_selection_that_is_sent_has_no_images_and_no_files_of_others(photos):
+    whole = decode(photos, streamed=True)
+    sent = pickle.loads(pickle.dumps(whole.select([1, 4]))).pixels
+    assert [Path(file).name for file, _ in sent.files] == ["4"]
+    assert sent.in_memory.tobytes() == photos.records[1].image
+
+
+def test_copies_are_found_as_in_memory(photos):
+    ours, theirs = (decode(photos, streamed=streamed) for streamed in (True, False))
+    again = [0, 4, 7]
+    found = copies(ours.select(again), [ours])
+    assert found == copies(theirs.select(again), [theirs])
+    assert [copy.original for copy in found] == again
+
+
+def test_iteration_takes_the_memory_of_an_image_and_not_of_the_set(tmp_path):
+    path = tmp_path / "large.jpg"
+    path.write_bytes(photo(1, side=900))
+    record = Record(
+        image_id="a", image=path, size_wh=(1200, 900), boxes=Boxes.none(), place="large.jpg"
+    )
+    records = tuple(replace(record, image_id=str(i)) for i in range(20))
+    whole = Source(name="real", classes=("cat",), records=records)
+    tracemalloc.start()
+    pool = decode(whole, 900, streamed=True)
+    for i in range(len(pool)):
+        pool.image(i)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pool.image_bytes / 2
+
+
+def test_damaged_photos_are_named_by_their_record_before_anything_is_trained(photos):
+    broken = replace(photos.records[4], image=photos.records[4].image.with_name("broken"))
+    broken.image.write_bytes(photo(4)[:400])
+    source = replace(photos, records=(*photos.records[:4], broken))
+    with pytest.raises(DataError, match="image 4: the image cannot be read"):
+        decode(source, 40, streamed=True)
+
+
+def test_files_that_go_or_change_are_named(photos):
+    whole = decode(photos, 40, streamed=True)
+    check_files(whole.pixels.files)
+    gone, other = photos.records[4].image, photos.records[6].image.file
+    gone.unlink()
+    with pytest.raises(MachineError, match=r"4: cannot be read here \(No such file.*every node"):
+        whole.image(4)
+    with pytest.raises(MachineError, match="4: cannot be read here"):
+        check_files(whole.pixels.files)
+    other.write_bytes(b"short")
+    for i in (6, 7):
+        with pytest.raises(DataError, match="together: has changed since the photos were checked"):
+            whole.image(i)
+    with pytest.raises(DataError, match="together: is another file than on the driver, got '5 by"):
+        check_files(whole.pixels.files[-1:])
+    same_length = photos.records[3].image
+    same_length.write_bytes(bytes(same_length.stat().st_size))
+    with pytest.raises(DataError, match="3: the image cannot be read"):
+        whole.image(3)
+
+
+def test_threads_and_processes_read_at_once(photos):
+    pool = decode(photos, 40, streamed=True)
+    whole = decode(photos, 40)
+    expected = [whole.image(i) for i in range(len(whole))]
+    indices = [*range(len(whole))] * 4
+    with ThreadPoolExecutor(4) as threads:
+        images = list(threads.map(pool.image, indices))
+    assert all(map(np.array_equal, images, expected * 4))
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        images = list(processes.map(pool.image, indices))
+    assert all(map(np.array_equal, images, expected * 4))
+
+
+def test_a_saved_model_streams_what_does_not_fit_into_memory(photos, monkeypatch):
+    finder = Finder(
+        model=torch.nn.Identity(),
+        classes=photos.classes,
+        working_px=40,
+        device=torch.device("cpu"),
+    )
+    assert not finder.decode(photos).is_streamed
+    monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 10_000)
+    assert_equal(finder.decode(photos), decode(photos, 40))
+    assert finder.decode(photos).is_streamed
+
+
+def test_training_is_the_same_to_the_last_bit(photos):
+    labelled = tuple(
+        replace(record, boxes=Boxes.of([[4, 4, 40, 40]], [0])) for record in photos.records
+    )
+    recipe = Recipe(
+        mix=Mix(schedule="real_only"),
+        detector=TINY,
+        training=Training(images=6, batch_size=2, crop_px=64),
+    )
+    losses = []
+    for streamed in (True, False):
+        pool = decode(replace(photos, records=labelled), 64, streamed=streamed)
+        trainer = Trainer(recipe, {"real": pool}, device=torch.device("cpu"), seed=3)
+        losses.append(trainer.train_until(6).metrics["train/loss"])
+    assert losses[0] == losses[1]
