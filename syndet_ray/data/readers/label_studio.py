@@ -82,7 +82,7 @@ def _images(
             if name is None:
                 remarks.problem(place, "a task must have an image in its data")
                 continue
-            file = images.find(name, folders, place)
+            file = images.find(_name_on_disk(name), folders, place)
             if file is None:
                 continue
             place = f"{place} ({for_message(name)})"
@@ -165,6 +165,11 @@ def _image_name(data: Mapping[str, Any]) -> str | None:
             return value
     name = data.get("image")
     return name if isinstance(name, str) and name else None
+
+
+def _name_on_disk(name: str) -> str:
+    """The name of an uploaded file, whose folder exists in Label Studio's storage alone."""
+    return name.rsplit("/", 1)[-1] if name.startswith("/data/upload/") else name
 
 
 def _suffix(address: str) -> str:
