@@ -165,6 +165,9 @@ def _other_spellings(name: str) -> Iterator[str]:
         endings = {suffix.lower(), suffix.upper(), *SUFFIXES} - {suffix}
         for ending in sorted(endings) if suffix.lower() in SUFFIXES else []:
             yield stem + ending
+    base, *without_prefix = _base_names(name)
+    if without_prefix:  # of an upload, whose folders exist in Label Studio alone
+        yield from (base, *without_prefix)
 
 
 def _local_part(name: str) -> str:

@@ -210,8 +210,11 @@ def _label(region: Entry) -> str | None:
 def _labels(value: Any) -> list[str]:
     """The labels of a region, under the name of their kind: rectanglelabels, brushlabels, ..."""
     for key, labels in value.items() if isinstance(value, dict) else ():
-        if key.endswith("labels") and isinstance(labels, list):
-            return [label for label in labels if isinstance(label, str) and label]
+        if not key.endswith("labels") or not isinstance(labels, list):
+            continue
+        names = [label for label in labels if isinstance(label, str) and label]
+        if names:
+            return names
     return []
 
 
