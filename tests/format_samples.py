@@ -208,7 +208,7 @@ REPLICATOR = np.dtype(
 
 
 def write_replicator(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(PICTURES):
         picture.save(folder / f"rgb_{i:04d}.png")
         rows, labels = [], {}
@@ -238,7 +238,7 @@ def write_groceries(folder: Path) -> None:
 
 
 def write_tfrecord(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     records = b""
     for picture in PICTURES:
         picture.save(folder / "picture.png")
