@@ -44,7 +44,6 @@ class Sample:
 
     names       the classes in the data, where the format cannot carry the names
     visibility  True if the format carries it
-    negatives   True if an image without boxes can be told from one that is not labelled
     """
 
     write: Callable[[Path], None]
