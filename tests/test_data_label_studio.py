@@ -189,3 +189,8 @@ def test_a_bad_task_is_named(tmp_path, content, said):
 def test_a_list_with_something_else_in_it_is_refused(tmp_path):
     with pytest.raises(DataError, match="must be a list of tasks of Label Studio"):
         read(export(tmp_path, task(annotation(box())), 7))
+
+
+def test_an_export_without_images_says_where_to_put_them(tmp_path):
+    with pytest.raises(DataError, match=r"no image file. Its JSON export has none: copy them"):
+        read(export(tmp_path, task(annotation(box())), images=()))
