@@ -50,7 +50,7 @@ def test_an_unknown_layout_says_what_was_there_and_what_was_looked_for(tmp_path)
     (tmp_path / "settings.json").write_text('{"a": 1}')
     with pytest.raises(
         DataError,
-        match=r"got \['notes.txt', 'settings.json'\]. Known: TFRecord: <split>.record .*coco.json",
+        match=r"got \['notes.txt', 'settings.json'\]. Known:\n  TFRecord: <split>.record [^\n]*\n  COCO: .*coco.json",
     ):
         read(tmp_path)
 
@@ -159,7 +159,7 @@ def test_boxes_of_a_class_are_counted_by_split(tmp_path):
     write_coco(tmp_path, "test.json", ["b.png", "a.png"], classes=("dog", "cat"))
     assert read(tmp_path).boxes_in == {
         "train": {"dog": "1 box: c.png, annotation 0", "cat": "no box"},
-        "test": {"dog": "2 boxes, the first: a.png, annotation 1", "cat": "no box"},
+        "test": {"dog": "2 boxes, the first: b.png, annotation 0", "cat": "no box"},
     }
 
 

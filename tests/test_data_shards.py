@@ -188,7 +188,7 @@ def test_a_bad_value_is_named_with_its_row(shard, changes, said):
 def test_images_that_lie_otherwise_are_refused(shard, options):
     write(shard, [row(image=shard.parents[1] / "photos" / "0.png")], **options)
     with pytest.raises(
-        DataError, match=r"row group 0: its images must .*`write_shards`.*Other pro"
+        DataError, match=r"row group 0: its images must .*`data convert --to parquet`.*Other pro"
     ):
         read(shard.parent)
 

@@ -9,10 +9,7 @@ FEW_BOXES = 10
 
 @dataclass(eq=False)
 class Tally:
-    """The number of boxes of each class, and the place of its first box, in order of the ids.
-
-    The first box is the first of the image whose id sorts first.
-    """
+    """The number of boxes of each class, and the place of its first box, as they are read."""
 
     counts: dict[str, int] = field(default_factory=dict)
     _firsts: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -20,9 +17,7 @@ class Tally:
     def add(self, name: str, image_id: str, place: str) -> None:
         """Counts one more box of a class."""
         self.counts[name] = self.counts.get(name, 0) + 1
-        first = self._firsts.get(name)
-        if first is None or image_id < first[0]:
-            self._firsts[name] = (image_id, place)
+        self._firsts.setdefault(name, (image_id, place))
 
     def words(self, name: str) -> str:
         """The boxes of a class in words: "2 boxes, the first: a.jpg, box 7"."""

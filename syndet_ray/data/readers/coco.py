@@ -12,6 +12,7 @@ from typing import Any
 
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
+from syndet_ray.data.readers.label_files import begins_with, label_files
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.masks import mask_edges
 from syndet_ray.data.readers.remarks import Remarks
@@ -30,6 +31,7 @@ _LAYOUTS = (
     "*/_annotations.coco.json",
     "_annotations.coco.json",
     "instances*.json",
+    "*/annotations/instances*.json",  # one export for each split
 )
 _LONGEST_ID = 4000  # digits of an id in a text; Python refuses to read much longer numbers
 _LEAST_BRUSHED = 3  # crowds of a file: fewer do not show what the tool means by them
@@ -43,11 +45,14 @@ def files(folder: Path) -> list[Path]:
     They are those of the first layout that fits, else all JSON files that hold instances.
     """
     for layout in _LAYOUTS:
-        paths = sorted(folder.glob(layout))
+        paths = label_files(folder, layout)
         if paths:
             return paths
-    loose = sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
-    return [path for path in loose if _holds_instances(path)]
+    for patterns in (("*.json", "annotations/*.json"), ("*/*.json",)):
+        loose = [path for path in label_files(folder, *patterns) if _holds_instances(path)]
+        if loose:
+            return loose
+    return []
 
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
@@ -77,6 +82,7 @@ def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
         beside,
         beside / "images",
         root / "images" / subset,
+        beside.parent / "images" / subset,
         *of_split,
         *[folder / "images" for folder in of_split],
         root / "images",
@@ -86,7 +92,7 @@ def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
 
 
 def _holds_instances(path: Path) -> bool:
-    content = json_or_none(path)
+    content = json_or_none(path) if begins_with(path, b"{") else None
     return isinstance(content, dict) and content.keys() >= set(_LISTS)
 
 

@@ -106,7 +106,7 @@ def _tokens(path: Path) -> Iterator[tuple[str, bytes]]:
         at = match.end()
         kind, value = match.lastgroup, match[0]
         if kind == "text":
-            yield kind, _ESCAPE.sub(_unescape, value[1:-1])
+            yield kind, _ESCAPE.sub(_character, value[1:-1])
         elif kind != "blank":
             yield kind, value
 
@@ -127,7 +127,7 @@ def _in_utf8(path: Path) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _unescape(match: re.Match[bytes]) -> bytes:
+def _character(match: re.Match[bytes]) -> bytes:
     octal, hexadecimal, short, long, letter = match.groups()
     if octal:
         return bytes([int(octal, 8) & 0xFF])

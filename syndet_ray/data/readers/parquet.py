@@ -84,19 +84,20 @@ def files(folder: Path) -> list[Path]:
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image and its labels. Raises DataError naming file, row and rule."""
-    classes: tuple[str, ...] = ()
     splits = {}
-    count = 0
+    shards: list[_Shard] = []
     for split, paths in by_split(folder, files).items():
-        shards = [_shard(path) for path in paths]
-        for shard in shards:
-            classes = classes or shard.classes
-            if shard.classes != classes:
-                rule = f"must have the classes of {files[0].name} in their order, {list(classes)}"
-                raise DataError(shard.path, rule, got=list(shard.classes), do=_COPY)
-            count += len(shard.starts)
-        splits[split] = chain.from_iterable(map(_images, shards))
-    return Reading(classes=classes, splits=splits, images=count)
+        of_split = [_shard(path) for path in paths]
+        splits[split] = chain.from_iterable(map(_images, of_split))
+        shards += of_split
+    first = shards[0]
+    for shard in shards:
+        if shard.classes != first.classes:
+            rule = f"must have the classes of {first.path.name} in their order"
+            rule += f", {list(first.classes)}"
+            raise DataError(shard.path, rule, got=list(shard.classes), do=_COPY)
+    count = sum(len(shard.starts) for shard in shards)
+    return Reading(classes=first.classes, splits=splits, images=count)
 
 
 def _check_complete(folder: Path, name: str, counts: set[int], present: set[str]) -> None:

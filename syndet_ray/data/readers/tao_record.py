@@ -11,7 +11,7 @@ from syndet_ray.data.readers.example import Feature, Features
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.values import for_message, number
+from syndet_ray.data.readers.values import for_message
 from syndet_ray.errors import DataError
 
 _EDGES = ("x1", "y1", "x2", "y2")
@@ -109,8 +109,8 @@ def _visibility(levels: Feature, truncations: Feature, i: int) -> float:
 
 def _number(values: Feature, i: int) -> float:
     """One number of a list; NaN where there is none."""
-    value = values[i] if i < len(values) else None
-    return math.nan if value is None or isinstance(value, bytes) else number(value)
+    value = values[i] if i < len(values) else math.nan
+    return math.nan if isinstance(value, bytes) or not is_number(value) else float(value)
 
 
 def _text(values: Feature) -> str:
