@@ -110,7 +110,7 @@ def _visibility(levels: Feature, truncations: Feature, i: int) -> float:
 def _number(values: Feature, i: int) -> float:
     """One number of a list; NaN where there is none."""
     value = values[i] if i < len(values) else math.nan
-    return math.nan if isinstance(value, bytes) or not is_number(value) else float(value)
+    return math.nan if isinstance(value, bytes) or value is None else number(value)
 
 
 def _text(values: Feature) -> str:
