@@ -18,6 +18,7 @@ from syndet_ray.data.readers import (
     replicator,
     solo,
     tfrecord,
+    voc,
 )
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
@@ -55,6 +56,7 @@ class Reader(Protocol):
 FORMATS: Mapping[str, Reader] = {
     "TFRecord": tfrecord,
     "COCO": coco,
+    "VOC": voc,
     "CVAT": cvat,
     "LabelStudio": label_studio,
     "SOLO": solo,
