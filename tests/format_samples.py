@@ -402,6 +402,9 @@ SAMPLES = {
         write=write_tao, format="TFRecord", visibility=True, labels="*-fold-*"
     ),
     "VOC": Sample(write=write_voc, format="VOC", labels="*.xml"),
+    "YOLO of Ultralytics": Sample(write=write_ultralytics, format="YOLO", labels="*.[ty]*[tl]"),
+    "YOLO of Darknet": Sample(write=write_darknet, format="YOLO", labels="*.[tdn]*[tas]"),
+    "YOLO, plain": Sample(write=write_yolo_folders, format="YOLO", labels="*.txt"),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(

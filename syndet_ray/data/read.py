@@ -19,6 +19,7 @@ from syndet_ray.data.readers import (
     solo,
     tfrecord,
     voc,
+    yolo,
 )
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
@@ -57,6 +58,7 @@ FORMATS: Mapping[str, Reader] = {
     "TFRecord": tfrecord,
     "COCO": coco,
     "VOC": voc,
+    "YOLO": yolo,
     "CVAT": cvat,
     "LabelStudio": label_studio,
     "SOLO": solo,
