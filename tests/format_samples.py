@@ -405,6 +405,7 @@ SAMPLES = {
     "YOLO of Ultralytics": Sample(write=write_ultralytics, format="YOLO", labels="*.[ty]*[tl]"),
     "YOLO of Darknet": Sample(write=write_darknet, format="YOLO", labels="*.[tdn]*[tas]"),
     "YOLO, plain": Sample(write=write_yolo_folders, format="YOLO", labels="*.txt"),
+    "KITTI": Sample(write=write_kitti, format="KITTI", visibility=True, labels="*.txt"),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(
