@@ -406,6 +406,8 @@ SAMPLES = {
     "YOLO of Darknet": Sample(write=write_darknet, format="YOLO", labels="*.[tdn]*[tas]"),
     "YOLO, plain": Sample(write=write_yolo_folders, format="YOLO", labels="*.txt"),
     "KITTI": Sample(write=write_kitti, format="KITTI", visibility=True, labels="*.txt"),
+    "VoTT": Sample(write=write_vott, format="VoTT", labels="*.json"),
+    "VoTT, image by image": Sample(write=write_vott_assets, format="VoTT", labels="*.json"),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(

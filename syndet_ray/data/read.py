@@ -20,6 +20,7 @@ from syndet_ray.data.readers import (
     solo,
     tfrecord,
     voc,
+    vott,
     yolo,
 )
 from syndet_ray.data.readers.image_files import ImageFiles
@@ -61,6 +62,7 @@ FORMATS: Mapping[str, Reader] = {
     "VOC": voc,
     "YOLO": yolo,
     "KITTI": kitti,
+    "VoTT": vott,
     "CVAT": cvat,
     "LabelStudio": label_studio,
     "SOLO": solo,
