@@ -408,6 +408,7 @@ SAMPLES = {
     "KITTI": Sample(write=write_kitti, format="KITTI", visibility=True, labels="*.txt"),
     "VoTT": Sample(write=write_vott, format="VoTT", labels="*.json"),
     "VoTT, image by image": Sample(write=write_vott_assets, format="VoTT", labels="*.json"),
+    "CreateML": Sample(write=write_createml, format="CreateML", labels="*.json"),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(
