@@ -7,6 +7,7 @@ they do not know.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from syndet_ray.data.readers.image_files import ImageFiles
@@ -38,13 +39,14 @@ def files(folder: Path) -> list[Path]:
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image that has a label file; an empty file means that there is no object."""
-    parents = list(dict.fromkeys(path.parent for path in files))
-    used = {parent: _folder_with_images(folder, parent, images) for parent in parents}
+    stems_in: dict[Path, set[str]] = {}
+    for path in files:
+        stems_in.setdefault(path.parent, set()).add(path.stem)
     splits = {}
     for split, paths in by_folder(folder, files).items():
         splits[split] = _images(folder, paths, images, remarks)
-    for parent, source in used.items():
-        stems = {path.stem for path in files if path.parent == parent}
+    for parent, stems in stems_in.items():
+        source = _folder_with_images(folder, parent, images)
         for image in images.in_folder(source) if source is not None else []:
             if image.stem not in stems:
                 event = "images without a label file (not labelled), left out"
@@ -81,8 +83,9 @@ def fields_of(line: str) -> tuple[str, list[float]] | None:
 def _images(
     folder: Path, paths: Sequence[Path], images: ImageFiles, remarks: Remarks
 ) -> Iterator[LabelledImage]:
+    folders_of = cache(partial(image_folders, folder))
     for path in paths:
-        image = images.with_stem(path.stem, image_folders(folder, path.parent))
+        image = images.with_stem(path.stem, folders_of(path.parent))
         if image is None and _is_other_text(path):
             continue
         if image is None:

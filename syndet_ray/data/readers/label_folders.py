@@ -44,7 +44,7 @@ def first_files(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def image_folders(root: Path, labels: Path) -> list[Path]:
-    """Folders in which the images of a folder of labels may lie, nearest first.
+    """The folders in which the images of a folder of labels may lie, nearest first.
 
     They are named as the labels' folder, images for labels: labels/train and images/train.
     """
@@ -52,7 +52,7 @@ def image_folders(root: Path, labels: Path) -> list[Path]:
 
 
 def label_folders(root: Path, images: Path) -> list[Path]:
-    """Folders in which the labels of a folder of images may lie, nearest first."""
+    """The folders in which the labels of a folder of images may lie, nearest first."""
     return _counterparts(root, images, _IMAGES, _LABELS)
 
 
@@ -72,4 +72,5 @@ def _counterparts(
             break
     inside = [folder / other for other in others]
     beside = [root / other / folder.relative_to(root) for other in others]
-    return list(dict.fromkeys([*counterparts, folder, *inside, *beside]))
+    candidates = dict.fromkeys([*counterparts, folder, *inside, *beside])
+    return [path for path in candidates if path.is_dir()]

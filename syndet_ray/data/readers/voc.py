@@ -1,12 +1,14 @@
 """Pascal VOC's XML, one file for each image, as VOC itself and labelling tools write it.
 
-VOC itself counts pixels from 1 and includes the last one: xmin 1, xmax 3 are three pixels. It is told
-by `<source><database>The VOC2007 Database`. LabelImg, Roboflow, VoTT and CVAT write edges from 0.
+VOC itself counts pixels from 1 and includes the last one: xmin 1, xmax 3 are three pixels. It names
+itself in `<source><database>The VOC2007 Database`. LabelImg, Roboflow, VoTT and CVAT write edges
+from 0.
 """
 
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -32,9 +34,11 @@ _OF_VOC = "The VOC"
 _HIDDEN = (
     "boxes marked truncated or occluded (VOC does not say how much: their visibility is unknown)"
 )
-_NOTE_VOC = "boxes of Pascal VOC itself (source: The VOC... Database) count pixels from 1, the last included"
+_NOTE_VOC = (
+    "boxes of Pascal VOC itself (its database is the source) count pixels from 1, the last included"
+)
 _NOTE_TOOLS = (
-    "boxes are edges from 0, as LabelImg, Roboflow and CVAT write them in Pascal VOC's format"
+    "boxes of Pascal VOC's XML are edges from 0, as LabelImg, Roboflow and CVAT write them"
 )
 _FLAGS = ("truncated", "occluded")
 _MOST_BYTES = 100_000_000  # of a list of images: more is no such list
@@ -174,6 +178,7 @@ def _images(
     labelled: set[str],
 ) -> Iterator[LabelledImage]:
     """The images of these files, whose ids are added to `labelled`."""
+    folders_of = cache(partial(image_folders, folder))
     for path in paths:
         try:
             root = load_xml(path)
@@ -184,7 +189,7 @@ def _images(
             rule = "must be an annotation of Pascal VOC, with the root <annotation>"
             remarks.problem(str(path), rule, got=for_message(root.tag))
             continue
-        file = _image_file(folder, path, root, images, remarks)
+        file = _image_file(path, root, [*folders_of(path.parent), folder], images, remarks)
         if file is None:
             continue
         labelled.add(images.id_of(file))
@@ -193,7 +198,7 @@ def _images(
 
 
 def _image_file(
-    folder: Path, path: Path, root: Element, images: ImageFiles, remarks: Remarks
+    path: Path, root: Element, folders: Sequence[Path], images: ImageFiles, remarks: Remarks
 ) -> Path | None:
     """The image with the name of the XML file, else the one that its <filename> names.
 
@@ -201,7 +206,6 @@ def _image_file(
     """
     name = _text(root, "filename")
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
-    folders = [*image_folders(folder, path.parent), path.parent.parent, folder]
     if _stem(base) == path.stem:
         for parent in folders:
             if base != path.stem and images.holds(parent / base):

@@ -36,8 +36,8 @@ def load_yaml(path: Path) -> Any:
 def _check(path: Path, content: bytes) -> None:
     import yaml
 
-    starts = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
-    starts += (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+    blocks = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
+    starts = (*blocks, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
     ends = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
     depth = aliases = 0
     for token in yaml.scan(content, Loader=yaml.SafeLoader):

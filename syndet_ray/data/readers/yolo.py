@@ -5,7 +5,8 @@ image without a label file, or with an empty one, has no objects (docs.ultralyti
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from syndet_ray.data.readers.image_files import ImageFiles
@@ -30,7 +31,6 @@ from syndet_ray.errors import DataError
 LAYOUT = "data.yaml, obj.data or classes.txt of YOLO with images/ and labels/*.txt"
 _OUTSIDE = 1.0  # of a side: a label further out is in pixels, not in shares
 _MOST_SHOWN = 80  # characters of a line in a message
-Labels = Mapping[Path, Sequence[Path]]
 
 
 def files(folder: Path) -> list[Path]:
@@ -103,8 +103,9 @@ def _is_label(path: Path) -> bool:
 
 
 def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
+    folders_of = cache(partial(label_folders, images.root))
     paths = (path for source in sources for path in _image_files(source, images, Remarks()))
-    return any(_label_file(path, images) is not None for path in paths)
+    return any(_label_file(path, folders_of(path.parent), images) for path in paths)
 
 
 def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
@@ -124,8 +125,8 @@ def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator
             yield path
 
 
-def _label_file(image: Path, images: ImageFiles) -> Path | None:
-    for folder in label_folders(images.root, image.parent):
+def _label_file(image: Path, folders: Sequence[Path], images: ImageFiles) -> Path | None:
+    for folder in folders:
         path = folder / f"{image.stem}.txt"
         if images.holds(path):
             return path
@@ -135,9 +136,10 @@ def _label_file(image: Path, images: ImageFiles) -> Path | None:
 def _images(
     dataset: YoloFiles, sources: Sequence[Path], images: ImageFiles, remarks: Remarks
 ) -> Iterator[LabelledImage]:
+    folders_of = cache(partial(label_folders, images.root))
     for source in sources:
         for image in _image_files(source, images, remarks):
-            path = _label_file(image, images)
+            path = _label_file(image, folders_of(image.parent), images)
             if path is None:
                 event = "images without a label file, read as images without objects"
                 remarks.count(event, images.id_of(image))

@@ -4,6 +4,7 @@ They are a data.yaml of Ultralytics or Roboflow, an obj.data of Darknet, or a fi
 (classes.txt, obj.names, notes.json of Label Studio) in a folder of images and labels.
 """
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import folders_below, label_folders, texts_in
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name
-from syndet_ray.data.readers.values import for_message, is_number, objects
+from syndet_ray.data.readers.values import for_message, is_number, number, objects
 from syndet_ray.data.readers.yaml_file import load_yaml, yaml_or_none
 from syndet_ray.errors import DataError
 
@@ -99,7 +100,7 @@ def from_darknet(path: Path, images: ImageFiles) -> YoloFiles:
     names = _below(path.parent, values["names"], images)
     if names is None:
         raise DataError(path, "its file of names does not exist", got=for_message(values["names"]))
-    sources = {}
+    sources: dict[str, Sequence[Path]] = {}
     for key, value in values.items():
         split = split_of_name(key)
         source = _below(path.parent, value, images) if split else None
@@ -137,7 +138,7 @@ def read_names(path: Path) -> dict[int, str]:
         names = dict(enumerate(lines_of(path)))
         while names and not names[len(names) - 1]:
             del names[len(names) - 1]
-        names = {number: name for number, name in names.items() if name}
+        names = {at: name for at, name in names.items() if name}
     if not names:
         raise DataError(path, "names no class", do="Write one name a line.")
     return names
@@ -165,40 +166,36 @@ def _is_name_file(path: Path) -> bool:
 def _names_of_yaml(path: Path, content: Mapping[Any, Any]) -> dict[int, str]:
     """Names by number, of a list or of numbers with names."""
     names = content.get("names")
-    pairs = list(enumerate(names)) if isinstance(names, list) else []
+    pairs: list[tuple[int | None, Any]] = []
+    if isinstance(names, list):
+        pairs = list(enumerate(names))
     if isinstance(names, dict):
         pairs = [(_class_number(key), name) for key, name in names.items()]
-    if not pairs or any(number is None for number, _ in pairs):
-        rule = "its names must be a list, or numbers with names"
-        raise DataError(path, rule, got=for_message(names))
     texts = {}
-    for number, name in pairs:
+    for at, name in pairs or [(None, None)]:
+        if at is None:
+            rule = "its names must be a list, or numbers with names"
+            raise DataError(path, rule, got=for_message(names))
         # YAML reads the names no, on and yes as false and true
         if not isinstance(name, str | int | float) or isinstance(name, bool) or name == "":
             do = 'Put it in quotes: "no", "on".'
             raise DataError(path, "a name of a class must be a text", got=for_message(name), do=do)
-        texts[number] = name if isinstance(name, str) else str(for_message(name))
+        texts[at] = name if isinstance(name, str) else str(for_message(name))
     return texts
 
 
 def _class_number(key: Any) -> int | None:
-    if (
-        isinstance(key, str)
-        and key.isascii()
-        and key.isdigit()
-        and len(key) < len(str(_MOST_CLASSES))
-    ):
-        return int(key)
-    is_whole = isinstance(key, int) and not isinstance(key, bool)
-    return key if is_whole and 0 <= key < _MOST_CLASSES else None
+    """The number of a class, which YAML and JSON hold as a number or a text; None for others."""
+    value = number(key) if isinstance(key, str | int) and not isinstance(key, bool) else math.nan
+    return int(value) if value.is_integer() and 0 <= value < _MOST_CLASSES else None
 
 
 def _categories(content: Any) -> dict[int, str]:
     names = {}
     for entry in objects(content, "categories"):
-        number, name = _class_number(entry.get("id")), entry.get("name")
-        if number is not None and isinstance(name, str) and name:
-            names[number] = name
+        at, name = _class_number(entry.get("id")), entry.get("name")
+        if at is not None and isinstance(name, str) and name:
+            names[at] = name
     return names
 
 
