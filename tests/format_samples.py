@@ -44,7 +44,6 @@ class Sample:
 
     names       the classes in the data, where the format cannot carry the names
     visibility  True if the format carries it
-    negatives   True if an image without boxes can be told from one that is not labelled
     """
 
     write: Callable[[Path], None]
@@ -208,7 +207,7 @@ REPLICATOR = np.dtype(
 
 
 def write_replicator(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(PICTURES):
         picture.save(folder / f"rgb_{i:04d}.png")
         rows, labels = [], {}
@@ -238,7 +237,7 @@ def write_groceries(folder: Path) -> None:
 
 
 def write_tfrecord(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     records = b""
     for picture in PICTURES:
         picture.save(folder / "picture.png")

@@ -131,14 +131,30 @@ def test_a_video_is_its_frames_and_gaps_between_keyframes_are_filled(tmp_path):
     assert "frames with labels but without an image file, left out: 1" in notes
 
 
-def test_a_video_without_its_frames_says_how_to_get_them(tmp_path):
+def test_an_export_without_images_says_how_to_get_them(tmp_path):
+    with pytest.raises(DataError, match=r"holds labels of CVAT, but no image file. Export again"):
+        read(export(tmp_path, image(box()), images=()))
     content = track(box('frame="0" outside="0"'))
+    folder = export(tmp_path, content, images=("../elsewhere/a.png",))
     with pytest.raises(DataError, match=r"whose frames must be images in images/.*ffmpeg"):
-        read(export(tmp_path, content, images=()))
+        read(folder)
+
+
+@pytest.mark.parametrize("names", [("frame_1.png", "frame_2.png"), ("IMG_7.png", "IMG_9.png")])
+def test_frames_that_do_not_count_from_0_are_taken_in_their_order(tmp_path, names):
+    content = "<meta><task><size>2</size></task></meta>" + track(box('frame="0" outside="0"'))
+    found = read(export(tmp_path, content, names))
+    assert [len(boxes) for boxes in boxes_of(found).values()] == [1, 0]
+    content = content.replace("<size>2", "<size>3")
+    if names[0].startswith("IMG"):
+        with pytest.raises(
+            DataError, match=r"named by number .* all 3 .*got '2 images, the first IMG_7"
+        ):
+            read(export(tmp_path, content, names))
 
 
 def test_frames_whose_numbers_repeat_are_counted_in_their_order(tmp_path):
-    content = track(box('frame="1" outside="0"'))
+    content = "<meta><task><size>2</size></task></meta>" + track(box('frame="1" outside="0"'))
     found = read(export(tmp_path, content, ("left_1.png", "right_1.png")))
     assert {name: len(boxes) for name, boxes in boxes_of(found).items()} == {
         "images/left_1.png": 0,

@@ -50,7 +50,7 @@ def test_an_unknown_layout_says_what_was_there_and_what_was_looked_for(tmp_path)
     (tmp_path / "settings.json").write_text('{"a": 1}')
     with pytest.raises(
         DataError,
-        match=r"got \['notes.txt', 'settings.json'\]. Known: TFRecord: <split>.record .*coco.json",
+        match=r"got \['notes.txt', 'settings.json'\]. Known:\n  TFRecord: <split>.record [^\n]*\n  COCO: .*coco.json",
     ):
         read(tmp_path)
 

@@ -186,8 +186,8 @@ def _format_and_files(folder: Path, name: str | None) -> tuple[str, list[Path]]:
     kinds = [kind for kind, files in files_of.items() if files]
     if not kinds:
         names = sorted(path.name for path in folder.iterdir())[:_LISTED_FILES]
-        layouts = " ".join(_layout_of(kind) for kind in FORMATS)
-        do = f"Known: {layouts} A split is train, val or test."
+        layouts = "".join(f"\n  {_layout_of(kind)}" for kind in FORMATS)
+        do = f"Known:{layouts}\nA split is train, val or test."
         raise DataError(folder, "holds no dataset of a known layout", got=names, do=do)
     if len(kinds) > 1:
         candidates = [f"{kind} ({files_of[kind][0].relative_to(folder)})" for kind in kinds]

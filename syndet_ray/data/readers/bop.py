@@ -55,7 +55,8 @@ def _images(paths: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Iter
         for key in sorted(poses.keys() | infos.keys(), key=str):
             place = f"{path}, image {for_message(key)}"
             objects, details = poses.get(key), infos.get(key)
-            if not _are_parallel(objects, details):
+            pairs = _pairs(objects, details)
+            if pairs is None:
                 rule = f"must be lists of one length in {_NAME} and scene_gt_info.json"
                 remarks.problem(place, rule)
                 continue
@@ -64,7 +65,7 @@ def _images(paths: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Iter
                 remarks.problem(place, f"its image file must be in {' or '.join(_FOLDERS)}/")
                 continue
             boxes = []
-            for position, (pose, info) in enumerate(zip(objects, details, strict=True)):
+            for position, (pose, info) in enumerate(pairs):
                 box = _box(pose, info, f"object {position}", place, remarks)
                 if box is not None:
                     boxes.append(box)
@@ -78,9 +79,11 @@ def _by_image(path: Path) -> dict[str, Any]:
     return content
 
 
-def _are_parallel(objects: Any, details: Any) -> bool:
-    is_list = isinstance(objects, list) and isinstance(details, list)
-    return is_list and len(objects) == len(details)
+def _pairs(objects: Any, details: Any) -> list[tuple[Any, Any]] | None:
+    """The entries of two lists by position; None unless they are lists of one length."""
+    if not isinstance(objects, list) or not isinstance(details, list):
+        return None
+    return list(zip(objects, details, strict=True)) if len(objects) == len(details) else None
 
 
 def _is_image_key(key: str) -> bool:

@@ -27,8 +27,7 @@ from syndet_ray.errors import DataError
 LAYOUT = "annotations.xml (CVAT for images or for video) with images/, or one such folder per split"
 _HEAD = 4096  # bytes of a file in which its root element stands
 _ROOT = re.compile(rb"<annotations[\s/>]")
-_LAST_DIGITS = re.compile(r"(\d+)\D*$")
-_MOST_DIGITS = 9  # of a frame's number
+_NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
 _BOX = ("xtl", "ytl", "xbr", "ybr")
 _WITHOUT_AREA = ("polyline", "points", "skeleton")
 # (label, shape) of a frame
@@ -55,7 +54,10 @@ def files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
-    """Every image of the tasks, negatives included. Raises DataError for a file that is no XML."""
+    """Every image of the tasks, negatives included.
+
+    Raises DataError for a file that is no XML of CVAT, or where there are no images at all.
+    """
     frames: dict[str, list[_Frame]] = {split: [] for split in SPLITS}
     classes: dict[str, None] = {}
     for path in files:
@@ -68,6 +70,9 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
         of_file = _video_frames if is_video else _image_frames
         for split, frame in of_file(folder, path, root, images, remarks):
             frames[split].append(frame)
+    if images.are_missing():
+        do = "Export again with images, or put them into images/."
+        raise DataError(folder, "holds labels of CVAT, but no image file", do=do)
     splits = {}
     for split, part in frames.items():
         if part:
@@ -143,10 +148,7 @@ def _video_frames(
     """(split, frame) of each image file of a video. Raises DataError where there is none."""
     subset = next((track.get("subset", "") for track in root.iterfind("track")), "")
     split = split_of_name(subset) or split_of(folder, path) or "train"
-    files = _numbered_files(_image_folders(folder, path, subset), images)
-    if not files:
-        do = "Export with images, or: ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png"
-        raise DataError(path, "is of a video, whose frames must be images in images/", do=do)
+    files = _files_of_frames(path, root, _image_folders(folder, path, subset), images)
     shapes: dict[int, Shapes] = {frame: [] for frame in files}
     for track in root.iterfind("track"):
         place = f"{path}, track {for_message(track.get('id', ''))}"
@@ -166,23 +168,35 @@ def _video_frames(
         )
 
 
-def _numbered_files(folders: Sequence[Path], images: ImageFiles) -> dict[int, Path]:
+def _files_of_frames(
+    path: Path, root: Element, folders: Sequence[Path], images: ImageFiles
+) -> dict[int, Path]:
     """The image files of a video by frame number, from the first folder that holds some.
 
-    The number stands last in a name (frame_000012.png); where names have none, or some have the
-    same, they are counted in their order.
+    Names may tell the number. Where they do not, or count from another one, there must be as many
+    as the task has frames, in the order of their names. Raises DataError otherwise.
     """
-    for folder in folders:
-        files = images.in_folder(folder)
-        if not files:
-            continue
-        numbers = [_LAST_DIGITS.search(file.stem) for file in files]
-        by_number = {}
-        for digits, file in zip(numbers, files, strict=True):
-            if digits is not None and len(digits[1]) <= _MOST_DIGITS:
-                by_number[int(digits[1])] = file
-        return by_number if len(by_number) == len(files) else dict(enumerate(files))
-    return {}
+    files = next(filter(None, map(images.in_folder, folders)), [])
+    if not files:
+        do = "Export with images, or: ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png"
+        raise DataError(path, "is of a video, whose frames must be images in images/", do=do)
+    numbers = [_NUMBERED.fullmatch(file.stem) for file in files]
+    by_number = {}
+    for digits, file in zip(numbers, files, strict=True):
+        if digits is not None:
+            by_number[int(digits[1])] = file
+    is_numbered = len(by_number) == len(files)
+    frames = {number(shape.get("frame")) for track in root.iterfind("track") for shape in track}
+    if is_numbered and frames <= by_number.keys():
+        return by_number
+    size = number(next((entry.text for entry in root.iterfind("meta/*/size")), None))
+    if len(files) == size:
+        return dict(enumerate(files))
+    if is_numbered:
+        return by_number
+    rule = f"its frames must be named by number (frame_000012), or be all {size:.0f} of the task"
+    got = f"{len(files)} images, the first {files[0].name}"
+    raise DataError(path, rule, got=got, do="Export with images.")
 
 
 def _shapes_of_track(

@@ -66,6 +66,10 @@ class ImageFiles:
         """True for a file that exists within the dataset, of any kind."""
         return self._is_inside(path) and path.is_file()
 
+    def are_missing(self) -> bool:
+        """True if the dataset has not one image file."""
+        return not self._by_name
+
     def id_of(self, file: Path) -> str:
         """The path of an image file within the dataset, with slashes on every system."""
         return Path(os.path.relpath(file, self.root)).as_posix()
@@ -165,6 +169,9 @@ def _other_spellings(name: str) -> Iterator[str]:
         endings = {suffix.lower(), suffix.upper(), *SUFFIXES} - {suffix}
         for ending in sorted(endings) if suffix.lower() in SUFFIXES else []:
             yield stem + ending
+    base, *without_prefix = _base_names(name)
+    if without_prefix:  # of an upload, whose folders exist in Label Studio alone
+        yield from (base, *without_prefix)
 
 
 def _local_part(name: str) -> str:

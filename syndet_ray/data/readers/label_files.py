@@ -15,10 +15,11 @@ def label_files(folder: Path, *patterns: str) -> list[Path]:
     """
     real_root = os.path.realpath(folder)
     real_folder = cache(os.path.realpath)
-    matches = {path for pattern in patterns for path in folder.glob(pattern)}
+    depth = len(folder.parts)
+    matches = {str(path): path for pattern in patterns for path in folder.glob(pattern)}
     paths = []
-    for path in sorted(matches):
-        if any(is_hidden(name) for name in path.relative_to(folder).parts):
+    for _, path in sorted(matches.items()):
+        if any(map(is_hidden, path.parts[depth:])):
             continue
         real = os.path.join(real_folder(path.parent), path.name)
         if os.path.islink(real):

@@ -44,8 +44,11 @@ def files(folder: Path) -> list[Path]:
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image that was annotated, negatives included; skipped tasks are left out and counted.
 
-    Raises DataError for a file that is no JSON, or no list of tasks.
+    Raises DataError for a file that is no JSON, or no list of tasks, and without any image.
     """
+    if images.are_missing():
+        do = "Its JSON export has none: copy them beside it, or into images/."
+        raise DataError(folder, "holds labels of Label Studio, but no image file", do=do)
     splits = {}
     for split, paths in by_split(folder, files).items():
         splits[split] = _images(folder, paths, images, remarks)
@@ -210,8 +213,11 @@ def _label(region: Entry) -> str | None:
 def _labels(value: Any) -> list[str]:
     """The labels of a region, under the name of their kind: rectanglelabels, brushlabels, ..."""
     for key, labels in value.items() if isinstance(value, dict) else ():
-        if key.endswith("labels") and isinstance(labels, list):
-            return [label for label in labels if isinstance(label, str) and label]
+        if not key.endswith("labels") or not isinstance(labels, list):
+            continue
+        names = [label for label in labels if isinstance(label, str) and label]
+        if names:
+            return names
     return []
 
 

@@ -42,13 +42,11 @@ _BROKEN = (
 
 def files(folder: Path) -> list[Path]:
     """The boxes of each frame: of visible pixels, else whole boxes (loose)."""
-    for kind in ("tight", "loose"):
-        name = f"bounding_box_2d_{kind}*.npy"
-        paths = label_files(folder, name, f"*/{name}", f"*/*/{name}", f"*/*/*/{name}")
-        frames = [path for path in paths if _FRAME.fullmatch(path.name)]
-        if frames:
-            return frames
-    return []
+    name = "bounding_box_2d_*.npy"
+    paths = label_files(folder, name, f"*/{name}", f"*/*/{name}", f"*/*/*/{name}")
+    frames = [path for path in paths if _FRAME.fullmatch(path.name)]
+    tight = [path for path in frames if "_tight_" in path.name]
+    return tight or frames
 
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:

@@ -97,8 +97,8 @@ def _boxes(place: str, features: Features, remarks: Remarks) -> list[LabelledBox
 
 def _number(values: Feature, i: int) -> float:
     """One number of a list; NaN where there is none."""
-    value = values[i] if i < len(values) else None
-    return float(value) if is_number(value) else math.nan
+    value = values[i] if i < len(values) else math.nan
+    return math.nan if isinstance(value, bytes) or not is_number(value) else float(value)
 
 
 def _text(values: Feature) -> str:

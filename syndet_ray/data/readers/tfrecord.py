@@ -42,7 +42,8 @@ def files(folder: Path) -> list[Path]:
     Raises DataError where a shard is missing.
     """
     records: dict[Path, re.Match[str]] = {}
-    for path in label_files(folder, "*", "*/*"):
+    patterns = ("*record*", "*-fold-*-shard-*")
+    for path in label_files(folder, *patterns, *[f"*/{pattern}" for pattern in patterns]):
         match = _FOLDS.match(path.name) or _RECORDS.match(path.name)
         if match is not None:
             records[path] = match
