@@ -103,8 +103,7 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
     Lists of one class (cat_train.txt) hold the same images and are not read. trainval.txt counts
     for images that are in no other list.
     """
-    names = texts_in(lists, ".txt") if images.holds(lists / "_") or lists.is_dir() else []
-    stems = [Path(name).stem for name in names]
+    stems = [Path(name).stem for name in texts_in(lists, ".txt")]
     of_split = [
         stem for stem in stems if split_of_name(stem) and images.holds(lists / f"{stem}.txt")
     ]
