@@ -200,6 +200,14 @@ def test_images_far_from_their_labels_are_no_negatives(tmp_path):
         read(tmp_path)
 
 
+def test_a_list_without_its_images_says_so(tmp_path):
+    SAMPLES["YOLO of Darknet"].write(tmp_path)
+    for path in tmp_path.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"train.txt: none of its images exists in the dataset's"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     ["a: " + "[" * 50_000, "a: &a [1]\nb: [" + "*a, " * 50 + "]", "names: !!int x", "a: b: c"],
@@ -246,6 +254,14 @@ def test_tao_has_images_beside_labels(tmp_path):
     assert (dataset.format, counts(dataset)) == ("KITTI", {"train": (1, 1)})
     notes = "; ".join(dataset.notes)
     assert "images without a label file (not labelled), left out: 1, images/b.png" in notes
+
+
+def test_a_split_of_kitti_may_have_no_object_at_all(tmp_path):
+    for split in ("train", "val"):
+        KING.save(tmp_path / f"{split}/images/a.png")
+    write(tmp_path / "train/labels/a.txt", "king 0 0 0 10 8 30 24 0 0 0 0 0 0 0\n")
+    write(tmp_path / "val/labels/a.txt", "")
+    assert counts(read(tmp_path)) == {"train": (1, 1), "val": (1, 0)}
 
 
 def change_vott(folder, change):

@@ -29,12 +29,19 @@ _LEVELS = (-1.0, 0.0, 1.0, 2.0, 3.0)
 
 
 def files(folder: Path) -> list[Path]:
-    """The label files of each folder whose first ones are labels of KITTI."""
+    """The label files of each folder whose first ones are labels of KITTI.
+
+    With them come those of a folder of which all files are empty, of a split without objects.
+    """
     paths = []
+    empty = []
     for parent in folders_below(folder):
-        if any(_is_kitti(path) for path in first_files(parent, ".txt")):
+        texts = list(first_files(parent, ".txt"))
+        if any(_is_kitti(path) for path in texts):
             paths += label_files(parent, "*.txt")
-    return paths
+        elif not texts:
+            empty += label_files(parent, "*.txt")
+    return sorted([*paths, *empty]) if paths else []
 
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:

@@ -62,7 +62,7 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     by_list: dict[str, list[Path]] = {split: [] for split in SPLITS}
     without_list = []
     for parent, paths in _by_parent(files).items():
-        split_of = _listed_splits(parent.parent / "ImageSets/Main", images, remarks)
+        split_of = _listed_splits(_lists(folder, parent), images, remarks)
         if split_of is None:
             without_list += paths
             continue
@@ -95,6 +95,15 @@ def _by_parent(files: Sequence[Path]) -> dict[Path, list[Path]]:
     for path in files:
         paths.setdefault(path.parent, []).append(path)
     return paths
+
+
+def _lists(folder: Path, labels: Path) -> Path:
+    """The folder of lists beside a folder of labels, or beside one above it."""
+    for parent in [labels, *labels.parents]:
+        lists = parent / "ImageSets/Main"
+        if parent == folder or lists.is_dir():
+            return lists
+    return labels / "ImageSets/Main"
 
 
 def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[str, str] | None:

@@ -10,7 +10,12 @@ from functools import cache, partial
 from pathlib import Path
 
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.label_folders import first_files, folders_below, label_folders
+from syndet_ray.data.readers.label_folders import (
+    first_files,
+    folders_below,
+    label_folders,
+    texts_in,
+)
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.values import for_message, number
@@ -58,8 +63,7 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
             continue
         place = ", ".join(str(source) for source in sources)
         if split == "train":
-            do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
-            raise DataError(place, "none of its images has a label file", do=do)
+            raise _without_labels(place, sources, images)
         remarks.note(f"{split} is left out: no image has a label file ({place})")
     names = [dataset.names[at] for at in sorted(dataset.names)]
     return Reading(splits=splits, classes=tuple(dict.fromkeys(names)))
@@ -88,8 +92,9 @@ def _first_label(folder: Path) -> Path | None:
 
 
 def _has_empty(folder: Path) -> bool:
-    """True if a folder `labels` exists, though all its files may be empty."""
-    return any(parent.name == "labels" for parent in folders_below(folder))
+    """True if a folder `labels` holds texts, all of which may be empty."""
+    folders = (parent for parent in folders_below(folder) if "labels" in parent.parts)
+    return any(texts_in(parent, ".txt") for parent in folders)
 
 
 def _is_label(path: Path) -> bool:
@@ -106,6 +111,16 @@ def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
     folders_of = cache(partial(label_folders, images.root))
     paths = (path for source in sources for path in _image_files(source, images, Remarks()))
     return any(_label_file(path, folders_of(path.parent), images) for path in paths)
+
+
+def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
+    """The error for images of which none has labels, or none exists."""
+    for source in sources:
+        if any(_image_files(source, images, Remarks())):
+            do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
+            return DataError(place, "none of its images has a label file", do=do)
+    do = "Export the dataset with its images."
+    return DataError(place, "none of its images exists in the dataset's folder", do=do)
 
 
 def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:

@@ -243,8 +243,8 @@ def _normal(path: Path) -> Path:
 def _is_source(path: Path, images: ImageFiles) -> bool:
     if path.suffix.lower() == ".txt":
         return images.holds(path)
-    normal = _normal(path)
-    return normal.is_relative_to(images.root) and bool(_image_folders(normal, images))
+    is_inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(images.root))
+    return is_inside and bool(_image_folders(_normal(path), images))
 
 
 def _image_folders(path: Path, images: ImageFiles) -> list[Path]:
