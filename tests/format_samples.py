@@ -281,12 +281,133 @@ def write_tao(folder: Path) -> None:
         path.write_bytes(shard)
 
 
+def write_voc(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"JPEGImages/{picture.stem}.png")
+        width, height = picture.wh
+        lines = [f"<annotation><folder>chess</folder><filename>{picture.stem}.png</filename>"]
+        lines.append(
+            f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+        )
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            box = f"<xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+            flags = "<pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+            lines.append(f"<object><name>{name}</name>{flags}<bndbox>{box}</bndbox></object>")
+        path = folder / f"Annotations/{picture.stem}.xml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([*lines, "</annotation>"]), encoding="utf-8")
+
+
+def write_yolo_labels(folder: Path) -> None:
+    """The label files of YOLO; none for an image without objects."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES:
+        width, height = picture.wh
+        lines = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            center = f"{(x1 + x2) / 2 / width:.6f} {(y1 + y2) / 2 / height:.6f}"
+            sides = f"{(x2 - x1) / width:.6f} {(y2 - y1) / height:.6f}"
+            lines.append(f"{CLASSES.index(name)} {center} {sides}\n")
+        if lines:
+            (folder / f"{picture.stem}.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def write_ultralytics(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"images/train/{picture.stem}.png")
+    write_yolo_labels(folder / "labels/train")
+    text = "path: ../datasets/chess\ntrain: images/train\nnames:\n  0: king\n  1: white pawn\n"
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def write_darknet(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"obj_train_data/{picture.stem}.png")
+    write_yolo_labels(folder / "obj_train_data")
+    paths = [f"data/obj_train_data/{picture.stem}.png\n" for picture in PICTURES]
+    (folder / "train.txt").write_text("".join(paths), encoding="utf-8")
+    (folder / "obj.names").write_text("king\nwhite pawn\n", encoding="utf-8")
+    text = "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n"
+    (folder / "obj.data").write_text(text, encoding="utf-8")
+
+
+def write_yolo_folders(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"images/{picture.stem}.png")
+    write_yolo_labels(folder / "labels")
+    (folder / "classes.txt").write_text("king\nwhite pawn\n", encoding="utf-8")
+
+
+def write_kitti(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"training/image_2/{picture.stem}.png")
+        lines = []
+        for name, x1, y1, x2, y2, visibility in picture.boxes:
+            level, truncated = LEVELS[visibility]
+            box = f"{x1}.00 {y1}.00 {x2}.00 {y2}.00"
+            lines.append(f"{name} {truncated:.2f} {level} 0 {box} 0 0 0 0 0 0 0\n")
+        path = folder / f"training/label_2/{picture.stem}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def vott_assets() -> dict[str, dict]:
+    assets = {}
+    for i, picture in enumerate(PICTURES):
+        width, height = picture.wh
+        regions = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            box = {"left": float(x1), "top": float(y1), "width": x2 - x1, "height": y2 - y1}
+            regions.append({"id": "r", "type": "RECTANGLE", "tags": [name], "boundingBox": box})
+        asset = {"id": f"i{i}", "name": f"{picture.stem}.png", "format": "png", "type": 1}
+        asset |= {"path": f"file:/d/my%20data/{picture.stem}.png", "state": 2 if regions else 1}
+        asset |= {"size": {"width": width, "height": height}}
+        assets[f"i{i}"] = {"asset": asset, "regions": regions, "version": "2.2.0"}
+    return assets
+
+
+def write_vott(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"{picture.stem}.png")
+    tags = [{"name": name, "color": "#e81123"} for name in CLASSES]
+    content = {"name": "chess", "version": "2.2.0", "tags": tags, "assets": vott_assets()}
+    write_json(folder / "chess-export.json", content)
+
+
+def write_vott_assets(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"{picture.stem}.png")
+    for key, asset in vott_assets().items():
+        write_json(folder / f"{key}-asset.json", asset)
+
+
+def write_createml(folder: Path) -> None:
+    content = []
+    for picture in PICTURES:
+        picture.save(folder / f"{picture.stem}.png")
+        annotations = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            center = {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2}
+            coordinates = {**center, "width": x2 - x1, "height": y2 - y1}
+            annotations.append({"label": name, "coordinates": coordinates})
+        content.append({"image": f"{picture.stem}.png", "annotations": annotations})
+    write_json(folder / "_annotations.createml.json", content)
+
+
 BOP_NAMES = {"king": "obj_000001", "white pawn": "obj_000002"}
 SAMPLES = {
     "TFRecord": Sample(write=write_tfrecord, format="TFRecord", labels="*.*[dt]"),
     "TFRecord of TAO": Sample(
         write=write_tao, format="TFRecord", visibility=True, labels="*-fold-*"
     ),
+    "VOC": Sample(write=write_voc, format="VOC", labels="*.xml"),
+    "YOLO of Ultralytics": Sample(write=write_ultralytics, format="YOLO", labels="*.[ty]*[tl]"),
+    "YOLO of Darknet": Sample(write=write_darknet, format="YOLO", labels="*.[tdn]*[tas]"),
+    "YOLO, plain": Sample(write=write_yolo_folders, format="YOLO", labels="*.txt"),
+    "KITTI": Sample(write=write_kitti, format="KITTI", visibility=True, labels="*.txt"),
+    "VoTT": Sample(write=write_vott, format="VoTT", labels="*.json"),
+    "VoTT, image by image": Sample(write=write_vott_assets, format="VoTT", labels="*.json"),
+    "CreateML": Sample(write=write_createml, format="CreateML", labels="*.json"),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(

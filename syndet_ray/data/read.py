@@ -15,14 +15,19 @@ from syndet_ray.data.readers import (
     ana,
     bop,
     coco,
+    createml,
     cvat,
     groceries,
+    kitti,
     label_studio,
     parquet,
     perception,
     replicator,
     solo,
     tfrecord,
+    voc,
+    vott,
+    yolo,
 )
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
@@ -60,6 +65,11 @@ class Reader(Protocol):
 FORMATS: Mapping[str, Reader] = {
     "TFRecord": tfrecord,
     "COCO": coco,
+    "VOC": voc,
+    "YOLO": yolo,
+    "KITTI": kitti,
+    "VoTT": vott,
+    "CreateML": createml,
     "CVAT": cvat,
     "LabelStudio": label_studio,
     "SOLO": solo,

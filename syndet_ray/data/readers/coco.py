@@ -81,6 +81,7 @@ def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
     folders = [
         beside,
         beside / "images",
+        beside / "data",  # FiftyOne
         root / "images" / subset,
         beside.parent / "images" / subset,
         *of_split,

@@ -10,13 +10,12 @@ from pathlib import Path, PurePosixPath
 from syndet_ray.data.readers.example import Feature, Features
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
+from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.values import for_message
 from syndet_ray.errors import DataError
 
 _EDGES = ("x1", "y1", "x2", "y2")
-# The visible share of KITTI's levels: all, over half, under half, unknown (the middle of each).
-_SHARE_OF_LEVEL = {0: 1.0, 1: 0.75, 2: 0.25}
 _ANY_CLASS = "dontcare"  # regions in which objects are not labelled
 _LONGEST_ID = 4096
 
@@ -80,9 +79,11 @@ def _boxes(place: str, features: Features, remarks: Remarks) -> list[LabelledBox
             remarks.problem(f"{place}, box {i}", "target/object_class must be a text")
             continue
         is_region = text.lower() == _ANY_CLASS
-        visibility = math.nan if is_region else _visibility(levels, truncations, i)
+        visibility = math.nan
+        if not is_region:
+            visibility = visible_share(_number(levels, i), _number(truncations, i))
         if not math.isnan(visibility):
-            remarks.note(_NOTE)
+            remarks.note(NOTE)
         box = LabelledBox(
             xyxy=(x1, y1, x2, y2),
             name=None if is_region else text,
@@ -92,19 +93,6 @@ def _boxes(place: str, features: Features, remarks: Remarks) -> list[LabelledBox
         )
         boxes.append(box)
     return boxes
-
-
-_NOTE = (
-    "visibility is of KITTI's levels: 0 is 1, 1 is 0.75, 2 is 0.25, 3 unknown, "
-    "times the share that is not truncated"
-)
-
-
-def _visibility(levels: Feature, truncations: Feature, i: int) -> float:
-    """The visible share of a box, from its level of occlusion and its truncated share."""
-    level, truncated = _number(levels, i), _number(truncations, i)
-    share = _SHARE_OF_LEVEL.get(int(level), math.nan) if level.is_integer() else math.nan
-    return share * (1 - truncated) if 0 <= truncated <= 1 else math.nan
 
 
 def _number(values: Feature, i: int) -> float:

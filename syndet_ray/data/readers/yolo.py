@@ -1,0 +1,218 @@
+"""YOLO's text labels: `class cx cy w h` a line, in shares of the image's sides, classes from 0.
+
+More numbers are the corners of a polygon (Ultralytics, Roboflow), read as the box around it. An
+image without a label file, or with an empty one, has no objects (docs.ultralytics.com/datasets).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.label_folders import (
+    first_files,
+    folders_below,
+    label_folders,
+    texts_in,
+)
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.values import for_message, number
+from syndet_ray.data.readers.yolo_files import (
+    NAMES,
+    YoloFiles,
+    darknet_files,
+    from_darknet,
+    from_folders,
+    from_yaml,
+    lines_of,
+    listed_image,
+    name_files,
+    yaml_files,
+)
+from syndet_ray.errors import DataError
+
+LAYOUT = "data.yaml, obj.data or classes.txt of YOLO with images/ and labels/*.txt"
+_OUTSIDE = 1.0  # of a side: a label further out is in pixels, not in shares
+_MOST_SHOWN = 80  # characters of a line in a message
+
+
+def files(folder: Path) -> list[Path]:
+    """data.yaml, else obj.data, else the files that name classes beside labels, else a label."""
+    descriptions = yaml_files(folder) or darknet_files(folder)
+    if descriptions:
+        return descriptions
+    label = _first_label(folder)
+    names = name_files(folder)
+    if label is not None:
+        return names or [label]
+    return [path for path in names if path.suffix != ".json"] if _has_empty(folder) else []
+
+
+def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
+    """Every image, those without a label file included.
+
+    Raises DataError where names or images are missing, or no image of train has labels.
+    """
+    dataset = _dataset(folder, files, images, remarks)
+    splits = {}
+    for split, sources in dataset.sources.items():
+        if _has_labels(sources, images):
+            splits[split] = _images(dataset, sources, images, remarks)
+            continue
+        place = ", ".join(str(source) for source in sources)
+        if split == "train":
+            raise _without_labels(place, sources, images)
+        remarks.note(f"{split} is left out: no image has a label file ({place})")
+    names = [dataset.names[at] for at in sorted(dataset.names)]
+    return Reading(splits=splits, classes=tuple(dict.fromkeys(names)))
+
+
+def _dataset(
+    folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks
+) -> YoloFiles:
+    first = next((path for path in files if path.stem == "data"), files[0])
+    if first.suffix in (".yaml", ".yml", ".data") and len(files) > 1:
+        others = ", ".join(path.name for path in files if path != first)
+        remarks.note(f"{first} describes the dataset; not read: {others}")
+    if first.suffix in (".yaml", ".yml"):
+        return from_yaml(first, images, remarks)
+    if first.suffix == ".data":
+        return from_darknet(first, images)
+    return from_folders(folder, files, images)
+
+
+def _first_label(folder: Path) -> Path | None:
+    for parent in folders_below(folder):
+        for path in first_files(parent, ".txt"):
+            if path.name not in NAMES and _is_label(path):
+                return path
+    return None
+
+
+def _has_empty(folder: Path) -> bool:
+    """True if a folder `labels` holds texts, all of which may be empty."""
+    folders = (parent for parent in folders_below(folder) if "labels" in parent.parts)
+    return any(texts_in(parent, ".txt") for parent in folders)
+
+
+def _is_label(path: Path) -> bool:
+    """True for a file whose first line is a class and shares, or ends with a confidence."""
+    with path.open("rb") as file:
+        words = file.read(4096).decode(errors="replace").splitlines()[0].split()
+    values = [number(word) for word in words]
+    if len(values) < 5 or not values[0].is_integer() or not words[0].isascii():
+        return False
+    return all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:5])
+
+
+def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
+    folders_of = cache(partial(label_folders, images.root))
+    paths = (path for source in sources for path in _image_files(source, images, Remarks()))
+    return any(_label_file(path, folders_of(path.parent), images) for path in paths)
+
+
+def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
+    """The error for images of which none has labels, or none exists."""
+    for source in sources:
+        if any(_image_files(source, images, Remarks())):
+            do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
+            return DataError(place, "none of its images has a label file", do=do)
+    do = "Export the dataset with its images."
+    return DataError(place, "none of its images exists in the dataset's folder", do=do)
+
+
+def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
+    """The images of a folder, at any depth, or of a list."""
+    if source.suffix.lower() != ".txt":
+        for folder in folders_below(source):
+            yield from images.in_folder(folder)
+        return
+    seen_paths: dict[Path, None] = {}
+    for position, line in enumerate(lines_of(source)):
+        place = f"{source}, line {position + 1}"
+        path = listed_image(source.parent, line, images, place) if line else None
+        if path in seen_paths:
+            remarks.count("images that a list names twice, read once", place)
+        elif path is not None:
+            seen_paths[path] = None
+            yield path
+
+
+def _label_file(image: Path, folders: Sequence[Path], images: ImageFiles) -> Path | None:
+    for folder in folders:
+        path = folder / f"{image.stem}.txt"
+        if images.holds(path):
+            return path
+    return None
+
+
+def _images(
+    dataset: YoloFiles, sources: Sequence[Path], images: ImageFiles, remarks: Remarks
+) -> Iterator[LabelledImage]:
+    folders_of = cache(partial(label_folders, images.root))
+    for source in sources:
+        for image in _image_files(source, images, remarks):
+            path = _label_file(image, folders_of(image.parent), images)
+            if path is None:
+                event = "images without a label file, read as images without objects"
+                remarks.count(event, images.id_of(image))
+                yield LabelledImage(image=image, boxes=(), relative=True, place=str(image))
+                continue
+            boxes = list(_boxes(path, dataset, remarks))
+            yield LabelledImage(image=image, boxes=boxes, relative=True, place=str(path))
+
+
+def _boxes(path: Path, dataset: YoloFiles, remarks: Remarks) -> Iterator[LabelledBox]:
+    lines: set[str] = set()
+    for position, line in enumerate(lines_of(path)):
+        place = f"line {position + 1}"
+        where = f"{path}, {place}"
+        if line in lines:
+            remarks.count("lines that repeat another, left out", where)
+        elif line:
+            lines.add(line)
+            box = _box(line, place, where, dataset, remarks)
+            if box is not None:
+                yield box
+
+
+def _box(
+    line: str, place: str, where: str, dataset: YoloFiles, remarks: Remarks
+) -> LabelledBox | None:
+    """The box of a line; None, with a problem, for a line that is no label."""
+    values = [number(word) for word in line.split()]
+    shown = line[:_MOST_SHOWN]
+    if dataset.has_keypoints and len(values) > 5:
+        values = values[:5]
+    if len(values) == 6:
+        rule = "has six numbers: a prediction with its confidence is no label"
+        remarks.problem(where, rule, got=shown)
+        return None
+    if len(values) < 5 or len(values) % 2 == 0 or any(map(math.isnan, values)):
+        rule = "must hold a class and four numbers, or the corners of a polygon"
+        remarks.problem(where, rule, got=shown)
+        return None
+    name = dataset.names.get(int(values[0])) if values[0].is_integer() else None
+    if name is None:
+        count = len(dataset.names)
+        rule = f"its class must be a number of the {count} names in {dataset.place.name}, from 0"
+        remarks.problem(where, rule, got=for_message(line.split()[0]))
+        return None
+    if not all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:]):
+        rule = "its numbers must be shares of the image's sides, 0 to 1: divide pixels by them"
+        remarks.problem(where, rule, got=shown)
+        return None
+    if len(values) > 5:
+        remarks.count("polygons read as the boxes around them", where)
+    return LabelledBox(xyxy=_edges(values[1:]), name=name, place=place)
+
+
+def _edges(values: Sequence[float]) -> Edges:
+    """Edges from the center and the sides, or around corners."""
+    if len(values) > 4:
+        xs, ys = values[0::2], values[1::2]
+        return min(xs), min(ys), max(xs), max(ys)
+    x, y, width, height = values
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
