@@ -12,7 +12,7 @@ from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
 from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.values import for_message
+from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.errors import DataError
 
 _EDGES = ("x1", "y1", "x2", "y2")
