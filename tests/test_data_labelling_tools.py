@@ -200,6 +200,23 @@ def test_images_far_from_their_labels_are_no_negatives(tmp_path):
         read(tmp_path)
 
 
+def test_a_label_file_outside_the_dataset_is_refused(tmp_path):
+    folder = tmp_path / "photos"
+    SAMPLES["YOLO, plain"].write(folder)
+    write(tmp_path / "b.txt", "0 .5 .5 .2 .2\n")
+    (folder / "labels/b.txt").symlink_to(tmp_path / "b.txt")
+    with pytest.raises(DataError, match=r"b.png: its label file must lie in the dataset's folder"):
+        read(folder)
+
+
+def test_classes_of_one_name_are_one_class(tmp_path):
+    SAMPLES["YOLO, plain"].write(tmp_path)
+    write(tmp_path / "classes.txt", "king\nking\n")
+    dataset = read(tmp_path)
+    assert dataset.classes == ("king",)
+    assert "classes of the same name are one class" in dataset.notes[0]
+
+
 def test_a_list_without_its_images_says_so(tmp_path):
     SAMPLES["YOLO of Darknet"].write(tmp_path)
     for path in tmp_path.rglob("*.png"):

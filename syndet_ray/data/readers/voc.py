@@ -175,7 +175,8 @@ def _with_count(
     for parent in sorted({os.path.dirname(name) for name in labelled}):
         for file in images.in_folder(images.root / parent):
             if images.id_of(file) not in labelled:
-                remarks.count("images without an XML file (not labelled), left out", str(file))
+                event = "images without an XML file (not labelled), left out"
+                remarks.count(event, images.id_of(file))
 
 
 def _images(

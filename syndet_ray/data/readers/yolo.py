@@ -5,6 +5,7 @@ image without a label file, or with an empty one, has no objects (docs.ultralyti
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from syndet_ray.errors import DataError
 
 LAYOUT = "data.yaml, obj.data or classes.txt of YOLO with images/ and labels/*.txt"
 _OUTSIDE = 1.0  # of a side: a label further out is in pixels, not in shares
+_MOST_NAMES = 5  # in one note
 _MOST_SHOWN = 80  # characters of a line in a message
 
 
@@ -66,7 +68,12 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
             raise _without_labels(place, sources, images)
         remarks.note(f"{split} is left out: no image has a label file ({place})")
     names = [dataset.names[at] for at in sorted(dataset.names)]
-    return Reading(splits=splits, classes=tuple(dict.fromkeys(names)))
+    classes = tuple(dict.fromkeys(names))
+    if len(classes) < len(names):
+        repeated = sorted({name for name, count in Counter(names).items() if count > 1})
+        listed = ", ".join(repr(for_message(name)) for name in repeated[:_MOST_NAMES])
+        remarks.note(f"classes of the same name are one class ({dataset.place}): {listed}")
+    return Reading(splits=splits, classes=classes)
 
 
 def _dataset(
@@ -148,6 +155,11 @@ def _label_file(image: Path, folders: Sequence[Path], images: ImageFiles) -> Pat
     return None
 
 
+def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
+    """True for an image whose label file is a link that leads out of the dataset, or nowhere."""
+    return any((folder / f"{image.stem}.txt").is_symlink() for folder in folders)
+
+
 def _images(
     dataset: YoloFiles, sources: Sequence[Path], images: ImageFiles, remarks: Remarks
 ) -> Iterator[LabelledImage]:
@@ -155,6 +167,10 @@ def _images(
     for source in sources:
         for image in _image_files(source, images, remarks):
             path = _label_file(image, folders_of(image.parent), images)
+            if path is None and _is_linked_out(image, folders_of(image.parent)):
+                rule = "its label file must lie in the dataset's folder, links included"
+                remarks.problem(str(image), rule)
+                continue
             if path is None:
                 event = "images without a label file, read as images without objects"
                 remarks.count(event, images.id_of(image))
