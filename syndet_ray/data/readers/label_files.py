@@ -4,6 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.data.readers.image_files import is_hidden
 
 
@@ -32,8 +33,10 @@ def label_files(folder: Path, *patterns: str) -> list[Path]:
 def begins_with(path: Path, character: bytes) -> bool:
     """True for a text file whose first character, after blanks and byte order marks, is this one.
 
-    It tells a JSON list from a JSON object before the whole file is read.
+    It tells a JSON list from a JSON object before the whole file is read. Raises DataError for a
+    file that git-lfs did not fetch: it may be any format's.
     """
+    check_pointer(path)
     with path.open("rb") as file:
         head = file.read(64)
     marks_and_blanks = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
