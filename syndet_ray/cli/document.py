@@ -18,7 +18,7 @@ SCHEMA = 1  # raised when a key goes away or changes its meaning; new keys may c
 
 @dataclass
 class Document:
-    """What a verb has to say to a program, filled in while it works.
+    """The facts and errors of a verb for a program, filled in while it works.
 
     facts   the verb's own keys
     others  errors besides the one that ends the verb

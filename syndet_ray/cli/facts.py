@@ -177,7 +177,7 @@ def comparison_facts(comparison: "Comparison", page: "Path | None") -> dict[str,
 def replay_facts(
     replayed: Sequence[tuple[str, "Replay"]], curves: int, truncated: int, idle: Iterable[str]
 ) -> dict[str, Any]:
-    """What each pruner saves and loses; arguments as in `listing.replay_table`.
+    """The savings and losses of each pruner; arguments as in `listing.replay_table`.
 
     idle  the pruners that can prune no trial
     """

@@ -54,8 +54,8 @@ def replay(
         replayed = []
         with open_display(console) as display:
             if not pruner:
-                own = folder.sweep.pruning
-                chosen = {f"this run's, {own.name}": own} | chosen
+                used = folder.sweep.pruning
+                chosen = {f"this run's, {used.name}": used} | chosen
             for done, (name, pruning) in enumerate(chosen.items()):
                 display.progress("replaying", done, len(chosen))
                 result = replays.replay(
