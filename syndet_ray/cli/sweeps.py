@@ -202,11 +202,11 @@ def _check(
     document.facts["sweep"] = facts.sweep_facts(name, definition)
     if not force:
         costs.check_images(definition, options.budget)
-    with open_display(console) as shown:
-        keeper = NoteKeeper(shown)
-        display = cast("Display", keeper)
-        data = running.check(definition, options, display)
-        cost = running.estimate(definition, options, data, display)
+    with open_display(console) as display:
+        keeper = NoteKeeper(display)
+        noting = cast("Display", keeper)
+        data = running.check(definition, options, noting)
+        cost = running.estimate(definition, options, data, noting)
         with display.step("looking into MLflow's store"):
             store = options.tracking or store_address(runs)
             check_artifact_place(store, find(name).stem)
