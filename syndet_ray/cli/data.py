@@ -11,6 +11,7 @@ from syndet_ray.cli.options import (
     Classes,
     Dataset,
     Format,
+    Json,
     Out,
     Runs,
     Settings,
@@ -186,32 +187,38 @@ def inspect(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Show data at a glance, and where other sources differ from the first: synthetic from real,
     test from train.
     """
-    from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cli.document import one_document
     from syndet_ray.cli.tables import print_table
     from syndet_ray.inspection import inspect as inspecting
     from syndet_ray.report import inspection_page
     from syndet_ray.report.fonts import missing_notes
 
-    inspection_page.check_out(out)
-    with open_display(console := terminal.console()) as display:
-        folders = [str(local_photos(path, runs, display)) for path in paths]
-        options = label_options(format, skip_bad, classes)
-        inspection = inspecting.inspect(folders, split, display.progress, options)
-        page = inspection_page.write(inspection, out, display.progress)
-    notes = missing_notes(listing.inspection_names(inspection))
+    with one_document("data inspect", is_wanted=as_json) as document:
+        inspection_page.check_out(out)
+        with open_display(console := terminal.console(on_stderr=as_json)) as display:
+            folders = [str(local_photos(path, runs, display)) for path in paths]
+            options = label_options(format, skip_bad, classes)
+            inspection = inspecting.inspect(folders, split, display.progress, options)
+            page = inspection_page.write(inspection, out, display.progress)
+        notes = missing_notes(listing.inspection_names(inspection))
+        numbers = inspection_page.numbers_folder(out)
+        document.facts = facts.inspection_facts(inspection, page, numbers)
+        document.facts["notes"] = [*inspection.notes, *notes]
+    if as_json:
+        return
     for part in (*listing.inspection_parts(inspection), *notes):
         if isinstance(part, str):
             console.print(part, soft_wrap=True)
         else:
             print_table(console, part)
-    console.print(
-        f"page     {page}\nnumbers  {inspection_page.numbers_folder(out)}", soft_wrap=True
-    )
+    console.print(f"page     {page}\nnumbers  {numbers}", soft_wrap=True)
 
 
 def fetch(

@@ -10,6 +10,7 @@ from syndet_ray.cli.options import (
     FAILED,
     Classes,
     Format,
+    Json,
     Model,
     Runs,
     SkipBad,
@@ -20,6 +21,9 @@ from syndet_ray.cli.options import (
 from syndet_ray.cli.screen import open_display
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syndet_ray.deploy.evaluate import SplitEvaluation
     from syndet_ray.deploy.finder import Finder
 
 _LOADING = "loading the model"
@@ -57,36 +61,52 @@ def evaluate(
     skip_bad: SkipBad = False,
     classes: Classes = None,
     tracking: TrackingUri = None,
+    as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
     from functools import partial
 
-    from syndet_ray.cli import terminal
-    from syndet_ray.cli.tables import print_table
+    from syndet_ray.cli import facts, terminal
+    from syndet_ray.cli.document import one_document
     from syndet_ray.data.remote.address import for_record, is_address
     from syndet_ray.data.stand_in import photos_at
     from syndet_ray.deploy.output import check_out
 
-    if out is not None:
-        check_out(out)
-    console = terminal.console()
-    with open_display(console) as display:
-        photos = local_photos(data, runs, display)
-        reading = partial(display.progress, "reading labels")
-        dataset = photos_at(str(photos), label_options(format, skip_bad, classes), reading)
-        chosen = dataset.split_to_score(split)
-        with display.step(_LOADING):
-            finder = _finder(model, runs, tracking)
-        from syndet_ray.cli import scorecard
-        from syndet_ray.deploy import evaluate as evaluating
+    with one_document("evaluate", is_wanted=as_json) as document:
+        if out is not None:
+            check_out(out)
+        console = terminal.console(on_stderr=as_json)
+        with open_display(console) as display:
+            photos = local_photos(data, runs, display)
+            reading = partial(display.progress, "reading labels")
+            dataset = photos_at(str(photos), label_options(format, skip_bad, classes), reading)
+            chosen = dataset.split_to_score(split)
+            with display.step(_LOADING):
+                finder = _finder(model, runs, tracking)
+            from syndet_ray.deploy import evaluate as evaluating
+
+            scores = evaluating.evaluate_model(
+                finder, dataset, chosen, model=model, progress=display.progress
+            )
+        if is_address(data):  # the scores name the address, not the copy
+            scores = replace(scores, data=for_record(data))
+        if not as_json:
+            _print_scores(scores, console)
+        folder = None if out is None else evaluating.write(scores, out)
+        document.facts = facts.evaluation_facts(scores, folder)
+    if folder is not None and not as_json:
         from syndet_ray.report.fonts import missing_notes
 
-        scores = evaluating.evaluate_model(
-            finder, dataset, chosen, model=model, progress=display.progress
-        )
-    if is_address(data):  # the scores name the address, not the copy
-        scores = replace(scores, data=for_record(data))
+        for line in missing_notes(scores.pool.classes):
+            console.print(line, soft_wrap=True)
+        print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
+
+
+def _print_scores(scores: "SplitEvaluation", console: "Console") -> None:
+    from syndet_ray.cli import scorecard
+    from syndet_ray.cli.tables import print_table
+
     for table in (
         scorecard.scores_table(scores),
         scorecard.visibility_table(scores),
@@ -95,11 +115,6 @@ def evaluate(
         print_table(console, table)
     for line in scorecard.score_lines(scores):
         console.print(line, soft_wrap=True)
-    if out is not None:
-        folder = evaluating.write(scores, out)
-        for line in missing_notes(scores.pool.classes):
-            console.print(line, soft_wrap=True)
-        print(f"scores   {folder}: scores.json, predictions.json, truth.json, pictures")
 
 
 def predict(

@@ -252,6 +252,7 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="Run, champion, checkpoint, or models:/NAME@champion."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import Port, RunPath, Runs, TrackingUri
+from syndet_ray.cli.options import Json, Port, RunPath, Runs, TrackingUri
 from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DataError
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from rich.console import Console
+
+    from syndet_ray.analysis.compare import Comparison
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.runs.folder import RunFolder
 
@@ -31,32 +34,41 @@ def replay(
     ] = 200,
     parallel: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
 ) -> None:
     """Try pruners on a run's learning curves: what each saves, and how often it prunes the
     winner.
     """
-    from syndet_ray.cli import listing, terminal
+    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cli.document import one_document
     from syndet_ray.cli.tables import print_table
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search import replay as replays
 
-    folder = RunFolder.open(run)
-    chosen = replays.pruners_named(pruner)
-    trials = folder.trials()
-    curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
-    console = terminal.console()
-    replayed = []
-    with open_display(console) as display:
-        if not pruner:
-            chosen = {f"this run's, {folder.sweep.pruning.name}": folder.sweep.pruning} | chosen
-        for done, (name, pruning) in enumerate(chosen.items()):
-            display.progress("replaying", done, len(chosen))
-            result = replays.replay(trials, pruning, orders=orders, parallel=parallel, seed=seed)
-            replayed.append((name, result))
-        display.progress("replaying", len(chosen), len(chosen))
-    table = listing.replay_table(replayed, len(curves), replays.missing_trials(trials))
-    print_table(console, table)
-    idle = replays.idle_pruners(chosen, folder.sweep.rungs)
+    with one_document("replay", is_wanted=as_json) as document:
+        folder = RunFolder.open(run)
+        chosen = replays.pruners_named(pruner)
+        trials = folder.trials()
+        curves = replays.full_curves(trials, run, replays.advice_on_curves(folder))
+        console = terminal.console(on_stderr=as_json)
+        replayed = []
+        with open_display(console) as display:
+            if not pruner:
+                used = folder.sweep.pruning
+                chosen = {f"this run's, {used.name}": used} | chosen
+            for done, (name, pruning) in enumerate(chosen.items()):
+                display.progress("replaying", done, len(chosen))
+                result = replays.replay(
+                    trials, pruning, orders=orders, parallel=parallel, seed=seed
+                )
+                replayed.append((name, result))
+            display.progress("replaying", len(chosen), len(chosen))
+        truncated = replays.missing_trials(trials)
+        idle = replays.idle_pruners(chosen, folder.sweep.rungs)
+        document.facts = facts.replay_facts(replayed, len(curves), truncated, idle)
+    if as_json:
+        return
+    print_table(console, listing.replay_table(replayed, len(curves), truncated))
     if idle:
         console.print(listing.idle_words(idle, folder.sweep.rungs), soft_wrap=True)
 
@@ -105,21 +117,37 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Compare the first run with other runs that used the same test set."""
     from syndet_ray.analysis import compare as comparing
-    from syndet_ray.cli import listing, terminal
-    from syndet_ray.cli.tables import print_table
+    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cli.document import one_document
     from syndet_ray.files import check_writable
     from syndet_ray.report import compare_page
-    from syndet_ray.report.comparison import sentences
     from syndet_ray.report.fonts import missing_notes
     from syndet_ray.runs.folder import RunFolder
 
-    if out is not None:
-        check_writable(out, "Give another file with `out`.")
-    comparison = comparing.compare([RunFolder.open(run).read() for run in runs])
-    console = terminal.console()
+    with one_document("compare", is_wanted=as_json) as document:
+        if out is not None:
+            check_writable(out, "Give another file with `out`.")
+        comparison = comparing.compare([RunFolder.open(run).read() for run in runs])
+        console = terminal.console(on_stderr=as_json)
+        if not as_json:
+            _print_comparison(comparison, console)
+        page = None if out is None else compare_page.write(comparison, out)
+        document.facts = facts.comparison_facts(comparison, page)
+    if page is not None and not as_json:
+        for line in missing_notes(listing.comparison_names(comparison)):
+            console.print(line, soft_wrap=True)
+        print(f"page     {page}")
+
+
+def _print_comparison(comparison: "Comparison", console: "Console") -> None:
+    from syndet_ray.cli import listing
+    from syndet_ray.cli.tables import print_table
+    from syndet_ray.report.comparison import sentences
+
     for line in listing.run_lines(comparison):
         console.print(line, soft_wrap=True)
     print_table(console, listing.compare_table(comparison, console.width))
@@ -127,10 +155,6 @@ def compare(
         console.print(left_out, soft_wrap=True)
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
-    if out is not None:
-        for line in missing_notes(listing.comparison_names(comparison)):
-            console.print(line, soft_wrap=True)
-        print(f"page     {compare_page.write(comparison, out)}")
 
 
 def ui(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,3 +20,18 @@ def open_display(console: "Console") -> Iterator["Plain | Bar"]:
         yield display
     finally:
         display.end()
+
+
+class NoteKeeper:
+    """A display that also keeps its notes, in `notes`, for the JSON document of a command."""
+
+    def __init__(self, display: "Plain | Bar") -> None:
+        self._display = display
+        self.notes: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_display"], name)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self._display.note(text)

@@ -1,9 +1,10 @@
 """Verbs that run, continue or check a sweep: sweep, resume and check."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from syndet_ray.cli.ending import leave
 from syndet_ray.cli.options import (
@@ -20,6 +21,7 @@ from syndet_ray.cli.options import (
     HoldOut,
     Hours,
     Images,
+    Json,
     Local,
     Name,
     NearCopies,
@@ -39,16 +41,18 @@ from syndet_ray.cli.options import (
     Trials,
     with_flags,
 )  # fmt: skip
-from syndet_ray.cli.screen import open_display
-from syndet_ray.errors import DefinitionError
+from syndet_ray.cli.screen import NoteKeeper, open_display
+from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from syndet_ray.cli.document import Document
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.search.search import Display
     from syndet_ray.tuning.options import Origin, Outcome
 
 _LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
@@ -177,21 +181,35 @@ def check(
     classes: Classes = None,
     stream: Stream = False,
     force: Force = False,
+    as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
-    from syndet_ray.cli import listing, terminal
-    from syndet_ray.cores import usable_cores
-    from syndet_ray.definitions.loader import find
+    from syndet_ray.cli.document import one_document
 
-    shared = SweepOptions(
+    options = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
         format=format, skip_bad=skip_bad, classes=classes, stream=stream,
     )  # fmt: skip
+    with one_document("check", is_wanted=as_json) as document:
+        document.facts["ready"] = False
+        _check(name, options, document, force=force, as_json=as_json)
+        document.facts["ready"] = True
+
+
+def _check(
+    name: str, shared: SweepOptions, document: "Document", *, force: bool, as_json: bool
+) -> None:
+    """Checks a sweep. What it learns is printed as lines, and kept in the document."""
+    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cores import usable_cores
+    from syndet_ray.definitions.loader import find
+
+    runs, storage = shared.runs, shared.storage
     definition = _definition(name, shared)
-    console = terminal.console()
+    console = terminal.console(on_stderr=as_json)
     with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
@@ -199,29 +217,56 @@ def check(
         from syndet_ray.tuning import disk
         from syndet_ray.tuning import run as running
     options = shared.for_run()
+    document.facts["sweep"] = facts.sweep_facts(name, definition)
     if not force:
         costs.check_images(definition, options.budget)
     with open_display(console) as display:
-        data = running.check(definition, options, display)
-        cost = running.estimate(definition, options, data, display)
+        keeper = NoteKeeper(display)
+        noting = cast("Display", keeper)
+        data = running.check(definition, options, noting)
+        cost = running.estimate(definition, options, data, noting)
         with display.step("looking into MLflow's store"):
             store = options.tracking or store_address(runs)
             check_artifact_place(store, find(name).stem)
             experiment = experiment_words(store, find(name).stem)
     room = disk.room(runs, options.cache)
-    lines = [
-        *listing.sweep_lines(name, definition),
-        *listing.data_lines(data),
-        *listing.cost_lines(cost),
-        *listing.disk_lines(cost.disk, room, storage),
-        *listing.place_lines(options, experiment),
-        f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
-    ]
-    terminal.print_lines(console, lines)
+    document.facts |= {
+        "data": facts.data_facts(data),
+        "cost": facts.cost_facts(cost),
+        "disk": facts.disk_facts(cost, room),
+        "places": facts.place_facts(options, experiment),
+        "machine": facts.machine_facts(usable_cores(), _gpus()),
+        "notes": [*keeper.notes, *data.scale_words, *data.notes],
+    }
+    if not as_json:
+        lines = [
+            *listing.sweep_lines(name, definition),
+            *listing.data_lines(data),
+            *listing.cost_lines(cost),
+            *listing.disk_lines(cost.disk, room, storage),
+            *listing.place_lines(options, experiment),
+            f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
+        ]
+        terminal.print_lines(console, lines)
     if not force:
-        costs.check_hours(cost, options.budget)
-        disk.check_fits(cost.disk, room, runs, storage)
-    console.print("ready", style="bold green")
+        hours = partial(costs.check_hours, cost, options.budget)
+        fits = partial(disk.check_fits, cost.disk, room, runs, storage)
+        _raise_first([hours, fits], document)
+    if not as_json:
+        console.print("ready", style="bold green")
+
+
+def _raise_first(checks: Sequence[Callable[[], object]], document: "Document") -> None:
+    """Makes all checks and raises the error of the first that fails; the document has the rest."""
+    errors = []
+    for make_check in checks:
+        try:
+            make_check()
+        except SyndetError as error:
+            errors.append(error)
+    if errors:
+        document.others += errors[1:]
+        raise errors[0]
 
 
 def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
