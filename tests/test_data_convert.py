@@ -1,6 +1,7 @@
 """Datasets in another format: the same boxes for others' programs, and what is lost is said."""
 
 import json
+from dataclasses import replace
 
 import globox
 import numpy as np
@@ -165,6 +166,23 @@ def test_kitti_has_levels_regions_and_negatives(dataset, tmp_path):
     region = (tmp_path / "out/train/labels/x-2.txt").read_text().split()
     assert (region[0], len(region)) == ("DontCare", 15)
     assert (tmp_path / "out/test/labels/n.txt").read_text() == ""
+
+
+@pytest.mark.parametrize("to", list(WRITERS))
+def test_boxes_that_are_equal_stay_two(dataset, tmp_path, to):
+    twice = Boxes.of([[3, 4, 12, 9]] * 2, [0, 0])
+    image = dataset.splits["test"].records[0].image
+    photos = Source(name="real", classes=CLASSES, records=(record("n.jpg", image, twice),))
+    out = tmp_path / "out"
+    convert(replace(dataset, splits={"train": photos}), out, to)
+    counts = {
+        "coco": lambda: (out / "annotations/instances_train.json").read_text().count("bbox"),
+        "kitti": lambda: len((out / "train/labels/n.txt").read_text().splitlines()),
+        "voc": lambda: (out / "Annotations/n.xml").read_text().count("<object>"),
+        "yolo": lambda: len((out / "labels/train/n.txt").read_text().splitlines()),
+        "parquet": lambda: len(read(out).splits["train"].records[0].boxes),
+    }
+    assert counts[to]() == 2
 
 
 @pytest.mark.parametrize("to", list(WRITERS))

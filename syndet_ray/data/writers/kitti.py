@@ -51,19 +51,20 @@ def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
 
 
 def _lines(record: Record, names: list[str], losses: Losses) -> list[str]:
-    lines: dict[str, None] = {}
+    lines: list[str] = []
+    regions: dict[str, None] = {}  # each once: a region of any class is a crowd of each class
     boxes = record.boxes
     columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
     for xyxy, label, visibility, crowd in zip(*map(list, columns), strict=True):
         edges = " ".join(f"{edge:.4f}" for edge in xyxy)
         if crowd:
             losses.count("classes of crowds, which become DontCare")
-            lines[_IGNORED.format(edges)] = None  # once, for a crowd of each class
+            regions[_IGNORED.format(edges)] = None
             continue
         losses.count("visibilities, which become three levels", not math.isnan(visibility))
         level = _level(float(visibility))
-        lines[f"{names[label]} 0.00 {level} 0.00 {edges} {_NO_3D}"] = None
-    return list(lines)
+        lines.append(f"{names[label]} 0.00 {level} 0.00 {edges} {_NO_3D}")
+    return [*lines, *regions]
 
 
 def _level(visibility: float) -> int:
