@@ -165,7 +165,7 @@ def _datasets(
         if place in places[:i]:
             do = "A source has distance 0 from itself; give each path once."
             raise DataError(paths[i], "is given twice", do=do)
-    datasets = {}
+    datasets: dict[str, Dataset] = {}
     for path, name in zip(paths, unique_names(places), strict=True):
         reading = partial(progress, f"reading labels of {name}")
         dataset = photos_at(path, labels if not datasets else labels.of_other_data(), reading)

@@ -7,7 +7,6 @@ Datumaro's boxes are continuous edges, rounded to hundredths of a pixel
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,12 @@ _SHAPES = ("bbox", "rotated_bbox", "polygon", "ellipse", "mask")  # that cover a
 _SLACK_PX = 1.5  # a box around a mask may be drawn this much narrower than the mask is
 
 
-@dataclass(frozen=True)
 class DatumaroReader:
     """The reader of one of Datumaro's formats; a folder is never recognized as one."""
 
-    name: str
-
-    @property
-    def LAYOUT(self) -> str:  # noqa: N802 - as modules of readers have it
-        return f"as Datumaro's format {self.name} is laid out"
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.LAYOUT = f"as Datumaro's format {name} is laid out"
 
     def files(self, folder: Path) -> list[Path]:
         """The folder itself: Datumaro looks for its files."""
