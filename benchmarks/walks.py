@@ -314,7 +314,9 @@ def run(command: Sequence[str], export: Path, folder: Path) -> str:
     words = [str(export) if word == "FOLDER" else word for word in command]
     runs = ["--runs", str(folder / "runs")] if "check" in command else []
     done = subprocess.run(
-        [sys.executable, "-m", "syndet_ray", *words, *runs], capture_output=True, text=True
+        [sys.executable, "-m", "syndet_ray", *words, *runs],
+        capture_output=True,
+        encoding="utf-8",
     )
     return done.stdout + done.stderr
 
