@@ -142,6 +142,15 @@ def test_names_that_differ_in_signs_alone_are_offered_as_lines_of_a_map():
         check_classes(("White Knight", "hand"), ("white-knight",), "photos")
 
 
+def test_many_classes_are_counted_and_the_first_named():
+    names = [f"c{number:02}" for number in range(25)]
+    boxes = dict.fromkeys(names, "3 boxes, the first: a.jpg, box 1")
+    said = r"found 25 classes \(c00, c01, .*, c19 and 5 more\) only in the real data; dog only in"
+    with pytest.raises(DataError, match=said) as error:
+        check_classes([*names, "cat"], ["dog", "cat"], "photos", boxes=boxes)
+    assert "a.jpg" not in str(error.value)
+
+
 def test_only_a_class_with_very_few_of_many_boxes_is_a_slip():
     counts = {"bishop": 1, "pawn": 900, "rook": 9, "queen": 10}
     assert stray_classes(counts, {"pawn"}) == ["bishop", "rook"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import globox
 import numpy as np
 import pytest
+from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
@@ -218,6 +219,18 @@ def test_a_failure_leaves_nothing_behind(dataset, tmp_path):
     with pytest.raises(FileNotFoundError):
         convert(dataset, tmp_path / "out", "coco")
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}
+
+
+@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize(
+    "names", [("..", "."), ("a/b", "../../x"), ("x" * 300, "可" * 300)], ids=repr
+)
+def test_no_name_of_a_class_leads_outside_and_all_are_read_again(tmp_path, to, names):
+    photos = write_photos(tmp_path / "in" / "photos", names=names, train=range(2))
+    convert(read(photos), tmp_path / "in" / "out", to)
+    assert set(read(tmp_path / "in" / "out").classes) == set(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"photos", "out"}
 
 
 def test_names_of_classes_are_safe_in_every_format(dataset, tmp_path):

@@ -16,6 +16,8 @@ from syndet_ray.data.tally import FEW_BOXES
 from syndet_ray.errors import DataError
 
 _STRAY_SHARE = 0.02  # of all boxes; in a small set a class with more of them was meant
+_MOST_WITH_BOXES = 6  # classes in a message, each with its boxes
+_MOST_LISTED = 20  # names in a message: enough to see whose classes they are
 _DO = "Rename, merge or drop classes with `classes`."
 
 
@@ -40,7 +42,7 @@ def check_classes(
     differences = []
     for side, names in (("the real data", only_real), (other_name, only_other)):
         if names:
-            differences.append(f"{class_words(names, boxes or {})} only in {side}")
+            differences.append(f"{_difference_words(names, boxes or {})} only in {side}")
     if differences:
         rule = f"the real data and {other_name} must have the same classes"
         alike = _alike_words(only_real, only_other)
@@ -54,6 +56,16 @@ def class_words(names: Iterable[str], boxes: Mapping[str, str]) -> str:
     """
     places = {name: f" ({words})" for name, words in boxes.items()}
     return ", ".join(f"{name}{places.get(name, '')}" for name in sorted(names))
+
+
+def _difference_words(names: Collection[str], boxes: Mapping[str, str]) -> str:
+    """Classes, with the words for their boxes where a person can take in as many."""
+    if len(names) <= _MOST_WITH_BOXES:
+        return class_words(names, boxes)
+    listed = sorted(names)[:_MOST_LISTED]
+    more = len(names) - len(listed)
+    ending = f" and {more} more" if more else ""
+    return f"{len(names)} classes ({', '.join(listed)}{ending})"
 
 
 def _alike_words(real: Iterable[str], other: Iterable[str]) -> str:

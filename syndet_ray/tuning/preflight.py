@@ -1,7 +1,7 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -61,10 +61,6 @@ from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
-_OTHER_ASSETS = (
-    "Name a folder of the same classes in scene.assets, or rename, merge or drop classes with "
-    "`classes`."
-)
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
@@ -377,8 +373,25 @@ def check_assets(
     boxes   for classes of the photos, how many boxes they have, in words
     """
     for name, of_assets in assets.items():
-        do = f"{_OTHER_ASSETS} These are {name}."
-        check_classes(classes, of_assets, place, boxes=boxes, do=do)
+        check_classes(
+            classes,
+            of_assets,
+            place,
+            other_name=name,
+            boxes=boxes,
+            do=_do_about_assets(classes, of_assets),
+        )
+
+
+def _do_about_assets(real: Sequence[str], of_assets: Sequence[str]) -> str:
+    """Advice on photos of other classes than the assets have."""
+    others = sorted(set(real) - set(of_assets)) or sorted(real)
+    line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    return (
+        "To train on photos alone: `sweep photos_alone`. For scenes, name a folder of meshes or "
+        "cut-outs of the same classes in scene.assets (`data cutouts` makes one of photos), or "
+        f"rename, merge or drop classes with `classes`, a file of lines such as {line}."
+    )
 
 
 def settle_classes(
@@ -409,12 +422,22 @@ def settle_classes(
         if not sources:
             note = f"classes without a box, left out: {', '.join(stray)}"
         settled = replace(settled, notes=(*settled.notes, note))
+    if not (sources or makes_unknown):
+        settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
     check_assets(assets, settled.classes, place, words)
     for folder, other in others.items():
         both = {**words, **other.few_boxes}
         names = _without_unused(other, settled.classes).classes
         check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
     return settled
+
+
+def _notes_on_few(photos: Dataset) -> Iterator[str]:
+    """A sentence on classes of so few boxes that they are probably slips in labelling."""
+    slips = stray_classes(photos.box_counts, ())
+    if slips:
+        words = class_words(slips, photos.words_of_classes)
+        yield f"perhaps slips in labelling, drop or rename them with `classes`: {words}"
 
 
 def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:
