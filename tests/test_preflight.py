@@ -13,6 +13,7 @@ from PIL import Image
 from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
 from syndet_ray.cli import listing
 from syndet_ray.data.divide import split_photos
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
@@ -927,6 +928,19 @@ def test_a_missing_test_split_is_held_out_alike_whatever_the_seed(tmp_path):
     assert about["hashes"]["test"] == other["hashes"]["test"]
     assert about["split_hash"] != other["split_hash"]  # val depends on the seed
     assert any("test: 4 of 20 images held out of train" in note for note in first.notes)
+
+
+def test_photos_held_out_are_the_same_whatever_classes_a_run_has(tmp_path):
+    folder = write_photos(tmp_path / "heap", names=("cat", "dog", "hare"), train=range(21))
+    expected = split_photos(folder, {"test": 0.2}, 0, quiet, out=tmp_path / "split.json")
+    maps = ({}, {"hare": None}, {"hare": "cat"}, {"cat": "hare", "hare": "cat"})
+    for classes in maps:
+        sweep = photos_alone().replace({"classes": classes})
+        labels = LabelOptions(classes=classes)
+        data = real_data(folder, sweep, quiet, labels=labels, hold_out=0.2)
+        assert data.image_ids["test"] == expected.index.images["test"], classes
+    digits = data.describe()["test_hash"][:12]
+    assert any(note.endswith(f"hash of the split {digits}") for note in data.notes)
 
 
 def test_a_split_index_is_what_a_run_uses_and_records(tmp_path):

@@ -105,7 +105,13 @@ def real_data(
     place, given = _labelled_photos(path, labels, progress)
     if hold_out is not None:
         settle_classes(given, asset_classes(sweep), others, place, sweep)  # before it takes time
-        given = cut.hold_out(given, hold_out, progress, allow_near_copies=allow_near_copies)
+        given = cut.hold_out(
+            given,
+            hold_out,
+            progress,
+            as_stored=_with_own_classes(path, labels, progress),
+            allow_near_copies=allow_near_copies,
+        )
     given, splits = _checked_splits(given, sweep, others, place)
     others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
@@ -159,6 +165,15 @@ def _labelled_photos(
     if path is None:
         return "the stand-in set (see `real`)", stand_in()
     return str(path), read(path, labels, partial(progress, "reading labels"))
+
+
+def _with_own_classes(
+    path: Path | None, labels: LabelOptions, progress: NamedProgress
+) -> Dataset | None:
+    """The user's photos with the classes of their files; None if the run has these too."""
+    if path is None or not labels.classes:
+        return None
+    return read(path, replace(labels, classes={}), partial(progress, "reading labels"))
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
