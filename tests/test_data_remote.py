@@ -286,12 +286,14 @@ def test_two_processes_copy_it_once(stored, tmp_path):
         ("a/../../x.txt", r"s3://photos/a/../../x.txt: has a name that leads out of its folder"),
         ("a//etc/x", r"s3://photos/a//etc/x: has a name that leads out of its folder"),
         ("a/C:\\x", r"has a name that leads out of its folder"),
+        ("a/x//y/z", r"holds two objects that would be one file, a/x//y/z and a/x/y/z"),
+        ("a/x\\y/z", r"holds two objects that would be one file"),
         ("a/y/z", r"holds y and y/z: here, one name is no file and folder at once"),
     ],
 )
 def test_objects_that_cannot_be_files_are_named(s3, key, message, tmp_path):
-    s3.put_object(Bucket="photos", Key="a/y", Body=b"")
-    s3.put_object(Bucket="photos", Key=key, Body=b"")
+    for present in ("a/y", "a/x/y/z", key):
+        s3.put_object(Bucket="photos", Key=present, Body=b"")
     if key not in keys(s3):
         pytest.skip(f"the server of the tests keeps no key {key}")
     with pytest.raises(DataError, match=message):
