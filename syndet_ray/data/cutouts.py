@@ -123,7 +123,7 @@ def photos_cut(assets: Path) -> dict[str, Path]:
 
 
 def _photo_of(path: Path) -> str | None:
-    """What a PNG says of its photo; None if it is not one of ours, or no image at all."""
+    """The photo that a PNG names; None if it is not one of ours, or no image at all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # only its header is read
         try:

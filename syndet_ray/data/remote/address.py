@@ -53,7 +53,7 @@ def photo_place(place: Path | str) -> Path | str:
     if _BROKEN.match(text):
         rule = "is an address with a slash too few"
         do = "Write two slashes; in Python, give a text and not a Path."
-        raise DataError(_hidden(text), rule, do=do)
+        raise DataError(_without_secrets(text), rule, do=do)
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Path(place)
@@ -152,11 +152,11 @@ def _parts(address: str) -> SplitResult:
         parts = urlsplit(address)
         _ = parts.port  # raises for what is no number
     except ValueError as error:
-        raise DataError(_hidden(address), f"is no address ({error})", do=_FORMS) from None
+        raise DataError(_without_secrets(address), f"is no address ({error})", do=_FORMS) from None
     return parts
 
 
-def _hidden(text: str) -> str:
+def _without_secrets(text: str) -> str:
     """As `for_messages`, for a text that is no address."""
     return _LOGIN.sub(r"\1", text.partition("?")[0].partition("#")[0])
 
