@@ -155,6 +155,36 @@ def test_what_a_format_cannot_hold_is_counted(dataset, tmp_path, to, losses):
     assert sorted(convert(dataset, tmp_path / "out", to)) == sorted(losses)
 
 
+def with_records(dataset, classes, *records):
+    splits = {"train": Source(name="real", classes=classes, records=records)}
+    return replace(dataset, classes=classes, splits=splits)
+
+
+def test_boxes_that_are_equal_are_not_lost_without_a_word(dataset, tmp_path):
+    twins = Boxes.of([[1, 2, 9, 8]] * 2, [0, 0])
+    image = tmp_path / "photos/a/x.jpg"
+    doubled = with_records(dataset, ("cat",), record("x.jpg", image, twins))
+    for to in WRITERS:
+        losses = convert(doubled, tmp_path / to, to)
+        counted = "boxes equal to another, which programs that read YOLO drop: 1"
+        assert losses == ([counted] if to == "yolo" else [])
+        kept = read(tmp_path / to).splits["train"].records[0].boxes
+        assert len(kept) == (1 if to == "yolo" else 2), to
+
+
+@pytest.mark.parametrize("to", ["kitti", "voc"])
+def test_classes_that_would_become_one_stay_apart(dataset, tmp_path, to):
+    names = ("cat", " cat", "c\x01at", "nothing")
+    boxes = Boxes.of([[1, 2, 9, 8], [2, 2, 9, 8], [3, 2, 9, 8]], [0, 1, 2])
+    image = tmp_path / "photos/a/x.jpg"
+    losses = convert(
+        with_records(dataset, names, record("x.jpg", image, boxes)), tmp_path / "out", to
+    )
+    assert "classes without an object: this format has no list of classes: 1" in losses
+    assert any(loss.startswith("class names changed") for loss in losses)
+    assert len(read(tmp_path / "out").classes) == 3
+
+
 def test_kitti_has_levels_regions_and_negatives(dataset, tmp_path):
     convert(dataset, tmp_path / "out", "kitti")
     lines = (tmp_path / "out/train/labels/x.txt").read_text().splitlines()

@@ -1,6 +1,8 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
+import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
@@ -22,6 +25,7 @@ from syndet_ray.folder_names import folder_for
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
+_PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
 _MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
 _WORK_PX = 192  # longest side that GrabCut sees: fewer pixels are too few to learn from, more slow
 _ROUNDS = 6  # iterations of GrabCut
@@ -114,7 +118,34 @@ def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
     image = _stem(candidate.record).replace("/", "_")
     image = image.encode()[-_LONGEST_STEM:].decode(errors="ignore")  # folders may make it longer
     path = _new_file(folder, f"{image}-{candidate.k}")
-    Image.fromarray(rgba).save(path)
+    origin = PngInfo()
+    origin.add_text(_PHOTO_KEY, hashlib.sha256(candidate.record.image_bytes()).hexdigest())
+    Image.fromarray(rgba).save(path, pnginfo=origin)
+
+
+def photos_cut(assets: Path) -> dict[str, Path]:
+    """SHA-256 of the photos from which `cut_out` made cut-outs in a folder, each with one of them.
+
+    Cut-outs of other programs do not say it.
+    """
+    origins: dict[str, Path] = {}
+    for path in sorted(assets.rglob("*.png")):
+        photo = _photo_of(path)
+        if photo is not None:
+            origins.setdefault(photo, path)
+    return origins
+
+
+def _photo_of(path: Path) -> str | None:
+    """The photo that a PNG names; None if it is not one of ours, or no image at all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # only its header is read
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                photo = image.info.get(_PHOTO_KEY)
+        except Exception:  # Pillow raises almost anything; who loads the assets says what is wrong
+            return None
+    return photo if isinstance(photo, str) else None
 
 
 def _new_file(folder: Path, name: str) -> Path:

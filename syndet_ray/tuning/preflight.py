@@ -15,6 +15,8 @@ from syndet_ray.data.classes import (
     stray_classes,
     without_classes,
 )
+from syndet_ray.data.cutouts import photos_cut
+from syndet_ray.data.groups import image_hashes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
@@ -61,6 +63,10 @@ from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
+_CUT_AGAIN = (
+    "Write a test split for all commands with `data split`, then make the cut-outs again: they are "
+    "made of train."
+)
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
@@ -101,8 +107,15 @@ def real_data(
     place, given = _labelled_photos(path, labels, progress)
     if hold_out is not None:
         settle_classes(given, asset_classes(sweep), others, place, sweep)  # before it takes time
-        given = cut.hold_out(given, hold_out, progress, allow_near_copies=allow_near_copies)
+        given = cut.hold_out(
+            given,
+            hold_out,
+            progress,
+            as_stored=_with_own_classes(path, labels, progress),
+            allow_near_copies=allow_near_copies,
+        )
     given, splits = _checked_splits(given, sweep, others, place)
+    _check_cutouts(sweep, splits["test"])
     others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
@@ -155,6 +168,15 @@ def _labelled_photos(
     if path is None:
         return "the stand-in set (see `real`)", stand_in()
     return str(path), read(path, labels, partial(progress, "reading labels"))
+
+
+def _with_own_classes(
+    path: Path | None, labels: LabelOptions, progress: NamedProgress
+) -> Dataset | None:
+    """The user's photos with the classes of their files; None if the run has these too."""
+    if path is None or not labels.classes:
+        return None
+    return read(path, replace(labels, classes={}), partial(progress, "reading labels"))
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
@@ -359,6 +381,23 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
             name = "the built-in dice" if is_built_in else f"the assets in {materials.assets}"
             classes[name] = new_classes(library.classes, sweep.classes)
     return classes
+
+
+def _check_cutouts(sweep: LoadedSweep, test: Source) -> None:
+    """Raises DataError for assets that were cut out of photos of the test split: a detector would
+    learn what it is tested on.
+    """
+    folders = {materials.assets for materials in scene_inputs(sweep)} - set(BUILT_IN)
+    for folder in sorted(folders):
+        cutouts = photos_cut(Path(folder))
+        hashes = image_hashes(test) if cutouts else []
+        ids = [record.image_id for record in test.records]
+        shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in cutouts]
+        if shown:
+            photos = counted(len(shown), "photo")
+            example = cutouts[hashes[ids.index(shown[0])]].name
+            rule = f"has cut-outs of {photos} of the test split: {example} is of {shown[0]!r}"
+            raise DataError(folder, rule, do=_CUT_AGAIN)
 
 
 def check_assets(

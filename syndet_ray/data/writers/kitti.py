@@ -27,6 +27,7 @@ def write(
     """
     names = _names(dataset.classes, losses)
     copies: list[ImageCopy] = []
+    losses.count_unlisted(dataset.box_counts)
     for split, source in dataset.splits.items():
         for part in ("images", "labels"):
             (folder / split / part).mkdir(parents=True)

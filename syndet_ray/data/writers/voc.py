@@ -1,6 +1,8 @@
 """Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/<split>.txt."""
 
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +14,8 @@ from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.progress import Progress
 
+# Characters that XML 1.0 has not, not even as an escape.
+_FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FULLY = 0.95  # least visibility of an object that is not occluded
 
 
@@ -28,12 +32,14 @@ def write(
         (folder / part).mkdir(parents=True)
     copies: list[ImageCopy] = []
     taken: set[str] = set()
+    names = _names(dataset.classes, losses)
+    losses.count_unlisted(dataset.box_counts)
     for split, source in dataset.splits.items():
         stems = []
         for record, name in image_names(source, taken):
             copies.append(ImageCopy.of(record, folder / "JPEGImages" / name))
             stem = Path(name).stem
-            tree = ElementTree.ElementTree(_annotation(record, name, dataset.classes, losses))
+            tree = ElementTree.ElementTree(_annotation(record, name, names, losses))
             ElementTree.indent(tree)
             tree.write(folder / "Annotations" / f"{stem}.xml", encoding="utf-8")
             stems.append(stem)
@@ -43,7 +49,7 @@ def write(
 
 
 def _annotation(
-    record: Record, name: str, classes: tuple[str, ...], losses: Losses
+    record: Record, name: str, classes: Sequence[str], losses: Losses
 ) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
     _add(root, "folder", "JPEGImages")
@@ -56,7 +62,7 @@ def _annotation(
     columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
     for xyxy, label, visibility, crowd in zip(*map(list, columns), strict=True):
         thing = ElementTree.SubElement(root, "object")
-        _add(thing, "name", _text(classes[label]))
+        _add(thing, "name", classes[label])
         _add(thing, "difficult", int(crowd))
         losses.count("crowds, which become difficult objects", int(crowd))
         if not math.isnan(visibility):
@@ -81,6 +87,15 @@ def _add(parent: ElementTree.Element, tag: str, value: object) -> None:
     ElementTree.SubElement(parent, tag).text = str(value)
 
 
-def _text(name: str) -> str:
-    """A name without the characters that XML cannot hold."""
-    return "".join(character for character in name if character >= " " or character in "\t\n")
+def _names(classes: Sequence[str], losses: Losses) -> list[str]:
+    """The classes as XML can hold them, and without spaces around them, which readers of XML drop;
+    each is still another name.
+    """
+    names: list[str] = []
+    for name in classes:
+        plain = _FORBIDDEN.sub("", name).strip()
+        while plain in names or not plain:
+            plain += "_"
+        losses.count("class names changed, since XML cannot hold them", plain != name)
+        names.append(plain)
+    return names
