@@ -71,3 +71,74 @@ def test_masks_that_a_tool_marks_as_crowds_are_objects(tmp_path):
     dataset = read(tmp_path)
     assert dataset.splits["train"].records[0].boxes.crowd.tolist() == [False] * 3
     assert "masks of single objects marked iscrowd, read as objects: 3" in dataset.notes[0]
+
+
+def test_an_image_of_another_split_is_not_taken(tmp_path):
+    photo(tmp_path / "images/train/1.png")
+    photo(tmp_path / "images/val/2.png", 2)
+    write_coco(tmp_path / "annotations/instances_train.json", "1.png")
+    write_coco(tmp_path / "annotations/instances_val.json", "1.png", "2.png")
+    with pytest.raises(DataError, match=r"images/train/1\.png is in the folder of another split"):
+        read(tmp_path)
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    photo(tmp_path / "photos/x/1.png")
+    photo(tmp_path / "photos/y/1.png", 2)
+    write_coco(tmp_path / "labels.json", r"C:\data\x\1.png", r"C:\data\y\1.png")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {"train": ["photos/x/1.png", "photos/y/1.png"]}
+    assert "images found by their base name alone: 2" in dataset.notes[0]
+
+
+def test_a_folder_that_names_no_split_beside_others_is_refused(tmp_path):
+    for part in ("train", "eval"):
+        photo(tmp_path / part / "images/1.png")
+        write(tmp_path / part / "labels/1.txt", KITTI.format("cat"))
+    rule = r"eval/labels: its name must contain its split, as that of .*train/labels does"
+    with pytest.raises(DataError, match=rule):
+        read(tmp_path)
+
+
+def write_cvat(folder, *subsets):
+    images = []
+    for i, subset in enumerate(subsets):
+        photo(folder / f"images/{subset}/{i}.png", i)
+        box = '<box label="cat" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+        images.append(f'<image id="{i}" name="{i}.png" subset="{subset}">{box}</image>')
+    write(folder / "annotations.xml", f"<annotations>{''.join(images)}</annotations>")
+
+
+def test_a_word_of_a_subset_of_cvat_names_its_split(tmp_path):
+    write_cvat(tmp_path, "default", "my_test", "Validation")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {
+        "train": ["images/default/0.png"],
+        "val": ["images/Validation/2.png"],
+        "test": ["images/my_test/1.png"],
+    }
+    assert "images of no subset, read as train: 1" in dataset.notes[0]
+
+
+def test_a_subset_of_cvat_that_names_no_split_beside_others_is_refused(tmp_path):
+    write_cvat(tmp_path, "Train", "holdout")
+    with pytest.raises(DataError, match="its subset must name its split, .*got 'holdout'"):
+        read(tmp_path)
+    write_cvat(tmp_path / "alone", "batch1", "batch2")
+    assert list(read(tmp_path / "alone").splits) == ["train"]
+
+
+def test_lists_of_voc_tell_images_of_one_name_apart(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for i, name in enumerate(("x/1", "y/1", "y/2")):
+        photo(tmp_path / f"JPEGImages/{name}.png", i)
+        text = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        write(tmp_path / f"Annotations/{name}.xml", text)
+    write(tmp_path / "ImageSets/Main/train.txt", "x/1\n")
+    write(tmp_path / "ImageSets/Main/test.txt", "y/1.png\ny/2\n")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {
+        "train": ["JPEGImages/x/1.png"],
+        "test": ["JPEGImages/y/1.png", "JPEGImages/y/2.png"],
+    }
+    assert not any("without an XML file" in note for note in dataset.notes)

@@ -473,6 +473,13 @@ def test_records_of_tao_name_their_images_and_the_first_fold_is_val(tmp_path):
     assert any("visibility is of KITTI's levels" in note for note in found.notes)
 
 
+def test_both_folds_of_a_test_set_of_tao_are_test(tmp_path):
+    folder = tao_dataset(tmp_path, [["a"], ["b"]])
+    for path in (folder / "tfrecords").iterdir():
+        path.rename(path.with_name(path.name.replace("car", "test")))
+    assert {split: len(source) for split, source in read(folder).splits.items()} == {"test": 2}
+
+
 def test_records_of_tao_for_dali_hold_their_images_and_shares(tmp_path):
     changes = {f"target__coordinates_{edge}": [0.25, 0.5] for edge in ("x1", "y1")}
     changes |= {f"target__coordinates_{edge}": [0.5, 1.0] for edge in ("x2", "y2")}

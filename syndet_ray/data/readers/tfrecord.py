@@ -69,7 +69,10 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
 
 
 def _by_split(folder: Path, files: Sequence[Path], remarks: Remarks) -> dict[str, list[Path]]:
-    """Record files by split: of two folds of TAO the first is val, as its converter makes them."""
+    """Record files by split: of two folds of TAO the first is val, as its converter makes them.
+
+    Both are of a split of their own where their name says so: test-fold-000-of-002.
+    """
     folds = [path for path in files if _FOLDS.match(path.name)]
     others = [path for path in files if path not in folds]
     files_of = by_split(folder, others) if others else {}
@@ -77,10 +80,11 @@ def _by_split(folder: Path, files: Sequence[Path], remarks: Remarks) -> dict[str
         match = _FOLDS.match(path.name)
         assert match is not None, path
         split = split_of(folder, path.parent / "_")
-        if split is None and match["folds"] == "002":
+        named = split_of(folder, path)
+        if split is None and match["folds"] == "002" and named not in ("val", "test"):
             split = "val" if match["fold"] == "000" else "train"
             remarks.note("fold 0 of 2 is val, fold 1 train, as TAO's converter makes them")
-        files_of.setdefault(split or split_of(folder, path) or "train", []).append(path)
+        files_of.setdefault(split or named or "train", []).append(path)
     return {split: files_of[split] for split in SPLITS if split in files_of}
 
 
