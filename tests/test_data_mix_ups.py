@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from syndet_ray.data.convert import convert
-from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError
 
@@ -122,7 +121,7 @@ def test_a_word_of_a_subset_of_cvat_names_its_split(tmp_path):
 
 def test_a_subset_of_cvat_that_names_no_split_beside_others_is_refused(tmp_path):
     write_cvat(tmp_path, "Train", "holdout")
-    with pytest.raises(DataError, match="its subset must name its split, .*got 'holdout'"):
+    with pytest.raises(DataError, match=r"its subset must name its split, .*got 'holdout'"):
         read(tmp_path)
     write_cvat(tmp_path / "alone", "batch1", "batch2")
     assert list(read(tmp_path / "alone").splits) == ["train"]
