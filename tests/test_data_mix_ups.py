@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from syndet_ray.data.convert import convert
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError
 
@@ -141,3 +142,13 @@ def test_lists_of_voc_tell_images_of_one_name_apart(tmp_path):
         "test": ["JPEGImages/y/1.png", "JPEGImages/y/2.png"],
     }
     assert not any("without an XML file" in note for note in dataset.notes)
+
+
+def test_an_image_whose_labels_are_all_bad_is_no_negative(tmp_path):
+    write(tmp_path / "data.yaml", "names: [cat]\ntrain: images\n")
+    for i, label in enumerate(("0 15 10 6 4", "0 .5 .5 .2 .2", "")):
+        photo(tmp_path / f"images/{i}.png", i)
+        write(tmp_path / f"labels/{i}.txt", label)
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["images/1.png", "images/2.png"]}
+    assert "train: images left out, since none of their labels can be used: 1" in dataset.notes[1]
