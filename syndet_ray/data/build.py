@@ -62,6 +62,7 @@ class SourceBuilder:
         self._files = files
         self._names = labels
         self._remarks = remarks
+        self._problems = 0  # of the remarks, those of earlier images
         self._clipped = 0
         self._unusual: list[picture.Header] = []
         self._image_ids: list[str] = []
@@ -86,11 +87,25 @@ class SourceBuilder:
             self._unusual.append(header)
         image_id, stored = self._identity(image)
         kept = self._usable(image, image_id, edges, header.shown_wh)
+        if self._has_new_problem(image.place) and not kept:
+            event = f"{self.split}: images left out, since none of their labels can be used"
+            self._remarks.count(event, image.place)
+            return
         self._image_ids.append(image_id)
         self._images.append(stored)
         self._places.append(image.place)
         self._sizes.extend(header.shown_wh)
         self._counts.append(kept)
+
+    def _has_new_problem(self, place: str) -> bool:
+        """True if a box of this image cannot be used.
+
+        Without it the image may have no box left, but it shows an object: it is no negative.
+        """
+        problems = self._remarks.problems
+        new = problems[self._problems :]
+        self._problems = len(problems)
+        return any(str(problem.place).startswith(f"{place}, ") for problem in new)
 
     def source(self, classes: tuple[str, ...]) -> Source:
         """All images that were added, in the order of their ids, once their classes are known."""
