@@ -9,6 +9,7 @@ from pathlib import Path
 
 from syndet_ray.data import cut
 from syndet_ray.data.classes import (
+    alike_names,
     check_classes,
     class_words,
     new_classes,
@@ -405,9 +406,7 @@ def settle_classes(
     settled = real.without_classes(stray)
     words = real.words_of_classes
     if stray:
-        note = f"left out, since no other source has them: {class_words(stray, words)}"
-        if not sources:
-            note = f"classes without a box, left out: {', '.join(stray)}"
+        note = _stray_note(real, stray) if sources else _unused_note(stray)
         settled = replace(settled, notes=(*settled.notes, note))
     check_assets(assets, settled.classes, place, words)
     for folder, other in others.items():
@@ -415,6 +414,18 @@ def settle_classes(
         names = _without_unused(other, settled.classes).classes
         check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
     return settled
+
+
+def _stray_note(real: Dataset, stray: Collection[str]) -> str:
+    """A sentence on classes that are left out, and on those that are another spelling of one."""
+    words = class_words(stray, real.words_of_classes)
+    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    note = f"left out, since no other source has them: {words}"
+    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+
+
+def _unused_note(classes: Collection[str]) -> str:
+    return f"classes without a box, left out: {', '.join(classes)}"
 
 
 def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:
