@@ -108,6 +108,14 @@ def test_classes_of_photos_are_renamed_merged_and_dropped_as_they_are_read(tmp_p
     )
 
 
+def test_a_name_of_the_map_that_no_class_has_is_said(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 2, "kitten": 1})
+    dataset = read(folder, LabelOptions(classes={"kiten": "cat", "cat": "feline"}))
+    assert "no class has these names of the class map: kiten" in dataset.notes
+    notes = read(folder, LabelOptions(classes={"kitten": "cat"})).notes
+    assert not any("class map" in note for note in notes)
+
+
 def test_one_class_is_enough(tmp_path):
     assert read(photos(tmp_path / "photos", {"_cup": 2})).classes == ("_cup",)
 
