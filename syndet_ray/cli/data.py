@@ -88,7 +88,8 @@ def cutouts(
             progress=partial(display.progress, "cutting out"),
         )
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
-    print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
+    print(f"Use them in a sweep with SceneParameters(assets={str(out)!r}),")
+    print(f"or to render with --set scene.assets={out}.")
 
 
 def convert(

@@ -34,6 +34,17 @@ class Labels:
     def __init__(self, options: LabelOptions) -> None:
         self.options = options
         self._label_of: dict[str, int] = {}
+        self._unused = set(options.classes)
+
+    def new_name(self, name: str) -> str | None:
+        """The name of a class of the data after renaming; None if it is dropped."""
+        self._unused.discard(name)
+        return self.options.new_name(name)
+
+    @property
+    def unused_names(self) -> list[str]:
+        """Names of the class map that no class of the data has had so far."""
+        return sorted(self._unused)
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""
@@ -43,7 +54,7 @@ class Labels:
         """The classes after renaming: in the order of the format's own, else sorted."""
         if order is None:
             return tuple(sorted(self._label_of))
-        names = [self.options.new_name(name) for name in order]
+        names = [self.new_name(name) for name in order]
         in_order = [name for name in names if name is not None]
         return tuple(dict.fromkeys([*in_order, *self._label_of]))
 
@@ -182,7 +193,7 @@ class SourceBuilder:
         """Adds a box to the columns, unless its class is dropped."""
         label = _ANY_CLASS
         if box.name is not None:
-            name = self._names.options.new_name(box.name)
+            name = self._names.new_name(box.name)
             if name is None:
                 event = f"{self.split}: boxes of class {box.name!r} dropped"
                 self._remarks.count(event, f"{image_id}, {box.place}")

@@ -81,6 +81,14 @@ def _alike_words(real: Iterable[str], other: Iterable[str]) -> str:
     return f"Probably the same: {', '.join(pairs)}." if pairs else ""
 
 
+def alike_names(names: Iterable[str]) -> list[list[str]]:
+    """The groups of two or more names that differ only in case, spaces and signs."""
+    of_plain: dict[str, list[str]] = {}
+    for name in sorted(names):
+        of_plain.setdefault(_plain(name), []).append(name)
+    return [group for group in of_plain.values() if len(group) > 1]
+
+
 def _plain(name: str) -> str:
     """A name without case, spaces and signs; itself if it has nothing else."""
     return re.sub(r"[\W_]", "", name.casefold()) or name

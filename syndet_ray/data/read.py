@@ -185,6 +185,8 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
     labels = Labels(options)
     builders = _builders(content, images, labels, remarks, progress)
     classes = labels.classes(content.classes)
+    if labels.unused_names:
+        remarks.note(f"no class has these names of the class map: {', '.join(labels.unused_names)}")
     splits = {split: builder.source(classes) for split, builder in builders.items()}
     remarks.check(path, skip_bad=options.skip_bad)
     tallies = {split: builder.tally for split, builder in builders.items()}

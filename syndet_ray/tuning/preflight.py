@@ -9,6 +9,7 @@ from pathlib import Path
 
 from syndet_ray.data import cut
 from syndet_ray.data.classes import (
+    alike_names,
     check_classes,
     class_words,
     new_classes,
@@ -457,9 +458,7 @@ def settle_classes(
     settled = real.without_classes(stray)
     words = real.words_of_classes
     if stray:
-        note = f"left out, since no other source has them: {class_words(stray, words)}"
-        if not sources:
-            note = f"classes without a box, left out: {', '.join(stray)}"
+        note = _stray_note(real, stray) if sources else _unused_note(stray)
         settled = replace(settled, notes=(*settled.notes, note))
     if not (sources or makes_unknown):
         settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
@@ -477,6 +476,18 @@ def _notes_on_few(photos: Dataset) -> Iterator[str]:
     if slips:
         words = class_words(slips, photos.words_of_classes)
         yield f"perhaps slips in labelling, drop or rename them with `classes`: {words}"
+
+
+def _stray_note(real: Dataset, stray: Collection[str]) -> str:
+    """A sentence on classes that are left out, and on those that are another spelling of one."""
+    words = class_words(stray, real.words_of_classes)
+    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    note = f"left out, since no other source has them: {words}"
+    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+
+
+def _unused_note(classes: Collection[str]) -> str:
+    return f"classes without a box, left out: {', '.join(classes)}"
 
 
 def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:
