@@ -24,6 +24,8 @@ from syndet_ray.data.read import read
 PHOTOS = 60
 CHECK = ("check", "photos_alone", "--local", "--allow-near-copies", "--real")
 HOLD_OUT = ("--hold-out", "0.2")
+# parts of notes of `check` that say nothing about the labels
+NOT_OF_LABELS = ("photos are brought", "decoded, they take", "held out", "cut from train")
 UPLOADED = "1a2b3c4d-"  # as Label Studio renames what is uploaded
 Boxes = list[tuple[str, float, float, float, float]]
 
@@ -332,7 +334,9 @@ def outcome(output: str, export: Path) -> tuple[str, str]:
     for line in lines[first + 1 :]:
         if not line.startswith("  "):
             break
-        notes.append(line.strip())
+        note = line.strip()
+        if not any(words in note for words in NOT_OF_LABELS):
+            notes.append(note)
     return f"ready: {counts}", "; ".join(notes)
 
 
