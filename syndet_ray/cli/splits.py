@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import NearCopies, ShareOption
+from syndet_ray.cli.options import NearCopies, ShareOption, with_flags
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -88,7 +88,7 @@ def _table(division: "Division") -> "Table":
 
 def _lines(division: "Division") -> list[str]:
     cut, index = division.cut, division.index
-    lines = [f"note: {warning}" for warning in division.warnings]
+    lines = [f"note: {with_flags(warning)}" for warning in division.warnings]
     by = "" if index.by is None else f" by {index.by}"
     copies = counted(cut.near_copies, "image") if cut.near_copies else "no image"
     verb = "looks" if cut.near_copies < 2 else "look"
