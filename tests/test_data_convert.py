@@ -6,6 +6,7 @@ from dataclasses import replace
 import globox
 import numpy as np
 import pytest
+from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
@@ -199,6 +200,23 @@ def test_kitti_has_levels_regions_and_negatives(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("to", list(WRITERS))
+def test_boxes_that_are_equal_stay_two(dataset, tmp_path, to):
+    twice = Boxes.of([[3, 4, 12, 9]] * 2, [0, 0])
+    image = dataset.splits["test"].records[0].image
+    photos = Source(name="real", classes=CLASSES, records=(record("n.jpg", image, twice),))
+    out = tmp_path / "out"
+    convert(replace(dataset, splits={"train": photos}), out, to)
+    counts = {
+        "coco": lambda: (out / "annotations/instances_train.json").read_text().count("bbox"),
+        "kitti": lambda: len((out / "train/labels/n.txt").read_text().splitlines()),
+        "voc": lambda: (out / "Annotations/n.xml").read_text().count("<object>"),
+        "yolo": lambda: len((out / "labels/train/n.txt").read_text().splitlines()),
+        "parquet": lambda: len(read(out).splits["train"].records[0].boxes),
+    }
+    assert counts[to]() == 2
+
+
+@pytest.mark.parametrize("to", list(WRITERS))
 def test_images_are_copied_bit_by_bit_and_stay_inside(dataset, tmp_path, to):
     convert(dataset, tmp_path / "out", to)
     given = [
@@ -231,6 +249,18 @@ def test_a_failure_leaves_nothing_behind(dataset, tmp_path):
     with pytest.raises(FileNotFoundError):
         convert(dataset, tmp_path / "out", "coco")
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}
+
+
+@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize(
+    "names", [("..", "."), ("a/b", "../../x"), ("x" * 300, "可" * 300)], ids=repr
+)
+def test_no_name_of_a_class_leads_outside_and_all_are_read_again(tmp_path, to, names):
+    photos = write_photos(tmp_path / "in" / "photos", names=names, train=range(2))
+    convert(read(photos), tmp_path / "in" / "out", to)
+    assert set(read(tmp_path / "in" / "out").classes) == set(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"photos", "out"}
 
 
 def test_names_of_classes_are_safe_in_every_format(dataset, tmp_path):

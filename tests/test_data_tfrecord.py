@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.readers.example import crc32c, masked_crc32c, parse_example
@@ -162,6 +163,26 @@ def test_group_of_is_a_crowd_and_a_label_alone_or_a_text_alone_suffices(tmp_path
     (tmp_path / "labels.pbtxt").unlink()
     found = read(dataset(tmp_path, features(object__class__label=[]), label_map=""))
     assert found.classes == ("cat", "dog")
+
+
+def test_difficult_objects_are_neutral_as_those_of_voc(tmp_path):
+    record = features(object__difficult=[1, 0], object__is_crowd=[0, 0], object__group_of=[0, 1])
+    found = read(dataset(tmp_path, record))
+    (image,) = found.splits["train"].records
+    assert image.boxes.crowd.tolist() == [True, True]
+    assert "difficult objects read as crowds, neutral in scores: 1" in found.notes[0]
+
+
+def test_boxes_of_no_class_are_all_named_and_can_be_left_out(tmp_path):
+    record = features(object__class__label=[0, 7], object__class__text=[])
+    short = features(object__bbox__ymax=[0.5], filename=[b"b.jpg"])
+    fine = features(filename=[b"c.jpg"])
+    folder = dataset(tmp_path, record, short, fine)
+    with pytest.raises(DataError, match="has 3 labels or images that cannot be used"):
+        read(folder)
+    found = read(folder, LabelOptions(skip_bad=True))
+    assert found.box_counts == {"cat": 1, "dog": 1}
+    assert "3 bad labels or images left out" in found.notes[0]
 
 
 def test_an_image_without_objects_is_a_negative(tmp_path):
@@ -471,6 +492,13 @@ def test_records_of_tao_name_their_images_and_the_first_fold_is_val(tmp_path):
     assert np.isnan(record.boxes.visibility[1])
     assert any("fold 0 of 2 is val" in note for note in found.notes)
     assert any("visibility is of KITTI's levels" in note for note in found.notes)
+
+
+def test_both_folds_of_a_test_set_of_tao_are_test(tmp_path):
+    folder = tao_dataset(tmp_path, [["a"], ["b"]])
+    for path in (folder / "tfrecords").iterdir():
+        path.rename(path.with_name(path.name.replace("car", "test")))
+    assert {split: len(source) for split, source in read(folder).splits.items()} == {"test": 2}
 
 
 def test_records_of_tao_for_dali_hold_their_images_and_shares(tmp_path):

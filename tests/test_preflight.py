@@ -17,6 +17,7 @@ from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.divide import split_photos
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
@@ -87,7 +88,8 @@ def test_dice_and_their_surroundings_are_no_objection():
 
 def test_assets_of_other_classes_than_the_photos_are_named(models):
     with pytest.raises(
-        DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"
+        DataError,
+        match=r"photos.*(ball|box).*name a folder of .* the same classes in scene\.assets",
     ):
         check_assets_of(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
@@ -660,6 +662,19 @@ def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large
     few = r"cat \(4 boxes, the first: .*\), dog \(1 box: train/train-1\.png, annotation 1\)"
     with pytest.raises(DataError, match=f"found {few} only in the real data; five, four"):
         real_data(large, sweep.replace({"recipe": Recipe()}), quiet)
+
+
+def test_photos_alone_of_any_classes_are_enough_for_one_of_the_sweeps(tmp_path):
+    folder = write_photos(tmp_path / "photos", train=range(60), val=[60], test=[70])
+    file = folder / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["categories"].append({"id": 9, "name": "bishop"})
+    content["annotations"][0]["category_id"] = 9
+    file.write_text(json.dumps(content))
+    data = real_data(folder, load("photos_alone"), quiet, allow_near_copies=True)
+    assert data.pools["train"].classes == ("cat", "dog", "bishop")
+    slip = "perhaps slips in labelling, drop or rename them with `classes`: bishop (1 box: "
+    assert [note for note in data.notes if note.startswith(slip)]
 
 
 def test_a_search_of_the_working_scale_is_refused(large):

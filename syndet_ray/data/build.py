@@ -34,6 +34,17 @@ class Labels:
     def __init__(self, options: LabelOptions) -> None:
         self.options = options
         self._label_of: dict[str, int] = {}
+        self._unused = set(options.classes)
+
+    def new_name(self, name: str) -> str | None:
+        """The name of a class of the data after renaming; None if it is dropped."""
+        self._unused.discard(name)
+        return self.options.new_name(name)
+
+    @property
+    def unused_names(self) -> list[str]:
+        """Names of the class map that no class of the data has had so far."""
+        return sorted(self._unused)
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""
@@ -43,7 +54,7 @@ class Labels:
         """The classes after renaming: in the order of the format's own, else sorted."""
         if order is None:
             return tuple(sorted(self._label_of))
-        names = [self.options.new_name(name) for name in order]
+        names = [self.new_name(name) for name in order]
         in_order = [name for name in names if name is not None]
         return tuple(dict.fromkeys([*in_order, *self._label_of]))
 
@@ -62,6 +73,7 @@ class SourceBuilder:
         self._files = files
         self._names = labels
         self._remarks = remarks
+        self._problems = 0  # of the remarks, those of earlier images
         self._clipped = 0
         self._unusual: list[picture.Header] = []
         self._image_ids: list[str] = []
@@ -86,11 +98,25 @@ class SourceBuilder:
             self._unusual.append(header)
         image_id, stored = self._identity(image)
         kept = self._usable(image, image_id, edges, header.shown_wh)
+        if self._has_new_problem(image.place) and not kept:
+            event = f"{self.split}: images left out, since none of their labels can be used"
+            self._remarks.count(event, image.place)
+            return
         self._image_ids.append(image_id)
         self._images.append(stored)
         self._places.append(image.place)
         self._sizes.extend(header.shown_wh)
         self._counts.append(kept)
+
+    def _has_new_problem(self, place: str) -> bool:
+        """True if a box of this image cannot be used.
+
+        Without it the image may have no box left, but it shows an object: it is no negative.
+        """
+        problems = self._remarks.problems
+        new = problems[self._problems :]
+        self._problems = len(problems)
+        return any(str(problem.place).startswith(f"{place}, ") for problem in new)
 
     def source(self, classes: tuple[str, ...]) -> Source:
         """All images that were added, in the order of their ids, once their classes are known."""
@@ -167,7 +193,7 @@ class SourceBuilder:
         """Adds a box to the columns, unless its class is dropped."""
         label = _ANY_CLASS
         if box.name is not None:
-            name = self._names.options.new_name(box.name)
+            name = self._names.new_name(box.name)
             if name is None:
                 event = f"{self.split}: boxes of class {box.name!r} dropped"
                 self._remarks.count(event, f"{image_id}, {box.place}")

@@ -41,6 +41,9 @@ _OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
 _LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
 _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
+_LONGEST_NAME = 255  # bytes, of a file or folder
+_LONGEST_STEM = 200  # bytes, of the part of a cut-out's name that is its photo's
+_SHOWN = 40  # characters of a name that is too long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def cut_out(
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
+    _check_folder_names(dataset, data.classes)
     records = data.splits["train"].records
     counts = dict.fromkeys(data.classes, 0)
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
@@ -100,9 +104,19 @@ def cut_out(
     return counts
 
 
+def _check_folder_names(dataset: Path, classes: Sequence[str]) -> None:
+    """Raises DataError for a class whose name no folder can have."""
+    for name in classes:
+        if len(folder_for(name).encode()) > _LONGEST_NAME:
+            rule = "its classes must have names that a folder can have, of at most 255 bytes"
+            do = "Rename it with `classes`."
+            raise DataError(dataset, rule, got=f"{name[:_SHOWN]}...", do=do)
+
+
 def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     image = _stem(candidate.record).replace("/", "_")
+    image = image.encode()[-_LONGEST_STEM:].decode(errors="ignore")  # folders may make it longer
     path = _new_file(folder, f"{image}-{candidate.k}")
     origin = PngInfo()
     origin.add_text(_PHOTO_KEY, hashlib.sha256(candidate.record.image_bytes()).hexdigest())

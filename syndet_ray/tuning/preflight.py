@@ -1,7 +1,7 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from syndet_ray.data import cut
 from syndet_ray.data.classes import (
+    alike_names,
     check_classes,
     class_words,
     new_classes,
@@ -63,10 +64,6 @@ from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
-_OTHER_ASSETS = (
-    "Name a folder of the same classes in scene.assets, or rename, merge or drop classes with "
-    "`classes`."
-)
 _CUT_AGAIN = (
     "Write a test split for all commands with `data split`, then make the cut-outs again: they are "
     "made of train."
@@ -416,8 +413,25 @@ def check_assets(
     boxes   for classes of the photos, how many boxes they have, in words
     """
     for name, of_assets in assets.items():
-        do = f"{_OTHER_ASSETS} These are {name}."
-        check_classes(classes, of_assets, place, boxes=boxes, do=do)
+        check_classes(
+            classes,
+            of_assets,
+            place,
+            other_name=name,
+            boxes=boxes,
+            do=_do_about_assets(classes, of_assets),
+        )
+
+
+def _do_about_assets(real: Sequence[str], of_assets: Sequence[str]) -> str:
+    """Advice on photos of other classes than the assets have."""
+    others = sorted(set(real) - set(of_assets)) or sorted(real)
+    line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    return (
+        "To train on photos alone: `sweep photos_alone`. For scenes, name a folder of meshes or "
+        "cut-outs of the same classes in scene.assets (`data cutouts` makes one of photos), or "
+        f"rename, merge or drop classes with `classes`, a file of lines such as {line}."
+    )
 
 
 def settle_classes(
@@ -444,16 +458,36 @@ def settle_classes(
     settled = real.without_classes(stray)
     words = real.words_of_classes
     if stray:
-        note = f"left out, since no other source has them: {class_words(stray, words)}"
-        if not sources:
-            note = f"classes without a box, left out: {', '.join(stray)}"
+        note = _stray_note(real, stray) if sources else _unused_note(stray)
         settled = replace(settled, notes=(*settled.notes, note))
+    if not (sources or makes_unknown):
+        settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
     check_assets(assets, settled.classes, place, words)
     for folder, other in others.items():
         both = {**words, **other.few_boxes}
         names = _without_unused(other, settled.classes).classes
         check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
     return settled
+
+
+def _notes_on_few(photos: Dataset) -> Iterator[str]:
+    """A sentence on classes of so few boxes that they are probably slips in labelling."""
+    slips = stray_classes(photos.box_counts, ())
+    if slips:
+        words = class_words(slips, photos.words_of_classes)
+        yield f"perhaps slips in labelling, drop or rename them with `classes`: {words}"
+
+
+def _stray_note(real: Dataset, stray: Collection[str]) -> str:
+    """A sentence on classes that are left out, and on those that are another spelling of one."""
+    words = class_words(stray, real.words_of_classes)
+    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    note = f"left out, since no other source has them: {words}"
+    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+
+
+def _unused_note(classes: Collection[str]) -> str:
+    return f"classes without a box, left out: {', '.join(classes)}"
 
 
 def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:

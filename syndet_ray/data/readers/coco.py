@@ -275,7 +275,7 @@ def _box(
         rule = "bbox must be four numbers: x, y, width, height"
         remarks.problem(place, rule, got=for_message(annotation.get("bbox")))
         return None
-    if crowd and (brushed or _is_brush_mask(annotation)):
+    if crowd and _has_mask(annotation) and (brushed or _is_brush_mask(annotation)):
         remarks.count("masks of single objects marked iscrowd, read as objects", place)
         crowd = False
     return LabelledBox(
@@ -307,13 +307,20 @@ def _flag(annotation: Entry, key: str) -> bool | None:
 
 
 def _has_brush_masks(annotations: Sequence[Entry]) -> bool:
-    """True if most annotations of a file are marked as crowds.
+    """True if most annotations of a file are masks that are marked as crowds.
 
     In COCO a hundredth are. Tools that mark every mask which was drawn with a brush as a crowd mean
-    single objects.
+    single objects. A crowd without a mask is a region to ignore, as `data convert` writes it.
     """
-    crowds = sum(_flag(annotation, "iscrowd") or False for annotation in annotations)
+    is_brushed = [
+        _has_mask(annotation) and bool(_flag(annotation, "iscrowd")) for annotation in annotations
+    ]
+    crowds = sum(is_brushed)
     return 2 * crowds > len(annotations) and crowds >= _LEAST_BRUSHED
+
+
+def _has_mask(annotation: Entry) -> bool:
+    return bool(annotation.get("segmentation"))
 
 
 def _is_brush_mask(annotation: Entry) -> bool:

@@ -19,7 +19,7 @@ from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
-from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name
+from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
 from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.data.readers.xml_file import load_xml
 from syndet_ray.errors import DataError
@@ -30,6 +30,7 @@ _ROOT = re.compile(rb"<annotations[\s/>]")
 _NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
 _BOX = ("xtl", "ytl", "xbr", "ybr")
 _WITHOUT_AREA = ("polyline", "points", "skeleton")
+_NO_SUBSETS = ("", "default")  # of a task that was given none
 # (label, shape) of a frame
 Shapes = list[tuple[str, Element]]
 
@@ -41,6 +42,7 @@ class _Frame:
     name: str
     file: Path | None
     folders: Sequence[Path]
+    subset: str
     place: str
     wh: tuple[int, int] | None
     shapes: Shapes
@@ -58,7 +60,7 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
 
     Raises DataError for a file that is no XML of CVAT, or where there are no images at all.
     """
-    frames: dict[str, list[_Frame]] = {split: [] for split in SPLITS}
+    frames: dict[str | None, list[_Frame]] = {split: [] for split in (*SPLITS, None)}
     classes: dict[str, None] = {}
     for path in files:
         root = load_xml(path)
@@ -74,10 +76,28 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
         do = "Export again with images, or put them into images/."
         raise DataError(folder, "holds labels of CVAT, but no image file", do=do)
     splits = {}
-    for split, part in frames.items():
-        if part:
-            splits[split] = _images(part, images, remarks)
+    for split, part in _by_split(frames, remarks).items():
+        splits[split] = _images(part, images, remarks)
     return Reading(splits=splits, classes=tuple(classes) or None)
+
+
+def _by_split(
+    frames: Mapping[str | None, Sequence[_Frame]], remarks: Remarks
+) -> dict[str, list[_Frame]]:
+    """The frames of each split, those that name none with train.
+
+    Raises DataError for a subset that names no split while others do: it may be a test set.
+    """
+    by_split = {split: list(frames[split]) for split in SPLITS}
+    if any(by_split.values()):
+        for frame in frames[None]:
+            if frame.subset.lower() not in _NO_SUBSETS:
+                rule = "its subset must name its split, as other subsets do"
+                do = "Rename the subset: train, val or test."
+                raise DataError(frame.place, rule, got=for_message(frame.subset), do=do)
+            remarks.count("images of no subset, read as train", frame.place)
+    by_split["train"] += frames[None]
+    return {split: part for split, part in by_split.items() if part}
 
 
 def _is_cvat(path: Path) -> bool:
@@ -109,8 +129,8 @@ def _image_folders(folder: Path, path: Path, subset: str) -> list[Path]:
 
 def _image_frames(
     folder: Path, path: Path, root: Element, images: ImageFiles, remarks: Remarks
-) -> Iterator[tuple[str, _Frame]]:
-    """(split, frame) of each image of a task of images."""
+) -> Iterator[tuple[str | None, _Frame]]:
+    """(split, frame) of each image of a task of images, None where nothing names its split."""
     of_file = split_of(folder, path)
     for position, image in enumerate(root.iterfind("image")):
         name = image.get("name", "")
@@ -119,12 +139,13 @@ def _image_frames(
             remarks.problem(place, "an image must have a name")
             continue
         subset = image.get("subset", "")
-        split = split_of_name(subset) or of_file or _split_in_name(name) or "train"
+        split = split_of_words(subset, place) or of_file or _split_in_name(name)
         yield (
             split,
             _Frame(
                 name=name,
                 file=None,
+                subset=subset,
                 folders=_image_folders(folder, path, subset),
                 place=place,
                 wh=_size(image),
@@ -144,10 +165,10 @@ def _split_in_name(name: str) -> str | None:
 
 def _video_frames(
     folder: Path, path: Path, root: Element, images: ImageFiles, remarks: Remarks
-) -> Iterator[tuple[str, _Frame]]:
+) -> Iterator[tuple[str | None, _Frame]]:
     """(split, frame) of each image file of a video. Raises DataError where there is none."""
     subset = next((track.get("subset", "") for track in root.iterfind("track")), "")
-    split = split_of_name(subset) or split_of(folder, path) or "train"
+    split = split_of_words(subset, path) or split_of(folder, path)
     files = _files_of_frames(path, root, _image_folders(folder, path, subset), images)
     shapes: dict[int, Shapes] = {frame: [] for frame in files}
     for track in root.iterfind("track"):
@@ -163,7 +184,13 @@ def _video_frames(
         yield (
             split,
             _Frame(
-                name=file.name, file=file, folders=(), place=place, wh=None, shapes=shapes[frame]
+                name=file.name,
+                file=file,
+                folders=(),
+                subset=subset,
+                place=place,
+                wh=None,
+                shapes=shapes[frame],
             ),
         )
 

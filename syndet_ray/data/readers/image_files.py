@@ -4,10 +4,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.splits import split_of_name
 from syndet_ray.data.unlabelled import SUFFIXES
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
@@ -44,7 +46,7 @@ class ImageFiles:
             file = self._first(folders, list(_other_spellings(name)))
             self._count(file, "images found under another spelling of their name", place, name)
         if file is None:
-            file = self._by_base_name(name)
+            file = self._by_base_name(name, folders)
             self._count(file, "images found by their base name alone", place, name)
         if file is None:
             self._remarks.problem(place, self._missing(name, folders), got=name)
@@ -89,22 +91,41 @@ class ImageFiles:
             real = os.path.realpath(real)
         return real.startswith(self._real_root + os.sep)
 
-    def _by_base_name(self, name: str) -> Path | None:
-        """The only file under the root that has the base name, in any case; else None."""
+    def _by_base_name(self, name: str, folders: Sequence[Path]) -> Path | None:
+        """The only file under the root that has the base name, in any case; else None.
+
+        Of several it is the one that has most of the name's folders too. It is none of another
+        split: images of train and val may have the same names.
+        """
+        splits = self._splits(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
         for base in _base_names(name):
-            files = self._by_name.get(base.lower(), [])
-            if len(files) == 1:
-                return files[0]
+            files = [
+                file
+                for file in self._by_name.get(base.lower(), [])
+                if not splits or self._splits([file.parent]) <= splits
+            ]
+            end_of = {file: shared_end(_local_part(name), file.as_posix()) for file in files}
+            longest = [file for file in files if end_of[file] == max(end_of.values())]
+            if len(longest) == 1:
+                return longest[0]
         return None
+
+    def _splits(self, folders: Iterable[Path]) -> set[str]:
+        """The splits that folders in the dataset are named for."""
+        inside = [folder for folder in folders if folder.is_relative_to(self.root)]
+        return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
 
     def _missing(self, name: str, folders: Sequence[Path]) -> str:
         outside = [folder for folder in folders if not self._is_inside(folder / name)]
         if len(outside) == len(folders):
             return "its image file must lie in the dataset's folder, links included"
         for base in _base_names(name):
-            count = len(self._by_name.get(base.lower(), []))
-            if count > 1:
-                return f"its image file does not exist, and {count} others have its base name"
+            files = self._by_name.get(base.lower(), [])
+            if len(files) > 1:
+                return f"its image file does not exist, and {len(files)} others have its base name"
+            if files:
+                other = self.id_of(files[0])
+                return f"its image file does not exist; {other} is in the folder of another split"
         looked = ", ".join(dict.fromkeys(self._from_parent(folder) for folder in folders))
         return f"its image file does not exist (looked in {looked})"
 
@@ -141,6 +162,16 @@ class ImageFiles:
             if _is_image(name) and self._is_inside(folder / name):
                 names.setdefault(Path(name).stem, []).append(name)
         return names
+
+
+def _splits_of(names: Iterable[str]) -> set[str]:
+    return {split for split in map(split_of_name, names) if split is not None}
+
+
+def shared_end(one: str, other: str) -> int:
+    """The number of last parts in which two paths agree, in any case."""
+    pairs = zip(reversed(one.lower().split("/")), reversed(other.lower().split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _is_possible(path: str) -> bool:

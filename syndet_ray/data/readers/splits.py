@@ -38,14 +38,20 @@ def by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def by_folder(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files by the split that a folder above them names; train where none does."""
+    """Files by the split that a folder above them names; all are train where none does.
+
+    Raises DataError where some folders name a split and one does not: its files may be a test set.
+    """
+    parents = dict.fromkeys(file.parent for file in files)  # many files lie in one folder
+    split_in = {parent: split_of(folder, parent / "_") for parent in parents}
+    named = next((parent for parent, split in split_in.items() if split), None)
+    for parent, split in split_in.items():
+        if split is None and named is not None:
+            rule = f"its name must contain its split, as that of {named} does"
+            raise DataError(parent, rule, do="Put train, val or test into it.")
     files_of: dict[str, list[Path]] = {split: [] for split in SPLITS}
-    split_in: dict[Path, str] = {}  # many files lie in one folder
     for file in files:
-        parent = file.parent
-        if parent not in split_in:
-            split_in[parent] = split_of(folder, parent / "_") or "train"
-        files_of[split_in[parent]].append(file)
+        files_of[split_in[file.parent] or "train"].append(file)
     return {split: paths for split, paths in files_of.items() if paths}
 
 
@@ -62,10 +68,19 @@ def split_of(folder: Path, file: Path) -> str | None:
         if split is not None:
             return split
     for name in reversed(names):
-        words = re.findall(r"[a-z]+", name.lower())  # instances_val2017: instances, val
-        splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
-        if len(splits) > 1:
-            raise DataError(file, "must name one split", got=splits, do="Rename it.")
-        if splits:
-            return splits[0]
+        split = split_of_words(name, file)
+        if split is not None:
+            return split
     return None
+
+
+def split_of_words(name: str, place: object) -> str | None:
+    """The split that a word of a name is for: instances_val2017, My_Test; else None.
+
+    Raises DataError, of `place`, for words of several splits.
+    """
+    words = re.findall(r"[a-z]+", name.lower())
+    splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
+    if len(splits) > 1:
+        raise DataError(place, "must name one split", got=splits, do="Rename it.")
+    return splits[0] if splits else None

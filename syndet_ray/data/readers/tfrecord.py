@@ -32,6 +32,7 @@ _FOLDS = re.compile(
     r"(\.(tf)?records?)?$"
 )
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_CROWDS = ("is_crowd", "group_of")
 # the largest share that the Object Detection API accepts (box_list_ops.to_absolute_coordinates)
 _FURTHEST = 1.1
 
@@ -69,7 +70,10 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
 
 
 def _by_split(folder: Path, files: Sequence[Path], remarks: Remarks) -> dict[str, list[Path]]:
-    """Record files by split: of two folds of TAO the first is val, as its converter makes them."""
+    """Record files by split: of two folds of TAO the first is val, as its converter makes them.
+
+    Both are of a split of their own where their name says so: test-fold-000-of-002.
+    """
     folds = [path for path in files if _FOLDS.match(path.name)]
     others = [path for path in files if path not in folds]
     files_of = by_split(folder, others) if others else {}
@@ -77,10 +81,11 @@ def _by_split(folder: Path, files: Sequence[Path], remarks: Remarks) -> dict[str
         match = _FOLDS.match(path.name)
         assert match is not None, path
         split = split_of(folder, path.parent / "_")
-        if split is None and match["folds"] == "002":
+        named = split_of(folder, path)
+        if split is None and match["folds"] == "002" and named not in ("val", "test"):
             split = "val" if match["fold"] == "000" else "train"
             remarks.note("fold 0 of 2 is val, fold 1 train, as TAO's converter makes them")
-        files_of.setdefault(split or split_of(folder, path) or "train", []).append(path)
+        files_of.setdefault(split or named or "train", []).append(path)
     return {split: files_of[split] for split in SPLITS if split in files_of}
 
 
@@ -98,7 +103,9 @@ def _images(
                 if image is not None:
                     yield image
                 continue
-            yield _labelled_image(place, features, label_map, path.name, remarks)
+            image = _labelled_image(place, features, label_map, path.name, remarks)
+            if image is not None:
+                yield image
 
 
 def _label_map(folder: Path) -> LabelMap:
@@ -113,29 +120,22 @@ def _label_map(folder: Path) -> LabelMap:
 
 def _labelled_image(
     place: str, features: Features, label_map: LabelMap, file: str, remarks: Remarks
-) -> LabelledImage:
+) -> LabelledImage | None:
+    """The image of a record; None, with a problem, where fields of its boxes cannot be used.
+
+    Raises DataError for a record without an image.
+    """
     encoded = _bytes(features, "image/encoded")
     if "image/encoded" not in features:
         do = "Export the dataset for the TensorFlow Object Detection API."
         raise DataError(place, "must hold image/encoded", got=sorted(features)[:4], do=do)
     if not encoded:
         raise DataError(place, "image/encoded is empty", do="Export the records with their images.")
-    shares = _shares(place, features)
-    count = len(shares)
-    is_crowd = _labels(place, features, "is_crowd", count)
-    crowd = is_crowd or _labels(place, features, "group_of", count) or [0] * count
-    names = _classes(place, features, count, label_map)
-    boxes = []
-    for i in range(count):
-        if np.isfinite(shares[i]).all() and np.abs(shares[i] - 0.5).max() > _FURTHEST - 0.5:
-            rule = "edges must be shares of the image's sides, 0 to 1: divide pixels by them"
-            remarks.problem(f"{place}, box {i}", rule, got=shares[i].round(3).tolist())
-            continue
-        x1, y1, x2, y2 = shares[i].tolist()
-        box = LabelledBox(
-            xyxy=(x1, y1, x2, y2), name=names[i], place=f"box {i}", crowd=bool(crowd[i])
-        )
-        boxes.append(box)
+    try:
+        boxes = list(_boxes(place, features, label_map, remarks))
+    except DataError as error:
+        remarks.problems.append(error)
+        return None
     name = _bytes(features, "image/filename") or _bytes(features, "image/source_id")
     record = place.split(", ")[-1].split(" at ")[0]
     wh = (_side(features, "image/width"), _side(features, "image/height"))
@@ -149,6 +149,33 @@ def _labelled_image(
     )
 
 
+def _boxes(
+    place: str, features: Features, label_map: LabelMap, remarks: Remarks
+) -> Iterator[LabelledBox]:
+    """The boxes of a record. Raises DataError for fields of other lengths or types."""
+    shares = _shares(place, features)
+    count = len(shares)
+    texts, labels = _texts(place, features, count), _labels(place, features, "class/label", count)
+    flags = [_labels(place, features, name, count) for name in _CROWDS]
+    is_difficult = _labels(place, features, "difficult", count)
+    for i in range(count):
+        where = f"{place}, box {i}"
+        if np.isfinite(shares[i]).all() and np.abs(shares[i] - 0.5).max() > _FURTHEST - 0.5:
+            rule = "edges must be shares of the image's sides, 0 to 1: divide pixels by them"
+            remarks.problem(where, rule, got=shares[i].round(3).tolist())
+            continue
+        try:
+            name = _class(where, texts[i], labels[i], label_map)
+        except DataError as error:
+            remarks.problems.append(error)
+            continue
+        if is_difficult[i]:
+            remarks.count("difficult objects read as crowds, neutral in scores", where)
+        crowd = bool(is_difficult[i]) or any(values[i] for values in flags)
+        x1, y1, x2, y2 = shares[i].tolist()
+        yield LabelledBox(xyxy=(x1, y1, x2, y2), name=name, place=f"box {i}", crowd=crowd)
+
+
 def _shares(place: str, features: Features) -> np.ndarray:
     """(n, 4) float64 xyxy, shares of the sides."""
     edges = [_numbers(place, features, f"image/object/bbox/{edge}") for edge in _EDGES]
@@ -158,22 +185,18 @@ def _shares(place: str, features: Features) -> np.ndarray:
     return np.array(edges, np.float64).T
 
 
-def _classes(place: str, features: Features, count: int, label_map: LabelMap) -> list[str]:
-    """The class name of each box: its text if it has one, else that of its label."""
+def _texts(place: str, features: Features, count: int) -> list[str]:
+    """The class text of each box, "" without one."""
     values = features.get("image/object/class/text", [])
     texts = [value.decode("utf-8", "replace") for value in values if isinstance(value, bytes)]
     if texts and len(texts) != count:
         rule = f"class/text must hold one value for each of the {count} boxes"
         raise DataError(place, rule, got=len(texts))
-    texts = texts or [""] * count
-    labels = _labels(place, features, "class/label", count) or [0] * count
-    names = []
-    for i, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        names.append(_class(f"{place}, box {i}", text, label, label_map))
-    return names
+    return texts or [""] * count
 
 
 def _class(place: str, text: str, label: int, label_map: LabelMap) -> str:
+    """The class of a box: its text if it has one, else that of its label. Raises DataError."""
     if text:
         return _class_of_text(place, text, label, label_map)
     if label == 0:
@@ -203,7 +226,7 @@ def _class_of_text(place: str, text: str, label: int, label_map: LabelMap) -> st
 
 
 def _labels(place: str, features: Features, name: str, count: int) -> list[int]:
-    """One integer for each box; [] where the field is absent."""
+    """One integer for each box, 0 where the field is absent."""
     values = _numbers(place, features, f"image/object/{name}")
     if values and len(values) != count:
         rule = f"{name} must hold one value for each of the {count} boxes"
@@ -212,7 +235,7 @@ def _labels(place: str, features: Features, name: str, count: int) -> list[int]:
         if not value.is_integer():
             rule = f"{name} must be a whole number"
             raise DataError(f"{place}, box {i}", rule, got=value)
-    return [int(value) for value in values]
+    return [int(value) for value in values] or [0] * count
 
 
 def _numbers(place: str, features: Features, name: str) -> list[float]:

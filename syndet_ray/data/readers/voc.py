@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.image_files import ImageFiles, shared_end
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import (
     first_files,
@@ -61,14 +61,14 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     """
     by_list: dict[str, list[Path]] = {split: [] for split in SPLITS}
     without_list = []
-    for parent, paths in _by_parent(files).items():
-        split_of = _listed_splits(_lists(folder, parent), images, remarks)
+    for lists, paths in _by_lists(folder, files).items():
+        split_of = _listed_splits(lists, images, remarks)
         if split_of is None:
             without_list += paths
             continue
         for split, path in _of_lists(paths, split_of, remarks):
             by_list[split].append(path)
-        _count_unlabelled(parent, split_of, {path.stem for path in paths}, remarks)
+        _count_unlabelled(lists, split_of, {path.stem for path in paths}, remarks)
     for split, paths in by_folder(folder, without_list).items():
         by_list[split] += paths
     labelled: set[str] = set()
@@ -90,10 +90,12 @@ def _is_voc(path: Path) -> bool:
     return is_annotation and not is_label_me
 
 
-def _by_parent(files: Sequence[Path]) -> dict[Path, list[Path]]:
+def _by_lists(folder: Path, files: Sequence[Path]) -> dict[Path, list[Path]]:
+    """Files by the folder of the lists that tell their splits, which need not exist."""
+    lists_of = cache(partial(_lists, folder))
     paths: dict[Path, list[Path]] = {}
     for path in files:
-        paths.setdefault(path.parent, []).append(path)
+        paths.setdefault(lists_of(path.parent), []).append(path)
     return paths
 
 
@@ -107,7 +109,8 @@ def _lists(folder: Path, labels: Path) -> Path:
 
 
 def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[str, str] | None:
-    """The split of each image by its stem; None where no list has the name of a split.
+    """The split of each image by its name in the lists, without ending: "a", "scene1/a"; None where
+    no list has the name of a split.
 
     Lists of one class (cat_train.txt) hold the same images and are not read. trainval.txt counts
     for images that are in no other list.
@@ -123,7 +126,7 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
         split = split_of_name(stem)
         assert split is not None
         for line in _lines(lists / f"{stem}.txt"):
-            first = splits.setdefault(_stem(line), split)
+            first = splits.setdefault(_listed_name(line), split)
             if first != split and stem.lower() != "trainval":
                 event = "images in the lists of two splits, read in the first one"
                 remarks.count(event, f"{lists / f'{stem}.txt'}, {for_message(line)}")
@@ -146,24 +149,37 @@ def _stem(name: str) -> str:
     return stem if suffix.lower() in SUFFIXES else base
 
 
+def _listed_name(line: str) -> str:
+    """The name of an image in a list, with slashes and without the ending of an image file."""
+    folders = line.replace("\\", "/").rpartition("/")[0]
+    return f"{folders}/{_stem(line)}" if folders else _stem(line)
+
+
 def _of_lists(
     paths: Sequence[Path], split_of: Mapping[str, str], remarks: Remarks
 ) -> Iterator[tuple[str, Path]]:
-    """(split, file) of each file in a list."""
+    """(split, file) of each file in a list.
+
+    Of images of one name in several folders it is the one whose folders are those of the file.
+    """
+    names_of: dict[str, list[str]] = {}
+    for name in split_of:
+        names_of.setdefault(_stem(name), []).append(name)
     for path in paths:
-        split = split_of.get(path.stem)
-        if split is None:
+        names = names_of.get(path.stem)
+        if names is None:
             remarks.count("labels in no list of ImageSets/Main, left out", str(path))
         else:
-            yield split, path
+            label = path.with_suffix("").as_posix()
+            yield split_of[max(names, key=partial(shared_end, label))], path
 
 
 def _count_unlabelled(
-    parent: Path, split_of: Mapping[str, str], stems: set[str], remarks: Remarks
+    lists: Path, split_of: Mapping[str, str], stems: set[str], remarks: Remarks
 ) -> None:
-    for stem in split_of:
-        if stem not in stems:
-            place = f"{parent}, {for_message(stem)}"
+    for name in split_of:
+        if _stem(name) not in stems:
+            place = f"{lists}, {for_message(name)}"
             remarks.count("images in a list without an XML file, left out", place)
 
 

@@ -10,16 +10,18 @@ import numpy as np
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
-from syndet_ray.data.writers.image_copies import copy_image, image_names
+from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
-from syndet_ray.progress import Progress, quiet
+from syndet_ray.progress import Progress
 
 # Characters that XML 1.0 has not, not even as an escape.
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FULLY = 0.95  # least visibility of an object that is not occluded
 
 
-def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet) -> None:
+def write(
+    dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
+) -> None:
     """Writes the images and boxes of all splits.
 
     Edges are rounded to whole pixels and count from 0, as LabelImg and most exporters write them:
@@ -28,24 +30,22 @@ def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = q
     """
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / part).mkdir(parents=True)
-    total = sum(map(len, dataset.splits.values()))
-    done = 0
+    copies: list[ImageCopy] = []
     taken: set[str] = set()
     names = _names(dataset.classes, losses)
     losses.count_unlisted(dataset.box_counts)
     for split, source in dataset.splits.items():
         stems = []
         for record, name in image_names(source, taken):
-            copy_image(record, folder / "JPEGImages" / name, losses)
+            copies.append(ImageCopy.of(record, folder / "JPEGImages" / name))
             stem = Path(name).stem
             tree = ElementTree.ElementTree(_annotation(record, name, names, losses))
             ElementTree.indent(tree)
             tree.write(folder / "Annotations" / f"{stem}.xml", encoding="utf-8")
             stems.append(stem)
-            done += 1
-            progress(done, total)
         file = folder / "ImageSets" / "Main" / f"{split}.txt"
         file.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+    copy_images(copies, losses, progress, copying)
 
 
 def _annotation(

@@ -1,0 +1,154 @@
+"""What is easily taken for something else: crowds, images of other splits, folders without a name
+of a split, label files of other spellings.
+"""
+
+import json
+
+import pytest
+from PIL import Image
+
+from syndet_ray.data.convert import convert
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.read import read
+from syndet_ray.errors import DataError
+
+KITTI = "{} 0 0 0 2 3 9 8 0 0 0 0 0 0 0\n"
+DONT_CARE = "DontCare -1 -1 -10 10 10 20 18 -1 -1 -1 -1000 -1000 -1000 -10\n"
+
+
+def photo(path, value=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 20), (value, 9, 9)).save(path)
+
+
+def write(path, text, encoding="utf-8"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding=encoding)
+
+
+def write_coco(path, *names):
+    """One box on each of these images."""
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    boxes = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [2, 3, 9, 8]} for i in range(len(names))
+    ]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    write(path, json.dumps(content))
+
+
+def image_ids(dataset):
+    return {
+        split: [record.image_id for record in source.records]
+        for split, source in dataset.splits.items()
+    }
+
+
+def test_regions_to_ignore_stay_regions_on_the_way_through_coco(tmp_path):
+    for i in range(3):
+        photo(tmp_path / f"kitti/training/image_2/{i}.png", i)
+        objects = "".join(KITTI.format(name) for name in ("cat", "dog")) if i == 0 else ""
+        write(tmp_path / f"kitti/training/label_2/{i}.txt", objects + DONT_CARE)
+    kitti = read(tmp_path / "kitti")
+    convert(kitti, tmp_path / "coco", "coco")
+    coco = read(tmp_path / "coco")
+    for before, after in zip(
+        kitti.splits["train"].records, coco.splits["train"].records, strict=True
+    ):
+        assert before.boxes.xyxy.tolist() == after.boxes.xyxy.tolist()
+        assert before.boxes.crowd.tolist() == after.boxes.crowd.tolist()
+    assert coco.box_counts == {"cat": 1, "dog": 1}
+
+
+def test_masks_that_a_tool_marks_as_crowds_are_objects(tmp_path):
+    photo(tmp_path / "0.png")
+    write_coco(tmp_path / "train.json", "0.png")
+    content = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
+    (box,) = content["annotations"]
+    mask = {"size": [20, 30], "counts": [43, 5, 552]}
+    crowds = [{**box, "id": i, "iscrowd": 1, "segmentation": mask} for i in range(3)]
+    content["annotations"] = crowds
+    write(tmp_path / "train.json", json.dumps(content))
+    dataset = read(tmp_path)
+    assert dataset.splits["train"].records[0].boxes.crowd.tolist() == [False] * 3
+    assert "masks of single objects marked iscrowd, read as objects: 3" in dataset.notes[0]
+
+
+def test_an_image_of_another_split_is_not_taken(tmp_path):
+    photo(tmp_path / "images/train/1.png")
+    photo(tmp_path / "images/val/2.png", 2)
+    write_coco(tmp_path / "annotations/instances_train.json", "1.png")
+    write_coco(tmp_path / "annotations/instances_val.json", "1.png", "2.png")
+    with pytest.raises(DataError, match=r"images/train/1\.png is in the folder of another split"):
+        read(tmp_path)
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    photo(tmp_path / "photos/x/1.png")
+    photo(tmp_path / "photos/y/1.png", 2)
+    write_coco(tmp_path / "labels.json", r"C:\data\x\1.png", r"C:\data\y\1.png")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {"train": ["photos/x/1.png", "photos/y/1.png"]}
+    assert "images found by their base name alone: 2" in dataset.notes[0]
+
+
+def test_a_folder_that_names_no_split_beside_others_is_refused(tmp_path):
+    for part in ("train", "eval"):
+        photo(tmp_path / part / "images/1.png")
+        write(tmp_path / part / "labels/1.txt", KITTI.format("cat"))
+    rule = r"eval/labels: its name must contain its split, as that of .*train/labels does"
+    with pytest.raises(DataError, match=rule):
+        read(tmp_path)
+
+
+def write_cvat(folder, *subsets):
+    images = []
+    for i, subset in enumerate(subsets):
+        photo(folder / f"images/{subset}/{i}.png", i)
+        box = '<box label="cat" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+        images.append(f'<image id="{i}" name="{i}.png" subset="{subset}">{box}</image>')
+    write(folder / "annotations.xml", f"<annotations>{''.join(images)}</annotations>")
+
+
+def test_a_word_of_a_subset_of_cvat_names_its_split(tmp_path):
+    write_cvat(tmp_path, "default", "my_test", "Validation")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {
+        "train": ["images/default/0.png"],
+        "val": ["images/Validation/2.png"],
+        "test": ["images/my_test/1.png"],
+    }
+    assert "images of no subset, read as train: 1" in dataset.notes[0]
+
+
+def test_a_subset_of_cvat_that_names_no_split_beside_others_is_refused(tmp_path):
+    write_cvat(tmp_path, "Train", "holdout")
+    with pytest.raises(DataError, match=r"its subset must name its split, .*got 'holdout'"):
+        read(tmp_path)
+    write_cvat(tmp_path / "alone", "batch1", "batch2")
+    assert list(read(tmp_path / "alone").splits) == ["train"]
+
+
+def test_lists_of_voc_tell_images_of_one_name_apart(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for i, name in enumerate(("x/1", "y/1", "y/2")):
+        photo(tmp_path / f"JPEGImages/{name}.png", i)
+        text = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        write(tmp_path / f"Annotations/{name}.xml", text)
+    write(tmp_path / "ImageSets/Main/train.txt", "x/1\n")
+    write(tmp_path / "ImageSets/Main/test.txt", "y/1.png\ny/2\n")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {
+        "train": ["JPEGImages/x/1.png"],
+        "test": ["JPEGImages/y/1.png", "JPEGImages/y/2.png"],
+    }
+    assert not any("without an XML file" in note for note in dataset.notes)
+
+
+def test_an_image_whose_labels_are_all_bad_is_no_negative(tmp_path):
+    write(tmp_path / "data.yaml", "names: [cat]\ntrain: images\n")
+    for i, label in enumerate(("0 15 10 6 4", "0 .5 .5 .2 .2", "")):
+        photo(tmp_path / f"images/{i}.png", i)
+        write(tmp_path / f"labels/{i}.txt", label)
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["images/1.png", "images/2.png"]}
+    assert "train: images left out, since none of their labels can be used: 1" in dataset.notes[1]
