@@ -97,6 +97,10 @@ class SourceBuilder:
         if header.unusual:
             self._unusual.append(header)
         image_id, stored = self._identity(image)
+        if not is_text(image_id):
+            rule = "the name of an image must be text in UTF-8: rename the file"
+            self._remarks.problem(escaped(image.place), rule, got=escaped(image_id))
+            return
         kept = self._usable(image, image_id, edges, header.shown_wh)
         if self._has_new_problem(image.place) and not kept:
             event = f"{self.split}: images left out, since none of their labels can be used"
@@ -228,6 +232,18 @@ class SourceBuilder:
                 self._image_ids[at] = f"{image_id} ({numbers[image_id]})"
                 event = f"{self.split}: different images of one name, numbered"
                 self._remarks.count(event, f"{place}, {image_id}")
+
+
+def is_text(name: str) -> bool:
+    """False for a name with halves of characters, as JSON and file systems may have them: it can be
+    written into no file.
+    """
+    return name.isascii() or escaped(name) == name
+
+
+def escaped(name: str) -> str:
+    """A name with the halves of characters as escapes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:

@@ -130,10 +130,11 @@ def hold_out(
     divided = with_splits(dataset, _split_of_ids(cut.dataset))
     test = divided.splits["test"]
     images = len(test) + len(divided.splits["train"])
+    alike = " that allows near copies" if allow_near_copies else ""
     digits = test_hash(record.image_id for record in test.records)[:12]
     note = (
         f"test: {len(test)} of {images} images held out of train, the same in every run with this "
-        f"share, hash of the split {digits}"
+        f"share{alike}, hash of the split {digits}"
     )
     return replace(divided, notes=(*divided.notes, note))
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from syndet_ray.data import split_index
-from syndet_ray.data.build import Labels, SourceBuilder
+from syndet_ray.data.build import Labels, SourceBuilder, escaped, is_text
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers import (
@@ -185,6 +185,7 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
     labels = Labels(options)
     builders = _builders(content, images, labels, remarks, progress)
     classes = labels.classes(content.classes)
+    _check_names(path, classes)
     if labels.unused_names:
         remarks.note(f"no class has these names of the class map: {', '.join(labels.unused_names)}")
     splits = {split: builder.source(classes) for split, builder in builders.items()}
@@ -199,6 +200,14 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
         few_boxes=few_boxes(tallies, classes),
         boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
     )
+
+
+def _check_names(path: Path, classes: Sequence[str]) -> None:
+    """Raises DataError for a class whose name can be written into no file."""
+    for name in classes:
+        if not is_text(name):
+            rule = "the name of a class must be text in UTF-8"
+            raise DataError(path, rule, got=escaped(name), do="Rename it in the labels.")
 
 
 def _builders(

@@ -309,5 +309,8 @@ def _classes(imported: Import) -> dict[str, str | None]:
 def _classes_text(imported: Import) -> str:
     import yaml
 
-    header = "# New class names by old ones; null leaves the objects of a class out.\n"
+    header = (
+        "# New class names by old ones; null leaves the objects of a class out.\n"
+        "# Other classes stay here: TAO leaves out classes that its spec does not name.\n"
+    )
     return header + yaml.safe_dump(_classes(imported), allow_unicode=True, sort_keys=False)
