@@ -81,7 +81,8 @@ def evaluate_model(
     intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    notes = [*dataset.notes, stray, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
+    stand_in = STAND_IN if source.stand_in else ""
+    notes = [*dataset.notes, stray, missing, _too_few(pool), _of_training(split), stand_in]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
@@ -102,6 +103,16 @@ def _too_few(pool: Pool) -> str:
         return ""
     need = f"they need {LEAST_IMAGES} or more images with an object"
     return f"no intervals: {need}, and there are {images}"
+
+
+def _of_training(split: str) -> str:
+    """A note on photos that are called train; "" for other splits."""
+    if split != "train":
+        return ""
+    return (
+        "train was scored: if the model was trained on some of these photos, its scores are too "
+        "high; photos that a run held out are not apart here"
+    )
 
 
 def _without_strays(dataset: Dataset, classes: Sequence[str]) -> tuple[Dataset, str]:
