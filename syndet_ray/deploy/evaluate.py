@@ -82,7 +82,8 @@ def evaluate_model(
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
     stand_in = STAND_IN if source.stand_in else ""
-    notes = [*dataset.notes, stray, missing, _too_few(pool), _of_training(split), stand_in]
+    of_data = [*dataset.format_words, *dataset.notes, stray, missing]
+    notes = [*of_data, _too_few(pool), _of_training(split), stand_in]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
