@@ -3,6 +3,7 @@ of a split, label files of other spellings.
 """
 
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -152,3 +153,65 @@ def test_an_image_whose_labels_are_all_bad_is_no_negative(tmp_path):
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
     assert image_ids(dataset) == {"train": ["images/1.png", "images/2.png"]}
     assert "train: images left out, since none of their labels can be used: 1" in dataset.notes[1]
+
+
+def test_labels_of_yolo_are_found_in_another_spelling_and_orphans_are_counted(tmp_path):
+    names = ("\u00e91", "IMG_2", "3", "4", "5 b")
+    stems = ("e\u03011", "img_2", "1a2b3c4d-3", "4", "5%20b", "gone")
+    write(tmp_path / "classes.txt", "cat\n")
+    for i, name in enumerate(names):
+        photo(tmp_path / f"images/{name}.png", i)
+    for stem in stems:
+        suffix = "TXT" if stem == "4" else "txt"
+        write(tmp_path / f"labels/{stem}.{suffix}", "0 .5 .5 .2 .2\n")
+    dataset = read(tmp_path)
+    assert dataset.box_counts == {"cat": 5}
+    notes = "; ".join(dataset.notes)
+    assert "label files found under another spelling of their image's name: 5" in notes
+    assert "label files of no image that is read, left out: 1" in notes
+    assert "without objects" not in notes
+
+
+def test_a_label_file_of_two_images_is_told(tmp_path):
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/1.txt", "0 .5 .5 .2 .2\n")
+    for i, suffix in enumerate((".jpg", ".png")):
+        photo(tmp_path / f"images/1{suffix}", i)
+    (note,) = read(tmp_path).notes
+    assert note.startswith("label files of two images, read for both: 1")
+    assert note.endswith("1.jpg and .png")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "TXT"])
+def test_labels_of_kitti_are_found_in_another_spelling(tmp_path, suffix):
+    photo(tmp_path / "images/far/down/the/road/\u00c9.png")
+    write(tmp_path / f"labels/far/down/the/road/e\u0301.{suffix}", KITTI.format("cat"))
+    dataset = read(tmp_path)
+    assert dataset.box_counts == {"cat": 1}
+    assert not any("without a label file" in note for note in dataset.notes)
+
+
+def test_a_name_of_a_mac_is_found(tmp_path):
+    photo(tmp_path / "train/e\u0301.png")
+    write_coco(tmp_path / "train/_annotations.coco.json", "\u00e9.png")
+    assert image_ids(read(tmp_path)) == {"train": ["train/e\u0301.png"]}
+
+
+def test_pipes_and_folders_with_names_of_images_are_no_images(tmp_path):
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/1.txt", "0 .5 .5 .2 .2\n")
+    photo(tmp_path / "images/1.png")
+    os.mkfifo(tmp_path / "images/2.png")
+    (tmp_path / "images/3.png").mkdir()
+    assert image_ids(read(tmp_path)) == {"train": ["images/1.png"]}
+
+
+def test_names_of_classes_are_read_as_windows_writes_them_or_refused(tmp_path):
+    photo(tmp_path / "images/1.png")
+    write(tmp_path / "labels/1.txt", "1 .5 .5 .2 .2\n")
+    for encoding in ("utf-8-sig", "utf-16"):
+        write(tmp_path / "classes.txt", "gr\u00fcn\r\ngr\u00f6n\r\n", encoding)
+        assert read(tmp_path).box_counts == {"gr\u00fcn": 0, "gr\u00f6n": 1}
+    write(tmp_path / "classes.txt", "gr\u00fcn\ngr\u00f6n\n", "cp1252")
+    with pytest.raises(DataError, match=r"classes\.txt: must be UTF-8"):
+        read(tmp_path)

@@ -49,7 +49,7 @@ def files(folder: Path) -> list[Path]:
     paths = []
     for parent in folders_below(folder):
         if any(_is_voc(path) for path in first_files(parent, ".xml")):
-            paths += label_files(parent, "*.xml")
+            paths += label_files(parent, "*.[xX][mM][lL]")
     return paths
 
 

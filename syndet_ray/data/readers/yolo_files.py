@@ -4,6 +4,7 @@ They are a data.yaml of Ultralytics or Roboflow, an obj.data of Darknet, or a fi
 (classes.txt, obj.names, notes.json of Label Studio) in a folder of images and labels.
 """
 
+import codecs
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,6 +137,8 @@ def read_names(path: Path) -> dict[int, str]:
         names = _categories(load_json(path))
     else:
         names = dict(enumerate(lines_of(path)))
+        if any("\ufffd" in name for name in names.values()):
+            raise DataError(path, "must be UTF-8", do="Save it as UTF-8.")
         while names and not names[len(names) - 1]:
             del names[len(names) - 1]
         names = {at: name for at, name in names.items() if name}
@@ -150,8 +153,13 @@ def lines_of(path: Path) -> list[str]:
         raise DataError(path, "is a folder, not a text", do="Rename the folder.")
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(path, "is too large for labels of YOLO")
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    return [line.strip() for line in text.splitlines()]
+    return [line.strip() for line in decode_text(path.read_bytes()).splitlines()]
+
+
+def decode_text(content: bytes) -> str:
+    """A text in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
 
 
 def _is_of_dataset(content: Any) -> bool:
