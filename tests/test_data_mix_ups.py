@@ -215,3 +215,39 @@ def test_names_of_classes_are_read_as_windows_writes_them_or_refused(tmp_path):
     write(tmp_path / "classes.txt", "gr\u00fcn\ngr\u00f6n\n", "cp1252")
     with pytest.raises(DataError, match=r"classes\.txt: must be UTF-8"):
         read(tmp_path)
+
+
+def test_a_class_is_the_same_however_its_accents_are_written(tmp_path):
+    for i in range(2):
+        photo(tmp_path / f"images/{i}.png", i)
+    write(tmp_path / "labels/0.txt", KITTI.format("caf\u00e9"))
+    write(tmp_path / "labels/1.txt", KITTI.format("cafe\u0301"))
+    assert read(tmp_path).box_counts == {"caf\u00e9": 2}
+    options = LabelOptions(classes={"cafe\u0301": "tea", "gone": None})
+    dataset = read(tmp_path, options)
+    assert dataset.box_counts == {"tea": 2}
+    assert "the data have no class gone, which `classes` names" in dataset.notes
+    write(tmp_path / "labels/1.txt", KITTI.format("caf\u00e9"), "latin-1")
+    with pytest.raises(DataError, match="its class must be UTF-8"):
+        read(tmp_path)
+
+
+def test_half_a_character_in_the_name_of_a_class_is_refused(tmp_path):
+    photo(tmp_path / "0.png")
+    write_coco(tmp_path / "labels.json", "0.png")
+    text = (tmp_path / "labels.json").read_text(encoding="utf-8")
+    write(tmp_path / "labels.json", text.replace('"cat"', r'"cat\ud83d"'))
+    with pytest.raises(DataError, match="must be whole characters of Unicode, got 'cat"):
+        read(tmp_path)
+
+
+def test_a_thumbnail_in_a_task_of_label_studio_is_not_its_image(tmp_path):
+    photo(tmp_path / "thumbs/0.png")
+    photo(tmp_path / "images/0.png", 2)
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["cat"]}
+    task = {
+        "data": {"thumb": "thumbs/0.png", "image": "images/0.png"},
+        "annotations": [{"result": [{"value": value}]}],
+    }
+    write(tmp_path / "project.json", json.dumps([task]))
+    assert image_ids(read(tmp_path)) == {"train": ["images/0.png"]}

@@ -2,6 +2,7 @@
 with labels that index classes; bad ones are told.
 """
 
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +35,20 @@ class Labels:
     def __init__(self, options: LabelOptions) -> None:
         self.options = options
         self._label_of: dict[str, int] = {}
+        self._new_names: dict[str, str | None] = {}
+
+    def new_name(self, name: str) -> str | None:
+        """The name of a class of the data after renaming; None if it is dropped."""
+        if name not in self._new_names:
+            self._new_names[name] = self.options.new_name(name)
+        return self._new_names[name]
+
+    def unknown_names(self) -> list[str]:
+        """The names that the options rename or drop and the data do not have."""
+        known = {unicodedata.normalize("NFC", name) for name in self._new_names}
+        return [
+            name for name in self.options.classes if unicodedata.normalize("NFC", name) not in known
+        ]
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""
@@ -43,7 +58,7 @@ class Labels:
         """The classes after renaming: in the order of the format's own, else sorted."""
         if order is None:
             return tuple(sorted(self._label_of))
-        names = [self.options.new_name(name) for name in order]
+        names = [self.new_name(name) for name in order]
         in_order = [name for name in names if name is not None]
         return tuple(dict.fromkeys([*in_order, *self._label_of]))
 
@@ -182,7 +197,7 @@ class SourceBuilder:
         """Adds a box to the columns, unless its class is dropped."""
         label = _ANY_CLASS
         if box.name is not None:
-            name = self._names.options.new_name(box.name)
+            name = self._names.new_name(box.name)
             if name is None:
                 event = f"{self.split}: boxes of class {box.name!r} dropped"
                 self._remarks.count(event, f"{image_id}, {box.place}")

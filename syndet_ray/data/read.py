@@ -183,6 +183,10 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
     labels = Labels(options)
     builders = _builders(content, images, labels, remarks, progress)
     classes = labels.classes(content.classes)
+    _check_names(path, classes)
+    unknown = labels.unknown_names()
+    if unknown:
+        remarks.note(f"the data have no class {', '.join(unknown)}, which `classes` names")
     splits = {split: builder.source(classes) for split, builder in builders.items()}
     remarks.check(path, skip_bad=options.skip_bad)
     tallies = {split: builder.tally for split, builder in builders.items()}
@@ -195,6 +199,14 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
         few_boxes=few_boxes(tallies, classes),
         boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
     )
+
+
+def _check_names(path: Path, classes: Sequence[str]) -> None:
+    """Raises DataError for a name that could not be written: JSON may hold halves of characters."""
+    for name in classes:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            rule = "the name of a class must be whole characters of Unicode"
+            raise DataError(path, rule, got=name, do="Correct it in the labels.")
 
 
 def _builders(

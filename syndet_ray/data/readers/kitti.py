@@ -133,6 +133,9 @@ def _box(line: str, place: str, path: Path, remarks: Remarks) -> LabelledBox | N
         rule = "has 16 fields: a result with its score is no label"
         remarks.problem(where, rule, got=shown)
         return None
+    if "\ufffd" in name:
+        remarks.problem(where, "its class must be UTF-8", got=shown)
+        return None
     truncated, level, _, x1, y1, x2, y2 = values[:7]
     is_region = name.lower() == _ANY_CLASS
     visibility = math.nan if is_region else visible_share(level, truncated)

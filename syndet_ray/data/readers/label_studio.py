@@ -162,8 +162,12 @@ def _regions_of_minimal(entry: Entry) -> list[Entry]:
 
 
 def _image_name(data: Mapping[str, Any]) -> str | None:
-    """The image of a task: the first text with the ending of an image file, else `image`."""
-    for value in data.values():
+    """The image of a task: `image`, or the first text, with the ending of an image file; else
+    `image`.
+
+    A task may also have a thumbnail, or an image to compare with.
+    """
+    for value in (data.get("image"), *data.values()):
         if isinstance(value, str) and _suffix(value) in SUFFIXES:
             return value
     name = data.get("image")
