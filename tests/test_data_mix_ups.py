@@ -11,6 +11,8 @@ from PIL import Image
 from syndet_ray.data.convert import convert
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
+from syndet_ray.data.readers.json_file import load_json
+from syndet_ray.data.readers.xml_file import load_xml
 from syndet_ray.errors import DataError
 
 KITTI = "{} 0 0 0 2 3 9 8 0 0 0 0 0 0 0\n"
@@ -251,3 +253,25 @@ def test_a_thumbnail_in_a_task_of_label_studio_is_not_its_image(tmp_path):
     }
     write(tmp_path / "project.json", json.dumps([task]))
     assert image_ids(read(tmp_path)) == {"train": ["images/0.png"]}
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("json", '{"images": []'), ("xml", "<annotation>")])
+def test_a_file_too_large_for_memory_is_refused_unread(tmp_path, suffix, start):
+    photo(tmp_path / "1.png")
+    path = tmp_path / f"1.{suffix}"
+    write(path, start)
+    os.truncate(path, 3 << 30)  # a hole, which takes no space on the disk
+    load = load_json if suffix == "json" else load_xml
+    with pytest.raises(DataError, match="is too large to be read as a whole"):
+        load(path)
+
+
+def test_a_box_that_is_there_twice_survives_in_kitti(tmp_path):
+    photo(tmp_path / "0.png")
+    write_coco(tmp_path / "labels.json", "0.png")
+    content = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    content["annotations"].append({**content["annotations"][0], "id": 9})
+    content["categories"][0]["name"] = "dontcare"
+    write(tmp_path / "labels.json", json.dumps(content))
+    convert(read(tmp_path), tmp_path / "kitti", "kitti")
+    assert read(tmp_path / "kitti").box_counts == {"dontcare_": 2}

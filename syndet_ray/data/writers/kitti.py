@@ -43,7 +43,7 @@ def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
     names: list[str] = []
     for name in classes:
         plain = "_".join(name.split())
-        while plain in names or plain == "DontCare":
+        while plain in names or plain.lower() == "dontcare":
             plain += "_"
         losses.count("class names changed, since KITTI takes no spaces", plain != name)
         names.append(plain)
@@ -51,19 +51,21 @@ def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
 
 
 def _lines(record: Record, names: list[str], losses: Losses) -> list[str]:
-    lines: dict[str, None] = {}
+    lines: list[str] = []
     boxes = record.boxes
     columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
     for xyxy, label, visibility, crowd in zip(*map(list, columns), strict=True):
         edges = " ".join(f"{edge:.4f}" for edge in xyxy)
         if crowd:
             losses.count("classes of crowds, which become DontCare")
-            lines[_IGNORED.format(edges)] = None  # once, for a crowd of each class
+            line = _IGNORED.format(edges)
+            if line not in lines:  # once, for a crowd of each class
+                lines.append(line)
             continue
         losses.count("visibilities, which become three levels", not math.isnan(visibility))
         level = _level(float(visibility))
-        lines[f"{names[label]} 0.00 {level} 0.00 {edges} {_NO_3D}"] = None
-    return list(lines)
+        lines.append(f"{names[label]} 0.00 {level} 0.00 {edges} {_NO_3D}")
+    return lines
 
 
 def _level(visibility: float) -> int:
