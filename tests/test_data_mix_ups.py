@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from format_samples import write_solo
 from PIL import Image
 
 from syndet_ray.data.convert import convert
@@ -275,3 +276,93 @@ def test_a_box_that_is_there_twice_survives_in_kitti(tmp_path):
     write(tmp_path / "labels.json", json.dumps(content))
     convert(read(tmp_path), tmp_path / "kitti", "kitti")
     assert read(tmp_path / "kitti").box_counts == {"dontcare_": 2}
+
+
+def test_an_image_of_another_frame_of_solo_is_not_taken(tmp_path):
+    write_solo(tmp_path)
+    (tmp_path / "sequence.0/step0.camera.png").unlink()
+    (tmp_path / "sequence.2/step0.camera.png").unlink()
+    with pytest.raises(DataError, match=r"looked in \w+/sequence\.0"):
+        read(tmp_path)
+
+
+def test_an_image_that_occurs_twice_can_be_left_out(tmp_path):
+    for i, name in enumerate(("b/1.png", "2.png")):
+        photo(tmp_path / name, i)
+    write_coco(tmp_path / "labels.json", "a/1.png", "b/1.png", "2.png")
+    with pytest.raises(DataError, match=r"must occur once in a split, got 'b/1\.png'"):
+        read(tmp_path)
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["2.png"]}
+    assert "1 bad labels or images, with 2 boxes on these images, left out" in dataset.notes[0]
+
+
+def test_a_box_of_no_category_makes_no_negative(tmp_path):
+    photo(tmp_path / "0.png")
+    photo(tmp_path / "1.png", 2)
+    write_coco(tmp_path / "labels.json", "0.png", "1.png")
+    text = (tmp_path / "labels.json").read_text(encoding="utf-8")
+    write(tmp_path / "labels.json", text.replace('"category_id": 1', '"category_id": [7]', 1))
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["1.png"]}
+
+
+def test_folders_and_keys_of_yolo_that_name_no_split_are_told(tmp_path):
+    for i, part in enumerate(("train", "holdout")):
+        photo(tmp_path / f"images/{part}/1.png", i)
+        write(tmp_path / f"labels/{part}/1.txt", "0 .5 .5 .2 .2\n")
+    write(tmp_path / "classes.txt", "cat\n")
+    with pytest.raises(DataError, match="images/holdout: its name must contain its split"):
+        read(tmp_path)
+    text = "names: [cat]\ntrain: images/train\nholdout: images/holdout\n"
+    write(tmp_path / "data.yaml", text)
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {"train": ["images/train/1.png"]}
+    assert "holdout is left out, it names no split" in dataset.notes[0]
+
+
+def test_a_list_of_darknet_takes_no_image_of_another_split(tmp_path):
+    lists = "".join(f"{split} = data/{split}.txt\n" for split in ("train", "valid"))
+    write(tmp_path / "obj.data", f"names = data/obj.names\n{lists}")
+    write(tmp_path / "obj.names", "cat\n")
+    photo(tmp_path / "obj_train_data/1.png")
+    write(tmp_path / "obj_train_data/1.txt", "0 .5 .5 .2 .2\n")
+    for split in ("train", "valid"):
+        write(tmp_path / f"{split}.txt", f"data/obj_{split}_data/1.png\n")
+    with pytest.raises(DataError, match=r"obj_train_data/1\.png is in the folder of another split"):
+        read(tmp_path)
+
+
+def test_a_list_of_no_subset_is_train_beside_others(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for i, part in enumerate(("default", "Test")):
+        photo(tmp_path / f"JPEGImages/{i}.png", i)
+        text = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        write(tmp_path / f"Annotations/{i}.xml", text)
+        write(tmp_path / f"ImageSets/Main/{part}.txt", f"{i}\n")
+    assert image_ids(read(tmp_path)) == {
+        "train": ["JPEGImages/0.png"],
+        "test": ["JPEGImages/1.png"],
+    }
+
+
+def test_a_polygon_of_yolo_at_the_edge_is_no_label_of_kitti(tmp_path):
+    photo(tmp_path / "images/0.png")
+    write(tmp_path / "classes.txt", "cat\n")
+    corners = "0.5 0 0.9 0.1 0.9 0.3 0.8 0.5 0.5 0.6 0.3 0.5 0.2 0.3"
+    write(tmp_path / "labels/0.txt", f"0 {corners}\n")
+    assert read(tmp_path).format == "YOLO"
+
+
+def test_a_task_of_label_studio_with_regions_of_two_images_is_refused(tmp_path):
+    for i, name in enumerate("ab"):
+        photo(tmp_path / f"images/{name}.png", i)
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["cat"]}
+    regions = [{"to_name": name, "value": value} for name in ("left", "right")]
+    task = {
+        "data": {"left": "images/a.png", "right": "images/b.png"},
+        "annotations": [{"result": regions}],
+    }
+    write(tmp_path / "project.json", json.dumps([task]))
+    with pytest.raises(DataError, match="has regions of several images"):
+        read(tmp_path)

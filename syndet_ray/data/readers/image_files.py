@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.splits import split_of_name
+from syndet_ray.data.readers.splits import splits_named
 from syndet_ray.data.unlabelled import SUFFIXES
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
@@ -33,11 +33,14 @@ class ImageFiles:
         self._remarks = remarks
         self._real_folder = cache(os.path.realpath)
 
-    def find(self, name: str, folders: Sequence[Path], place: str) -> Path | None:
+    def find(
+        self, name: str, folders: Sequence[Path], place: str, *, anywhere: bool = True
+    ) -> Path | None:
         """The image file of that name, or None, with a problem among the remarks.
 
-        folders  where it is expected, nearest first
-        place    the annotation that names it
+        folders   where it is expected, nearest first
+        place     the annotation that names it
+        anywhere  False where images of many folders have one name: then it is in `folders` alone
         """
         if "\0" in name or len(name) > _LONGEST_NAME:
             self._remarks.problem(place, "its image file must have a possible name", got=name[:80])
@@ -46,11 +49,11 @@ class ImageFiles:
         if file is None:
             file = self._first(folders, list(_other_spellings(name)))
             self._count(file, "images found under another spelling of their name", place, name)
-        if file is None:
+        if file is None and anywhere:
             file = self._by_base_name(name, folders)
             self._count(file, "images found by their base name alone", place, name)
         if file is None:
-            self._remarks.problem(place, self._missing(name, folders), got=name)
+            self._remarks.problem(place, self._missing(name, folders, anywhere), got=name)
         return file
 
     def with_stem(self, stem: str, folders: Iterable[Path]) -> Path | None:
@@ -127,11 +130,11 @@ class ImageFiles:
         inside = [folder for folder in folders if folder.is_relative_to(self.root)]
         return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
 
-    def _missing(self, name: str, folders: Sequence[Path]) -> str:
+    def _missing(self, name: str, folders: Sequence[Path], anywhere: bool) -> str:
         outside = [folder for folder in folders if not self._is_inside(folder / name)]
         if len(outside) == len(folders):
             return "its image file must lie in the dataset's folder, links included"
-        for base in _base_names(name):
+        for base in _base_names(name) if anywhere else ():
             files = self._by_name.get(plain(base), [])
             if len(files) > 1:
                 return f"its image file does not exist, and {len(files)} others have its base name"
@@ -186,7 +189,7 @@ class ImageFiles:
 
 
 def _splits_of(names: Iterable[str]) -> set[str]:
-    return {split for split in map(split_of_name, names) if split is not None}
+    return {split for name in names for split in splits_named(name)}
 
 
 def plain(name: str) -> str:

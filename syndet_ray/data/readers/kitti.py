@@ -69,7 +69,13 @@ def _folder_with_images(folder: Path, labels: Path, images: ImageFiles) -> Path 
 def _is_kitti(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.read(4096).decode("utf-8-sig", errors="replace").splitlines()[0]
-    return fields_of(first) is not None
+    fields = fields_of(first)
+    if fields is None:
+        return False
+    name, values = fields
+    # YOLO's polygon of seven corners, some of them at the edge of the image, has 15 fields too
+    is_of_yolo = name.isdecimal() and all(0 <= value <= 1 for value in values)
+    return not is_of_yolo
 
 
 def fields_of(line: str) -> tuple[str, list[float]] | None:

@@ -93,6 +93,10 @@ def _images(
                 rule = "was labelled while turned in the tool (image_rotation), which is not read"
                 remarks.problem(place, rule)
                 continue
+            if len({region.get("to_name") for region in regions if _label(region)}) > 1:
+                rule = "has regions of several images, of which only one can be read"
+                remarks.problem(place, rule)
+                continue
             yield LabelledImage(
                 image=file,
                 boxes=list(_boxes(regions, place, remarks)),
