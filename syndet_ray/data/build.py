@@ -45,10 +45,12 @@ class Labels:
 
     def unknown_names(self) -> list[str]:
         """The names that the options rename or drop and the data do not have."""
-        known = {unicodedata.normalize("NFC", name) for name in self._new_names}
-        return [
-            name for name in self.options.classes if unicodedata.normalize("NFC", name) not in known
-        ]
+        names_of_data = {unicodedata.normalize("NFC", name) for name in self._new_names}
+        unknown = []
+        for name in self.options.classes:
+            if unicodedata.normalize("NFC", name) not in names_of_data:
+                unknown.append(name)
+        return unknown
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""

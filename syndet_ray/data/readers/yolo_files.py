@@ -324,4 +324,7 @@ def _sources_in_folders(images: ImageFiles) -> dict[str, Sequence[Path]]:
         if any(texts_in(labels, ".txt") for labels in label_folders(images.root, folder)):
             folders.append(folder)
     files = by_folder(images.root, [folder / "_" for folder in folders])
-    return {split: [file.parent for file in of_split] for split, of_split in files.items()}
+    sources: dict[str, Sequence[Path]] = {}
+    for split, of_split in files.items():
+        sources[split] = [file.parent for file in of_split]
+    return sources
