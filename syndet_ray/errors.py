@@ -33,10 +33,11 @@ class SyndetError(Exception):
         self.place = str(place)
         self.rule, self.got, self.do = rule, got, do
         sentence = str(rule) if got is ... else f"{rule}, got {got!r}"
-        if not sentence.endswith("?"):  # as a rule with a hint does, see `nearest`
+        is_list = sentence.endswith("\n")  # each of its lines is a sentence
+        if not is_list and not sentence.endswith("?"):  # as a rule with a hint, see `nearest`
             sentence += "."
-        message = f"{place}: {sentence}"
-        super().__init__(f"{message} {do}" if do else message)
+        message = f"{place}: {sentence}" if is_list else f"{place}: {sentence} "
+        super().__init__(f"{message}{do}".rstrip())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: keep the keyword arguments that Exception's own pickling

@@ -11,6 +11,7 @@ from PIL import Image
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.class_map import read_class_map
 from syndet_ray.data.classes import (
+    alike_names,
     check_classes,
     new_classes,
     rename_classes,
@@ -20,6 +21,7 @@ from syndet_ray.data.classes import (
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
+from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.errors import DataError
 
 
@@ -106,6 +108,14 @@ def test_classes_of_photos_are_renamed_merged_and_dropped_as_they_are_read(tmp_p
     )
 
 
+def test_a_name_of_the_map_that_no_class_has_is_said(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 2, "kitten": 1})
+    dataset = read(folder, LabelOptions(classes={"kiten": "cat", "cat": "feline"}))
+    assert "no class has these names of the class map: kiten" in dataset.notes
+    notes = read(folder, LabelOptions(classes={"kitten": "cat"})).notes
+    assert not any("class map" in note for note in notes)
+
+
 def test_one_class_is_enough(tmp_path):
     assert read(photos(tmp_path / "photos", {"_cup": 2})).classes == ("_cup",)
 
@@ -142,6 +152,15 @@ def test_names_that_differ_in_signs_alone_are_offered_as_lines_of_a_map():
         check_classes(("White Knight", "hand"), ("white-knight",), "photos")
 
 
+def test_many_classes_are_counted_and_the_first_named():
+    names = [f"c{number:02}" for number in range(25)]
+    boxes = dict.fromkeys(names, "3 boxes, the first: a.jpg, box 1")
+    said = r"found 25 classes \(c00, c01, .*, c19 and 5 more\) only in the real data; dog only in"
+    with pytest.raises(DataError, match=said) as error:
+        check_classes([*names, "cat"], ["dog", "cat"], "photos", boxes=boxes)
+    assert "a.jpg" not in str(error.value)
+
+
 def test_only_a_class_with_very_few_of_many_boxes_is_a_slip():
     counts = {"bishop": 1, "pawn": 900, "rook": 9, "queen": 10}
     assert stray_classes(counts, {"pawn"}) == ["bishop", "rook"]
@@ -166,3 +185,21 @@ def test_boxes_of_a_class_that_is_left_out_become_regions_of_any_class(tmp_path)
         (3, "dog", False),
     ]
     assert dataset.without_classes(["bishop"]).box_counts == {"cat": 1, "dog": 1}
+
+
+def test_names_that_differ_only_in_spelling_are_one_group():
+    assert alike_names(["apple", "pear", "Apple", "a_pple"]) == [["Apple", "a_pple", "apple"]]
+    assert alike_names(["apple", "pear"]) == []
+
+
+def test_a_list_of_bad_labels_ends_before_what_to_do():
+    remarks = Remarks()
+    remarks.problem("a.xml, object 1", "a box must have an area", got=[1, 2, 1, 4])
+    remarks.problem("b.xml, object 2", "a box must have an area", got=[3, 2, 3, 4])
+    with pytest.raises(DataError) as raised:
+        remarks.check("photos", skip_bad=False)
+    assert str(raised.value).splitlines()[1:] == [
+        "  a.xml, object 1: a box must have an area, got [1, 2, 1, 4].",
+        "  b.xml, object 2: a box must have an area, got [3, 2, 3, 4].",
+        "Correct or delete them, or leave them out with `skip_bad`.",
+    ]

@@ -1,10 +1,12 @@
 """Datasets in another format: the same boxes for others' programs, and what is lost is said."""
 
 import json
+from dataclasses import replace
 
 import globox
 import numpy as np
 import pytest
+from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
@@ -153,6 +155,36 @@ def test_what_a_format_cannot_hold_is_counted(dataset, tmp_path, to, losses):
     assert sorted(convert(dataset, tmp_path / "out", to)) == sorted(losses)
 
 
+def with_records(dataset, classes, *records):
+    splits = {"train": Source(name="real", classes=classes, records=records)}
+    return replace(dataset, classes=classes, splits=splits)
+
+
+def test_boxes_that_are_equal_are_not_lost_without_a_word(dataset, tmp_path):
+    twins = Boxes.of([[1, 2, 9, 8]] * 2, [0, 0])
+    image = tmp_path / "photos/a/x.jpg"
+    doubled = with_records(dataset, ("cat",), record("x.jpg", image, twins))
+    for to in WRITERS:
+        losses = convert(doubled, tmp_path / to, to)
+        counted = "boxes equal to another, which programs that read YOLO drop: 1"
+        assert losses == ([counted] if to == "yolo" else [])
+        kept = read(tmp_path / to).splits["train"].records[0].boxes
+        assert len(kept) == (1 if to == "yolo" else 2), to
+
+
+@pytest.mark.parametrize("to", ["kitti", "voc"])
+def test_classes_that_would_become_one_stay_apart(dataset, tmp_path, to):
+    names = ("cat", " cat", "c\x01at", "nothing")
+    boxes = Boxes.of([[1, 2, 9, 8], [2, 2, 9, 8], [3, 2, 9, 8]], [0, 1, 2])
+    image = tmp_path / "photos/a/x.jpg"
+    losses = convert(
+        with_records(dataset, names, record("x.jpg", image, boxes)), tmp_path / "out", to
+    )
+    assert "classes without an object: this format has no list of classes: 1" in losses
+    assert any(loss.startswith("class names changed") for loss in losses)
+    assert len(read(tmp_path / "out").classes) == 3
+
+
 def test_kitti_has_levels_regions_and_negatives(dataset, tmp_path):
     convert(dataset, tmp_path / "out", "kitti")
     lines = (tmp_path / "out/train/labels/x.txt").read_text().splitlines()
@@ -165,6 +197,23 @@ def test_kitti_has_levels_regions_and_negatives(dataset, tmp_path):
     region = (tmp_path / "out/train/labels/x-2.txt").read_text().split()
     assert (region[0], len(region)) == ("DontCare", 15)
     assert (tmp_path / "out/test/labels/n.txt").read_text() == ""
+
+
+@pytest.mark.parametrize("to", list(WRITERS))
+def test_boxes_that_are_equal_stay_two(dataset, tmp_path, to):
+    twice = Boxes.of([[3, 4, 12, 9]] * 2, [0, 0])
+    image = dataset.splits["test"].records[0].image
+    photos = Source(name="real", classes=CLASSES, records=(record("n.jpg", image, twice),))
+    out = tmp_path / "out"
+    convert(replace(dataset, splits={"train": photos}), out, to)
+    counts = {
+        "coco": lambda: (out / "annotations/instances_train.json").read_text().count("bbox"),
+        "kitti": lambda: len((out / "train/labels/n.txt").read_text().splitlines()),
+        "voc": lambda: (out / "Annotations/n.xml").read_text().count("<object>"),
+        "yolo": lambda: len((out / "labels/train/n.txt").read_text().splitlines()),
+        "parquet": lambda: len(read(out).splits["train"].records[0].boxes),
+    }
+    assert counts[to]() == 2
 
 
 @pytest.mark.parametrize("to", list(WRITERS))
@@ -200,6 +249,18 @@ def test_a_failure_leaves_nothing_behind(dataset, tmp_path):
     with pytest.raises(FileNotFoundError):
         convert(dataset, tmp_path / "out", "coco")
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}
+
+
+@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize(
+    "names", [("..", "."), ("a/b", "../../x"), ("x" * 300, "可" * 300)], ids=repr
+)
+def test_no_name_of_a_class_leads_outside_and_all_are_read_again(tmp_path, to, names):
+    photos = write_photos(tmp_path / "in" / "photos", names=names, train=range(2))
+    convert(read(photos), tmp_path / "in" / "out", to)
+    assert set(read(tmp_path / "in" / "out").classes) == set(names)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"photos", "out"}
 
 
 def test_names_of_classes_are_safe_in_every_format(dataset, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from syndet_ray.data.cutouts import cut_out, foreground
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.assets import load
 
@@ -141,7 +142,16 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("soda/can", "soda_can"), ("_cup", ".cup"), ("..", "."), ("a_x2f_b", "a/b")]
+    "names",
+    [
+        ("soda/can", "soda_can"),
+        ("_cup", ".cup"),
+        ("..", "."),
+        ("a_x2f_b", "a/b"),
+        ("../../a", "/etc"),
+        ("可/口" * 12, "x" * 250),
+    ],
+    ids=repr,
 )
 def test_cut_outs_of_any_classes_are_assets_of_the_same_classes(tmp_path, names):
     data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]], classes=names)
@@ -154,6 +164,15 @@ def test_cut_outs_of_any_classes_are_assets_of_the_same_classes(tmp_path, names)
     library = load(str(tmp_path / "out"), surroundings="")
     scales = {library.classes[asset.label]: asset.scale for asset in library.assets.values()}
     assert scales == sizes
+
+
+def test_a_class_whose_name_no_folder_can_have_is_named(tmp_path):
+    data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]], classes=("cup", "x" * 300))
+    with pytest.raises(DataError, match=r"at most 255 bytes, got 'x{40}\.\.\.'. Rename it with"):
+        cut_out(data, tmp_path / "out", 1, 0)
+    assert not (tmp_path / "out").exists()
+    names = {"x" * 300: "plate"}
+    assert cut_out(data, tmp_path / "out", 1, 0, labels=LabelOptions(classes=names))["plate"] == 1
 
 
 def test_photos_of_like_names_have_a_cut_out_each(tmp_path):

@@ -45,6 +45,23 @@ def test_an_index_is_replaced_only_if_it_is_told(photos, syndet_here):
     assert syndet_here("data", "split", photos, "--test", "0.2", "--force").returncode == 0
 
 
+def test_labels_are_read_as_told(photos, syndet_here):
+    file = next(photos.rglob("*.json"))
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["annotations"][0]["bbox"][2] = -1
+    file.write_text(json.dumps(content), encoding="utf-8")
+    (photos / "names.yaml").write_text("cat: lion\n", encoding="utf-8")
+    done = syndet_here("data", "split", photos, "--test", "0.2")
+    assert "leave it out with --skip-bad" in done.stderr
+    done = syndet_here(
+        "data", "split", photos, "--test", "0.2", "--skip-bad",
+        "--classes", photos / "names.yaml", "--format", "coco",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "note: 1 bad labels or images left out" in done.stdout
+    assert "lion" in done.stdout and "cat " not in done.stdout
+
+
 def test_files_of_others_are_never_replaced(photos, syndet_here, tmp_path):
     notes = tmp_path / "notes.json"
     notes.write_text("{}", encoding="utf-8")

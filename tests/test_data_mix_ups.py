@@ -229,7 +229,7 @@ def test_a_class_is_the_same_however_its_accents_are_written(tmp_path):
     options = LabelOptions(classes={"cafe\u0301": "tea", "gone": None})
     dataset = read(tmp_path, options)
     assert dataset.box_counts == {"tea": 2}
-    assert "the data have no class gone, which `classes` names" in dataset.notes
+    assert "no class has these names of the class map: gone" in dataset.notes
     write(tmp_path / "labels/1.txt", KITTI.format("caf\u00e9"), "latin-1")
     with pytest.raises(DataError, match="its class must be UTF-8"):
         read(tmp_path)

@@ -5,7 +5,6 @@ import io
 import json
 import multiprocessing
 import os
-import shlex
 import socket
 import stat
 import tarfile
@@ -120,13 +119,28 @@ def test_a_token_is_used_and_neither_shown_nor_kept():
     address = f"https://x.org/a.zip?token=secret#sha256={SUM}"
     assert web_file(address).url.endswith("?token=secret")
     assert for_record(address) == f"https://x.org/a.zip#sha256={SUM}"
-    command = shlex.join(["sweep", "a", f"--real={address}", "--runs", "b?c"])
-    assert (
-        without_queries(command)
-        == f"sweep a '--real=https://x.org/a.zip#sha256={SUM}' --runs 'b?c'"
-    )
     with pytest.raises(DataError) as refusal:
         photo_place("https://x.org/a.zip?token=secret")
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+@pytest.mark.parametrize("token", ["secret", "it's=secret", 'a"secret'])
+def test_a_command_line_is_kept_without_tokens(scheme, token):
+    words = [f"--real={scheme}://x.org/a.zip?token={token}#sha256={SUM}", "--runs", "b?c"]
+    assert without_queries(words) == [
+        f"--real={scheme}://x.org/a.zip#sha256={SUM}",
+        "--runs",
+        "b?c",
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@x.org:80x/a.zip", "https:/me:secret@x.org/a.zip?b=secret"]
+)
+def test_a_broken_address_is_shown_without_its_login(address):
+    with pytest.raises(DataError) as refusal:
+        photo_place(address)
     assert "secret" not in str(refusal.value)
 
 
@@ -272,12 +286,14 @@ def test_two_processes_copy_it_once(stored, tmp_path):
         ("a/../../x.txt", r"s3://photos/a/../../x.txt: has a name that leads out of its folder"),
         ("a//etc/x", r"s3://photos/a//etc/x: has a name that leads out of its folder"),
         ("a/C:\\x", r"has a name that leads out of its folder"),
+        ("a/x//y/z", r"holds two objects that would be one file, a/x//y/z and a/x/y/z"),
+        ("a/x\\y/z", r"holds two objects that would be one file"),
         ("a/y/z", r"holds y and y/z: here, one name is no file and folder at once"),
     ],
 )
 def test_objects_that_cannot_be_files_are_named(s3, key, message, tmp_path):
-    s3.put_object(Bucket="photos", Key="a/y", Body=b"")
-    s3.put_object(Bucket="photos", Key=key, Body=b"")
+    for present in ("a/y", "a/x/y/z", key):
+        s3.put_object(Bucket="photos", Key=present, Body=b"")
     if key not in keys(s3):
         pytest.skip(f"the server of the tests keeps no key {key}")
     with pytest.raises(DataError, match=message):

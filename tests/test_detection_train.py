@@ -656,3 +656,29 @@ def test_a_crop_and_its_boxes_are_enlarged_alike():
         np.testing.assert_allclose(middle, (box[:2] + box[2:]) / 2, atol=0.1)
         compared += 1
     assert compared > 5
+
+
+NO_FACTS = {
+    "a list": "[1, 2]",
+    "a number": "7",
+    "a huge number": "9" * 5000,
+    "nothing": "null",
+    "nested": "[" * 100_000,
+    "nested objects": '{"a":' * 100_000,
+    "large": " " * (10 * 2**20 + 1),
+    "binary": "\0\1\2",
+    "classes are a text": '{"detector": {}, "classes": "cat"}',
+    "no classes": '{"detector": {}, "classes": []}',
+    "classes are numbers": '{"detector": {}, "classes": [1, 2]}',
+    "equal classes": '{"detector": {}, "classes": ["a", "a"]}',
+    "detector is a list": '{"detector": [], "classes": ["a"]}',
+}
+
+
+@pytest.mark.parametrize("text", NO_FACTS.values(), ids=NO_FACTS)
+def test_a_model_json_of_something_else_is_no_model(tmp_path, text):
+    (tmp_path / "model.json").write_text(text, encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(DataError, match="is not a saved model") as error:
+        load_model(tmp_path)
+    assert len(str(error.value)) < 1000

@@ -323,6 +323,7 @@ def test_nothing_is_printed_for_people(capsys):
 def test_values_are_plain():
     values = {1: np.float32(0.5), "nan": float("nan"), "path": Path("a"), "n": np.int64(3)}
     assert plain(values) == {"1": 0.5, "nan": None, "path": "a", "n": 3}
+    assert plain({"\udcff": ["\udcff", Path("\udcff")]}) == {"\\udcff": ["\\udcff"] * 2}
     assert plain((np.array([1.0, np.inf]), True)) == [[1.0, None], True]
 
 

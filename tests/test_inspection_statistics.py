@@ -6,12 +6,14 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+from format_samples import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.write import write_dataset
@@ -434,6 +436,13 @@ def test_visibility_is_estimated_for_all_and_measured_where_it_is_given(tmp_path
     # never compared with what is estimated
     assert by_name(found, "b")["visibility_measured"].value is None
     assert by_name(found, "b")["visibility_estimated"].value == 0
+
+
+def test_the_format_that_is_told_is_that_of_the_first_path(tmp_path):
+    SAMPLES["CVAT"].write(tmp_path / "photos")
+    paths = [str(tmp_path / "photos"), written(tmp_path / "rendered", scenes(3))]
+    found = inspect(paths, None, quiet, LabelOptions(format="cvat"))
+    assert [subject.name for subject in found.subjects] == ["photos", "rendered"]
 
 
 def test_a_source_without_objects_has_no_statistics_of_objects(tmp_path):

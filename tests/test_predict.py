@@ -464,6 +464,13 @@ def test_empty_data_are_reported(model, dataset, given, told):
         judged(model, dataset(**given))
 
 
+@pytest.mark.parametrize(("split", "is_noted"), [("train", True), ("test", False)])
+def test_scores_on_photos_to_train_on_say_so(model, dataset, monkeypatch, split, is_noted):
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
+    notes = judged(model, dataset(**{split: 1})).notes
+    assert any(note.startswith("scored on train: ") for note in notes) == is_noted
+
+
 def test_a_model_that_finds_nothing_scores_nothing(model, dataset, monkeypatch):
     monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     nothing = Predictions(xyxy=np.zeros((0, 4)), labels=np.zeros(0, np.int64), scores=np.zeros(0))

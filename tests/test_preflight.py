@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from PIL import Image
 
 from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
 from syndet_ray.cli import listing
+from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.divide import split_photos
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
@@ -84,7 +88,8 @@ def test_dice_and_their_surroundings_are_no_objection():
 
 def test_assets_of_other_classes_than_the_photos_are_named(models):
     with pytest.raises(
-        DataError, match=r"photos.*(ball|box).*Name a folder of the same classes in scene\.assets"
+        DataError,
+        match=r"photos.*(ball|box).*name a folder of .* the same classes in scene\.assets",
     ):
         check_assets_of(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
@@ -659,6 +664,19 @@ def test_a_search_that_shows_photos_alone_needs_no_scenes_of_their_classes(large
         real_data(large, sweep.replace({"recipe": Recipe()}), quiet)
 
 
+def test_photos_alone_of_any_classes_are_enough_for_one_of_the_sweeps(tmp_path):
+    folder = write_photos(tmp_path / "photos", train=range(60), val=[60], test=[70])
+    file = folder / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["categories"].append({"id": 9, "name": "bishop"})
+    content["annotations"][0]["category_id"] = 9
+    file.write_text(json.dumps(content))
+    data = real_data(folder, load("photos_alone"), quiet, allow_near_copies=True)
+    assert data.pools["train"].classes == ("cat", "dog", "bishop")
+    slip = "perhaps slips in labelling, drop or rename them with `classes`: bishop (1 box: "
+    assert [note for note in data.notes if note.startswith(slip)]
+
+
 def test_a_search_of_the_working_scale_is_refused(large):
     space = {"detector.working_px": Int(low=320, high=640)}
     with pytest.raises(
@@ -927,6 +945,38 @@ def test_a_missing_test_split_is_held_out_alike_whatever_the_seed(tmp_path):
     assert about["hashes"]["test"] == other["hashes"]["test"]
     assert about["split_hash"] != other["split_hash"]  # val depends on the seed
     assert any("test: 4 of 20 images held out of train" in note for note in first.notes)
+
+
+def test_photos_held_out_are_the_same_whatever_classes_a_run_has(tmp_path):
+    folder = write_photos(tmp_path / "heap", names=("cat", "dog", "hare"), train=range(21))
+    expected = split_photos(folder, {"test": 0.2}, 0, quiet, out=tmp_path / "split.json")
+    maps = ({}, {"hare": None}, {"hare": "cat"}, {"cat": "hare", "hare": "cat"})
+    for classes in maps:
+        sweep = photos_alone().replace({"classes": classes})
+        labels = LabelOptions(classes=classes)
+        data = real_data(folder, sweep, quiet, labels=labels, hold_out=0.2)
+        assert data.image_ids["test"] == expected.index.images["test"], classes
+    digits = data.describe()["test_hash"][:12]
+    assert any(note.endswith(f"hash of the split {digits}") for note in data.notes)
+
+
+def test_cutouts_of_photos_that_are_held_out_are_refused(tmp_path):
+    folder = write_photos(tmp_path / "heap", size=(64, 48), box=(16, 12, 30, 24), train=range(8))
+    masks = tmp_path / "masks" / "train"
+    masks.mkdir(parents=True)
+    mask = Image.new("L", (64, 48))
+    mask.paste(255, (18, 14, 44, 34))
+    for k in range(8):
+        mask.save(masks / f"train-{k}.png")
+    cut = partial(cut_out, folder, per_class=8, seed=0, masks=tmp_path / "masks")
+    cut(tmp_path / "assets")
+    sweep = sweep_of(scene={"assets": str(tmp_path / "assets")})
+    with pytest.raises(DataError, match="has cut-outs of 2 photos of the test split: train_train-"):
+        real_data(folder, sweep, quiet, hold_out=0.25)
+    split_photos(folder, {"test": 0.25}, 0, quiet)
+    cut(tmp_path / "others")
+    sweep = sweep_of(scene={"assets": str(tmp_path / "others")})
+    assert len(real_data(folder, sweep, quiet).pools["test"]) == 2
 
 
 def test_a_split_index_is_what_a_run_uses_and_records(tmp_path):

@@ -13,13 +13,16 @@ import ray
 import trimesh
 
 from syndet_ray import SceneParameters
+from syndet_ray.data.convert import convert
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
+from syndet_ray.data.writers.image_copies import copy_here
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes import shards
 from syndet_ray.scenes.generate import generate, render_part, scene_hash
 from syndet_ray.workers import render as rendering
 from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.copying import copy_on_cluster
 from syndet_ray.workers.raylet import started_raylet
 from syndet_ray.workers.render import render_set, scene_parameters, write_set
 
@@ -114,6 +117,21 @@ def test_meshes_that_are_drawn_equally_long_are_reported_before_anything_is_rend
         write_set(parameters, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
     (note,) = display.notes
     assert "are 1 to 2 in their files, and all are rendered equally long" in note
+
+
+def test_images_of_a_converted_set_are_copied_by_tasks(connected, dice, tmp_path):
+    dataset = read(dice)
+    done = []
+    for name, copying in (("here", copy_here), ("cluster", copy_on_cluster)):
+        convert(dataset, tmp_path / name, "yolo", lambda *step: done.append(step), copying)
+    here, cluster = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
+        for name in ("here", "cluster")
+        for files in [filter(Path.is_file, (tmp_path / name).rglob("*"))]
+    )
+    assert here == cluster and len(here) > 10
+    images = sum(map(len, dataset.splits.values()))
+    assert done[-1] == (images, images)
 
 
 @pytest.fixture

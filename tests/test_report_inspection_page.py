@@ -70,6 +70,23 @@ def test_images_that_are_only_alike_are_not_called_copies(compared):
     )
 
 
+def test_copies_within_a_split_and_spellings_of_one_class_are_said(compared):
+    (twins,) = compared.duplicates
+    within = replace(compared, duplicates=(replace(twins, second=twins.first),))
+    within = replace(within, classes=("Apple", "apple", "pear"))
+    assert differences.headline(within)[1:] == (
+        "Probably one class in several spellings: Apple and apple.",
+        "1 image is there twice in the same split: 1 exactly, 0 saved again or at another size.",
+    )
+
+
+def test_the_summary_counts_the_objects_of_each_class(compared):
+    facts = dict(differences.summary(compared))
+    counts = [facts[f"objects of {name}"] for name in compared.classes]
+    by_source = np.array([[int(cell) for cell in cells] for cells in counts]).sum(axis=0)
+    assert [f"{count:,}" for count in by_source] == list(facts["objects"])
+
+
 def test_the_headline_names_units_without_the_span_of_values(compared):
     """ "75.6, not 44.2 L*, 0 to 100" is no sentence; a column of numbers has the span beside it."""
     told, _ = differences.headline(compared)

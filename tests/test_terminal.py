@@ -798,3 +798,13 @@ def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch):
         monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert terminal.console().width == width
+
+
+def test_a_log_says_once_what_is_done_again_and_again(capsys):
+    display = terminal.Plain(terminal.console())
+    for _ in range(3):
+        display.progress("looking for copies of val", 9, 9)
+    display.note("decoding")
+    display.progress("looking for copies of val", 9, 9)
+    copies = "looking for copies of val: 9 done"
+    assert capsys.readouterr().out.splitlines() == [copies, "decoding", copies]

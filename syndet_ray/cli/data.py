@@ -1,7 +1,7 @@
 """Verbs on datasets: render, and data cutouts, label-style and inspect."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
+
+if TYPE_CHECKING:
+    from syndet_ray.data.read import Dataset as LabelledPhotos
+    from syndet_ray.progress import Progress
 
 
 def render(
@@ -84,7 +88,8 @@ def cutouts(
             progress=partial(display.progress, "cutting out"),
         )
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
-    print(f"Use them with --set scene.assets={out} or SceneParameters(assets={str(out)!r}).")
+    print(f"Use them in a sweep with SceneParameters(assets={str(out)!r}),")
+    print(f"or to render with --set scene.assets={out}.")
 
 
 def convert(
@@ -96,13 +101,13 @@ def convert(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    address: Address = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Write a dataset in another format, and say what that format cannot hold."""
     from functools import partial
 
     from syndet_ray.cli import terminal
-    from syndet_ray.data.convert import convert as write_converted
     from syndet_ray.data.read import read
     from syndet_ray.data.write import check_empty
 
@@ -112,7 +117,8 @@ def convert(
         options = label_options(format, skip_bad, classes)
         folder = local_photos(dataset, runs, display)
         source = read(folder, options, partial(display.progress, "reading labels"))
-        losses = write_converted(source, out, to, partial(display.progress, "writing images"))
+        writing = partial(display.progress, "writing images")
+        losses = _convert_anywhere(source, out, to, writing, address)
     for split, part in source.splits.items():
         objects = int(part.class_counts().sum())
         print(f"{split}: {counted(len(part), 'image')}, {counted(objects, 'object')}")
@@ -122,6 +128,21 @@ def convert(
     for loss in losses:
         print(f"  {loss}")
     print(f"{to} written into {out}")
+
+
+def _convert_anywhere(
+    source: "LabelledPhotos", out: Path, to: str, progress: "Progress", address: str | None
+) -> list[str]:
+    """Converts a dataset, its images copied on the cluster at an address if one is given."""
+    from syndet_ray.data.convert import convert as write_converted
+
+    if address is None:
+        return write_converted(source, out, to, progress)
+    from syndet_ray.workers.cluster import connection
+    from syndet_ray.workers.copying import copy_on_cluster
+
+    with connection(address):
+        return write_converted(source, out.resolve(), to, progress, copy_on_cluster)
 
 
 def label_style(

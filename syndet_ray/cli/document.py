@@ -74,12 +74,14 @@ def _error(error: Exception) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: NaN and infinity become null, paths and unknown types become text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str):  # half of a character, in names that are no text, is no JSON
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, float):
         return float(value) if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
@@ -88,4 +90,4 @@ def plain(value: Any) -> Any:
         return plain(value.model_dump())
     if hasattr(value, "tolist"):  # a number or an array of NumPy
         return plain(value.tolist())
-    return str(value) if isinstance(value, Path) else repr(value)
+    return plain(str(value) if isinstance(value, Path) else repr(value))

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
+from syndet_ray.cli.options import with_flags
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
 from syndet_ray.metrics import MAP
@@ -76,7 +77,7 @@ def data_lines(data: "RealData") -> Iterator[str]:
     for folder, pool in data.others.items():
         yield f"         {folder}: {len(pool)} train"
     for words in (*data.scale_words, *data.notes):
-        yield f"         {words}"
+        yield f"         {with_flags(words)}"
 
 
 def entry_lines(entry: "CatalogueEntry") -> Iterator[str]:

@@ -206,7 +206,9 @@ NearCopies = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option(metavar="<name>", help="Format of the labels. Default: recognized."),
+    typer.Option(
+        metavar="<name>", help="Format of the labels, or datumaro:NAME. Default: recognized."
+    ),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out labels and photos that cannot be used.")

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import NearCopies, ShareOption
+from syndet_ray.cli.options import (
+    Classes,
+    Format,
+    NearCopies,
+    ShareOption,
+    SkipBad,
+    label_options,
+)  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -40,6 +47,9 @@ def split(
         bool, typer.Option("--resplit", help="Share out the images of all splits, not only train.")
     ] = False,
     allow_near_copies: NearCopies = False,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the split that is there already.")
     ] = False,
@@ -52,10 +62,12 @@ def split(
     from syndet_ray.data.divide import split_photos
 
     shares = {name: share for name, share in {"test": test, "val": val}.items() if share}
+    labels = label_options(format, skip_bad, classes)
     with open_display(console := terminal.console()) as display:
         division = split_photos(
             photos, shares, seed, display.progress,
             by=by, out=out, resplit=resplit, allow_near_copies=allow_near_copies, force=force,
+            labels=labels,
         )  # fmt: skip
     print_table(console, _table(division))
     terminal.print_lines(console, _lines(division))
@@ -88,7 +100,7 @@ def _table(division: "Division") -> "Table":
 
 def _lines(division: "Division") -> list[str]:
     cut, index = division.cut, division.index
-    lines = [f"note: {warning}" for warning in division.warnings]
+    lines = [f"note: {note}" for note in (*cut.dataset.notes, *division.warnings)]
     by = "" if index.by is None else f" by {index.by}"
     copies = counted(cut.near_copies, "image") if cut.near_copies else "no image"
     verb = "looks" if cut.near_copies < 2 else "look"

@@ -54,6 +54,7 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = _lasting(console)
         self._seen: dict[int, tuple[str, int]] = {}
+        self._last = ""
         self._earlier: dict[int, Trial] = {}  # trials of an earlier attempt, see `begin`
         self._total = 0
 
@@ -93,8 +94,9 @@ class Plain:
             self._line(f"trial {trial.number} starts: {names.trial_words(trial)}")
 
     def progress(self, what: str, done: int, total: int) -> None:
-        if done == total:
-            self._line(f"{what}: {total} done")
+        line = f"{what}: {total} done"
+        if done == total and line != self._last:  # such as a search that is done again and again
+            self._line(line)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -106,6 +108,7 @@ class Plain:
         """Does nothing: every line is complete."""
 
     def _line(self, text: str) -> None:
+        self._last = text
         self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
 
 

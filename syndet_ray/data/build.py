@@ -43,14 +43,15 @@ class Labels:
             self._new_names[name] = self.options.new_name(name)
         return self._new_names[name]
 
-    def unknown_names(self) -> list[str]:
-        """The names that the options rename or drop and the data do not have."""
+    @property
+    def unused_names(self) -> list[str]:
+        """Names of the class map that no class of the data has had so far."""
         names_of_data = {unicodedata.normalize("NFC", name) for name in self._new_names}
-        unknown = []
+        unused = []
         for name in self.options.classes:
             if unicodedata.normalize("NFC", name) not in names_of_data:
-                unknown.append(name)
-        return unknown
+                unused.append(name)
+        return sorted(unused)
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""

@@ -16,6 +16,8 @@ from syndet_ray.data.tally import FEW_BOXES
 from syndet_ray.errors import DataError
 
 _STRAY_SHARE = 0.02  # of all boxes; in a small set a class with more of them was meant
+_MOST_WITH_BOXES = 6  # classes in a message, each with its boxes
+_MOST_LISTED = 20  # names in a message: enough to see whose classes they are
 _DO = "Rename, merge or drop classes with `classes`."
 
 
@@ -40,7 +42,7 @@ def check_classes(
     differences = []
     for side, names in (("the real data", only_real), (other_name, only_other)):
         if names:
-            differences.append(f"{class_words(names, boxes or {})} only in {side}")
+            differences.append(f"{_difference_words(names, boxes or {})} only in {side}")
     if differences:
         rule = f"the real data and {other_name} must have the same classes"
         alike = _alike_words(only_real, only_other)
@@ -56,6 +58,16 @@ def class_words(names: Iterable[str], boxes: Mapping[str, str]) -> str:
     return ", ".join(f"{name}{places.get(name, '')}" for name in sorted(names))
 
 
+def _difference_words(names: Collection[str], boxes: Mapping[str, str]) -> str:
+    """Classes, with the words for their boxes where a person can take in as many."""
+    if len(names) <= _MOST_WITH_BOXES:
+        return class_words(names, boxes)
+    listed = sorted(names)[:_MOST_LISTED]
+    more = len(names) - len(listed)
+    ending = f" and {more} more" if more else ""
+    return f"{len(names)} classes ({', '.join(listed)}{ending})"
+
+
 def _alike_words(real: Iterable[str], other: Iterable[str]) -> str:
     """A sentence on the names that are probably one class, as lines of a class map; "" if none."""
     of_plain: dict[str, list[str]] = {}
@@ -67,6 +79,14 @@ def _alike_words(real: Iterable[str], other: Iterable[str]) -> str:
         if len(candidates) == 1:
             pairs.append(f"`{name}: {candidates[0]}`")
     return f"Probably the same: {', '.join(pairs)}." if pairs else ""
+
+
+def alike_names(names: Iterable[str]) -> list[list[str]]:
+    """The groups of two or more names that differ only in case, spaces and signs."""
+    of_plain: dict[str, list[str]] = {}
+    for name in sorted(names):
+        of_plain.setdefault(_plain(name), []).append(name)
+    return [group for group in of_plain.values() if len(group) > 1]
 
 
 def _plain(name: str) -> str:

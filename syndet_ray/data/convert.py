@@ -7,6 +7,7 @@ from typing import Protocol
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.write import check_empty
 from syndet_ray.data.writers import coco, kitti, parquet, voc, yolo
+from syndet_ray.data.writers.image_copies import Copying, copy_here
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
@@ -16,9 +17,12 @@ class Writer(Protocol):
     """A module in `writers/`: it writes one format."""
 
     def write(
-        self, dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet
+        self, dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
     ) -> None:
-        """Writes all splits into an empty folder, and counts what the format cannot hold."""
+        """Writes all splits into an empty folder, and counts what the format cannot hold.
+
+        copying  copies the images
+        """
 
 
 WRITERS: Mapping[str, Writer] = {
@@ -30,7 +34,13 @@ WRITERS: Mapping[str, Writer] = {
 }
 
 
-def convert(dataset: Dataset, out: Path, to: str, progress: Progress = quiet) -> list[str]:
+def convert(
+    dataset: Dataset,
+    out: Path,
+    to: str,
+    progress: Progress = quiet,
+    copying: Copying = copy_here,
+) -> list[str]:
     """Writes a dataset into a new folder, whole or not at all.
 
     Images are copied as they are, under unique names. `progress` is called with (images written,
@@ -39,10 +49,11 @@ def convert(dataset: Dataset, out: Path, to: str, progress: Progress = quiet) ->
     Returns what did not survive, in words. Raises DataError where `out` exists and is no empty
     folder, and MachineError where it cannot be written.
 
-    to  a name of WRITERS
+    to       a name of WRITERS
+    copying  copies images, see `workers/copying.py` for a cluster
     """
     check_empty(out)
     losses = Losses()
     with whole_folder(out) as unfinished:
-        WRITERS[to].write(dataset, unfinished, losses, progress)
+        WRITERS[to].write(dataset, unfinished, losses, progress, copying)
     return losses.lines

@@ -18,7 +18,7 @@ from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
-from syndet_ray.data.split_index import in_order, whole, with_splits
+from syndet_ray.data.split_index import in_order, test_hash, whole, with_splits
 from syndet_ray.data.stratify import choose_groups
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress
@@ -100,12 +100,20 @@ def cut_splits(
 
 
 def hold_out(
-    dataset: Dataset, share: float, progress: NamedProgress, *, allow_near_copies: bool = False
+    dataset: Dataset,
+    share: float,
+    progress: NamedProgress,
+    *,
+    as_stored: Dataset | None = None,
+    allow_near_copies: bool = False,
 ) -> Dataset:
     """A dataset whose missing test split is cut from train, for a run.
 
     It is the test split that `data split` cuts with the same share. Raises SyndetError as
     `cut_splits` does.
+
+    as_stored  the same images with the classes of their files, where `dataset` has others: runs
+               with other classes must not have other test images
     """
     if not 0 < share < 1:
         raise DefinitionError("`hold_out`", "must be more than 0 and less than 1", got=share)
@@ -113,15 +121,21 @@ def hold_out(
         rule = "has a test split already, of " + counted(len(dataset.splits["test"]), "image")
         raise DataError(dataset.path, rule, do=_DO_WITH_TEST)
     cut = cut_splits(
-        dataset, {"test": share}, HOLD_OUT_SEED, progress, allow_near_copies=allow_near_copies
+        as_stored or dataset,
+        {"test": share},
+        HOLD_OUT_SEED,
+        progress,
+        allow_near_copies=allow_near_copies,
     )
-    test = cut.dataset.splits["test"]
-    images = len(test) + len(cut.dataset.splits["train"])
+    divided = with_splits(dataset, _split_of_ids(cut.dataset))
+    test = divided.splits["test"]
+    images = len(test) + len(divided.splits["train"])
+    digits = test_hash(record.image_id for record in test.records)[:12]
     note = (
         f"test: {len(test)} of {images} images held out of train, the same in every run with this "
-        f"share, hash of their ids {test.ids_hash[:12]}"
+        f"share, hash of the split {digits}"
     )
-    return replace(cut.dataset, notes=(*cut.dataset.notes, note))
+    return replace(divided, notes=(*divided.notes, note))
 
 
 def in_one_heap(dataset: Dataset) -> Dataset:
@@ -280,9 +294,15 @@ def _count_linked(count: int, links: Sequence[Link]) -> int:
 
 def _divide(dataset: Dataset, source: Source, split_of: Sequence[str]) -> Dataset:
     """The dataset with the images of train in their new splits."""
-    split_of_id: dict[str, str] = {}
-    for split, part in dataset.splits.items():
-        split_of_id |= {record.image_id: split for record in part.records}
+    split_of_id = _split_of_ids(dataset)
     for record, split in zip(source.records, split_of, strict=True):
         split_of_id[record.image_id] = split
     return with_splits(dataset, split_of_id)
+
+
+def _split_of_ids(dataset: Dataset) -> dict[str, str]:
+    """The split of each image, by its id."""
+    split_of_id: dict[str, str] = {}
+    for split, part in dataset.splits.items():
+        split_of_id |= {record.image_id: split for record in part.records}
+    return split_of_id

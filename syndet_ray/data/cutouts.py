@@ -1,6 +1,8 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
+import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
@@ -22,6 +25,7 @@ from syndet_ray.folder_names import folder_for
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
+_PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
 _MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
 _WORK_PX = 192  # longest side that GrabCut sees: fewer pixels are too few to learn from, more slow
 _ROUNDS = 6  # iterations of GrabCut
@@ -37,6 +41,9 @@ _OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
 _LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
 _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
+_LONGEST_NAME = 255  # bytes, of a file or folder
+_LONGEST_STEM = 200  # bytes, of the part of a cut-out's name that is its photo's
+_SHOWN = 40  # characters of a name that is too long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +90,7 @@ def cut_out(
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
+    _check_folder_names(dataset, data.classes)
     records = data.splits["train"].records
     counts = dict.fromkeys(data.classes, 0)
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
@@ -96,11 +104,48 @@ def cut_out(
     return counts
 
 
+def _check_folder_names(dataset: Path, classes: Sequence[str]) -> None:
+    """Raises DataError for a class whose name no folder can have."""
+    for name in classes:
+        if len(folder_for(name).encode()) > _LONGEST_NAME:
+            rule = "its classes must have names that a folder can have, of at most 255 bytes"
+            do = "Rename it with `classes`."
+            raise DataError(dataset, rule, got=f"{name[:_SHOWN]}...", do=do)
+
+
 def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     image = _stem(candidate.record).replace("/", "_")
+    image = image.encode()[-_LONGEST_STEM:].decode(errors="ignore")  # folders may make it longer
     path = _new_file(folder, f"{image}-{candidate.k}")
-    Image.fromarray(rgba).save(path)
+    origin = PngInfo()
+    origin.add_text(_PHOTO_KEY, hashlib.sha256(candidate.record.image_bytes()).hexdigest())
+    Image.fromarray(rgba).save(path, pnginfo=origin)
+
+
+def photos_cut(assets: Path) -> dict[str, Path]:
+    """SHA-256 of the photos from which `cut_out` made cut-outs in a folder, each with one of them.
+
+    Cut-outs of other programs do not say it.
+    """
+    origins: dict[str, Path] = {}
+    for path in sorted(assets.rglob("*.png")):
+        photo = _photo_of(path)
+        if photo is not None:
+            origins.setdefault(photo, path)
+    return origins
+
+
+def _photo_of(path: Path) -> str | None:
+    """The photo that a PNG names; None if it is not one of ours, or no image at all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # only its header is read
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                photo = image.info.get(_PHOTO_KEY)
+        except Exception:  # Pillow raises almost anything; who loads the assets says what is wrong
+            return None
+    return photo if isinstance(photo, str) else None
 
 
 def _new_file(folder: Path, name: str) -> Path:

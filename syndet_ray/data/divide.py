@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from syndet_ray.data.cut import Cut, cut_splits, in_one_heap
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read_as_stored
 from syndet_ray.data.record import Source
 from syndet_ray.data.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
@@ -79,12 +81,14 @@ def split_photos(
     resplit: bool = False,
     allow_near_copies: bool = False,
     force: bool = False,
+    labels: LabelOptions | None = None,
 ) -> Division:
     """Splits the photos of a folder and writes the index. The photos stay as they are.
 
     out      the file of the index; None puts it beside the photos, where `read` finds it
     resplit  shares out the images of all splits again, not only those of train
     force    replaces an index that is there
+    labels   how labels are read; they also decide what the classes are that get their share
     shares, seed, by, allow_near_copies  as for `cut_splits`
 
     Raises SyndetError.
@@ -93,7 +97,7 @@ def split_photos(
     file = beside if out is None else out
     is_beside = file.resolve() == beside.resolve()
     _check_file(file, force=force)
-    dataset = read_as_stored(photos)
+    dataset = read_as_stored(photos, labels, partial(progress, "reading labels"))
     make_folder(file.parent, _ELSEWHERE)
     check_writable(file, _ELSEWHERE)
     cut = cut_splits(

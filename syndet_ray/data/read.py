@@ -29,6 +29,7 @@ from syndet_ray.data.readers import (
     vott,
     yolo,
 )
+from syndet_ray.data.readers.datumaro import PREFIX, DatumaroReader
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
 from syndet_ray.data.readers.remarks import Remarks
@@ -80,6 +81,7 @@ FORMATS: Mapping[str, Reader] = {
     "GroceriesReal": groceries,
     "Parquet": parquet,
 }
+_ANY_OTHER = "Other formats: `format` datumaro:NAME, if Datumaro is installed."
 _LISTED_FILES = 8  # of a folder without a dataset: enough to recognise the folder
 
 
@@ -176,17 +178,16 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
     if not path.is_dir():
         rule = "is not a folder" if path.exists() else "does not exist"
         raise DataError(path, rule, do="Give the folder that holds the dataset.")
-    kind, files = _format_and_files(path, options.format)
+    kind, reader, files = _format_and_files(path, options.format)
     remarks = Remarks()
     images = ImageFiles(path, remarks)
-    content = FORMATS[kind].read(path, files, images, remarks)
+    content = reader.read(path, files, images, remarks)
     labels = Labels(options)
     builders = _builders(content, images, labels, remarks, progress)
     classes = labels.classes(content.classes)
     _check_names(path, classes)
-    unknown = labels.unknown_names()
-    if unknown:
-        remarks.note(f"the data have no class {', '.join(unknown)}, which `classes` names")
+    if labels.unused_names:
+        remarks.note(f"no class has these names of the class map: {', '.join(labels.unused_names)}")
     splits = {split: builder.source(classes) for split, builder in builders.items()}
     remarks.check(path, skip_bad=options.skip_bad)
     tallies = {split: builder.tally for split, builder in builders.items()}
@@ -231,38 +232,43 @@ def _builders(
     return builders
 
 
-def _format_and_files(folder: Path, name: str | None) -> tuple[str, list[Path]]:
-    """The one format of which a folder holds annotation files, and these files.
+def _format_and_files(folder: Path, name: str | None) -> tuple[str, Reader, list[Path]]:
+    """The one format of which a folder holds annotation files, its reader, and these files.
 
     name  the format if it is told
     """
     if name is not None:
-        kind = _format_named(name)
-        files = FORMATS[kind].files(folder)
+        kind, reader = _format_named(name)
+        files = reader.files(folder)
         if not files:
-            raise DataError(folder, f"holds no dataset of format {kind}", do=_layout_of(kind))
-        return kind, files
+            do = _layout_of(kind, reader)
+            raise DataError(folder, f"holds no dataset of format {kind}", do=do)
+        return kind, reader, files
     files_of = {kind: reader.files(folder) for kind, reader in FORMATS.items()}
     kinds = [kind for kind, files in files_of.items() if files]
     if not kinds:
         names = sorted(path.name for path in folder.iterdir())[:_LISTED_FILES]
-        layouts = "".join(f"\n  {_layout_of(kind)}" for kind in FORMATS)
-        do = f"Known:{layouts}\nA split is train, val or test."
+        layouts = "".join(f"\n  {_layout_of(*entry)}" for entry in FORMATS.items())
+        do = f"Known:{layouts}\nA split is train, val or test. {_ANY_OTHER}"
         raise DataError(folder, "holds no dataset of a known layout", got=names, do=do)
     if len(kinds) > 1:
         candidates = [f"{kind} ({files_of[kind][0].relative_to(folder)})" for kind in kinds]
         rule = f"must hold one dataset, not {' and '.join(candidates)}"
         raise DataError(folder, rule, do="Say which with `format`, or give each a folder.")
-    return kinds[0], files_of[kinds[0]]
+    return kinds[0], FORMATS[kinds[0]], files_of[kinds[0]]
 
 
-def _layout_of(kind: str) -> str:
-    return f"{kind}: {FORMATS[kind].LAYOUT}."
+def _layout_of(kind: str, reader: Reader) -> str:
+    return f"{kind}: {reader.LAYOUT}."
 
 
-def _format_named(name: str) -> str:
-    """The format of that name, in any case. Raises DataError."""
-    for kind in FORMATS:
+def _format_named(name: str) -> tuple[str, Reader]:
+    """The format of that name, in any case, and its reader. Raises DataError."""
+    if name.lower().startswith(PREFIX):
+        kind = name[len(PREFIX) :]
+        return f"{PREFIX}{kind}", DatumaroReader(kind)
+    for kind, reader in FORMATS.items():
         if kind.lower() == name.lower():
-            return kind
-    raise DataError("`format`", "must be a known format", got=name, do=nearest(name, FORMATS))
+            return kind, reader
+    do = f"{nearest(name, FORMATS)} {_ANY_OTHER}"
+    raise DataError("`format`", "must be a known format", got=name, do=do)

@@ -9,7 +9,7 @@ import numpy as np
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.scale import WorkingScale
-from syndet_ray.data.split_index import split_hash
+from syndet_ray.data.split_index import split_hash, test_hash
 from syndet_ray.data.streamed import Streamed
 
 
@@ -81,7 +81,7 @@ class RealData:
             "with_objects": {name: pool.images_with_objects for name, pool in self.pools.items()},
             "hashes": {name: pool.hash for name, pool in pools.items()},
             "split_hash": split_hash(self.image_ids),
-            "test_hash": split_hash({"test": self.image_ids["test"]}),
+            "test_hash": test_hash(self.image_ids["test"]),
             "others": {"counts": _counts(self.others), "objects": _objects(self.others)},
             "scale": asdict(self.scale) | fitting,
             "near_copies": dict(self.near_copies),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -76,6 +76,11 @@ def split_hash(images: Mapping[str, Sequence[str]]) -> str:
     """SHA-256 over sorted image ids, each with its split."""
     pairs = [[image_id, split] for split, image_ids in images.items() for image_id in image_ids]
     return hashlib.sha256(json.dumps(sorted(pairs)).encode()).hexdigest()
+
+
+def test_hash(image_ids: Iterable[str]) -> str:
+    """SHA-256 that identifies which images are in test, as each run records it."""
+    return split_hash({"test": list(image_ids)})
 
 
 def ids_by_split(dataset: "Dataset") -> dict[str, list[str]]:

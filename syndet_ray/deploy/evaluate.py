@@ -26,6 +26,11 @@ from syndet_ray.report.words import STAND_IN
 from syndet_ray.runs.pictures import best_and_worst, predicted_picture
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
+# Photos in one heap are all in train, and a run that held some out has learned from the others.
+_LEARNED = (
+    "scored on train: a model that has learned from these photos scores too well on them. "
+    "`data split` gives all commands one test split"
+)
 _SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
 
 
@@ -81,7 +86,9 @@ def evaluate_model(
     intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    notes = [*dataset.notes, stray, missing, _too_few(pool), STAND_IN if source.stand_in else ""]
+    learned = _LEARNED if split == "train" else ""
+    stand_in = STAND_IN if source.stand_in else ""
+    notes = [*dataset.notes, stray, missing, _too_few(pool), learned, stand_in]
     return SplitEvaluation(
         model=model,
         data=dataset.path,

@@ -19,6 +19,9 @@ from syndet_ray.files import reading
 
 SAVED_MODEL = "model.safetensors"  # the file with the tensors in the folder of a model
 
+_LARGEST_FACTS = 10 * 2**20  # bytes of model.json; a thousand classes take 20 000
+_LONGEST_CAUSE = 500  # characters, of an error that may quote the file
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedModel:
@@ -79,9 +82,9 @@ def load_model(folder: Path) -> SavedModel:
         for name in ("model.json", SAVED_MODEL):
             (folder / name).open("rb").close()
     try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        facts = _facts(folder / "model.json")
         detector = Detector.model_validate(facts["detector"])
-        classes = tuple(facts["classes"])
+        classes = _classes(facts["classes"])
         model = without_weights(detector, classes)
         model.load_state_dict(load_file(folder / SAVED_MODEL))
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
@@ -89,5 +92,29 @@ def load_model(folder: Path) -> SavedModel:
         do = "Train it again, or use it with the version that saved it."
         raise DataError(folder, rule, do=do) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
-        raise DataError(folder, f"is not a saved model ({type(error).__name__}: {error})") from None
+        cause = f"{type(error).__name__}: {error}"[:_LONGEST_CAUSE]
+        raise DataError(folder, f"is not a saved model ({cause})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """The content of a model.json. Raises OSError, and ValueError for one that we did not write."""
+    size = file.stat().st_size
+    if size > _LARGEST_FACTS:
+        raise ValueError(f"model.json has {size} bytes, ours have some kilobytes")
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("model.json is nested too deep") from None
+    if not isinstance(facts, dict):
+        raise ValueError(f"model.json must hold an object, not a {type(facts).__name__}")
+    return facts
+
+
+def _classes(names: Any) -> tuple[str, ...]:
+    """The class names of a model.json. Raises ValueError unless they are different texts."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its classes must be a list of texts")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("its classes must be different, and one at least")
+    return tuple(names)

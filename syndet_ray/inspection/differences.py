@@ -9,6 +9,7 @@ from math import isinf
 
 import numpy as np
 
+from syndet_ray.data.classes import alike_names
 from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
 from syndet_ray.inspection.statistics import BY_NAME, SHARES, Measurements
@@ -16,6 +17,7 @@ from syndet_ray.wording import counted, percent
 
 _CHANCE = 0.05  # share of the statistics of two samples of one source that are beyond chance
 _MOST_NAMED = 4  # groups of statistics that a sentence names: more would hide the first ones
+_MOST_CLASSES = 12  # lines of the summary: with all of 80 classes it would fill screens
 NOT_KNOWN = "n/a"
 # of the reference: there is no standard deviation in which to express a distance
 CONSTANT = "constant"
@@ -80,7 +82,18 @@ def headline(inspection: Inspection) -> tuple[str, ...]:
     """
     others = inspection.subjects[1:]
     sentences = [_comparison_words(inspection, subject) for subject in others]
-    return (*(sentences or [_single(inspection.reference)]), *_duplicate_sentences(inspection))
+    return (
+        *(sentences or [_single(inspection.reference)]),
+        *_spelling_sentences(inspection.classes),
+        *_duplicate_sentences(inspection),
+    )
+
+
+def _spelling_sentences(classes: Sequence[str]) -> Iterator[str]:
+    """A sentence on classes whose names differ only in case, spaces and signs."""
+    if groups := alike_names(classes):
+        names = "; ".join(" and ".join(group) for group in groups)
+        yield f"Probably one class in several spellings: {names}."
 
 
 def rows(inspection: Inspection, source: str) -> list[Row]:
@@ -99,7 +112,25 @@ def summary(inspection: Inspection) -> list[tuple[str, tuple[str, ...]]]:
     for name in columns[0]:
         cells = tuple(column[name] for column in columns)
         lines.append((name, cells))
+        if name == "classes":
+            lines += _class_lines(inspection)
     return lines
+
+
+def _class_lines(inspection: Inspection) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The objects of each class in each source, the most frequent class first."""
+    counts = []
+    for subject in inspection.subjects:
+        counts.append(subject.measurements.class_counts(inspection.classes).sum(axis=0))
+    table = np.array(counts)
+    order = np.argsort(-table.sum(axis=0), kind="stable")
+    for label in order[:_MOST_CLASSES]:
+        cells = tuple(f"{count:,}" for count in table[:, label])
+        yield f"objects of {inspection.classes[label]}", cells
+    if (more := len(order) - _MOST_CLASSES) > 0:
+        rest = table[:, order[_MOST_CLASSES:]].sum(axis=1)
+        others = "1 other class" if more == 1 else f"{more} other classes"
+        yield f"objects of {others}", tuple(f"{count:,}" for count in rest)
 
 
 def duplicate_names(pair: DuplicatePair, inspection: Inspection) -> tuple[str, str]:
@@ -247,14 +278,17 @@ def _single(subject: Subject) -> str:
 def _duplicate_sentences(inspection: Inspection) -> Iterator[str]:
     if not inspection.duplicates:
         yield "No image occurs twice."
-    for apart, where in ((True, "in another split or source"), (False, "in the same split")):
+    for apart, also, where in (
+        (True, "also in another split or source", "in another split or source"),
+        (False, "there twice in the same split", "in the same split"),
+    ):
         pairs = [pair for pair in inspection.duplicates if pair.apart is apart]
         copies = [pair for pair in pairs if pair.copy]
         exact = sum(pair.exact for pair in copies)
         alike = len(pairs) - len(copies)
         if copies:
             how = f"{exact} exactly, {len(copies) - exact} saved again or at another size"
-            yield f"{counted(len(copies), 'image')} {_are(len(copies))} also {where}: {how}."
+            yield f"{counted(len(copies), 'image')} {_are(len(copies))} {also}: {how}."
         if alike == 1:
             yield f"1 image looks like one {where}, and is no copy of it."
         elif alike:

@@ -127,7 +127,8 @@ def inspect(
 
     A path is a folder that `read` can read, or the word "stand-in". A single path with several
     splits gives one source for each split. Otherwise a source is all splits of its folder, or only
-    `split`. `progress` is called with (name of the step, number done, number in all).
+    `split`. `progress` is called with (name of the step, number done, number in all). The format in
+    `labels` is that of the first path; others are recognized.
 
     Raises DataError for a path, split or image that cannot be used, for a path that is given twice,
     and for a source without images.
@@ -164,10 +165,10 @@ def _datasets(
         if place in places[:i]:
             do = "A source has distance 0 from itself; give each path once."
             raise DataError(paths[i], "is given twice", do=do)
-    datasets = {}
+    datasets: dict[str, Dataset] = {}
     for path, name in zip(paths, unique_names(places), strict=True):
         reading = partial(progress, f"reading labels of {name}")
-        dataset = photos_at(path, labels, reading)
+        dataset = photos_at(path, labels if not datasets else labels.of_other_data(), reading)
         datasets[name] = replace(dataset, splits=_requested_splits(path, dataset, split))
     return datasets
 

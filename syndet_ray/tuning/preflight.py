@@ -1,7 +1,7 @@
 """Preflight: reads the data and finds everything that would fail, before training costs time."""
 
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -9,12 +9,15 @@ from pathlib import Path
 
 from syndet_ray.data import cut
 from syndet_ray.data.classes import (
+    alike_names,
     check_classes,
     class_words,
     new_classes,
     stray_classes,
     without_classes,
 )
+from syndet_ray.data.cutouts import photos_cut
+from syndet_ray.data.groups import image_hashes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
@@ -61,9 +64,9 @@ from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.notes import SCORED, data_notes
 from syndet_ray.wording import counted
 
-_OTHER_ASSETS = (
-    "Name a folder of the same classes in scene.assets, or rename, merge or drop classes with "
-    "`classes`."
+_CUT_AGAIN = (
+    "Write a test split for all commands with `data split`, then make the cut-outs again: they are "
+    "made of train."
 )
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
@@ -105,8 +108,15 @@ def real_data(
     place, given = _labelled_photos(path, labels, progress)
     if hold_out is not None:
         settle_classes(given, asset_classes(sweep), others, place, sweep)  # before it takes time
-        given = cut.hold_out(given, hold_out, progress, allow_near_copies=allow_near_copies)
+        given = cut.hold_out(
+            given,
+            hold_out,
+            progress,
+            as_stored=_with_own_classes(path, labels, progress),
+            allow_near_copies=allow_near_copies,
+        )
     given, splits = _checked_splits(given, sweep, others, place)
+    _check_cutouts(sweep, splits["test"])
     others = {folder: _without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
@@ -159,6 +169,15 @@ def _labelled_photos(
     if path is None:
         return "the stand-in set (see `real`)", stand_in()
     return str(path), read(path, labels, partial(progress, "reading labels"))
+
+
+def _with_own_classes(
+    path: Path | None, labels: LabelOptions, progress: NamedProgress
+) -> Dataset | None:
+    """The user's photos with the classes of their files; None if the run has these too."""
+    if path is None or not labels.classes:
+        return None
+    return read(path, replace(labels, classes={}), partial(progress, "reading labels"))
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
@@ -365,6 +384,23 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
     return classes
 
 
+def _check_cutouts(sweep: LoadedSweep, test: Source) -> None:
+    """Raises DataError for assets that were cut out of photos of the test split: a detector would
+    learn what it is tested on.
+    """
+    folders = {materials.assets for materials in scene_inputs(sweep)} - set(BUILT_IN)
+    for folder in sorted(folders):
+        cutouts = photos_cut(Path(folder))
+        hashes = image_hashes(test) if cutouts else []
+        ids = [record.image_id for record in test.records]
+        shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in cutouts]
+        if shown:
+            photos = counted(len(shown), "photo")
+            example = cutouts[hashes[ids.index(shown[0])]].name
+            rule = f"has cut-outs of {photos} of the test split: {example} is of {shown[0]!r}"
+            raise DataError(folder, rule, do=_CUT_AGAIN)
+
+
 def check_assets(
     assets: Mapping[str, Sequence[str]],
     classes: Sequence[str],
@@ -377,8 +413,25 @@ def check_assets(
     boxes   for classes of the photos, how many boxes they have, in words
     """
     for name, of_assets in assets.items():
-        do = f"{_OTHER_ASSETS} These are {name}."
-        check_classes(classes, of_assets, place, boxes=boxes, do=do)
+        check_classes(
+            classes,
+            of_assets,
+            place,
+            other_name=name,
+            boxes=boxes,
+            do=_do_about_assets(classes, of_assets),
+        )
+
+
+def _do_about_assets(real: Sequence[str], of_assets: Sequence[str]) -> str:
+    """Advice on photos of other classes than the assets have."""
+    others = sorted(set(real) - set(of_assets)) or sorted(real)
+    line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    return (
+        "To train on photos alone: `sweep photos_alone`. For scenes, name a folder of meshes or "
+        "cut-outs of the same classes in scene.assets (`data cutouts` makes one of photos), or "
+        f"rename, merge or drop classes with `classes`, a file of lines such as {line}."
+    )
 
 
 def settle_classes(
@@ -405,16 +458,36 @@ def settle_classes(
     settled = real.without_classes(stray)
     words = real.words_of_classes
     if stray:
-        note = f"left out, since no other source has them: {class_words(stray, words)}"
-        if not sources:
-            note = f"classes without a box, left out: {', '.join(stray)}"
+        note = _stray_note(real, stray) if sources else _unused_note(stray)
         settled = replace(settled, notes=(*settled.notes, note))
+    if not (sources or makes_unknown):
+        settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
     check_assets(assets, settled.classes, place, words)
     for folder, other in others.items():
         both = {**words, **other.few_boxes}
         names = _without_unused(other, settled.classes).classes
         check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
     return settled
+
+
+def _notes_on_few(photos: Dataset) -> Iterator[str]:
+    """A sentence on classes of so few boxes that they are probably slips in labelling."""
+    slips = stray_classes(photos.box_counts, ())
+    if slips:
+        words = class_words(slips, photos.words_of_classes)
+        yield f"perhaps slips in labelling, drop or rename them with `classes`: {words}"
+
+
+def _stray_note(real: Dataset, stray: Collection[str]) -> str:
+    """A sentence on classes that are left out, and on those that are another spelling of one."""
+    words = class_words(stray, real.words_of_classes)
+    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    note = f"left out, since no other source has them: {words}"
+    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+
+
+def _unused_note(classes: Collection[str]) -> str:
+    return f"classes without a box, left out: {', '.join(classes)}"
 
 
 def _without_unused(other: Dataset, classes: Collection[str]) -> Dataset:

@@ -25,7 +25,7 @@ def description(
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
-        "command": mask(without_queries(shlex.join(origin.command))),
+        "command": mask(shlex.join(without_queries(origin.command))),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json has it settled
         "seed": asked.seed,

@@ -1,6 +1,7 @@
 """Address: the place of a dataset: a folder, a prefix on S3, or a file on a web server."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
@@ -14,7 +15,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _BROKEN = re.compile(r"(s3|https?):/(?!/)")
 _S3_QUERY = {"endpoint_override", "scheme", "region"}
-_QUERY = re.compile(r"(https?://[^\s?#'\"]+)\?[^\s#'\"]*")
+_QUERY = re.compile(r"(https?://[^?#]+)\?[^#]*", re.IGNORECASE)
+_LOGIN = re.compile(r"(/+)[^/?#]*@")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FORMS = "Give a folder, s3://bucket/prefix, or https://host/set.zip#sha256=HEX."
 _ADD_SUM = (
@@ -50,7 +52,8 @@ def photo_place(place: Path | str) -> Path | str:
     text = str(place)
     if _BROKEN.match(text):
         rule = "is an address with a slash too few"
-        raise DataError(text, rule, do="Write two slashes; in Python, give a text and not a Path.")
+        do = "Write two slashes; in Python, give a text and not a Path."
+        raise DataError(_without_secrets(text), rule, do=do)
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Path(place)
@@ -110,9 +113,9 @@ def for_record(place: Path | str) -> str:
     return str(place) if parts.scheme == "s3" else urlunsplit(parts._replace(query=""))
 
 
-def without_queries(command: str) -> str:
-    """A command line without the queries of its web addresses, which may hold tokens."""
-    return _QUERY.sub(r"\1", command)
+def without_queries(words: Iterable[str]) -> list[str]:
+    """The words of a command line without the queries of web addresses, which may hold tokens."""
+    return [_QUERY.sub(r"\1", word) for word in words]
 
 
 def for_messages(address: str) -> str:
@@ -149,8 +152,13 @@ def _parts(address: str) -> SplitResult:
         parts = urlsplit(address)
         _ = parts.port  # raises for what is no number
     except ValueError as error:
-        raise DataError(address.partition("?")[0], f"is no address ({error})", do=_FORMS) from None
+        raise DataError(_without_secrets(address), f"is no address ({error})", do=_FORMS) from None
     return parts
+
+
+def _without_secrets(text: str) -> str:
+    """As `for_messages`, for a text that is no address."""
+    return _LOGIN.sub(r"\1", text.partition("?")[0].partition("#")[0])
 
 
 def _sha256(address: str, fragment: str) -> str:

@@ -94,6 +94,9 @@ def _objects(client: Any, place: Mapping[str, str], address: str) -> dict[str, _
             if name.endswith("/") or not name or is_junk(name):  # the mark of a folder, or junk
                 continue
             name = str(safe_name(name, f"s3://{place['Bucket']}/{key}"))
+            if name in objects:  # such as a//b.jpg and a/b.jpg
+                rule = f"holds two objects that would be one file, {objects[name].key} and {key}"
+                raise DataError(address, rule, do="Rename or delete one of them.")
             objects[name] = _Object(key=key, name=name, size=size, etag=entry["ETag"])
         if len(objects) > MOST_OBJECTS:
             rule = f"holds more than {MOST_OBJECTS:,} objects"

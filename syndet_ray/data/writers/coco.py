@@ -7,19 +7,20 @@ from typing import Any
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.read import Dataset
-from syndet_ray.data.writers.image_copies import copy_image, image_names
+from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
-from syndet_ray.progress import Progress, quiet
+from syndet_ray.progress import Progress
 
 
-def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet) -> None:
+def write(
+    dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
+) -> None:
     """Writes the images and boxes of all splits.
 
     Visibility, which COCO has not, is written under the key `visibility`, 0 to 1; other programs
     leave it alone. `progress` is called with (images written, images in all).
     """
-    total = sum(map(len, dataset.splits.values()))
-    done = 0
+    copies: list[ImageCopy] = []
     (folder / "annotations").mkdir(parents=True)
     categories = [{"id": i, "name": name} for i, name in enumerate(dataset.classes, start=1)]
     for split, source in dataset.splits.items():
@@ -27,16 +28,15 @@ def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = q
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for record, name in image_names(source, set()):
-            copy_image(record, folder / "images" / split / name, losses)
+            copies.append(ImageCopy.of(record, folder / "images" / split / name))
             width, height = record.size_wh
             number = len(images) + 1
             images.append({"id": number, "file_name": name, "width": width, "height": height})
             annotations += _annotations(record.boxes, number, len(annotations))
-            done += 1
-            progress(done, total)
         content = {"images": images, "annotations": annotations, "categories": categories}
         file = folder / "annotations" / f"instances_{split}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
+    copy_images(copies, losses, progress, copying)
 
 
 def _annotations(boxes: Boxes, image: int, before: int) -> list[dict[str, Any]]:

@@ -2,20 +2,24 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from syndet_ray.data import picture
+from syndet_ray.data.encoded import Encoded
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.unlabelled import SUFFIXES
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.escapes import escape
 from syndet_ray.files import writing
+from syndet_ray.progress import Progress
 
 # Characters that some file system or list of files does not take in a name.
 _FORBIDDEN = r'[\x00-\x1f<>:"/\\|?*\s]|^\.|\.$'
+_BLOCK_IMAGES = 32  # copied by one task: many enough that starting it does not matter
 _LONGEST_STEM = 120  # characters: labels get the same name, and file systems take 255 bytes
 _NUMBER = re.compile(r" \(\d+\)$")  # of images of one name, see `data/build.py`
 
@@ -36,18 +40,60 @@ def image_names(source: Source, taken: set[str]) -> Iterator[tuple[Record, str]]
         yield record, unique + suffix
 
 
-def copy_image(record: Record, file: Path, losses: Losses) -> None:
-    """Writes the bytes of a record's image into a new file.
+@dataclass(frozen=True, kw_only=True)
+class ImageCopy:
+    """An image to be written into a new file; `place` is its place in the dataset."""
+
+    image: Encoded
+    place: str
+    file: Path
+
+    @staticmethod
+    def of(record: Record, file: Path) -> "ImageCopy":
+        return ImageCopy(image=record.image, place=record.place, file=file)
+
+
+Block = Sequence[ImageCopy]
+# Copies blocks of images, here or on a cluster, calling a Progress with blocks; returns for each
+# block what `copy_block` returns.
+Copying = Callable[[Sequence[Block], Progress], Iterable[int]]
+
+
+def copy_here(blocks: Sequence[Block], progress: Progress) -> Iterator[int]:
+    """Copies blocks of images one after another in this process."""
+    for done, block in enumerate(blocks, start=1):
+        yield copy_block(block)
+        progress(done, len(blocks))
+
+
+def copy_images(
+    copies: Sequence[ImageCopy], losses: Losses, progress: Progress, copying: Copying
+) -> None:
+    """Writes images into their files. `progress` is called with (images written, images in all).
 
     Boxes of converted datasets are those of the image as it is shown. Programs that do not turn
     images as EXIF says see others, so these images are counted.
     """
-    content = record.image_bytes()
-    with writing(file):
-        file.write_bytes(content)
-    if picture.header(content, record.place).orientation != 1:
-        event = "images turned by EXIF, copied as they are: boxes are those of the turned image"
-        losses.count(event)
+    starts = range(0, len(copies), _BLOCK_IMAGES)
+    blocks = [copies[start : start + _BLOCK_IMAGES] for start in starts]
+
+    def show(done: int, total: int) -> None:
+        progress(min(done * _BLOCK_IMAGES, len(copies)), len(copies))
+
+    turned = sum(copying(blocks, show))
+    event = "images turned by EXIF, copied as they are: boxes are those of the turned image"
+    losses.count(event, turned)
+
+
+def copy_block(block: Block) -> int:
+    """Writes the images of a block; returns how many of them EXIF turns."""
+    turned = 0
+    for copy in block:
+        content = copy.image if isinstance(copy.image, bytes) else copy.image.read_bytes()
+        with writing(copy.file):
+            copy.file.write_bytes(content)
+        turned += picture.header(content, copy.place).orientation != 1
+    return turned
 
 
 def _stem_and_suffix(record: Record) -> tuple[str, str]:

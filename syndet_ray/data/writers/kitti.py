@@ -5,9 +5,9 @@ from pathlib import Path
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
-from syndet_ray.data.writers.image_copies import copy_image, image_names
+from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
-from syndet_ray.progress import Progress, quiet
+from syndet_ray.progress import Progress
 
 _UNKNOWN = 3  # occluded: not measured
 # Least visibility of the levels "fully visible" and "partly occluded"; less is "largely occluded".
@@ -16,7 +16,9 @@ _NO_3D = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"  # height, width, length, x, y, z,
 _IGNORED = "DontCare -1 -1 -10 {} -1 -1 -1 -1000 -1000 -1000 -10"
 
 
-def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet) -> None:
+def write(
+    dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
+) -> None:
     """Writes the images and boxes of all splits.
 
     Crowds become DontCare, which has no class. Visibility becomes one of three levels, and spaces
@@ -24,18 +26,17 @@ def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = q
     with (images written, images in all).
     """
     names = _names(dataset.classes, losses)
-    total = sum(map(len, dataset.splits.values()))
-    done = 0
+    copies: list[ImageCopy] = []
+    losses.count_unlisted(dataset.box_counts)
     for split, source in dataset.splits.items():
         for part in ("images", "labels"):
             (folder / split / part).mkdir(parents=True)
         for record, name in image_names(source, set()):
-            copy_image(record, folder / split / "images" / name, losses)
+            copies.append(ImageCopy.of(record, folder / split / "images" / name))
             lines = _lines(record, names, losses)
             file = folder / split / "labels" / f"{Path(name).stem}.txt"
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            done += 1
-            progress(done, total)
+    copy_images(copies, losses, progress, copying)
 
 
 def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
@@ -52,20 +53,19 @@ def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
 
 def _lines(record: Record, names: list[str], losses: Losses) -> list[str]:
     lines: list[str] = []
+    regions: dict[str, None] = {}  # each once: a region of any class is a crowd of each class
     boxes = record.boxes
     columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
     for xyxy, label, visibility, crowd in zip(*map(list, columns), strict=True):
         edges = " ".join(f"{edge:.4f}" for edge in xyxy)
         if crowd:
             losses.count("classes of crowds, which become DontCare")
-            line = _IGNORED.format(edges)
-            if line not in lines:  # once, for a crowd of each class
-                lines.append(line)
+            regions[_IGNORED.format(edges)] = None
             continue
         losses.count("visibilities, which become three levels", not math.isnan(visibility))
         level = _level(float(visibility))
         lines.append(f"{names[label]} 0.00 {level} 0.00 {edges} {_NO_3D}")
-    return lines
+    return [*lines, *regions]
 
 
 def _level(visibility: float) -> int:

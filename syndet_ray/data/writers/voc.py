@@ -1,6 +1,8 @@
 """Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/<split>.txt."""
 
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,14 +10,18 @@ import numpy as np
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
-from syndet_ray.data.writers.image_copies import copy_image, image_names
+from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
-from syndet_ray.progress import Progress, quiet
+from syndet_ray.progress import Progress
 
+# Characters that XML 1.0 has not, not even as an escape.
+_FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FULLY = 0.95  # least visibility of an object that is not occluded
 
 
-def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet) -> None:
+def write(
+    dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
+) -> None:
     """Writes the images and boxes of all splits.
 
     Edges are rounded to whole pixels and count from 0, as LabelImg and most exporters write them:
@@ -24,26 +30,26 @@ def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = q
     """
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / part).mkdir(parents=True)
-    total = sum(map(len, dataset.splits.values()))
-    done = 0
+    copies: list[ImageCopy] = []
     taken: set[str] = set()
+    names = _names(dataset.classes, losses)
+    losses.count_unlisted(dataset.box_counts)
     for split, source in dataset.splits.items():
         stems = []
         for record, name in image_names(source, taken):
-            copy_image(record, folder / "JPEGImages" / name, losses)
+            copies.append(ImageCopy.of(record, folder / "JPEGImages" / name))
             stem = Path(name).stem
-            tree = ElementTree.ElementTree(_annotation(record, name, dataset.classes, losses))
+            tree = ElementTree.ElementTree(_annotation(record, name, names, losses))
             ElementTree.indent(tree)
             tree.write(folder / "Annotations" / f"{stem}.xml", encoding="utf-8")
             stems.append(stem)
-            done += 1
-            progress(done, total)
         file = folder / "ImageSets" / "Main" / f"{split}.txt"
         file.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+    copy_images(copies, losses, progress, copying)
 
 
 def _annotation(
-    record: Record, name: str, classes: tuple[str, ...], losses: Losses
+    record: Record, name: str, classes: Sequence[str], losses: Losses
 ) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
     _add(root, "folder", "JPEGImages")
@@ -56,7 +62,7 @@ def _annotation(
     columns = (boxes.xyxy, boxes.labels, boxes.visibility, boxes.crowd)
     for xyxy, label, visibility, crowd in zip(*map(list, columns), strict=True):
         thing = ElementTree.SubElement(root, "object")
-        _add(thing, "name", _text(classes[label]))
+        _add(thing, "name", classes[label])
         _add(thing, "difficult", int(crowd))
         losses.count("crowds, which become difficult objects", int(crowd))
         if not math.isnan(visibility):
@@ -81,6 +87,15 @@ def _add(parent: ElementTree.Element, tag: str, value: object) -> None:
     ElementTree.SubElement(parent, tag).text = str(value)
 
 
-def _text(name: str) -> str:
-    """A name without the characters that XML cannot hold."""
-    return "".join(character for character in name if character >= " " or character in "\t\n")
+def _names(classes: Sequence[str], losses: Losses) -> list[str]:
+    """The classes as XML can hold them, and without spaces around them, which readers of XML drop;
+    each is still another name.
+    """
+    names: list[str] = []
+    for name in classes:
+        plain = _FORBIDDEN.sub("", name).strip()
+        while plain in names or not plain:
+            plain += "_"
+        losses.count("class names changed, since XML cannot hold them", plain != name)
+        names.append(plain)
+    return names

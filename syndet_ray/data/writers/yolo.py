@@ -7,33 +7,33 @@ import yaml
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
-from syndet_ray.data.writers.image_copies import copy_image, image_names
+from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
-from syndet_ray.progress import Progress, quiet
+from syndet_ray.progress import Progress
 
 
-def write(dataset: Dataset, folder: Path, losses: Losses, progress: Progress = quiet) -> None:
+def write(
+    dataset: Dataset, folder: Path, losses: Losses, progress: Progress, copying: Copying
+) -> None:
     """Writes the images and boxes of all splits.
 
     YOLO has neither crowds, which are left out, nor visibility. `progress` is called with (images
     written, images in all).
     """
-    total = sum(map(len, dataset.splits.values()))
-    done = 0
+    copies: list[ImageCopy] = []
     for split, source in dataset.splits.items():
         for part in ("images", "labels"):
             (folder / part / split).mkdir(parents=True)
         for record, name in image_names(source, set()):
-            copy_image(record, folder / "images" / split / name, losses)
+            copies.append(ImageCopy.of(record, folder / "images" / split / name))
             file = folder / "labels" / split / f"{Path(name).stem}.txt"
             lines = _lines(record, losses)
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            done += 1
-            progress(done, total)
     splits = {split: f"images/{split}" for split in dataset.splits}
     about = {"path": ".", **splits, "names": dict(enumerate(dataset.classes))}
     text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
+    copy_images(copies, losses, progress, copying)
 
 
 def _lines(record: Record, losses: Losses) -> list[str]:
@@ -51,5 +51,7 @@ def _lines(record: Record, losses: Losses) -> list[str]:
         centre = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height)
         size = ((x2 - x1) / width, (y2 - y1) / height)
         numbers = " ".join(f"{share:.8f}" for share in (*centre, *size))
-        lines.append(f"{label} {numbers}")
+        line = f"{label} {numbers}"
+        losses.count("boxes equal to another, which programs that read YOLO drop", line in lines)
+        lines.append(line)
     return lines
