@@ -459,8 +459,8 @@ def test_without_a_test_split_several_need_a_choice(model, dataset):
 def test_a_score_on_photos_called_train_says_so(model, dataset, monkeypatch):
     monkeypatch.setattr(evaluating, "RESAMPLES", 2)
     data = dataset(train=2, test=2)
-    assert any("train was scored" in note for note in judged(model, data, "train").notes)
-    assert not any("train was scored" in note for note in judged(model, data, "test").notes)
+    assert any("scored on train" in note for note in judged(model, data, "train").notes)
+    assert not any("scored on train" in note for note in judged(model, data, "test").notes)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 with labels that index classes; bad ones are told.
 """
 
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -34,17 +35,23 @@ class Labels:
     def __init__(self, options: LabelOptions) -> None:
         self.options = options
         self._label_of: dict[str, int] = {}
-        self._unused = set(options.classes)
+        self._new_names: dict[str, str | None] = {}
 
     def new_name(self, name: str) -> str | None:
         """The name of a class of the data after renaming; None if it is dropped."""
-        self._unused.discard(name)
-        return self.options.new_name(name)
+        if name not in self._new_names:
+            self._new_names[name] = self.options.new_name(name)
+        return self._new_names[name]
 
     @property
     def unused_names(self) -> list[str]:
         """Names of the class map that no class of the data has had so far."""
-        return sorted(self._unused)
+        names_of_data = {unicodedata.normalize("NFC", name) for name in self._new_names}
+        unused = []
+        for name in self.options.classes:
+            if unicodedata.normalize("NFC", name) not in names_of_data:
+                unused.append(name)
+        return sorted(unused)
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""
@@ -93,6 +100,7 @@ class SourceBuilder:
             edges = _in_shown_frame(image, header)
         except DataError as error:
             self._remarks.problems.append(error)
+            self._remarks.boxes_of_problems += len(image.boxes)
             return
         if header.unusual:
             self._unusual.append(header)
@@ -124,7 +132,7 @@ class SourceBuilder:
 
     def source(self, classes: tuple[str, ...]) -> Source:
         """All images that were added, in the order of their ids, once their classes are known."""
-        self._number_repeated_ids()
+        repeated = self._number_repeated_ids()
         if self._clipped:
             boxes_word = "box" if self._clipped == 1 else "boxes"
             self._remarks.note(f"{self.split}: {self._clipped} {boxes_word} clipped to the image")
@@ -138,7 +146,8 @@ class SourceBuilder:
             np.array(self._crowd, bool),
         )
         boxes, counts = _of_known_classes(boxes, counts, self._names.new_labels(classes), classes)
-        order = sorted(range(len(counts)), key=self._image_ids.__getitem__)
+        usable = (at for at in range(len(counts)) if at not in repeated)
+        order = sorted(usable, key=self._image_ids.__getitem__)
         records = Records(
             root=self._files.root,
             image_ids=self._image_ids,
@@ -210,11 +219,13 @@ class SourceBuilder:
         self._crowd.append(box.crowd or box.name is None)
         return True
 
-    def _number_repeated_ids(self) -> None:
+    def _number_repeated_ids(self) -> set[int]:
         """Tells images apart that have one id and other bytes, such as frames of several videos.
 
-        Raises DataError for an image that occurs twice.
+        Returns the positions of images that occur twice, which is a problem: which of their labels
+        are right is not known.
         """
+        repeated: set[int] = set()
         counts = Counter(self._image_ids)
         firsts: dict[tuple[str, bytes], int] = {}
         numbers: Counter[str] = Counter()
@@ -226,12 +237,17 @@ class SourceBuilder:
             first = firsts.setdefault((image_id, content), at)
             if first != at:
                 rule = "an image must occur once in a split"
-                raise DataError(place, rule, got=image_id, do=f"It is also {self._places[first]}.")
+                do = f"It is also {self._places[first]}."
+                self._remarks.problems.append(DataError(place, rule, got=image_id, do=do))
+                repeated |= {first, at}
+                continue
             numbers[image_id] += 1
             if numbers[image_id] > 1:
                 self._image_ids[at] = f"{image_id} ({numbers[image_id]})"
                 event = f"{self.split}: different images of one name, numbered"
                 self._remarks.count(event, f"{place}, {image_id}")
+        self._remarks.boxes_of_problems += sum(self._counts[at] for at in repeated)
+        return repeated
 
 
 def is_text(name: str) -> bool:

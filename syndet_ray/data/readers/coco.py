@@ -118,10 +118,15 @@ def _load(path: Path, remarks: Remarks) -> Entry:
     for position, annotation in enumerate(content["annotations"]):
         annotation["place"] = _annotation_place(position, annotation)
         place = f"{path}, {annotation['place']}"
-        if _refers(annotation, "image_id", images, place, remarks) and _refers(
-            annotation, "category_id", categories, place, remarks
-        ):
-            annotations.append(annotation)
+        if not _refers_to(annotation, images):
+            rule = "image_id must be the id of an image of this file"
+            remarks.problem(place, rule, got=for_message(annotation.get("image_id")))
+            continue
+        category = annotation.get("category_id")
+        annotation["category_id"] = _key(category)
+        if annotation["category_id"] not in categories:  # a problem of its image
+            annotation["category_id"], annotation["unknown"] = None, for_message(category)
+        annotations.append(annotation)
     return {**content, "annotations": annotations}
 
 
@@ -172,17 +177,13 @@ def _annotation_place(position: int, annotation: Entry) -> str:
     return f"annotation at position {position}" if key is None else f"annotation {for_message(key)}"
 
 
-def _refers(
-    annotation: Entry, field: str, ids: set[Hashable], place: str, remarks: Remarks
-) -> bool:
-    """True if a field of an annotation is one of the ids, and is now a key like these."""
-    value = annotation.get(field)
-    annotation[field] = _key(value)
-    if annotation[field] in ids:
-        return True
-    kind = "an image" if field == "image_id" else "a category"
-    remarks.problem(place, f"{field} must be the id of {kind} of this file", got=for_message(value))
-    return False
+def _refers_to(annotation: Entry, images: set[Hashable]) -> bool:
+    """True if the image of an annotation is one of the ids, and is now a key like these."""
+    key = _key(annotation.get("image_id"))
+    if key not in images:
+        return False
+    annotation["image_id"] = key
+    return True
 
 
 def _classes(contents: Collection[Entry], remarks: Remarks) -> tuple[str, ...]:
@@ -259,6 +260,10 @@ def _box(
     brushed  True if masks that are marked as crowds are objects of this file
     """
     place = f"{image}, {annotation['place']}"
+    if annotation["category_id"] is None:
+        rule = "category_id must be the id of a category of this file"
+        remarks.problem(place, rule, got=annotation["unknown"])
+        return None
     crowd = _flag(annotation, "iscrowd")
     ignored = _flag(annotation, "ignore")
     visibility = annotation.get("visibility")
