@@ -6,6 +6,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -280,6 +281,8 @@ def _of_known_classes(
     A region of any class becomes one crowd of each class, since scores are computed by class.
     """
     is_any = boxes.labels == _ANY_CLASS
+    if not is_any.any():
+        return replace(boxes, labels=new_labels[boxes.labels]), counts
     labels = np.zeros(len(boxes), np.int64)
     labels[~is_any] = new_labels[boxes.labels[~is_any]]
     image_of_box = np.repeat(np.arange(len(counts)), counts)

@@ -282,7 +282,6 @@ def _divide(dataset: Dataset, source: Source, split_of: Sequence[str]) -> Datase
     """The dataset with the images of train in their new splits."""
     split_of_id: dict[str, str] = {}
     for split, part in dataset.splits.items():
-        split_of_id |= {record.image_id: split for record in part.records}
-    for record, split in zip(source.records, split_of, strict=True):
-        split_of_id[record.image_id] = split
+        split_of_id |= dict.fromkeys(part.image_ids(), split)
+    split_of_id |= zip(source.image_ids(), split_of, strict=True)
     return with_splits(dataset, split_of_id)
