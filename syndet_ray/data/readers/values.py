@@ -9,7 +9,7 @@ from typing import Any
 FURTHEST = 1e9
 _LONGEST_SHOWN = 100  # characters of a value in a message
 _LEAST_UNSHOWN = 10**_LONGEST_SHOWN
-_NUMBERS = (int, float)  # `int | float` would be built anew for each of millions of values
+_NUMBERS = (int, float)  # `int | float` is built again for each value, of millions
 
 
 def is_number(value: Any) -> bool:
