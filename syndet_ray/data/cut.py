@@ -298,8 +298,7 @@ def _count_linked(count: int, links: Sequence[Link]) -> int:
 def _divide(dataset: Dataset, source: Source, split_of: Sequence[str]) -> Dataset:
     """The dataset with the images of train in their new splits."""
     split_of_id = _split_of_ids(dataset)
-    for record, split in zip(source.records, split_of, strict=True):
-        split_of_id[record.image_id] = split
+    split_of_id |= zip(source.image_ids(), split_of, strict=True)
     return with_splits(dataset, split_of_id)
 
 
@@ -307,5 +306,5 @@ def _split_of_ids(dataset: Dataset) -> dict[str, str]:
     """The split of each image, by its id."""
     split_of_id: dict[str, str] = {}
     for split, part in dataset.splits.items():
-        split_of_id |= {record.image_id: split for record in part.records}
+        split_of_id |= dict.fromkeys(part.image_ids(), split)
     return split_of_id
