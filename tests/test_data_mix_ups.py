@@ -3,13 +3,17 @@ of a split, label files of other spellings.
 """
 
 import json
+import os
 
 import pytest
+from format_samples import write_solo
 from PIL import Image
 
 from syndet_ray.data.convert import convert
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
+from syndet_ray.data.readers.json_file import load_json
+from syndet_ray.data.readers.xml_file import load_xml
 from syndet_ray.errors import DataError
 
 KITTI = "{} 0 0 0 2 3 9 8 0 0 0 0 0 0 0\n"
@@ -152,3 +156,213 @@ def test_an_image_whose_labels_are_all_bad_is_no_negative(tmp_path):
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
     assert image_ids(dataset) == {"train": ["images/1.png", "images/2.png"]}
     assert "train: images left out, since none of their labels can be used: 1" in dataset.notes[1]
+
+
+def test_labels_of_yolo_are_found_in_another_spelling_and_orphans_are_counted(tmp_path):
+    names = ("\u00e91", "IMG_2", "3", "4", "5 b")
+    stems = ("e\u03011", "img_2", "1a2b3c4d-3", "4", "5%20b", "gone")
+    write(tmp_path / "classes.txt", "cat\n")
+    for i, name in enumerate(names):
+        photo(tmp_path / f"images/{name}.png", i)
+    for stem in stems:
+        suffix = "TXT" if stem == "4" else "txt"
+        write(tmp_path / f"labels/{stem}.{suffix}", "0 .5 .5 .2 .2\n")
+    dataset = read(tmp_path)
+    assert dataset.box_counts == {"cat": 5}
+    notes = "; ".join(dataset.notes)
+    assert "label files found under another spelling of their image's name: 5" in notes
+    assert "label files of no image that is read, left out: 1" in notes
+    assert "without objects" not in notes
+
+
+def test_a_label_file_of_two_images_is_told(tmp_path):
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/1.txt", "0 .5 .5 .2 .2\n")
+    for i, suffix in enumerate((".jpg", ".png")):
+        photo(tmp_path / f"images/1{suffix}", i)
+    (note,) = read(tmp_path).notes
+    assert note.startswith("label files of two images, read for both: 1")
+    assert note.endswith("1.jpg and .png")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "TXT"])
+def test_labels_of_kitti_are_found_in_another_spelling(tmp_path, suffix):
+    photo(tmp_path / "images/far/down/the/road/\u00c9.png")
+    write(tmp_path / f"labels/far/down/the/road/e\u0301.{suffix}", KITTI.format("cat"))
+    dataset = read(tmp_path)
+    assert dataset.box_counts == {"cat": 1}
+    assert not any("without a label file" in note for note in dataset.notes)
+
+
+def test_a_name_of_a_mac_is_found(tmp_path):
+    photo(tmp_path / "train/e\u0301.png")
+    write_coco(tmp_path / "train/_annotations.coco.json", "\u00e9.png")
+    assert image_ids(read(tmp_path)) == {"train": ["train/e\u0301.png"]}
+
+
+def test_pipes_and_folders_with_names_of_images_are_no_images(tmp_path):
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/1.txt", "0 .5 .5 .2 .2\n")
+    photo(tmp_path / "images/1.png")
+    os.mkfifo(tmp_path / "images/2.png")
+    (tmp_path / "images/3.png").mkdir()
+    assert image_ids(read(tmp_path)) == {"train": ["images/1.png"]}
+
+
+def test_names_of_classes_are_read_as_windows_writes_them_or_refused(tmp_path):
+    photo(tmp_path / "images/1.png")
+    write(tmp_path / "labels/1.txt", "1 .5 .5 .2 .2\n")
+    for encoding in ("utf-8-sig", "utf-16"):
+        write(tmp_path / "classes.txt", "gr\u00fcn\r\ngr\u00f6n\r\n", encoding)
+        assert read(tmp_path).box_counts == {"gr\u00fcn": 0, "gr\u00f6n": 1}
+    write(tmp_path / "classes.txt", "gr\u00fcn\ngr\u00f6n\n", "cp1252")
+    with pytest.raises(DataError, match=r"classes\.txt: must be UTF-8"):
+        read(tmp_path)
+
+
+def test_a_class_is_the_same_however_its_accents_are_written(tmp_path):
+    for i in range(2):
+        photo(tmp_path / f"images/{i}.png", i)
+    write(tmp_path / "labels/0.txt", KITTI.format("caf\u00e9"))
+    write(tmp_path / "labels/1.txt", KITTI.format("cafe\u0301"))
+    assert read(tmp_path).box_counts == {"caf\u00e9": 2}
+    options = LabelOptions(classes={"cafe\u0301": "tea", "gone": None})
+    dataset = read(tmp_path, options)
+    assert dataset.box_counts == {"tea": 2}
+    assert "no class has these names of the class map: gone" in dataset.notes
+    write(tmp_path / "labels/1.txt", KITTI.format("caf\u00e9"), "latin-1")
+    with pytest.raises(DataError, match="its class must be UTF-8"):
+        read(tmp_path)
+
+
+def test_half_a_character_in_the_name_of_a_class_is_refused(tmp_path):
+    photo(tmp_path / "0.png")
+    write_coco(tmp_path / "labels.json", "0.png")
+    text = (tmp_path / "labels.json").read_text(encoding="utf-8")
+    write(tmp_path / "labels.json", text.replace('"cat"', r'"cat\ud83d"'))
+    with pytest.raises(DataError, match="must be text in UTF-8, got 'cat"):
+        read(tmp_path)
+
+
+def test_a_thumbnail_in_a_task_of_label_studio_is_not_its_image(tmp_path):
+    photo(tmp_path / "thumbs/0.png")
+    photo(tmp_path / "images/0.png", 2)
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["cat"]}
+    task = {
+        "data": {"thumb": "thumbs/0.png", "image": "images/0.png"},
+        "annotations": [{"result": [{"value": value}]}],
+    }
+    write(tmp_path / "project.json", json.dumps([task]))
+    assert image_ids(read(tmp_path)) == {"train": ["images/0.png"]}
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("json", '{"images": []'), ("xml", "<annotation>")])
+def test_a_file_too_large_for_memory_is_refused_unread(tmp_path, suffix, start):
+    photo(tmp_path / "1.png")
+    path = tmp_path / f"1.{suffix}"
+    write(path, start)
+    os.truncate(path, 3 << 30)  # a hole, which takes no space on the disk
+    load = load_json if suffix == "json" else load_xml
+    with pytest.raises(DataError, match="is too large to be read as a whole"):
+        load(path)
+
+
+def test_a_box_that_is_there_twice_survives_in_kitti(tmp_path):
+    photo(tmp_path / "0.png")
+    write_coco(tmp_path / "labels.json", "0.png")
+    content = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    content["annotations"].append({**content["annotations"][0], "id": 9})
+    content["categories"][0]["name"] = "dontcare"
+    write(tmp_path / "labels.json", json.dumps(content))
+    convert(read(tmp_path), tmp_path / "kitti", "kitti")
+    assert read(tmp_path / "kitti").box_counts == {"dontcare_": 2}
+
+
+def test_an_image_of_another_frame_of_solo_is_not_taken(tmp_path):
+    write_solo(tmp_path)
+    (tmp_path / "sequence.0/step0.camera.png").unlink()
+    (tmp_path / "sequence.2/step0.camera.png").unlink()
+    with pytest.raises(DataError, match=r"looked in \w+/sequence\.0"):
+        read(tmp_path)
+
+
+def test_an_image_that_occurs_twice_can_be_left_out(tmp_path):
+    for i, name in enumerate(("b/1.png", "2.png")):
+        photo(tmp_path / name, i)
+    write_coco(tmp_path / "labels.json", "a/1.png", "b/1.png", "2.png")
+    with pytest.raises(DataError, match=r"must occur once in a split, got 'b/1\.png'"):
+        read(tmp_path)
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["2.png"]}
+    assert "1 bad labels or images, with 2 boxes on these images, left out" in dataset.notes[0]
+
+
+def test_a_box_of_no_category_makes_no_negative(tmp_path):
+    photo(tmp_path / "0.png")
+    photo(tmp_path / "1.png", 2)
+    write_coco(tmp_path / "labels.json", "0.png", "1.png")
+    text = (tmp_path / "labels.json").read_text(encoding="utf-8")
+    write(tmp_path / "labels.json", text.replace('"category_id": 1', '"category_id": [7]', 1))
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert image_ids(dataset) == {"train": ["1.png"]}
+
+
+def test_folders_and_keys_of_yolo_that_name_no_split_are_told(tmp_path):
+    for i, part in enumerate(("train", "holdout")):
+        photo(tmp_path / f"images/{part}/1.png", i)
+        write(tmp_path / f"labels/{part}/1.txt", "0 .5 .5 .2 .2\n")
+    write(tmp_path / "classes.txt", "cat\n")
+    with pytest.raises(DataError, match="images/holdout: its name must contain its split"):
+        read(tmp_path)
+    text = "names: [cat]\ntrain: images/train\nholdout: images/holdout\n"
+    write(tmp_path / "data.yaml", text)
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {"train": ["images/train/1.png"]}
+    assert "holdout is left out, it names no split" in dataset.notes[0]
+
+
+def test_a_list_of_darknet_takes_no_image_of_another_split(tmp_path):
+    lists = "".join(f"{split} = data/{split}.txt\n" for split in ("train", "valid"))
+    write(tmp_path / "obj.data", f"names = data/obj.names\n{lists}")
+    write(tmp_path / "obj.names", "cat\n")
+    photo(tmp_path / "obj_train_data/1.png")
+    write(tmp_path / "obj_train_data/1.txt", "0 .5 .5 .2 .2\n")
+    for split in ("train", "valid"):
+        write(tmp_path / f"{split}.txt", f"data/obj_{split}_data/1.png\n")
+    with pytest.raises(DataError, match=r"obj_train_data/1\.png is in the folder of another split"):
+        read(tmp_path)
+
+
+def test_a_list_of_no_subset_is_train_beside_others(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for i, part in enumerate(("default", "Test")):
+        photo(tmp_path / f"JPEGImages/{i}.png", i)
+        text = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        write(tmp_path / f"Annotations/{i}.xml", text)
+        write(tmp_path / f"ImageSets/Main/{part}.txt", f"{i}\n")
+    assert image_ids(read(tmp_path)) == {
+        "train": ["JPEGImages/0.png"],
+        "test": ["JPEGImages/1.png"],
+    }
+
+
+def test_a_polygon_of_yolo_at_the_edge_is_no_label_of_kitti(tmp_path):
+    photo(tmp_path / "images/0.png")
+    write(tmp_path / "classes.txt", "cat\n")
+    corners = "0.5 0 0.9 0.1 0.9 0.3 0.8 0.5 0.5 0.6 0.3 0.5 0.2 0.3"
+    write(tmp_path / "labels/0.txt", f"0 {corners}\n")
+    assert read(tmp_path).format == "YOLO"
+
+
+def test_a_task_of_label_studio_with_regions_of_two_images_is_refused(tmp_path):
+    for i, name in enumerate("ab"):
+        photo(tmp_path / f"images/{name}.png", i)
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["cat"]}
+    regions = [{"to_name": name, "value": value} for name in ("left", "right")]
+    task = {
+        "data": {"left": "images/a.png", "right": "images/b.png"},
+        "annotations": [{"result": regions}],
+    }
+    write(tmp_path / "project.json", json.dumps([task]))
+    with pytest.raises(DataError, match="has regions of several images"):
+        read(tmp_path)

@@ -2,9 +2,12 @@
 with labels that index classes; bad ones are told.
 """
 
+import os
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from syndet_ray.data import picture
 from syndet_ray.data.encoded import Encoded
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Records, Source
 from syndet_ray.data.tally import Tally
@@ -34,17 +37,23 @@ class Labels:
     def __init__(self, options: LabelOptions) -> None:
         self.options = options
         self._label_of: dict[str, int] = {}
-        self._unused = set(options.classes)
+        self._new_names: dict[str, str | None] = {}
 
     def new_name(self, name: str) -> str | None:
         """The name of a class of the data after renaming; None if it is dropped."""
-        self._unused.discard(name)
-        return self.options.new_name(name)
+        if name not in self._new_names:
+            self._new_names[name] = self.options.new_name(name)
+        return self._new_names[name]
 
     @property
     def unused_names(self) -> list[str]:
         """Names of the class map that no class of the data has had so far."""
-        return sorted(self._unused)
+        names_of_data = {unicodedata.normalize("NFC", name) for name in self._new_names}
+        unused = []
+        for name in self.options.classes:
+            if unicodedata.normalize("NFC", name) not in names_of_data:
+                unused.append(name)
+        return sorted(unused)
 
     def label(self, name: str) -> int:
         """The label of a class by its name after renaming."""
@@ -93,6 +102,7 @@ class SourceBuilder:
             edges = _in_shown_frame(image, header)
         except DataError as error:
             self._remarks.problems.append(error)
+            self._remarks.boxes_of_problems += len(image.boxes)
             return
         if header.unusual:
             self._unusual.append(header)
@@ -124,7 +134,7 @@ class SourceBuilder:
 
     def source(self, classes: tuple[str, ...]) -> Source:
         """All images that were added, in the order of their ids, once their classes are known."""
-        self._number_repeated_ids()
+        repeated = self._number_repeated_ids()
         if self._clipped:
             boxes_word = "box" if self._clipped == 1 else "boxes"
             self._remarks.note(f"{self.split}: {self._clipped} {boxes_word} clipped to the image")
@@ -138,7 +148,8 @@ class SourceBuilder:
             np.array(self._crowd, bool),
         )
         boxes, counts = _of_known_classes(boxes, counts, self._names.new_labels(classes), classes)
-        order = sorted(range(len(counts)), key=self._image_ids.__getitem__)
+        usable = (at for at in range(len(counts)) if at not in repeated)
+        order = sorted(usable, key=self._image_ids.__getitem__)
         records = Records(
             root=self._files.root,
             image_ids=self._image_ids,
@@ -157,43 +168,41 @@ class SourceBuilder:
             return image.image_id, image.image
         assert isinstance(image.image, Path), image.place
         image_id = self._files.id_of(image.image)
-        is_told = not image_id.startswith("..") and self._files.root / image_id == image.image
+        is_told = os.path.join(self._files.root, image_id) == str(image.image)
         return image_id, None if is_told else image.image
 
     def _usable(
-        self, image: LabelledImage, image_id: str, edges: np.ndarray, wh: tuple[int, int]
+        self, image: LabelledImage, image_id: str, edges: Sequence[Edges], wh: tuple[int, int]
     ) -> int:
         """Keeps the boxes that can be used, clipped to their image; returns how many."""
-        if not len(edges):
-            return 0
-        inside = np.clip(edges, 0, (*wh, *wh))
-        spill_px = np.abs(inside - edges).max(axis=1)
-        sides = (inside[:, 2:] - inside[:, :2]).min(axis=1)
         kept = 0
-        rows = zip(
-            image.boxes,
-            edges.tolist(),
-            inside.tolist(),
-            spill_px.tolist(),
-            sides.tolist(),
-            strict=True,
-        )
-        for box, given, clipped, spill, side in rows:
-            place = f"{image.place}, {box.place}"
-            rule = _broken_rule(given, clipped, wh)
-            if rule:
-                self._remarks.problem(place, rule, got=[round(edge, 2) for edge in given])
-                continue
-            if spill > _SPILL_PX and side < _LEAST_PX:
-                event = f"{self.split}: boxes with less than a pixel in the image, left out"
-                self._remarks.count(event, place)
-                continue
-            if self._keep(box, clipped, image_id):
-                self._clipped += spill > _SPILL_PX
+        for box, given in zip(image.boxes, edges, strict=True):
+            inside = given
+            if not _is_within(given, wh):
+                clipped = self._clip(given, wh, place=f"{image.place}, {box.place}")
+                if clipped is None:
+                    continue
+                inside = clipped
+            if self._keep(box, inside, image_id):
+                self._clipped += inside is not given and _spill_px(given, inside) > _SPILL_PX
                 kept += 1
         return kept
 
-    def _keep(self, box: LabelledBox, edges: list[float], image_id: str) -> bool:
+    def _clip(self, given: Edges, wh: tuple[int, int], *, place: str) -> Edges | None:
+        """The part of a box in its image; None, with a remark, where it cannot be used."""
+        inside = _inside(given, wh)
+        rule = _broken_rule(given, inside, wh)
+        if rule:
+            got = [round(float(edge), 2) for edge in given]
+            self._remarks.problem(place, rule, got=got)
+            return None
+        if _spill_px(given, inside) > _SPILL_PX and _shorter_px(inside) < _LEAST_PX:
+            event = f"{self.split}: boxes with less than a pixel in the image, left out"
+            self._remarks.count(event, place)
+            return None
+        return inside
+
+    def _keep(self, box: LabelledBox, edges: Edges, image_id: str) -> bool:
         """Adds a box to the columns, unless its class is dropped."""
         label = _ANY_CLASS
         if box.name is not None:
@@ -210,11 +219,13 @@ class SourceBuilder:
         self._crowd.append(box.crowd or box.name is None)
         return True
 
-    def _number_repeated_ids(self) -> None:
+    def _number_repeated_ids(self) -> set[int]:
         """Tells images apart that have one id and other bytes, such as frames of several videos.
 
-        Raises DataError for an image that occurs twice.
+        Returns the positions of images that occur twice, which is a problem: which of their labels
+        are right is not known.
         """
+        repeated: set[int] = set()
         counts = Counter(self._image_ids)
         firsts: dict[tuple[str, bytes], int] = {}
         numbers: Counter[str] = Counter()
@@ -226,12 +237,17 @@ class SourceBuilder:
             first = firsts.setdefault((image_id, content), at)
             if first != at:
                 rule = "an image must occur once in a split"
-                raise DataError(place, rule, got=image_id, do=f"It is also {self._places[first]}.")
+                do = f"It is also {self._places[first]}."
+                self._remarks.problems.append(DataError(place, rule, got=image_id, do=do))
+                repeated |= {first, at}
+                continue
             numbers[image_id] += 1
             if numbers[image_id] > 1:
                 self._image_ids[at] = f"{image_id} ({numbers[image_id]})"
                 event = f"{self.split}: different images of one name, numbered"
                 self._remarks.count(event, f"{place}, {image_id}")
+        self._remarks.boxes_of_problems += sum(self._counts[at] for at in repeated)
+        return repeated
 
 
 def is_text(name: str) -> bool:
@@ -246,8 +262,8 @@ def with_escapes(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:
-    """Boxes (n, 4) in pixels of the frame that is shown; NaN and infinity stay.
+def _in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
+    """The edges of boxes in pixels of the frame that is shown; NaN and infinity stay.
 
     Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
     as stored or as shown. Where it cannot show that, people label what they see. A size of 0 is
@@ -259,18 +275,44 @@ def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:
     if not (image.relative or is_stored or wh in (None, header.shown_wh)):
         rule = f"width and height must be those of the image file, {header.shown_wh}"
         raise DataError(image.place, rule, got=wh)
-    if not image.boxes:
-        return np.zeros((0, 4))
-    frame = header.stored_wh if is_stored else header.shown_wh
-    xyxy = np.array([box.xyxy for box in image.boxes], np.float64)
+    edges = [box.xyxy for box in image.boxes]
     if image.relative:
-        xyxy = xyxy * np.tile(frame, 2)
-    if is_stored:
-        xyxy = header.turn_boxes(xyxy)
-    return xyxy
+        width, height = header.stored_wh if is_stored else header.shown_wh
+        edges = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in edges]
+    if is_stored and edges:
+        turned = header.turn_boxes(np.array(edges, np.float64))
+        edges = [(x1, y1, x2, y2) for x1, y1, x2, y2 in turned.tolist()]
+    return edges
 
 
-def _broken_rule(edges: list[float], inside: list[float], wh: tuple[int, int]) -> str:
+def _is_within(edges: Edges, wh: tuple[int, int]) -> bool:
+    """True for a box that has an area and lies in its image, as almost all do."""
+    x1, y1, x2, y2 = edges
+    width, height = wh
+    return 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+
+
+def _inside(edges: Edges, wh: tuple[int, int]) -> Edges:
+    """The edges moved into the image."""
+    x1, y1, x2, y2 = edges
+    width, height = wh
+    left, right = min(max(x1, 0), width), min(max(x2, 0), width)
+    top, bottom = min(max(y1, 0), height), min(max(y2, 0), height)
+    return left, top, right, bottom
+
+
+def _spill_px(edges: Edges, inside: Edges) -> float:
+    """The farthest that an edge leaves the image."""
+    return max(abs(given - moved) for given, moved in zip(edges, inside, strict=True))
+
+
+def _shorter_px(edges: Edges) -> float:
+    """The shorter side of a box."""
+    x1, y1, x2, y2 = edges
+    return min(x2 - x1, y2 - y1)
+
+
+def _broken_rule(edges: Edges, inside: Edges, wh: tuple[int, int]) -> str:
     """The rule that a box breaks, in words; "" if it breaks none.
 
     inside  the box clipped to its image
@@ -284,7 +326,7 @@ def _broken_rule(edges: list[float], inside: list[float], wh: tuple[int, int]) -
     return ""
 
 
-def _is_empty(edges: list[float]) -> bool:
+def _is_empty(edges: Edges) -> bool:
     x1, y1, x2, y2 = edges
     return x1 >= x2 or y1 >= y2
 
@@ -297,6 +339,8 @@ def _of_known_classes(
     A region of any class becomes one crowd of each class, since scores are computed by class.
     """
     is_any = boxes.labels == _ANY_CLASS
+    if not is_any.any():
+        return replace(boxes, labels=new_labels[boxes.labels]), counts
     labels = np.zeros(len(boxes), np.int64)
     labels[~is_any] = new_labels[boxes.labels[~is_any]]
     image_of_box = np.repeat(np.arange(len(counts)), counts)

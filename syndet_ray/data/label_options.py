@@ -1,5 +1,6 @@
 """Label options: how the labels of a dataset are read, as the person whose data it is says."""
 
+import unicodedata
 from dataclasses import dataclass, field, replace
 
 from syndet_ray.data.class_map import ClassMap
@@ -21,8 +22,12 @@ class LabelOptions:
     classes: ClassMap = field(default_factory=dict)
 
     def new_name(self, name: str) -> str | None:
-        """The name of a class of the data; None if it is dropped."""
-        return self.classes.get(name, name)
+        """The name of a class of the data, in composed Unicode; None if it is dropped."""
+        composed = unicodedata.normalize("NFC", name)
+        for old, new in self.classes.items():
+            if unicodedata.normalize("NFC", old) == composed:
+                return None if new is None else unicodedata.normalize("NFC", new)
+        return composed
 
     def of_other_data(self) -> "LabelOptions":
         """The options for data of another format."""

@@ -120,6 +120,12 @@ class Dataset:
             counts += source.class_counts()
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    @property
+    def format_words(self) -> tuple[str, ...]:
+        """A note on the format that was recognized; none for the stand-in set."""
+        is_stand_in = any(source.stand_in for source in self.splits.values())
+        return () if is_stand_in else (f"labels read as {self.format}",)
+
     def without_classes(self, names: Collection[str]) -> "Dataset":
         """The dataset without some of its classes; see `classes.without_classes`."""
         splits = {split: without_classes(source, names) for split, source in self.splits.items()}

@@ -2,6 +2,8 @@
 
 import os
 import re
+import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from itertools import takewhile
@@ -9,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.splits import split_of_name
+from syndet_ray.data.readers.splits import splits_named
 from syndet_ray.data.unlabelled import SUFFIXES
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
@@ -32,11 +34,14 @@ class ImageFiles:
         self._remarks = remarks
         self._real_folder = cache(os.path.realpath)
 
-    def find(self, name: str, folders: Sequence[Path], place: str) -> Path | None:
+    def find(
+        self, name: str, folders: Sequence[Path], place: str, *, anywhere: bool = True
+    ) -> Path | None:
         """The image file of that name, or None, with a problem among the remarks.
 
-        folders  where it is expected, nearest first
-        place    the annotation that names it
+        folders   where it is expected, nearest first
+        place     the annotation that names it
+        anywhere  False where images of many folders have one name: then it is in `folders` alone
         """
         if "\0" in name or len(name) > _LONGEST_NAME:
             self._remarks.problem(place, "its image file must have a possible name", got=name[:80])
@@ -45,18 +50,29 @@ class ImageFiles:
         if file is None:
             file = self._first(folders, list(_other_spellings(name)))
             self._count(file, "images found under another spelling of their name", place, name)
-        if file is None:
+        if file is None and anywhere:
             file = self._by_base_name(name, folders)
             self._count(file, "images found by their base name alone", place, name)
         if file is None:
-            self._remarks.problem(place, self._missing(name, folders), got=name)
+            self._remarks.problem(place, self._missing(name, folders, anywhere), got=name)
         return file
 
     def with_stem(self, stem: str, folders: Iterable[Path]) -> Path | None:
-        """The image file whose name without ending is `stem`, in the first folder that has one."""
-        for folder in folders:
+        """The image file whose name without ending is `stem`, in the first folder that has one.
+
+        Without any it is the only one of that name in another case, or in other Unicode.
+        """
+        candidates = list(folders)
+        for folder in candidates:
             names = self._by_stem(folder).get(stem, [])
+            if len(names) > 1:
+                event = "images of one name with several endings, of which the first is read"
+                self._remarks.count(event, f"{self.id_of(folder / names[0])} and {names[1]}")
             if names:
+                return folder / names[0]
+        for folder in candidates:
+            names = self._by_plain_stem(folder).get(plain(stem), [])
+            if len(names) == 1:
                 return folder / names[0]
         return None
 
@@ -66,6 +82,15 @@ class ImageFiles:
 
     def holds(self, path: Path) -> bool:
         """True for a file that exists within the dataset, of any kind."""
+        real = self._real_path(path)
+        if not self._is_below_root(real):
+            return False
+        try:
+            mode = os.lstat(real).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISLNK(mode):  # almost always, and one call of the system is enough
+            return stat.S_ISREG(mode)
         return self._is_inside(path) and path.is_file()
 
     def are_missing(self) -> bool:
@@ -74,21 +99,33 @@ class ImageFiles:
 
     def id_of(self, file: Path) -> str:
         """The path of an image file within the dataset, with slashes on every system."""
-        return Path(os.path.relpath(file, self.root)).as_posix()
+        text, start = str(file), str(self.root) + os.sep
+        below = text.removeprefix(start)
+        if len(below) == len(text) or ".." in below:
+            below = os.path.relpath(file, self.root)
+        return below.replace(os.sep, "/")
 
     def _first(self, folders: Sequence[Path], names: Sequence[str]) -> Path | None:
         for name in filter(_is_possible, names):
             for folder in folders:
                 path = folder / name
-                if self._is_inside(path) and path.is_file():
+                if self.holds(path):
                     return Path(os.path.normpath(path)) if ".." in path.parts else path
         return None
 
     def _is_inside(self, path: Path) -> bool:
         """True if a path lies in the dataset's folder, wherever links lead."""
-        real = os.path.join(self._real_folder(str(path.parent)), path.name)
+        real = self._real_path(path)
         if os.path.islink(real):
             real = os.path.realpath(real)
+        return self._is_below_root(real)
+
+    def _real_path(self, path: Path) -> str:
+        """A path without the links of its folders; it may itself be a link."""
+        folder, name = os.path.split(path)
+        return os.path.join(self._real_folder(folder), name)
+
+    def _is_below_root(self, real: str) -> bool:
         return real.startswith(self._real_root + os.sep)
 
     def _by_base_name(self, name: str, folders: Sequence[Path]) -> Path | None:
@@ -101,7 +138,7 @@ class ImageFiles:
         for base in _base_names(name):
             files = [
                 file
-                for file in self._by_name.get(base.lower(), [])
+                for file in self._by_name.get(plain(base), [])
                 if not splits or self._splits([file.parent]) <= splits
             ]
             end_of = {file: shared_end(_local_part(name), file.as_posix()) for file in files}
@@ -115,12 +152,12 @@ class ImageFiles:
         inside = [folder for folder in folders if folder.is_relative_to(self.root)]
         return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
 
-    def _missing(self, name: str, folders: Sequence[Path]) -> str:
+    def _missing(self, name: str, folders: Sequence[Path], anywhere: bool) -> str:
         outside = [folder for folder in folders if not self._is_inside(folder / name)]
         if len(outside) == len(folders):
             return "its image file must lie in the dataset's folder, links included"
-        for base in _base_names(name):
-            files = self._by_name.get(base.lower(), [])
+        for base in _base_names(name) if anywhere else ():
+            files = self._by_name.get(plain(base), [])
             if len(files) > 1:
                 return f"its image file does not exist, and {len(files)} others have its base name"
             if files:
@@ -138,14 +175,14 @@ class ImageFiles:
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        """All image files under the root by their base name in lower case."""
+        """All image files under the root by their plain base name."""
         files: dict[str, list[Path]] = {}
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not is_hidden(name))
             for name in sorted(names):
                 path = Path(folder, name)
-                if _is_image(name) and self._is_inside(path):
-                    files.setdefault(name.lower(), []).append(path)
+                if _is_image(name) and self._is_inside(path) and path.is_file():
+                    files.setdefault(plain(name), []).append(path)
         return files
 
     @cache  # noqa: B019 - as long as one dataset is read
@@ -158,19 +195,37 @@ class ImageFiles:
             or not self._is_inside(folder / "x")
         ):
             return names
-        for name in sorted(os.listdir(folder)):
-            if _is_image(name) and self._is_inside(folder / name):
+        with os.scandir(folder) as entries:
+            files = sorted(entry.name for entry in entries if _is_image_file(entry))
+        for name in files:
+            if self._is_inside(folder / name):
                 names.setdefault(Path(name).stem, []).append(name)
+        return names
+
+    @cache  # noqa: B019 - as long as one dataset is read
+    def _by_plain_stem(self, folder: Path) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for stem, of_stem in self._by_stem(folder).items():
+            names.setdefault(plain(stem), []).extend(of_stem)
         return names
 
 
 def _splits_of(names: Iterable[str]) -> set[str]:
-    return {split for split in map(split_of_name, names) if split is not None}
+    return {split for name in names for split in splits_named(name)}
+
+
+def plain(name: str) -> str:
+    """A name as it compares with others: in lower case, and é as one character.
+
+    A Mac writes é as e and an accent (Unicode's NFD), other systems as one character (NFC).
+    """
+    lower = name.lower()
+    return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
 
 
 def shared_end(one: str, other: str) -> int:
-    """The number of last parts in which two paths agree, in any case."""
-    pairs = zip(reversed(one.lower().split("/")), reversed(other.lower().split("/")), strict=False)
+    """The number of last parts in which two paths agree, as `plain` compares them."""
+    pairs = zip(reversed(plain(one).split("/")), reversed(plain(other).split("/")), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
@@ -188,12 +243,19 @@ def _is_image(name: str) -> bool:
     return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
+def _is_image_file(entry: os.DirEntry[str]) -> bool:
+    """False for folders and pipes that are named like images: a pipe would be read for ever."""
+    return _is_image(entry.name) and entry.is_file()
+
+
 def _other_spellings(name: str) -> Iterator[str]:
-    """The name as other systems and tools may mean it: Windows' \\, %20, another case of the
-    ending, a file of Label Studio's storage, an address.
+    """The name as other systems and tools may mean it: Windows' \\, %20, a Mac's é, another case
+    of the ending, a file of Label Studio's storage, an address.
     """
     local = _local_part(name)
-    for spelling in dict.fromkeys([local, unquote(local), *_without_parents(unquote(local))]):
+    spellings = [local, unquote(local), *_without_parents(unquote(local))]
+    forms = [unicodedata.normalize("NFC", unquote(local)), unicodedata.normalize("NFD", name)]
+    for spelling in dict.fromkeys([*spellings, *forms]):
         if spelling != name:
             yield spelling
         stem, suffix = os.path.splitext(spelling)
@@ -229,4 +291,9 @@ def _base_names(name: str) -> Iterator[str]:
     base = unquote(_local_part(name)).rsplit("/", 1)[-1]
     yield base
     if _UPLOADED.match(base):
-        yield _UPLOADED.sub("", base, count=1)
+        yield without_upload_prefix(base)
+
+
+def without_upload_prefix(name: str) -> str:
+    """The name of a file before it was uploaded to Label Studio."""
+    return _UPLOADED.sub("", name, count=1)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.image_files import ImageFiles, plain
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import first_files, folders_below, image_folders
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
@@ -21,6 +21,7 @@ from syndet_ray.data.readers.values import number
 from syndet_ray.errors import DataError
 
 LAYOUT = "training/label_2/*.txt of KITTI with training/image_2/, or labels/*.txt with images/"
+_LABELS = "*.[tT][xX][tT]"
 _NUMBERS = 14  # after the class
 _ANY_CLASS = "dontcare"  # regions in which objects are not labelled
 _MOST_BYTES = 10_000_000  # of one image's labels: more is no label file
@@ -38,9 +39,9 @@ def files(folder: Path) -> list[Path]:
     for parent in folders_below(folder):
         texts = list(first_files(parent, ".txt"))
         if any(_is_kitti(path) for path in texts):
-            paths += label_files(parent, "*.txt")
+            paths += label_files(parent, _LABELS)
         elif not texts:
-            empty += label_files(parent, "*.txt")
+            empty += label_files(parent, _LABELS)
     return sorted([*paths, *empty]) if paths else []
 
 
@@ -48,14 +49,14 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     """Every image that has a label file; an empty file means that there is no object."""
     stems_in: dict[Path, set[str]] = {}
     for path in files:
-        stems_in.setdefault(path.parent, set()).add(path.stem)
+        stems_in.setdefault(path.parent, set()).add(plain(path.stem))
     splits = {}
     for split, paths in by_folder(folder, files).items():
         splits[split] = _images(folder, paths, images, remarks)
     for parent, stems in stems_in.items():
         source = _folder_with_images(folder, parent, images)
         for image in images.in_folder(source) if source is not None else []:
-            if image.stem not in stems:
+            if plain(image.stem) not in stems:
                 event = "images without a label file (not labelled), left out"
                 remarks.count(event, images.id_of(image))
     return Reading(splits=splits)
@@ -68,7 +69,13 @@ def _folder_with_images(folder: Path, labels: Path, images: ImageFiles) -> Path 
 def _is_kitti(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.read(4096).decode("utf-8-sig", errors="replace").splitlines()[0]
-    return fields_of(first) is not None
+    fields = fields_of(first)
+    if fields is None:
+        return False
+    name, values = fields
+    # YOLO's polygon of seven corners, some of them at the edge of the image, has 15 fields too
+    is_of_yolo = name.isdecimal() and all(0 <= value <= 1 for value in values)
+    return not is_of_yolo
 
 
 def fields_of(line: str) -> tuple[str, list[float]] | None:
@@ -131,6 +138,9 @@ def _box(line: str, place: str, path: Path, remarks: Remarks) -> LabelledBox | N
     if len(values) > _NUMBERS:
         rule = "has 16 fields: a result with its score is no label"
         remarks.problem(where, rule, got=shown)
+        return None
+    if "\ufffd" in name:
+        remarks.problem(where, "its class must be UTF-8", got=shown)
         return None
     truncated, level, _, x1, y1, x2, y2 = values[:7]
     is_region = name.lower() == _ANY_CLASS

@@ -9,12 +9,12 @@ from syndet_ray.data.readers.image_files import is_hidden
 
 _IMAGES = ("images", "image_2", "JPEGImages", "data", "rgb", "image", "img")
 _LABELS = ("labels", "label_2", "Annotations", "annotations", "object_detection", "label")
-_DEEPEST = 3  # folders below that of the dataset: VOCdevkit/VOC2007/Annotations
+_DEEPEST = 8  # folders below that of the dataset; more are no dataset but a disk
 _MOST_LOOKED_AT = 20  # files of one folder, whose content is read to recognise its format
 
 
 def folders_below(folder: Path) -> Iterator[Path]:
-    """A dataset's folder and the folders in it, to a depth of three, without hidden ones and links,
+    """A dataset's folder and the folders in it, to a depth of eight, without hidden ones and links,
     sorted.
     """
     yield folder

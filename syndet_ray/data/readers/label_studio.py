@@ -93,6 +93,10 @@ def _images(
                 rule = "was labelled while turned in the tool (image_rotation), which is not read"
                 remarks.problem(place, rule)
                 continue
+            if len({region.get("to_name") for region in regions if _label(region)}) > 1:
+                rule = "has regions of several images, of which only one can be read"
+                remarks.problem(place, rule)
+                continue
             yield LabelledImage(
                 image=file,
                 boxes=list(_boxes(regions, place, remarks)),
@@ -162,8 +166,12 @@ def _regions_of_minimal(entry: Entry) -> list[Entry]:
 
 
 def _image_name(data: Mapping[str, Any]) -> str | None:
-    """The image of a task: the first text with the ending of an image file, else `image`."""
-    for value in data.values():
+    """The image of a task: `image`, or the first text, with the ending of an image file; else
+    `image`.
+
+    A task may also have a thumbnail, or an image to compare with.
+    """
+    for value in (data.get("image"), *data.values()):
         if isinstance(value, str) and _suffix(value) in SUFFIXES:
             return value
     name = data.get("image")

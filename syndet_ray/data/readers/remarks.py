@@ -21,6 +21,7 @@ class Remarks:
     """
 
     problems: list[SyndetError] = field(default_factory=list)
+    boxes_of_problems: int = 0  # boxes on images that cannot be used
     _notes: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     _counts: Counter[str] = field(default_factory=Counter)
     _firsts: dict[str, str] = field(default_factory=dict)
@@ -59,7 +60,10 @@ class Remarks:
             raise self._error(place)
         rules = Counter(problem.rule for problem in self.problems)
         kinds = [f"{count} x {rule}" for rule, count in rules.most_common()]
-        self.note(f"{len(self.problems)} bad labels or images left out: {'; '.join(kinds)}")
+        what = "bad labels or images"
+        if self.boxes_of_problems:
+            what += f", with {self.boxes_of_problems} boxes on these images,"
+        self.note(f"{len(self.problems)} {what} left out: {'; '.join(kinds)}")
 
     def _error(self, place: object) -> SyndetError:
         if len(self.problems) == 1:

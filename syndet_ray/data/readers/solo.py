@@ -75,7 +75,7 @@ def _images(
             if not isinstance(name, str) or not name:
                 remarks.problem(place, "filename must be a text", got=for_message(name))
                 continue
-            file = images.find(name, [path.parent], place)
+            file = images.find(name, [path.parent], place, anywhere=False)
             if file is None:
                 continue
             boxes = []

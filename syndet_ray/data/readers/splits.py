@@ -74,13 +74,18 @@ def split_of(folder: Path, file: Path) -> str | None:
     return None
 
 
+def splits_named(name: str) -> set[str]:
+    """The splits that words of a name are for: {"train", "val"} for train_and_val."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
+
+
 def split_of_words(name: str, place: object) -> str | None:
     """The split that a word of a name is for: instances_val2017, My_Test; else None.
 
     Raises DataError, of `place`, for words of several splits.
     """
-    words = re.findall(r"[a-z]+", name.lower())
-    splits = sorted({_SPLIT_OF[word] for word in words if word in _SPLIT_OF})
+    splits = sorted(splits_named(name))
     if len(splits) > 1:
         raise DataError(place, "must name one split", got=splits, do="Rename it.")
     return splits[0] if splits else None

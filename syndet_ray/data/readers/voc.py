@@ -41,6 +41,7 @@ _NOTE_TOOLS = (
     "boxes of Pascal VOC's XML are edges from 0, as LabelImg, Roboflow and CVAT write them"
 )
 _FLAGS = ("truncated", "occluded")
+_NO_SUBSET = "default"
 _MOST_BYTES = 100_000_000  # of a list of images: more is no such list
 
 
@@ -49,7 +50,7 @@ def files(folder: Path) -> list[Path]:
     paths = []
     for parent in folders_below(folder):
         if any(_is_voc(path) for path in first_files(parent, ".xml")):
-            paths += label_files(parent, "*.xml")
+            paths += label_files(parent, "*.[xX][mM][lL]")
     return paths
 
 
@@ -113,7 +114,7 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
     no list has the name of a split.
 
     Lists of one class (cat_train.txt) hold the same images and are not read. trainval.txt counts
-    for images that are in no other list.
+    for images that are in no other list. Images of CVAT's default.txt are train beside other lists.
     """
     stems = [Path(name).stem for name in texts_in(lists, ".txt")]
     of_split = [
@@ -121,10 +122,10 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
     ]
     if not of_split:
         return None
+    of_split += [stem for stem in stems if stem.lower() == _NO_SUBSET]
     splits: dict[str, str] = {}
     for stem in sorted(of_split, key=lambda stem: stem.lower() == "trainval"):
-        split = split_of_name(stem)
-        assert split is not None
+        split = split_of_name(stem) or "train"
         for line in _lines(lists / f"{stem}.txt"):
             first = splits.setdefault(_listed_name(line), split)
             if first != split and stem.lower() != "trainval":

@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, ParseError
 from syndet_ray.data.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
+_MOST_BYTES = 500_000_000  # its elements take ten times as much memory
 _DEEPEST = 100  # levels; label files have about five
 _DO = "Copy or export the file again."
 
@@ -21,6 +22,10 @@ def load_xml(path: Path) -> Element:
     if path.is_dir():
         raise DataError(path, "is a folder, not an XML file", do="Rename the folder.")
     check_pointer(path)
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        rule = "is too large to be read as a whole, at most 500 MB can be"
+        raise DataError(path, rule, got=f"{size / 1e6:.0f} MB", do="Export it in several parts.")
     try:
         root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
     except DefusedXmlException:

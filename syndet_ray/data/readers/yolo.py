@@ -8,9 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
+from sys import intern
+from urllib.parse import unquote
 
-from syndet_ray.data.readers.image_files import ImageFiles
+from syndet_ray.data.readers.image_files import ImageFiles, plain, without_upload_prefix
 from syndet_ray.data.readers.label_folders import (
     first_files,
     folders_below,
@@ -24,6 +27,7 @@ from syndet_ray.data.readers.yolo_files import (
     NAMES,
     YoloFiles,
     darknet_files,
+    decode_text,
     from_darknet,
     from_folders,
     from_yaml,
@@ -59,14 +63,18 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     """
     dataset = _dataset(folder, files, images, remarks)
     splits = {}
+    labels = _LabelFiles(images, remarks)
     for split, sources in dataset.sources.items():
         if _has_labels(sources, images):
-            splits[split] = _images(dataset, sources, images, remarks)
+            splits[split] = _images(dataset, sources, labels, images, remarks)
             continue
         place = ", ".join(str(source) for source in sources)
         if split == "train":
             raise _without_labels(place, sources, images)
         remarks.note(f"{split} is left out: no image has a label file ({place})")
+    last = next(reversed(splits), None)
+    if last is not None:
+        splits[last] = chain(splits[last], labels.count_unused())
     names = [dataset.names[at] for at in sorted(dataset.names)]
     classes = tuple(dict.fromkeys(names))
     if len(classes) < len(names):
@@ -107,7 +115,7 @@ def _has_empty(folder: Path) -> bool:
 def _is_label(path: Path) -> bool:
     """True for a file whose first line is a class and shares, or ends with a confidence."""
     with path.open("rb") as file:
-        words = file.read(4096).decode(errors="replace").splitlines()[0].split()
+        words = decode_text(file.read(4096)).partition("\n")[0].split()
     values = [number(word) for word in words]
     if len(values) < 5 or not values[0].is_integer() or not words[0].isascii():
         return False
@@ -115,9 +123,64 @@ def _is_label(path: Path) -> bool:
 
 
 def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
-    folders_of = cache(partial(label_folders, images.root))
+    labels = _LabelFiles(images, Remarks())
     paths = (path for source in sources for path in _image_files(source, images, Remarks()))
-    return any(_label_file(path, folders_of(path.parent), images) for path in paths)
+    return any(labels.of(path) for path in paths)
+
+
+class _LabelFiles:
+    """The label files of images, and those that belong to none."""
+
+    def __init__(self, images: ImageFiles, remarks: Remarks) -> None:
+        self._images = images
+        self._remarks = remarks
+        self._used: dict[Path, dict[str, str]] = {}  # by folder and name, the image's ending
+        self.folders_of = cache(partial(label_folders, images.root))
+
+    def of(self, image: Path) -> Path | None:
+        """The label file of an image, of its very name or of another spelling of it."""
+        folders = self.folders_of(image.parent)
+        for folder in folders:
+            path = folder / f"{image.stem}.txt"
+            if self._images.holds(path):
+                return self._use(path, image)
+        for folder in folders:
+            names = self._by_plain_stem(folder).get(plain(image.stem), [])
+            if len(names) == 1 and self._images.holds(folder / names[0]):
+                path = self._use(folder / names[0], image)
+                event = "label files found under another spelling of their image's name"
+                self._remarks.count(event, f"{path} of {self._images.id_of(image)}")
+                return path
+        return None
+
+    def count_unused(self) -> Iterator[LabelledImage]:
+        """Counts, and gives nothing. Call it after all labels are read."""
+        for folder, used in self._used.items():
+            for name in texts_in(folder, ".txt"):
+                path = folder / name
+                if name not in used and name not in NAMES and _is_label(path):
+                    self._remarks.count("label files of no image that is read, left out", str(path))
+        yield from ()
+
+    def _use(self, path: Path, image: Path) -> Path:
+        ending = intern(image.suffix)  # a million of them
+        first = self._used.setdefault(path.parent, {}).setdefault(path.name, ending)
+        if first != ending:
+            event = "label files of two images, read for both"
+            self._remarks.count(event, f"{path}, {image.stem}{first} and {ending}")
+        return path
+
+    @cache  # noqa: B019 - as long as one dataset is read
+    def _by_plain_stem(self, folder: Path) -> dict[str, list[str]]:
+        """Names of the texts in a folder by their plain stem, also without Label Studio's prefix
+        and with %20 as a blank.
+        """
+        names: dict[str, list[str]] = {}
+        for name in texts_in(folder, ".txt"):
+            stem = plain(Path(name).stem)
+            for spelling in {stem, unquote(stem), without_upload_prefix(stem)}:
+                names.setdefault(spelling, []).append(name)
+        return names
 
 
 def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
@@ -147,27 +210,22 @@ def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator
             yield path
 
 
-def _label_file(image: Path, folders: Sequence[Path], images: ImageFiles) -> Path | None:
-    for folder in folders:
-        path = folder / f"{image.stem}.txt"
-        if images.holds(path):
-            return path
-    return None
-
-
 def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
     """True for an image whose label file is a link that leads out of the dataset, or nowhere."""
     return any((folder / f"{image.stem}.txt").is_symlink() for folder in folders)
 
 
 def _images(
-    dataset: YoloFiles, sources: Sequence[Path], images: ImageFiles, remarks: Remarks
+    dataset: YoloFiles,
+    sources: Sequence[Path],
+    labels: _LabelFiles,
+    images: ImageFiles,
+    remarks: Remarks,
 ) -> Iterator[LabelledImage]:
-    folders_of = cache(partial(label_folders, images.root))
     for source in sources:
         for image in _image_files(source, images, remarks):
-            path = _label_file(image, folders_of(image.parent), images)
-            if path is None and _is_linked_out(image, folders_of(image.parent)):
+            path = labels.of(image)
+            if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
                 rule = "its label file must lie in the dataset's folder, links included"
                 remarks.problem(str(image), rule)
                 continue

@@ -4,6 +4,7 @@ They are a data.yaml of Ultralytics or Roboflow, an obj.data of Darknet, or a fi
 (classes.txt, obj.names, notes.json of Label Studio) in a folder of images and labels.
 """
 
+import codecs
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import folders_below, label_folders, texts_in
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name
+from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
 from syndet_ray.data.readers.values import for_message, is_number, number, objects
 from syndet_ray.data.readers.yaml_file import load_yaml, yaml_or_none
 from syndet_ray.errors import DataError
@@ -89,6 +90,8 @@ def from_yaml(path: Path, images: ImageFiles, remarks: Remarks) -> YoloFiles:
         do = "Correct the path, or put the images there."
         rule = "its images do not exist in the dataset's folder"
         raise DataError(path, rule, got=for_message(missing or "no images"), do=do)
+    for key in _other_splits(content, path, images):
+        remarks.note(f"{path}: {for_message(key)} is left out, it names no split: train, val, test")
     for split, entry in missing.items():
         remarks.note(f"{path}: {split} is left out, its images do not exist: {for_message(entry)}")
     return YoloFiles(place=path, names=names, sources=sources, has_keypoints="kpt_shape" in content)
@@ -136,6 +139,8 @@ def read_names(path: Path) -> dict[int, str]:
         names = _categories(load_json(path))
     else:
         names = dict(enumerate(lines_of(path)))
+        if any("\ufffd" in name for name in names.values()):
+            raise DataError(path, "must be UTF-8", do="Save it as UTF-8.")
         while names and not names[len(names) - 1]:
             del names[len(names) - 1]
         names = {at: name for at, name in names.items() if name}
@@ -150,8 +155,26 @@ def lines_of(path: Path) -> list[str]:
         raise DataError(path, "is a folder, not a text", do="Rename the folder.")
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(path, "is too large for labels of YOLO")
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    return [line.strip() for line in text.splitlines()]
+    return [line.strip() for line in decode_text(path.read_bytes()).splitlines()]
+
+
+def decode_text(content: bytes) -> str:
+    """A text in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
+
+
+def _other_splits(content: Mapping[Any, Any], path: Path, images: ImageFiles) -> Iterator[str]:
+    """The keys of a data.yaml that name images, but no split."""
+    for key, value in content.items():
+        if key == "path" or not isinstance(key, str) or split_of_name(key):
+            continue
+        if (
+            isinstance(value, str)
+            and is_possible(value)
+            and _is_source(path.parent / value, images)
+        ):
+            yield key
 
 
 def _is_of_dataset(content: Any) -> bool:
@@ -294,11 +317,14 @@ def listed_image(folder: Path, name: str, images: ImageFiles, place: str) -> Pat
 
 def _sources_in_folders(images: ImageFiles) -> dict[str, Sequence[Path]]:
     """The folders of images that have labels, by the split that their names tell; else train."""
-    sources: dict[str, list[Path]] = {}
+    folders = []
     for folder in folders_below(images.root):
         if not images.in_folder(folder):
             continue
         if any(texts_in(labels, ".txt") for labels in label_folders(images.root, folder)):
-            split = split_of(images.root, folder / "_") or "train"
-            sources.setdefault(split, []).append(folder)
-    return {split: sources[split] for split in SPLITS if split in sources}
+            folders.append(folder)
+    files = by_folder(images.root, [folder / "_" for folder in folders])
+    sources: dict[str, Sequence[Path]] = {}
+    for split, of_split in files.items():
+        sources[split] = [file.parent for file in of_split]
+    return sources

@@ -44,7 +44,7 @@ def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
     names: list[str] = []
     for name in classes:
         plain = "_".join(name.split())
-        while plain in names or plain == "DontCare":
+        while plain in names or plain.lower() == "dontcare":
             plain += "_"
         losses.count("class names changed, since KITTI takes no spaces", plain != name)
         names.append(plain)
