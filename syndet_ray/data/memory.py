@@ -75,7 +75,7 @@ def _container_bytes() -> float:
 
 
 def _process_bytes() -> float:
-    """What the limit of the process (ulimit -d) leaves it; infinite if there is none."""
+    """Bytes that the limit of the process (ulimit -d) leaves it; infinite if there is none."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit == resource.RLIM_INFINITY:
         return float("inf")
