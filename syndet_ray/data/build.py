@@ -109,7 +109,7 @@ class SourceBuilder:
         image_id, stored = self._identity(image)
         if not is_text(image_id):
             rule = "the name of an image must be text in UTF-8: rename the file"
-            self._remarks.problem(escaped(image.place), rule, got=escaped(image_id))
+            self._remarks.problem(with_escapes(image.place), rule, got=with_escapes(image_id))
             return
         kept = self._usable(image, image_id, edges, header.shown_wh)
         if self._has_new_problem(image.place) and not kept:
@@ -254,10 +254,10 @@ def is_text(name: str) -> bool:
     """False for a name with halves of characters, as JSON and file systems may have them: it can be
     written into no file.
     """
-    return name.isascii() or escaped(name) == name
+    return name.isascii() or with_escapes(name) == name
 
 
-def escaped(name: str) -> str:
+def with_escapes(name: str) -> str:
     """A name with the halves of characters as escapes."""
     return name.encode(errors="backslashreplace").decode()
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from syndet_ray.data import split_index
-from syndet_ray.data.build import Labels, SourceBuilder, escaped, is_text
+from syndet_ray.data.build import Labels, SourceBuilder, is_text, with_escapes
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers import (
@@ -213,7 +213,7 @@ def _check_names(path: Path, classes: Sequence[str]) -> None:
     for name in classes:
         if not is_text(name):
             rule = "the name of a class must be text in UTF-8"
-            raise DataError(path, rule, got=escaped(name), do="Rename it in the labels.")
+            raise DataError(path, rule, got=with_escapes(name), do="Rename it in the labels.")
 
 
 def _builders(

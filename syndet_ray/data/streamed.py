@@ -51,10 +51,10 @@ class Streamed:
             file, start, length = _place_in_file(image)
             number = numbers.setdefault(file.absolute(), len(numbers))
             places.append((number, start, length))
-        known = sizes or {}
+        sizes = sizes or {}
         files = []
         for file in numbers:
-            size = known[str(file)] if str(file) in known else file.stat().st_size
+            size = sizes[str(file)] if str(file) in sizes else file.stat().st_size
             files.append((str(file), size))
         return Streamed(
             files=tuple(files),
