@@ -22,8 +22,10 @@ from xml.sax.saxutils import escape
 from syndet_ray.data.read import read
 
 PHOTOS = 60
-CHECK = ("check", "photos_alone", "--local", "--allow-near-copies", "--real")
+CHECK = ("check", "photos_alone", "--local", "--real")
 HOLD_OUT = ("--hold-out", "0.2")
+# parts of notes of `check` that say nothing about the labels
+NOT_OF_LABELS = ("photos are brought", "decoded, they take", "held out", "cut from train")
 UPLOADED = "1a2b3c4d-"  # as Label Studio renames what is uploaded
 Boxes = list[tuple[str, float, float, float, float]]
 
@@ -116,9 +118,13 @@ def label_studio_json(photos: Sequence[Photo], out: Path) -> None:
     tasks = []
     for i, photo in enumerate(photos):
         photo.copy(out)
-        results = []
+        results: list[dict[str, Any]] = []
         for name, x1, y1, x2, y2 in photo.boxes:
-            value = {"x": 100 * x1 / photo.width, "y": 100 * y1 / photo.height, "rotation": 0}
+            value: dict[str, Any] = {
+                "x": 100 * x1 / photo.width,
+                "y": 100 * y1 / photo.height,
+                "rotation": 0,
+            }
             value |= {"width": 100 * (x2 - x1) / photo.width, "rectanglelabels": [name]}
             value |= {"height": 100 * (y2 - y1) / photo.height}
             size = {"original_width": photo.width, "original_height": photo.height}
@@ -261,7 +267,7 @@ class Walk:
 
 SPLIT_IN_FILES = ((*CHECK, "FOLDER"),)  # the export has a test split
 RESPLIT = (  # the export has one split, which is called val
-    ("data", "split", "FOLDER", "--test", "0.2", "--resplit", "--allow-near-copies"),
+    ("data", "split", "FOLDER", "--test", "0.2", "--resplit"),
     (*CHECK, "FOLDER"),
 )
 WALKS = (
@@ -332,7 +338,9 @@ def outcome(output: str, export: Path) -> tuple[str, str]:
     for line in lines[first + 1 :]:
         if not line.startswith("  "):
             break
-        notes.append(line.strip())
+        note = line.strip()
+        if not any(words in note for words in NOT_OF_LABELS):
+            notes.append(note)
     return f"ready: {counts}", "; ".join(notes)
 
 

@@ -146,7 +146,9 @@ def test_an_empty_split_is_cut_as_if_it_were_missing():
 
 
 def test_a_dataset_without_train_says_what_to_do():
-    with pytest.raises(DataError, match=r"no images in train to cut from, got 'val'.*`resplit`"):
+    with pytest.raises(
+        DataError, match=r"no images in train to cut from, got 'val'.* data split .* --resplit"
+    ):
         cut(dataset(val=[record("v.png")]), test=0.2)
 
 

@@ -1,12 +1,19 @@
 """The verb `data split`, as a user types it."""
 
 import json
+from functools import partial
 
 import pytest
 from made_photos import write_photos
 
+from syndet_ray.data.divide import split_photos
 from syndet_ray.data.read import read
 from syndet_ray.data.split_index import FILE_NAME, load
+from syndet_ray.errors import DataError
+
+
+def ignore(*_):
+    pass
 
 
 @pytest.fixture
@@ -117,3 +124,27 @@ def test_no_split_asked_for_is_an_error(photos, syndet_here):
     assert "--test: no split is asked for. Give --test 0.2, --val 0.1 or both." in done.stderr
     done = syndet_here("data", "split", photos, "--test", "1.5")
     assert "1.5 is not more than 0 and less than 1" in done.stderr
+
+
+def test_a_split_that_another_process_wrote_meanwhile_is_kept(photos):
+    def write_another(*_):
+        if not (photos / FILE_NAME).exists():
+            split_photos(photos, {"test": 0.5}, 0, ignore)
+
+    with pytest.raises(DataError, match="is there already, hash "):
+        split_photos(photos, {"test": 0.2}, 0, write_another)
+    assert load(photos / FILE_NAME).shares == {"test": 0.5}
+
+
+def test_a_val_that_sweeps_would_cut_without_regard_to_by_is_pointed_out(photos):
+    for k in range(20):  # five videos of four frames
+        (photos / "train" / f"train-{k}.png").rename(photos / "train" / f"{'abcde'[k // 4]}{k}.png")
+    labels = photos / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    for image in content["images"]:
+        image["file_name"] = f"{'abcde'[image['id'] // 4]}{image['id']}.png"
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    split = partial(split_photos, photos, seed=0, progress=ignore, by="stem", force=True)
+    assert any("there is no val" in warning for warning in split({"test": 0.2}).warnings)
+    both = split({"test": 0.2, "val": 0.2})
+    assert not any("there is no val" in warning for warning in both.warnings)

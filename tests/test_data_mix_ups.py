@@ -240,7 +240,7 @@ def test_half_a_character_in_the_name_of_a_class_is_refused(tmp_path):
     write_coco(tmp_path / "labels.json", "0.png")
     text = (tmp_path / "labels.json").read_text(encoding="utf-8")
     write(tmp_path / "labels.json", text.replace('"cat"', r'"cat\ud83d"'))
-    with pytest.raises(DataError, match="must be whole characters of Unicode, got 'cat"):
+    with pytest.raises(DataError, match="must be text in UTF-8, got 'cat"):
         read(tmp_path)
 
 

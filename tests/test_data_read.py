@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray.data.classes import check_classes
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
 from syndet_ray.data.readers.example import masked_crc32c
 from syndet_ray.data.readers.splits import by_split
@@ -167,3 +169,22 @@ def test_a_class_of_many_boxes_is_no_slip(tmp_path):
     for name in ("train", "test"):
         write_coco(tmp_path, f"{name}.json", [f"{name}{i}.png" for i in range(5)])
     assert read(tmp_path).few_boxes == {}
+
+
+def test_names_that_are_no_text_are_refused_before_a_file_cannot_be_written(tmp_path):
+    folder = write_photos(tmp_path / "photos", train=range(2))
+    labels = folder / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    (folder / "train" / "train-0.png").rename(folder / "train" / "\udcff.png")
+    content["images"][0]["file_name"] = "\udcff.png"
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"image must be text in UTF-8: .* got 'train/\\\\udcff.png"
+    ):
+        read(folder)
+    left = read(folder, LabelOptions(skip_bad=True))
+    assert [record.image_id for record in left.splits["train"].records] == ["train/train-1.png"]
+    content["categories"][1]["name"] = "\ud800x"
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=r"photos: the name of a class must be text in UTF-8"):
+        read(folder, LabelOptions(skip_bad=True))

@@ -859,6 +859,30 @@ def test_an_interrupted_fetch_keeps_the_files_that_came(web, tmp_path):
     assert [path for path, _ in web.requests] == ["/a.record", "/b.record", "/b.record"]
 
 
+def test_a_file_of_an_interrupted_fetch_is_checked_again(web, tmp_path):
+    web.files |= {"/a.record": b"1", "/set.zip": zipped(FILES)}
+    files = tmp_path / ".tiny.fetching" / "files"
+    files.mkdir(parents=True)
+    (files / "a.record").write_bytes(b"damaged")
+    fetch_public(entry(web, "/a.record"), tmp_path / "tiny", ignore)
+    assert contents(tmp_path / "tiny") == {"a.record": b"1"}
+    files = tmp_path / ".other.fetching" / "files"
+    files.mkdir(parents=True)
+    (files / "set.zip").write_bytes(web.files["/set.zip"])  # killed before its CRC was computed
+    with pytest.raises(DataError, match=r"must have the CRC-32 7"):
+        fetch_public(entry(web, "/set.zip", sums=False, crc32=7), tmp_path / "other", ignore)
+
+
+def test_an_archive_that_was_damaged_in_the_cache_is_fetched_again(web, tmp_path):
+    web.files["/set.zip"] = zipped(FILES)
+    sum_of_set = sha256(web.files["/set.zip"])
+    address = f"{web.url}/set.zip#sha256={sum_of_set}"
+    loaded = node_cache.dataset_folder(tmp_path, f"{sum_of_set} set.zip", "set").parent / "set.zip"
+    loaded.parent.mkdir(parents=True)
+    loaded.write_bytes(zipped({"x": b"x"}))
+    assert contents(local_folder(address, tmp_path, ignore)) == FILES
+
+
 def test_the_first_file_without_a_stated_sum_is_trusted_and_another_refused(web, tmp_path):
     web.files["/set.zip"] = zipped(FILES, "top/")
     tiny = entry(web, "/set.zip", sums=False)

@@ -143,9 +143,10 @@ def test_files_that_go_or_change_are_named(photos):
     with pytest.raises(MachineError, match="4: cannot be read here"):
         check_files(whole.pixels.files)
     other.write_bytes(b"short")
-    for i in (6, 7):
+    sent = pickle.loads(pickle.dumps(whole.select([6, 7])))  # it knows the files of before
+    for pool, i in ((whole, 6), (whole, 7), (sent, 0), (sent, 1)):
         with pytest.raises(DataError, match="together: has changed since the photos were checked"):
-            whole.image(i)
+            pool.image(i)
     with pytest.raises(DataError, match="together: is another file than on the driver, got '5 by"):
         check_files(whole.pixels.files[-1:])
     same_length = photos.records[3].image

@@ -283,6 +283,7 @@ def _full_curves():
         (("data", "inspect", "nowhere"), "data inspect"),
         (("evaluate", "nowhere", "stand-in"), "evaluate"),
         (("compare", "nowhere"), "compare"),
+        (("check", "tiny", "--real", "https://x.org/a.zip"), "check"),
         (("replay", "nowhere"), "replay"),
     ],
 )

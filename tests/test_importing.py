@@ -134,7 +134,17 @@ def test_a_tao_spec_becomes_a_recipe(imported, tmp_path):
     classes = (tmp_path / "sweeps" / "out_classes.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(classes) == {"car": "car", "van": "car", 'it\'s\n"x"': None}
     assert "data     /data/images\n" in said
-    assert "next     python -m syndet_ray check out --real FOLDER" in said
+    following = "check out --real FOLDER --classes sweeps/out_classes.yaml\n"
+    assert f"next     python -m syndet_ray {following}" in said
+
+
+def test_the_folder_of_a_project_has_its_specs_in_specs(tmp_path, monkeypatch, syndet_here):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "project" / "specs").mkdir(parents=True)
+    (tmp_path / "project" / "specs" / "toys.txt").write_text(SPEC, encoding="utf-8")
+    done = syndet_here("import", "project")
+    assert done.returncode == 0, done.stderr
+    assert "sweep    sweeps/toys.py\n" in done.stdout
 
 
 def test_where_each_value_comes_from_stands_before_it(imported, tmp_path):
@@ -232,7 +242,7 @@ def test_a_project_of_tao_runner(imported, tmp_path):
     }
     assert "this detector is not there; retinanet is the nearest detector here\n" in said
     assert "dssd has only a detector: specs/dssd/train.txt, with its training, is not there" in said
-    assert "next     python -m syndet_ray check out --real toys/data/kitti\n" in said
+    assert "next     python -m syndet_ray check out --real toys/data/kitti --classes " in said
     written = (tmp_path / "sweeps" / "out.py").read_text(encoding="utf-8")
     assert '# "again" has the same settings here as "dssd"' in written
     assert "# specs/frcnn/train.txt:29 training_config.optimizer.sgd.momentum = 0.8" in written

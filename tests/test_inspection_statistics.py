@@ -474,6 +474,8 @@ def test_classes_that_differ_are_reported_and_compared_by_name(tmp_path):
     second = written(tmp_path / "b", scenes(3, 1), classes=("dog", "bird"))
     found = inspect([first, second], None, quiet)
     assert found.notes == (
+        "a: labels read as COCO",
+        "b: labels read as COCO",
         "classes that a has and b has not: cat (3 boxes, the first: images/000000.png, annotation 0)",
         "classes that b has and a has not: bird (3 boxes, the first: images/000000.png, annotation 1)",
     )
@@ -486,6 +488,8 @@ def test_boxes_of_classes_that_differ_are_those_of_the_split_that_is_inspected(t
     second = coco(tmp_path / "b", {"test": scenes(2, 2)}, classes=("bird", "dog"))
     found = inspect([first, second], "test", quiet)
     assert found.notes == (
+        "a: labels read as COCO",
+        "b: labels read as COCO",
         "classes that a has and b has not: cat (2 boxes, the first: test/0.png, annotation 0)",
         "classes that b has and a has not: bird (2 boxes, the first: test/0.png, annotation 0)",
     )

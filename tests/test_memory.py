@@ -1,5 +1,6 @@
 """Whether decoded photos fit into memory is known from their heads."""
 
+import resource
 from types import SimpleNamespace
 
 import psutil
@@ -55,3 +56,11 @@ def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monke
 )
 def test_memory_is_reported_in_words(count, words):
     assert memory.memory_words(count) == words
+
+
+def test_the_limit_of_the_process_counts_too(monkeypatch):
+    used = psutil.Process().memory_info().data
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (used + 10**8, -1))
+    assert memory.available_bytes() <= 10**8
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1, -1))
+    assert memory.available_bytes() == 0

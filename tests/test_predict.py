@@ -456,6 +456,13 @@ def test_without_a_test_split_several_need_a_choice(model, dataset):
         judged(model, dataset(train=1, val=1))
 
 
+def test_a_score_on_photos_called_train_says_so(model, dataset, monkeypatch):
+    monkeypatch.setattr(evaluating, "RESAMPLES", 2)
+    data = dataset(train=2, test=2)
+    assert any("scored on train" in note for note in judged(model, data, "train").notes)
+    assert not any("scored on train" in note for note in judged(model, data, "test").notes)
+
+
 @pytest.mark.parametrize(
     ("given", "told"), [({"test": 0}, "holds no images"), ({"objects": False}, "holds no object")]
 )

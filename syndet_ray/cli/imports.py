@@ -63,6 +63,7 @@ def _lines(imported: "Import", files: "Written") -> Iterator[str]:
         yield f"classes  {files.classes}"
     for location in sweep_file.data(imported):
         yield f"data     {location}"
-    name, folder = sweep_file.sweep_name(files.sweep), sweep_file.real_folder(imported)
-    yield f"next     {command_line('check', name, '--real', folder)}"
-    yield f"         {command_line('sweep', name, '--real', folder)}"
+    given = [sweep_file.sweep_name(files.sweep), "--real", sweep_file.real_folder(imported)]
+    given += [] if files.classes is None else ["--classes", str(files.classes)]
+    yield f"next     {command_line('check', *given)}"
+    yield f"         {command_line('sweep', *given)}"

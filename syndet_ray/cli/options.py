@@ -77,7 +77,7 @@ def _photos(words: str) -> str | None:
     """The place of photos; None, as if none is given, for the word "stand-in"."""
     from syndet_ray.data.stand_in import STAND_IN
 
-    return None if words == STAND_IN else _checked_place(words)
+    return None if words == STAND_IN else words
 
 
 def _photos_again(words: str) -> str:
@@ -287,7 +287,12 @@ class SweepOptions:
     stream: bool = False
 
     def for_sweep(self) -> dict[str, Any]:
-        """The settings of the sweep that were given instead of its own."""
+        """The settings of the sweep that were given instead of its own.
+
+        Raises DataError for a class map or an address of photos that cannot be used: that is known
+        before anything is loaded.
+        """
+        _place(self.real)
         names = None if self.classes is None else class_map(self.classes)
         return _given_options({"trials": self.trials, "seed": self.seed, "classes": names})
 

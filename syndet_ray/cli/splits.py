@@ -12,6 +12,7 @@ from syndet_ray.cli.options import (
     ShareOption,
     SkipBad,
     label_options,
+    with_flags,
 )  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
@@ -100,7 +101,7 @@ def _table(division: "Division") -> "Table":
 
 def _lines(division: "Division") -> list[str]:
     cut, index = division.cut, division.index
-    lines = [f"note: {note}" for note in (*cut.dataset.notes, *division.warnings)]
+    lines = [f"note: {with_flags(note)}" for note in (*cut.dataset.notes, *division.warnings)]
     by = "" if index.by is None else f" by {index.by}"
     copies = counted(cut.near_copies, "image") if cut.near_copies else "no image"
     verb = "looks" if cut.near_copies < 2 else "look"

@@ -2,10 +2,12 @@
 with labels that index classes; bad ones are told.
 """
 
+import os
 import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from syndet_ray.data import picture
 from syndet_ray.data.encoded import Encoded
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Records, Source
 from syndet_ray.data.tally import Tally
@@ -105,6 +107,10 @@ class SourceBuilder:
         if header.unusual:
             self._unusual.append(header)
         image_id, stored = self._identity(image)
+        if not is_text(image_id):
+            rule = "the name of an image must be text in UTF-8: rename the file"
+            self._remarks.problem(escaped(image.place), rule, got=escaped(image_id))
+            return
         kept = self._usable(image, image_id, edges, header.shown_wh)
         if self._has_new_problem(image.place) and not kept:
             event = f"{self.split}: images left out, since none of their labels can be used"
@@ -162,43 +168,41 @@ class SourceBuilder:
             return image.image_id, image.image
         assert isinstance(image.image, Path), image.place
         image_id = self._files.id_of(image.image)
-        is_told = not image_id.startswith("..") and self._files.root / image_id == image.image
+        is_told = os.path.join(self._files.root, image_id) == str(image.image)
         return image_id, None if is_told else image.image
 
     def _usable(
-        self, image: LabelledImage, image_id: str, edges: np.ndarray, wh: tuple[int, int]
+        self, image: LabelledImage, image_id: str, edges: Sequence[Edges], wh: tuple[int, int]
     ) -> int:
         """Keeps the boxes that can be used, clipped to their image; returns how many."""
-        if not len(edges):
-            return 0
-        inside = np.clip(edges, 0, (*wh, *wh))
-        spill_px = np.abs(inside - edges).max(axis=1)
-        sides = (inside[:, 2:] - inside[:, :2]).min(axis=1)
         kept = 0
-        rows = zip(
-            image.boxes,
-            edges.tolist(),
-            inside.tolist(),
-            spill_px.tolist(),
-            sides.tolist(),
-            strict=True,
-        )
-        for box, given, clipped, spill, side in rows:
-            place = f"{image.place}, {box.place}"
-            rule = _broken_rule(given, clipped, wh)
-            if rule:
-                self._remarks.problem(place, rule, got=[round(edge, 2) for edge in given])
-                continue
-            if spill > _SPILL_PX and side < _LEAST_PX:
-                event = f"{self.split}: boxes with less than a pixel in the image, left out"
-                self._remarks.count(event, place)
-                continue
-            if self._keep(box, clipped, image_id):
-                self._clipped += spill > _SPILL_PX
+        for box, given in zip(image.boxes, edges, strict=True):
+            inside = given
+            if not _is_within(given, wh):
+                clipped = self._clip(given, wh, place=f"{image.place}, {box.place}")
+                if clipped is None:
+                    continue
+                inside = clipped
+            if self._keep(box, inside, image_id):
+                self._clipped += inside is not given and _spill_px(given, inside) > _SPILL_PX
                 kept += 1
         return kept
 
-    def _keep(self, box: LabelledBox, edges: list[float], image_id: str) -> bool:
+    def _clip(self, given: Edges, wh: tuple[int, int], *, place: str) -> Edges | None:
+        """The part of a box in its image; None, with a remark, where it cannot be used."""
+        inside = _inside(given, wh)
+        rule = _broken_rule(given, inside, wh)
+        if rule:
+            got = [round(float(edge), 2) for edge in given]
+            self._remarks.problem(place, rule, got=got)
+            return None
+        if _spill_px(given, inside) > _SPILL_PX and _shorter_px(inside) < _LEAST_PX:
+            event = f"{self.split}: boxes with less than a pixel in the image, left out"
+            self._remarks.count(event, place)
+            return None
+        return inside
+
+    def _keep(self, box: LabelledBox, edges: Edges, image_id: str) -> bool:
         """Adds a box to the columns, unless its class is dropped."""
         label = _ANY_CLASS
         if box.name is not None:
@@ -246,8 +250,20 @@ class SourceBuilder:
         return repeated
 
 
-def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:
-    """Boxes (n, 4) in pixels of the frame that is shown; NaN and infinity stay.
+def is_text(name: str) -> bool:
+    """False for a name with halves of characters, as JSON and file systems may have them: it can be
+    written into no file.
+    """
+    return name.isascii() or escaped(name) == name
+
+
+def escaped(name: str) -> str:
+    """A name with the halves of characters as escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
+    """The edges of boxes in pixels of the frame that is shown; NaN and infinity stay.
 
     Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
     as stored or as shown. Where it cannot show that, people label what they see. A size of 0 is
@@ -259,18 +275,44 @@ def _in_shown_frame(image: LabelledImage, header: picture.Header) -> np.ndarray:
     if not (image.relative or is_stored or wh in (None, header.shown_wh)):
         rule = f"width and height must be those of the image file, {header.shown_wh}"
         raise DataError(image.place, rule, got=wh)
-    if not image.boxes:
-        return np.zeros((0, 4))
-    frame = header.stored_wh if is_stored else header.shown_wh
-    xyxy = np.array([box.xyxy for box in image.boxes], np.float64)
+    edges = [box.xyxy for box in image.boxes]
     if image.relative:
-        xyxy = xyxy * np.tile(frame, 2)
-    if is_stored:
-        xyxy = header.turn_boxes(xyxy)
-    return xyxy
+        width, height = header.stored_wh if is_stored else header.shown_wh
+        edges = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in edges]
+    if is_stored and edges:
+        turned = header.turn_boxes(np.array(edges, np.float64))
+        edges = [(x1, y1, x2, y2) for x1, y1, x2, y2 in turned.tolist()]
+    return edges
 
 
-def _broken_rule(edges: list[float], inside: list[float], wh: tuple[int, int]) -> str:
+def _is_within(edges: Edges, wh: tuple[int, int]) -> bool:
+    """True for a box that has an area and lies in its image, as almost all do."""
+    x1, y1, x2, y2 = edges
+    width, height = wh
+    return 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+
+
+def _inside(edges: Edges, wh: tuple[int, int]) -> Edges:
+    """The edges moved into the image."""
+    x1, y1, x2, y2 = edges
+    width, height = wh
+    left, right = min(max(x1, 0), width), min(max(x2, 0), width)
+    top, bottom = min(max(y1, 0), height), min(max(y2, 0), height)
+    return left, top, right, bottom
+
+
+def _spill_px(edges: Edges, inside: Edges) -> float:
+    """The farthest that an edge leaves the image."""
+    return max(abs(given - moved) for given, moved in zip(edges, inside, strict=True))
+
+
+def _shorter_px(edges: Edges) -> float:
+    """The shorter side of a box."""
+    x1, y1, x2, y2 = edges
+    return min(x2 - x1, y2 - y1)
+
+
+def _broken_rule(edges: Edges, inside: Edges, wh: tuple[int, int]) -> str:
     """The rule that a box breaks, in words; "" if it breaks none.
 
     inside  the box clipped to its image
@@ -284,7 +326,7 @@ def _broken_rule(edges: list[float], inside: list[float], wh: tuple[int, int]) -
     return ""
 
 
-def _is_empty(edges: list[float]) -> bool:
+def _is_empty(edges: Edges) -> bool:
     x1, y1, x2, y2 = edges
     return x1 >= x2 or y1 >= y2
 
@@ -297,6 +339,8 @@ def _of_known_classes(
     A region of any class becomes one crowd of each class, since scores are computed by class.
     """
     is_any = boxes.labels == _ANY_CLASS
+    if not is_any.any():
+        return replace(boxes, labels=new_labels[boxes.labels]), counts
     labels = np.zeros(len(boxes), np.int64)
     labels[~is_any] = new_labels[boxes.labels[~is_any]]
     image_of_box = np.repeat(np.arange(len(counts)), counts)

@@ -22,7 +22,7 @@ from syndet_ray.data.split_index import in_order, test_hash, whole, with_splits
 from syndet_ray.data.stratify import choose_groups
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress
-from syndet_ray.wording import counted
+from syndet_ray.wording import command_line, counted
 
 # `hold_out` chooses the same photos as `data split` without a seed, whatever the seed of the sweep:
 # else two runs on the same photos could not be compared.
@@ -130,10 +130,11 @@ def hold_out(
     divided = with_splits(dataset, _split_of_ids(cut.dataset))
     test = divided.splits["test"]
     images = len(test) + len(divided.splits["train"])
+    alike = " that allows near copies" if allow_near_copies else ""
     digits = test_hash(record.image_id for record in test.records)[:12]
     note = (
         f"test: {len(test)} of {images} images held out of train, the same in every run with this "
-        f"share, hash of the split {digits}"
+        f"share{alike}, hash of the split {digits}"
     )
     return replace(divided, notes=(*divided.notes, note))
 
@@ -171,7 +172,9 @@ def _training_source(dataset: Dataset, shares: Mapping[str, float]) -> Source:
             raise DataError(dataset.path, f"has a {split} split already, of {images}", do=do)
     if not _has_images(dataset, "train"):
         splits = ", ".join(dataset.splits) or "none"
-        do = "To share out the images of all splits, use `resplit`."
+        given = [word for split, share in shares.items() for word in (f"--{split}", f"{share:g}")]
+        command = command_line("data", "split", dataset.path, *given, "--resplit")
+        do = f"To share out the images of all splits, once for all commands: {command}."
         raise DataError(dataset.path, "has no images in train to cut from", got=splits, do=do)
     return in_order(dataset.splits["train"])
 
@@ -295,8 +298,7 @@ def _count_linked(count: int, links: Sequence[Link]) -> int:
 def _divide(dataset: Dataset, source: Source, split_of: Sequence[str]) -> Dataset:
     """The dataset with the images of train in their new splits."""
     split_of_id = _split_of_ids(dataset)
-    for record, split in zip(source.records, split_of, strict=True):
-        split_of_id[record.image_id] = split
+    split_of_id |= zip(source.image_ids(), split_of, strict=True)
     return with_splits(dataset, split_of_id)
 
 
@@ -304,5 +306,5 @@ def _split_of_ids(dataset: Dataset) -> dict[str, str]:
     """The split of each image, by its id."""
     split_of_id: dict[str, str] = {}
     for split, part in dataset.splits.items():
-        split_of_id |= {record.image_id: split for record in part.records}
+        split_of_id |= dict.fromkeys(part.image_ids(), split)
     return split_of_id

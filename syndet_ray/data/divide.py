@@ -29,8 +29,15 @@ class Division:
 
     @property
     def warnings(self) -> Iterator[str]:
-        """A sentence without its full stop for each class that a split lacks."""
+        """Sentences without full stops: classes that a split lacks, and a val that is yet to be
+        cut.
+        """
         dataset = self.cut.dataset
+        if self.index.by is not None and "val" not in dataset.splits:
+            yield (
+                f"there is no val: each sweep cuts one from train, by near copies alone and not by "
+                f"{self.index.by}; with `val` it is cut here"
+            )
         totals: dict[str, int] = dict.fromkeys(dataset.classes, 0)
         for source in dataset.splits.values():
             for name, count in boxes_by_class(source).items():
@@ -116,6 +123,7 @@ def split_photos(
         resplit=resplit,
         photos=None if is_beside else str(photos.resolve()),
     )
+    _check_file(file, force=force)  # again: another process may have split them meanwhile
     return Division(cut=cut, index=index, file=index.write(file))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a million of them are held
 class PartOfFile:
     """An image within a file of many, read only when it is needed.
 

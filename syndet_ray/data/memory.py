@@ -1,5 +1,6 @@
 """Memory: whether decoded photos fit into this machine, known before any is decoded."""
 
+import resource
 from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
@@ -53,8 +54,8 @@ def lack_words(sources: Iterable[Source], longest_px: int) -> str:
 
 
 def available_bytes() -> int:
-    """Bytes that processes can still get without swapping; in a container, at most its limit."""
-    return int(min(psutil.virtual_memory().available, _container_bytes()))
+    """Bytes that this process can still get without swapping; in a container, at most its limit."""
+    return int(min(psutil.virtual_memory().available, _container_bytes(), _process_bytes()))
 
 
 def memory_words(size_bytes: int) -> str:
@@ -71,3 +72,11 @@ def _container_bytes() -> float:
     """
     limit = _CGROUP_LIMIT.read_text(encoding="utf-8").strip() if _CGROUP_LIMIT.exists() else "max"
     return int(limit) if limit.isdigit() else float("inf")
+
+
+def _process_bytes() -> float:
+    """What the limit of the process (ulimit -d) leaves it; infinite if there is none."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return float("inf")
+    return max(0, limit - psutil.Process().memory_info().data)

@@ -276,6 +276,9 @@ def _open_image(image: Encoded, place: str, *, whole: bool = True) -> Iterator[I
         raise _unknown_file(_start(image), place) from None
     except Image.DecompressionBombError:
         raise _too_large(place, _MOST_PIXELS) from None
+    except MemoryError:
+        do = "Free memory, or raise the limit of this process or container."
+        raise DataError(place, "memory is too small to decode the image", do=do) from None
     except Exception as error:  # broken files make Pillow's decoders raise almost anything
         raise DataError(place, _rule(error), do=_DO) from None
 

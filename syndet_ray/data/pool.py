@@ -367,7 +367,7 @@ def decode(
         pixel_starts=np.arange(len(source)) if streamed else starts,
         sizes_wh=sizes_wh,
         scales=sizes_wh / photo_sizes_wh,
-        image_ids=np.array([record.image_id for record in source.records], dtype=str),
+        image_ids=np.array(source.image_ids(), dtype=str),
         digests=digests,
         **_box_columns(boxes),
     )

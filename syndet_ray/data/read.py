@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from syndet_ray.data import split_index
-from syndet_ray.data.build import Labels, SourceBuilder
+from syndet_ray.data.build import Labels, SourceBuilder, escaped, is_text
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers import (
@@ -120,6 +120,12 @@ class Dataset:
             counts += source.class_counts()
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    @property
+    def format_words(self) -> tuple[str, ...]:
+        """A note on the format that was recognized; none for the stand-in set."""
+        is_stand_in = any(source.stand_in for source in self.splits.values())
+        return () if is_stand_in else (f"labels read as {self.format}",)
+
     def without_classes(self, names: Collection[str]) -> "Dataset":
         """The dataset without some of its classes; see `classes.without_classes`."""
         splits = {split: without_classes(source, names) for split, source in self.splits.items()}
@@ -203,11 +209,11 @@ def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Datas
 
 
 def _check_names(path: Path, classes: Sequence[str]) -> None:
-    """Raises DataError for a name that could not be written: JSON may hold halves of characters."""
+    """Raises DataError for a class whose name can be written into no file."""
     for name in classes:
-        if any("\ud800" <= character <= "\udfff" for character in name):
-            rule = "the name of a class must be whole characters of Unicode"
-            raise DataError(path, rule, got=name, do="Correct it in the labels.")
+        if not is_text(name):
+            rule = "the name of a class must be text in UTF-8"
+            raise DataError(path, rule, got=escaped(name), do="Rename it in the labels.")
 
 
 def _builders(

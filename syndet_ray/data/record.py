@@ -88,6 +88,18 @@ class Records(Sequence[Record]):
     def __iter__(self) -> Iterator[Record]:
         return (self[i] for i in range(len(self)))
 
+    def ids(self) -> list[str]:
+        """The id of each record, in their order."""
+        return [self.image_ids[at] for at in self.order.tolist()]
+
+    def all_boxes(self) -> Boxes:
+        """The boxes of all records, one record after another."""
+        starts = self.box_starts[self.order]
+        counts = self.box_starts[self.order + 1] - starts
+        firsts = np.cumsum(counts) - counts  # of the boxes of a record, in the result
+        rows = np.arange(counts.sum()) + np.repeat(starts - firsts, counts)
+        return self.boxes.select(rows)
+
     def take(self, indices: Sequence[int]) -> "Records":
         """The records at `indices`, in that order; columns are shared, not copied."""
         return replace(self, order=self.order[np.array(indices, np.int64)])
@@ -109,15 +121,24 @@ class Source:
     @property
     def ids_hash(self) -> str:
         """SHA-256 over the sorted image ids: it identifies the images, in any order."""
-        image_ids = sorted(record.image_id for record in self.records)
+        image_ids = sorted(self.image_ids())
         return hashlib.sha256("\n".join(image_ids).encode()).hexdigest()
+
+    def image_ids(self) -> list[str]:
+        """The id of each record, in their order."""
+        if isinstance(self.records, Records):
+            return self.records.ids()
+        return [record.image_id for record in self.records]
 
     def class_counts(self) -> np.ndarray:
         """(classes,) int64, the number of boxes of each class, crowds not counted."""
         counts = np.zeros(len(self.classes), np.int64)
-        for record in self.records:
-            labels = record.boxes.labels[~record.boxes.crowd]
-            counts += np.bincount(labels, minlength=len(self.classes))
+        if isinstance(self.records, Records):
+            parts = [self.records.all_boxes()]
+        else:
+            parts = [record.boxes for record in self.records]
+        for boxes in parts:
+            counts += np.bincount(boxes.labels[~boxes.crowd], minlength=len(self.classes))
         return counts
 
     def select(self, indices: Sequence[int], name: str | None = None) -> "Source":

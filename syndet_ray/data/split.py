@@ -88,8 +88,8 @@ def cut_by_looks(
     progress  is called with (images compared, images of val), in each round of cutting
     """
     source = dataset.splits["train"]
-    assert [record.image_id for record in source.records] == train.image_ids.tolist()
-    links = list(key_links([photo_of(record.image_id) for record in source.records]))
+    assert source.image_ids() == train.image_ids.tolist()
+    links = list(key_links([photo_of(image_id) for image_id in source.image_ids()]))
     while True:
         cut = _cut_val(dataset, seed, share, links)
         val = _positions(source, cut.splits["val"])
@@ -279,5 +279,5 @@ def _of_whole_groups(order: Sequence[int], group_of: Sequence[int], count: int) 
 
 
 def _positions(whole: Source, part: Source) -> list[int]:
-    position_of = {record.image_id: i for i, record in enumerate(whole.records)}
-    return [position_of[record.image_id] for record in part.records]
+    position_of = {image_id: i for i, image_id in enumerate(whole.image_ids())}
+    return [position_of[image_id] for image_id in part.image_ids()]

@@ -171,9 +171,7 @@ def with_splits(dataset: "Dataset", split_of: Mapping[str, str]) -> "Dataset":
     splits = {}
     words = {}
     for split in _SPLITS:
-        positions = [
-            i for i, record in enumerate(source.records) if split_of[record.image_id] == split
-        ]
+        positions = [i for i, name in enumerate(source.image_ids()) if split_of[name] == split]
         if positions:
             splits[split] = source.select(positions)
             words[split] = _box_words(splits[split])
@@ -195,7 +193,7 @@ def whole(dataset: "Dataset") -> Source:
 
 def in_order(source: Source) -> Source:
     """The images of a source in the order of their ids."""
-    image_ids = [record.image_id for record in source.records]
+    image_ids = source.image_ids()
     return source.select(sorted(range(len(source)), key=lambda i: image_ids[i]))
 
 

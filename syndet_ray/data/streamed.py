@@ -1,6 +1,6 @@
 """Streamed: images that are read and decoded each time they are needed, not kept in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,13 @@ class Streamed:
     resized: bool
 
     @staticmethod
-    def of(images: Iterable[Encoded], *, resized: bool) -> "Streamed":
-        """Raises OSError where a file does not exist."""
+    def of(
+        images: Iterable[Encoded], *, resized: bool, sizes: Mapping[str, int] | None = None
+    ) -> "Streamed":
+        """Raises OSError where a file does not exist.
+
+        sizes  bytes of files that were read before; a file that has changed since is refused
+        """
         numbers: dict[Path, int] = {}
         places: list[tuple[int, int, int]] = []
         from_bytes = bytearray()
@@ -46,8 +51,13 @@ class Streamed:
             file, start, length = _place_in_file(image)
             number = numbers.setdefault(file.absolute(), len(numbers))
             places.append((number, start, length))
+        known = sizes or {}
+        files = []
+        for file in numbers:
+            size = known[str(file)] if str(file) in known else file.stat().st_size
+            files.append((str(file), size))
         return Streamed(
-            files=tuple((str(file), file.stat().st_size) for file in numbers),
+            files=tuple(files),
             places=np.array(places, np.int64).reshape(-1, 3),
             in_memory=np.frombuffer(bytes(from_bytes), np.uint8),
             resized=resized,
@@ -79,7 +89,8 @@ class Streamed:
 
     def select(self, indices: Sequence[int]) -> "Streamed":
         """The images at `indices`, without files and bytes of others."""
-        return Streamed.of([self.encoded_image(i) for i in indices], resized=self.resized)
+        images = [self.encoded_image(i) for i in indices]
+        return Streamed.of(images, resized=self.resized, sizes=dict(self.files))
 
     def _file_of(self, i: int) -> str | None:
         """The file of image i, of the length that it had; None for bytes."""

@@ -27,10 +27,6 @@ from syndet_ray.runs.pictures import best_and_worst, predicted_picture
 from syndet_ray.spread import LEAST_IMAGES, PAIRED_SEED, RESAMPLES, score_interval
 
 # Photos in one heap are all in train, and a run that held some out has learned from the others.
-_LEARNED = (
-    "scored on train: a model that has learned from these photos scores too well on them. "
-    "`data split` gives all commands one test split"
-)
 _SHOWN = 6  # best and worst pictures each: more would be too small on one sheet
 
 
@@ -86,9 +82,9 @@ def evaluate_model(
     intervals = {}
     if pool.images_with_objects >= LEAST_IMAGES:
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
-    learned = _LEARNED if split == "train" else ""
     stand_in = STAND_IN if source.stand_in else ""
-    notes = [*dataset.notes, stray, missing, _too_few(pool), learned, stand_in]
+    of_data = [*dataset.format_words, *dataset.notes, stray, missing]
+    notes = [*of_data, _too_few(pool), _of_training(split), stand_in]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
@@ -109,6 +105,17 @@ def _too_few(pool: Pool) -> str:
         return ""
     need = f"they need {LEAST_IMAGES} or more images with an object"
     return f"no intervals: {need}, and there are {images}"
+
+
+def _of_training(split: str) -> str:
+    """A note on photos that are called train; "" for other splits."""
+    if split != "train":
+        return ""
+    return (
+        "scored on train: a model that has learned from some of these photos scores too well on "
+        "them; photos that a run held out are not apart here, `data split` sets some apart for all "
+        "commands"
+    )
 
 
 def _without_strays(dataset: Dataset, classes: Sequence[str]) -> tuple[Dataset, str]:

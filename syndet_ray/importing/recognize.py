@@ -13,6 +13,7 @@ from syndet_ray.importing.settings import Settings, printable, read_text
 
 TAO_RUNNER, TAO, UNITY = "Tao-Runner", "NVIDIA TAO Faster R-CNN", "Unity datasetinsights"
 _PROJECT_FILE = "experiments.yml"
+_SPECS_FOLDER = "specs"  # of NVIDIA's notebooks and Rendered.ai's example, in the project's folder
 _YAML = (".yml", ".yaml")
 _SUFFIXES = (*_YAML, ".txt")  # of the files of a folder that may be settings
 _MOST_FILES = 100  # a folder of more holds labels, one file an image
@@ -55,6 +56,8 @@ def read(path: Path, images_per_epoch: int | None) -> Import:
     if path / _PROJECT_FILE in names:
         return _import([path / _PROJECT_FILE], path / _PROJECT_FILE, images_per_epoch)
     files = [file for file in names if file.suffix.lower() in _SUFFIXES and file.is_file()]
+    if not files and _SPECS_FOLDER in [name.name for name in names if name.is_dir()]:
+        return read(path / _SPECS_FOLDER, images_per_epoch)
     if not files or len(files) > _MOST_FILES:
         count = "no" if not files else f"more than {_MOST_FILES}"
         raise DefinitionError(printable(str(path)), f"has {count} files of settings", do=_DO)

@@ -147,8 +147,9 @@ def _heading(imported: Import, path: Path, classes: Path | None) -> Iterator[str
     for location in data(imported):
         yield f"# trained on {location}"
     yield "# The images are those of the command line:"
-    command = command_line("sweep", sweep_name(path), "--real", real_folder(imported))
-    yield f"#   {printable(command)}"
+    given = ["--real", real_folder(imported)]
+    given += [] if classes is None else ["--classes", str(classes)]
+    yield f"#   {printable(command_line('sweep', sweep_name(path), *given))}"
     if classes is not None:
         yield f"# {printable(classes.name)} has the new names of its classes, by the old ones."
     yield ""
@@ -309,5 +310,8 @@ def _classes(imported: Import) -> dict[str, str | None]:
 def _classes_text(imported: Import) -> str:
     import yaml
 
-    header = "# New class names by old ones; null leaves the objects of a class out.\n"
+    header = (
+        "# New class names by old ones; null leaves the objects of a class out.\n"
+        "# Other classes stay here: TAO leaves out classes that its spec does not name.\n"
+    )
     return header + yaml.safe_dump(_classes(imported), allow_unicode=True, sort_keys=False)

@@ -319,7 +319,7 @@ class _Gallery:
 
 def _dataset_notes(datasets: Mapping[str, Dataset]) -> Iterator[str]:
     for name, dataset in datasets.items():
-        for note in dataset.notes:
+        for note in (*dataset.format_words, *dataset.notes):
             yield f"{name}: {note}"
 
 

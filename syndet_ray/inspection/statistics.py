@@ -453,7 +453,7 @@ def _without_pixels(source: Source, boxes: list[Boxes], sizes_wh: np.ndarray) ->
         sizes_wh=sizes_wh.astype(np.int64),
         scales=np.ones((len(counts), 2)),
         box_counts=counts,
-        image_ids=np.array([record.image_id for record in source.records], dtype=str),
+        image_ids=np.array(source.image_ids(), dtype=str),
         xyxy=np.concatenate([of_image.xyxy for of_image in every]),
         labels=np.concatenate([of_image.labels for of_image in every]),
         visibility=np.concatenate([of_image.visibility for of_image in every]),

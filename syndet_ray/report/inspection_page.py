@@ -125,7 +125,7 @@ def tables(inspection: Inspection) -> dict[str, dict[str, Sequence[Any]]]:
 
 def _image_columns(subject: Subject) -> dict[str, np.ndarray]:
     measurements = subject.measurements
-    ids = [record.image_id for record in subject.source.records]
+    ids = subject.source.image_ids()
     columns = {
         "source": np.full(measurements.images, subject.name, dtype=object),
         "split": np.array(subject.splits, dtype=object),

@@ -47,6 +47,7 @@ def data_notes(
     place   the dataset, in words
     """
     return (
+        *dataset.format_words,
         *dataset.notes,
         *_notes_on_shared(shared, place),
         *_notes_of_others(others),

@@ -5,6 +5,7 @@ ours; COCO has none.
 """
 
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,8 +77,7 @@ def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
     """Folders in which the images of one annotation file may lie, nearest first."""
     beside = annotations.parent
     subset = annotations.stem.rpartition("_")[2]  # instances_default of CVAT: images/default
-    paths = sorted([*root.glob("images/*"), *root.glob("*")])
-    of_split = [path for path in paths if path.name.lower().startswith(split) and path.is_dir()]
+    of_split = sorted([*_folders_of(split, root / "images"), *_folders_of(split, root)])
     folders = [
         beside,
         beside / "images",
@@ -90,6 +90,17 @@ def _image_folders(root: Path, annotations: Path, split: str) -> list[Path]:
         root,
     ]
     return list(dict.fromkeys(folders))
+
+
+def _folders_of(split: str, folder: Path) -> Iterator[Path]:
+    """The folders in a folder whose names begin with that of a split."""
+    # names alone, because most are those of images, of which there may be a million
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.lower().startswith(split) and entry.is_dir():
+                yield folder / entry.name
 
 
 def _holds_instances(path: Path) -> bool:
@@ -117,8 +128,8 @@ def _load(path: Path, remarks: Remarks) -> Entry:
     categories = {category["id"] for category in content["categories"]}
     for position, annotation in enumerate(content["annotations"]):
         annotation["place"] = _annotation_place(position, annotation)
-        place = f"{path}, {annotation['place']}"
         if not _refers_to(annotation, images):
+            place = f"{path}, {annotation['place']}"
             rule = "image_id must be the id of an image of this file"
             remarks.problem(place, rule, got=for_message(annotation.get("image_id")))
             continue
@@ -139,6 +150,8 @@ def _key(value: Any) -> Hashable:
 
     pycocotools takes ids of any kind, and tools write all of them.
     """
+    if type(value) is int:  # almost always
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, str):
@@ -165,9 +178,9 @@ def _check_unique_ids(path: Path, annotations: list[Entry]) -> None:
 
 
 def _check_unique(path: Path, plural: str, values: list[Any]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if not repeated:
+    if len(set(values)) == len(values):
         return
+    repeated = [value for value, count in Counter(values).items() if count > 1]
     do = f"{len(repeated)} of them occur more than once." if len(repeated) > 1 else ""
     raise DataError(path, f"{plural} must be unique", got=repeated[0], do=do)
 
@@ -259,29 +272,30 @@ def _box(
 
     brushed  True if masks that are marked as crowds are objects of this file
     """
-    place = f"{image}, {annotation['place']}"
     if annotation["category_id"] is None:
         rule = "category_id must be the id of a category of this file"
-        remarks.problem(place, rule, got=annotation["unknown"])
+        remarks.problem(_where(annotation, image), rule, got=annotation["unknown"])
         return None
     crowd = _flag(annotation, "iscrowd")
     ignored = _flag(annotation, "ignore")
     visibility = annotation.get("visibility")
     if crowd is None or ignored is None:
         got = for_message((annotation.get("iscrowd"), annotation.get("ignore")))
-        remarks.problem(place, "iscrowd and ignore must be 0 or 1", got=got)
+        remarks.problem(_where(annotation, image), "iscrowd and ignore must be 0 or 1", got=got)
         return None
     if visibility is not None and not (is_number(visibility) and 0 <= visibility <= 1):
         rule = "visibility must be a number from 0 (hidden) to 1 (whole)"
-        remarks.problem(place, rule, got=for_message(visibility))
+        remarks.problem(_where(annotation, image), rule, got=for_message(visibility))
         return None
     edges = _edges(annotation)
     if edges is None:
         rule = "bbox must be four numbers: x, y, width, height"
-        remarks.problem(place, rule, got=for_message(annotation.get("bbox")))
+        got = for_message(annotation.get("bbox"))
+        remarks.problem(_where(annotation, image), rule, got=got)
         return None
     if crowd and _has_mask(annotation) and (brushed or _is_brush_mask(annotation)):
-        remarks.count("masks of single objects marked iscrowd, read as objects", place)
+        event = "masks of single objects marked iscrowd, read as objects"
+        remarks.count(event, _where(annotation, image))
         crowd = False
     return LabelledBox(
         xyxy=edges,
@@ -290,6 +304,10 @@ def _box(
         visibility=math.nan if visibility is None else float(visibility),
         crowd=crowd or ignored,
     )
+
+
+def _where(annotation: Entry, image: str) -> str:
+    return f"{image}, {annotation['place']}"
 
 
 def _edges(annotation: Entry) -> Edges | None:
@@ -306,9 +324,9 @@ def _edges(annotation: Entry) -> Edges | None:
 def _flag(annotation: Entry, key: str) -> bool | None:
     """A field of 0 or 1, absent or null for 0; None for anything else."""
     value = annotation.get(key)
-    if value is None:
+    if value is None or value == 0:
         return False
-    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+    return True if value == 1 else None
 
 
 def _has_brush_masks(annotations: Sequence[Entry]) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
@@ -81,6 +82,15 @@ class ImageFiles:
 
     def holds(self, path: Path) -> bool:
         """True for a file that exists within the dataset, of any kind."""
+        real = self._real_path(path)
+        if not self._is_below_root(real):
+            return False
+        try:
+            mode = os.lstat(real).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISLNK(mode):  # almost always, and one call of the system is enough
+            return stat.S_ISREG(mode)
         return self._is_inside(path) and path.is_file()
 
     def are_missing(self) -> bool:
@@ -89,21 +99,33 @@ class ImageFiles:
 
     def id_of(self, file: Path) -> str:
         """The path of an image file within the dataset, with slashes on every system."""
-        return Path(os.path.relpath(file, self.root)).as_posix()
+        text, start = str(file), str(self.root) + os.sep
+        below = text.removeprefix(start)
+        if len(below) == len(text) or ".." in below:
+            below = os.path.relpath(file, self.root)
+        return below.replace(os.sep, "/")
 
     def _first(self, folders: Sequence[Path], names: Sequence[str]) -> Path | None:
         for name in filter(_is_possible, names):
             for folder in folders:
                 path = folder / name
-                if self._is_inside(path) and path.is_file():
+                if self.holds(path):
                     return Path(os.path.normpath(path)) if ".." in path.parts else path
         return None
 
     def _is_inside(self, path: Path) -> bool:
         """True if a path lies in the dataset's folder, wherever links lead."""
-        real = os.path.join(self._real_folder(str(path.parent)), path.name)
+        real = self._real_path(path)
         if os.path.islink(real):
             real = os.path.realpath(real)
+        return self._is_below_root(real)
+
+    def _real_path(self, path: Path) -> str:
+        """A path without the links of its folders; it may itself be a link."""
+        folder, name = os.path.split(path)
+        return os.path.join(self._real_folder(folder), name)
+
+    def _is_below_root(self, real: str) -> bool:
         return real.startswith(self._real_root + os.sep)
 
     def _by_base_name(self, name: str, folders: Sequence[Path]) -> Path | None:

@@ -8,11 +8,13 @@ from typing import Any
 # for a float.
 FURTHEST = 1e9
 _LONGEST_SHOWN = 100  # characters of a value in a message
+_LEAST_UNSHOWN = 10**_LONGEST_SHOWN
+_NUMBERS = (int, float)  # `int | float` is built again for each value, of millions
 
 
 def is_number(value: Any) -> bool:
     """True for a finite number below 1e9; text, true and NaN are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FURTHEST
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool) and abs(value) <= FURTHEST
 
 
 def number(value: Any) -> float:
@@ -22,16 +24,17 @@ def number(value: Any) -> float:
     """
     if isinstance(value, str):
         try:
-            value = float(value)
+            read = float(value)
         except ValueError:
             return math.nan
+        return read if abs(read) <= FURTHEST else math.nan
     return float(value) if is_number(value) else math.nan
 
 
 def for_message(value: Any) -> Any:
     """A value for a message: long ones as their first characters."""
-    if isinstance(value, int) and abs(value) >= 10**_LONGEST_SHOWN:
-        return "a number of over 100 digits"  # Python refuses to write the longest ones
+    if isinstance(value, int):  # Python refuses to write the longest ones
+        return value if abs(value) < _LEAST_UNSHOWN else "a number of over 100 digits"
     text = repr(value)
     return value if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

@@ -17,7 +17,7 @@ from syndet_ray.data.remote.address import (
 from syndet_ray.data.remote.download import fetch
 from syndet_ray.data.remote.unpack import unpack
 from syndet_ray.errors import DataError
-from syndet_ray.files import whole_folder
+from syndet_ray.files import file_hash, whole_folder
 from syndet_ray.progress import NamedProgress
 
 
@@ -74,6 +74,8 @@ def _make(file: WebFile, folder: Path, progress: NamedProgress) -> None:
     """Fetches a file and makes its folder, which is there once it is whole."""
     reserve = partial(node_cache.make_room, folder, address=for_messages(file.url))
     loaded = folder.with_name(file.name)
+    if loaded.exists() and file_hash(loaded) != file.sha256:  # damaged since it came
+        loaded.unlink()
     if not loaded.exists():
         fetch(
             file.url,

@@ -146,12 +146,14 @@ def _fetch_files(
     for file in entry.files:
         wanted = file.sha256 or kept.get(file.name)
         target = work / "files" / file.name
+        if target.exists() and wanted not in (None, file_hash(target)):  # damaged meanwhile
+            target.unlink()
         if not target.exists():
             showing = partial(progress, f"fetching {file.name} (MB)")
             most_bytes = _free(work)
             with _naming_kept_sum(file, kept, lock_file(out)):
                 fetch(file.url, target, wanted, most_bytes=most_bytes, progress=showing)
-            _check_crc32(file, target)
+        _check_crc32(file, target)  # also of a file that an interrupted fetch left unchecked
         sums[file.name] = file_hash(target)
     return sums
 
