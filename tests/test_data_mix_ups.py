@@ -366,3 +366,17 @@ def test_a_task_of_label_studio_with_regions_of_two_images_is_refused(tmp_path):
     write(tmp_path / "project.json", json.dumps([task]))
     with pytest.raises(DataError, match="has regions of several images"):
         read(tmp_path)
+
+
+def test_a_picture_beside_the_names_of_classes_of_yolo_is_no_photo(tmp_path):
+    for part in ("train", "val"):
+        photo(tmp_path / f"images/{part}/{part}.png", len(part))
+        write(tmp_path / f"labels/{part}/{part}.txt", "0 .5 .5 .2 .2\n")
+    photo(tmp_path / "preview.png", 7)
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "README.dataset.txt", "made by hand\n")
+    dataset = read(tmp_path)
+    assert image_ids(dataset) == {
+        "train": ["images/train/train.png"],
+        "val": ["images/val/val.png"],
+    }

@@ -321,10 +321,16 @@ def _sources_in_folders(images: ImageFiles) -> dict[str, Sequence[Path]]:
     for folder in folders_below(images.root):
         if not images.in_folder(folder):
             continue
-        if any(texts_in(labels, ".txt") for labels in label_folders(images.root, folder)):
+        if any(map(_has_label_files, label_folders(images.root, folder))):
             folders.append(folder)
     files = by_folder(images.root, [folder / "_" for folder in folders])
     sources: dict[str, Sequence[Path]] = {}
     for split, of_split in files.items():
         sources[split] = [file.parent for file in of_split]
     return sources
+
+
+def _has_label_files(folder: Path) -> bool:
+    """True if a folder holds texts besides names of classes and what exporters write about them."""
+    names = (name for name in texts_in(folder, ".txt") if name not in NAMES)
+    return any(not name.lower().startswith("readme") for name in names)
