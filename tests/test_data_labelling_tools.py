@@ -5,6 +5,7 @@ import math
 
 import pytest
 from format_samples import PICTURES, SAMPLES, write_kitti, write_vott, write_yolo_labels
+from PIL import Image
 from test_data_formats import real
 
 from syndet_ray.data.read import read
@@ -340,3 +341,19 @@ def test_real_samples_of_labelling_tools():
     second = kitti.splits["train"].records[1].boxes
     assert second.xyxy[0].tolist() == [0, 0, 2, 2]
     assert second.visibility.tolist() == [0, 1, 0.75]
+
+
+def test_uploads_of_label_studio_are_found_by_the_names_that_files_had_before(tmp_path):
+    names = {"1abcdef0-Foto_9.jpg": "Foto 9.jpg", "2abcdef0-Kiwi_alt.jpg": "Kiwi (alt).jpg"}
+    tasks = []
+    for k, (uploaded, name) in enumerate(names.items()):
+        Image.new("RGB", (40, 20), (k, 0, 0)).save(tmp_path / name)
+        value = {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0}
+        region = {"type": "rectanglelabels", "value": {**value, "rectanglelabels": ["kiwi"]}}
+        region |= {"original_width": 40, "original_height": 20, "id": "r"}
+        annotation = {"id": k, "was_cancelled": False, "result": [region]}
+        image = f"/data/upload/1/{uploaded}"
+        tasks.append({"id": k, "data": {"image": image}, "annotations": [annotation]})
+    (tmp_path / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
+    records = read(tmp_path).splits["train"].records
+    assert sorted(record.image_id for record in records) == sorted(names.values())

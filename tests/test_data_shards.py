@@ -146,7 +146,7 @@ def test_shards_of_other_classes_are_named(shards, tmp_path):
     write_shards({"test": other}, tmp_path / "new")
     name = "test-00000-of-00001.parquet"
     (tmp_path / "new" / name).replace(shards / name)
-    said = r"test-.*must have the classes of train-.* in their order, \['cat', 'dog'\], got \['dog'"
+    said = r"train-.*must have the classes of test-.* in their order, \['dog', 'cat'\], got \['cat'"
     with pytest.raises(DataError, match=said):
         read(shards)
 

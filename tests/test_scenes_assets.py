@@ -570,15 +570,17 @@ def test_backgrounds_that_are_none(tmp_path):
         load("dice", "shapes", str(tmp_path))
 
 
-def test_folders_of_too_few_classes(tmp_path):
-    rule = "must hold two or more folders, each with the name of a class, got "
-    with pytest.raises(DataError, match=rf"{rule}\[\]"):
+def test_a_folder_without_classes_is_refused_and_one_class_is_enough(tmp_path):
+    rule = r"must hold folders, each with the name of a class, got \[\]. Give each class a folder"
+    with pytest.raises(DataError, match=rule):
         load(str(tmp_path))
     (tmp_path / "nut").mkdir()
-    with pytest.raises(
-        DataError, match=rf"{rule}\['nut'\]. Give each class a folder; other objects belong"
-    ):
-        load(str(tmp_path))
+    trimesh.creation.icosphere(1).export(tmp_path / "nut" / "nut.ply")
+    library = load(str(tmp_path))
+    assert library.classes == ("nut",)
+    (tmp_path / "nut" / "nut.ply").unlink()
+    with pytest.raises(DataError, match=r"nut: holds no mesh and no cut-out"):
+        load.__wrapped__(str(tmp_path))
 
 
 def test_classes_without_assets(folder):

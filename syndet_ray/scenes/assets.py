@@ -113,8 +113,8 @@ def _classes(
         is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
         if path.is_dir() and not is_aside:
             folders.append(path)
-    if len(folders) < 2:
-        rule = "a folder of assets must hold two or more folders, each with the name of a class"
+    if not folders:
+        rule = "a folder of assets must hold folders, each with the name of a class"
         do = "Give each class a folder; other objects belong into a folder of surroundings."
         raise DataError(folder, rule, got=[path.name for path in folders], do=do)
     for path in folders:

@@ -16,6 +16,7 @@ from syndet_ray.data.unlabelled import SUFFIXES
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
+_NOT_UPLOADED = re.compile(r"[^-\w.]")  # characters that it leaves out of such a name
 _LONGEST_NAME = 4096  # characters, of a path on any system
 _LONGEST_PART = 255  # bytes, of the name of a file or folder; systems raise for longer ones
 
@@ -136,10 +137,11 @@ class ImageFiles:
         """
         splits = self._splits(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
         for base in _base_names(name):
+            namesakes = self._by_name.get(plain(base), [])
+            if not namesakes and _UPLOADED.match(unquote(_local_part(name)).rsplit("/", 1)[-1]):
+                namesakes = self._by_uploaded_name.get(plain(base), [])
             files = [
-                file
-                for file in self._by_name.get(plain(base), [])
-                if not splits or self._splits([file.parent]) <= splits
+                file for file in namesakes if not splits or self._splits([file.parent]) <= splits
             ]
             end_of = {file: shared_end(_local_part(name), file.as_posix()) for file in files}
             longest = [file for file in files if end_of[file] == max(end_of.values())]
@@ -183,6 +185,15 @@ class ImageFiles:
                 path = Path(folder, name)
                 if _is_image(name) and self._is_inside(path) and path.is_file():
                     files.setdefault(plain(name), []).append(path)
+        return files
+
+    @cached_property
+    def _by_uploaded_name(self) -> dict[str, list[Path]]:
+        """The same by the name that Label Studio gives an upload: "foto_9.jpg" for "Foto 9.jpg"."""
+        files: dict[str, list[Path]] = {}
+        for name, of_name in self._by_name.items():
+            uploaded = _NOT_UPLOADED.sub("", name.strip().replace(" ", "_"))
+            files.setdefault(uploaded, []).extend(of_name)
         return files
 
     @cache  # noqa: B019 - as long as one dataset is read

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -84,20 +83,32 @@ def files(folder: Path) -> list[Path]:
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image and its labels. Raises DataError naming file, row and rule."""
-    splits = {}
-    shards: list[_Shard] = []
-    for split, paths in by_split(folder, files).items():
-        of_split = [_shard(path) for path in paths]
-        splits[split] = chain.from_iterable(map(_images, of_split))
-        shards += of_split
-    first = shards[0]
-    for shard in shards:
-        if shard.classes != first.classes:
-            rule = f"must have the classes of {first.path.name} in their order"
-            rule += f", {list(first.classes)}"
-            raise DataError(shard.path, rule, got=list(shard.classes), do=_COPY)
-    count = sum(len(shard.starts) for shard in shards)
-    return Reading(classes=first.classes, splits=splits, images=count)
+    classes, count = _classes_and_rows(files)
+    splits = {split: _images_of(paths) for split, paths in by_split(folder, files).items()}
+    return Reading(classes=classes, splits=splits, images=count)
+
+
+def _classes_and_rows(files: Sequence[Path]) -> tuple[tuple[str, ...], int]:
+    """The classes of all shards, and the number of their images. Raises DataError for others."""
+    first: tuple[str, ...] | None = None
+    count = 0
+    for path in files:
+        with _parquet(path) as file:
+            classes = _classes(path, file.schema_arrow)
+            count += file.metadata.num_rows
+        if first is None:
+            first = classes
+        if classes != first:
+            rule = f"must have the classes of {files[0].name} in their order, {list(first)}"
+            raise DataError(path, rule, got=list(classes), do=_COPY)
+    return first or (), count
+
+
+def _images_of(paths: Sequence[Path]) -> Iterator[LabelledImage]:
+    """The images of shards, whose labels are in memory for one shard at a time."""
+    for path in paths:
+        yield from _images(_shard(path))
+        pa.default_memory_pool().release_unused()  # else as much again stays reserved
 
 
 def _check_complete(folder: Path, name: str, counts: set[int], present: set[str]) -> None:
@@ -310,13 +321,21 @@ def _label_columns(shard: _Shard) -> _Columns:
         sizes=list(map(tuple, sizes_wh.tolist())),
         box_starts=box_starts,
         xyxy=np.stack(edges, axis=1),
-        names=boxes.field("class").to_pylist(),
+        names=_shared_texts(boxes.field("class")),
         visibility=boxes.field("visibility").to_numpy(zero_copy_only=False),  # null becomes NaN
         crowd=boxes.field("crowd").to_numpy(zero_copy_only=False),
     )
     is_unknown = boxes.field("visibility").is_null().to_numpy(zero_copy_only=False)
     _check_boxes(shard, columns, is_unknown)
     return columns
+
+
+def _shared_texts(column: pa.Array) -> list[str]:
+    """The texts of a column, equal ones as one object: a class has millions of boxes."""
+    encoded = column.dictionary_encode()
+    texts = np.array(encoded.dictionary.to_pylist(), object)
+    shared: list[str] = texts[encoded.indices.to_numpy()].tolist()
+    return shared
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.ListArray:
