@@ -24,8 +24,8 @@ import torch
 from syndet_ray.data.pool import Pool, align_labels, decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
-from syndet_ray.data.split import with_validation
-from syndet_ray.data.subset import nested_subset
+from syndet_ray.data.splits.split import with_validation
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.mix import Mix
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.detection.bootstrap import intervals

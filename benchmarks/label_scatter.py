@@ -18,7 +18,7 @@ import torch
 
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
-from syndet_ray.data.split import with_validation
+from syndet_ray.data.splits.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, score

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import anchors, training_boxes_wh, working_scale

@@ -13,11 +13,11 @@ import cv2
 import torch
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.pool import align_labels, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
-from syndet_ray.data.split import with_validation
+from syndet_ray.data.splits.split import with_validation
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score

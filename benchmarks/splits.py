@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from syndet_ray.data import picture
-from syndet_ray.data.cut import cut_splits, in_one_heap
-from syndet_ray.data.divide import boxes_by_class
+from syndet_ray.data.images import picture
 from syndet_ray.data.read import Dataset, read_as_stored
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.split_index import ids_by_split, with_splits
+from syndet_ray.data.splits.cut import cut_splits, in_one_heap
+from syndet_ray.data.splits.divide import boxes_by_class
+from syndet_ray.data.splits.split_index import ids_by_split, with_splits
 
 SHARE = 0.2
 SEEDS = 5

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
-from syndet_ray.data.copies import Copy, copies
+from syndet_ray.data.images import picture
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
-from syndet_ray.data.split import refuse_copies
+from syndet_ray.data.splits.copies import Copy, copies
+from syndet_ray.data.splits.split import refuse_copies
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.errors import DataError
 

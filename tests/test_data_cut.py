@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.belonging import belonging_keys, scene_of, stem_of
-from syndet_ray.data.cut import HOLD_OUT_SEED, cut_splits, hold_out, in_one_heap
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.split import refuse_copies, with_validation
-from syndet_ray.data.split_index import ids_by_split
+from syndet_ray.data.splits.belonging import belonging_keys, scene_of, stem_of
+from syndet_ray.data.splits.cut import HOLD_OUT_SEED, cut_splits, hold_out, in_one_heap
+from syndet_ray.data.splits.split import refuse_copies, with_validation
+from syndet_ray.data.splits.split_index import ids_by_split
 from syndet_ray.errors import DataError, DefinitionError
 
 unhurried = settings(deadline=None, max_examples=15)  # each compares photos

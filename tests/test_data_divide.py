@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 from made_photos import write_photos
 
-from syndet_ray.data.divide import split_photos
 from syndet_ray.data.read import read
-from syndet_ray.data.split_index import FILE_NAME, load
+from syndet_ray.data.splits.divide import split_photos
+from syndet_ray.data.splits.split_index import FILE_NAME, load
 from syndet_ray.errors import DataError
 
 

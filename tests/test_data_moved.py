@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.copies import copies
-from syndet_ray.data.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.split import refuse_copies
+from syndet_ray.data.splits.copies import copies
+from syndet_ray.data.splits.moved import LabelledPhoto, show_different_objects
+from syndet_ray.data.splits.split import refuse_copies
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.errors import DataError
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from syndet_ray.data import depth, picture
+from syndet_ray.data.images import depth, picture
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.pool import Pool, _scale_boxes, align_labels, decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes

@@ -13,7 +13,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.split import cut_by_looks, with_validation
+from syndet_ray.data.splits.split import cut_by_looks, with_validation
 from syndet_ray.errors import DataError
 
 unhurried = settings(deadline=None)  # a busy machine is no bug

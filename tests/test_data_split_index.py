@@ -6,9 +6,9 @@ import shutil
 import pytest
 from made_photos import write_photos
 
-from syndet_ray.data.divide import split_photos
 from syndet_ray.data.read import read, read_as_stored
-from syndet_ray.data.split_index import FILE_NAME, ids_by_split, load, split_hash
+from syndet_ray.data.splits.divide import split_photos
+from syndet_ray.data.splits.split_index import FILE_NAME, ids_by_split, load, split_hash
 from syndet_ray.errors import DataError
 
 

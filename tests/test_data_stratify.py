@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndet_ray.data.stratify import choose_groups
+from syndet_ray.data.splits.stratify import choose_groups
 
 unhurried = settings(deadline=None)  # a busy machine is no bug
 

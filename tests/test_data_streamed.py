@@ -16,11 +16,11 @@ from PIL import ExifTags, Image
 
 from syndet_ray import Mix, Recipe, Training
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
-from syndet_ray.data.copies import copies
-from syndet_ray.data.encoded import PartOfFile
+from syndet_ray.data.images import picture
+from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.pool import Pool, align_labels, decode
 from syndet_ray.data.record import Record, Source
+from syndet_ray.data.splits.copies import copies
 from syndet_ray.data.streamed import check_files
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.subset import nested_subset
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.errors import DataError
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
 from syndet_ray.cli import listing
 from syndet_ray.data.cutouts import cut_out
-from syndet_ray.data.divide import split_photos
 from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.splits.divide import split_photos
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe

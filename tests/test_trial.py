@@ -11,7 +11,7 @@ import torch
 from made_detections import TINY
 
 from syndet_ray import Mix, Photos, Recipe, Scenes, Training
-from syndet_ray.data.subset import nested_subset
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.augment import Augmenter

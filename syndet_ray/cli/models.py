@@ -140,7 +140,7 @@ def predict(
     from functools import partial
 
     from syndet_ray.cli import terminal
-    from syndet_ray.data.unlabelled import find
+    from syndet_ray.data.images.unlabelled import find
     from syndet_ray.deploy.output import check_out
 
     check_out(out)

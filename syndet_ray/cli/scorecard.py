@@ -97,7 +97,7 @@ def score_lines(scores: "SplitEvaluation") -> Iterator[str]:
 
 def summary_lines(summary: "PredictionSummary") -> Iterator[str]:
     """The number of detections, where they are, and what was unusual or could not be read."""
-    from syndet_ray.data.picture import unusual_notes
+    from syndet_ray.data.images.picture import unusual_notes
     from syndet_ray.report.fonts import missing_notes
 
     images = len(summary.images)

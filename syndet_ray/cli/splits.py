@@ -20,7 +20,7 @@ from syndet_ray.wording import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from syndet_ray.data.divide import Division
+    from syndet_ray.data.splits.divide import Division
 
 
 def split(
@@ -60,7 +60,7 @@ def split(
     """
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table
-    from syndet_ray.data.divide import split_photos
+    from syndet_ray.data.splits.divide import split_photos
 
     shares = {name: share for name, share in {"test": test, "val": val}.items() if share}
     labels = label_options(format, skip_bad, classes)
@@ -79,7 +79,7 @@ def _table(division: "Division") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from syndet_ray.data.divide import boxes_by_class, images_without_boxes
+    from syndet_ray.data.splits.divide import boxes_by_class, images_without_boxes
 
     splits = division.cut.dataset.splits
     images = sum(map(len, splits.values()))

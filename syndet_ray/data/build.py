@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
-from syndet_ray.data.encoded import Encoded
+from syndet_ray.data.images import picture
+from syndet_ray.data.images.encoded import Encoded
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.data.streamed import Streamed

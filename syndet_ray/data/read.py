@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from syndet_ray.data import split_index
 from syndet_ray.data.build import Labels, SourceBuilder, is_text, with_escapes
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
@@ -34,6 +33,7 @@ from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Reading
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Source
+from syndet_ray.data.splits import split_index
 from syndet_ray.data.tally import few_boxes
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.files import reading

@@ -9,7 +9,7 @@ import numpy as np
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.scale import WorkingScale
-from syndet_ray.data.split_index import split_hash, test_hash
+from syndet_ray.data.splits.split_index import split_hash, test_hash
 from syndet_ray.data.streamed import Streamed
 
 

@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.encoded import Encoded
+from syndet_ray.data.images.encoded import Encoded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from syndet_ray.data.encoded import encoded_length
+from syndet_ray.data.images.encoded import encoded_length
 from syndet_ray.data.readers.parquet import BOX, SCHEMA, metadata, shard_name
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.record import Record, Source

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data import picture
-from syndet_ray.data.encoded import Encoded, PartOfFile
+from syndet_ray.data.images import picture
+from syndet_ray.data.images.encoded import Encoded, PartOfFile
 from syndet_ray.errors import DataError, MachineError
 
 _NO_FILE = -1  # the image lies in `in_memory`

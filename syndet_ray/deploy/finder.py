@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.memory import fits_memory
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.record import Record, Source

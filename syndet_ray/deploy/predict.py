@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.data import picture
-from syndet_ray.data.unlabelled import ImageFile
+from syndet_ray.data.images import picture
+from syndet_ray.data.images.unlabelled import ImageFile
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.deploy.output import new_folder
 from syndet_ray.detection.export import at_least, detections, kitti

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data import copies
 from syndet_ray.data.classes import class_words
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
+from syndet_ray.data.splits import copies
 from syndet_ray.data.stand_in import STAND_IN, photos_at
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import duplicates

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from syndet_ray.data import picture
 from syndet_ray.data.cutouts import clear, foreground
+from syndet_ray.data.images import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress

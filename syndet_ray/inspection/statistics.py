@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Source
 from syndet_ray.data.visibility import visibility

@@ -15,7 +15,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 from pyarrow import csv, parquet
 
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
 from syndet_ray.files import check_writable, make_folder, write_whole, writing

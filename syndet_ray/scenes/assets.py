@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.files import file_hash, reading
 from syndet_ray.folder_names import name_of

@@ -8,7 +8,7 @@ import cv2
 import mapbox_earcut
 import numpy as np
 
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.library import Mesh
 

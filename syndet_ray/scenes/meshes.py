@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import trimesh
 
-from syndet_ray.data import picture
+from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.cutouts import TEXTURE_PX, inset, shrunk
 from syndet_ray.scenes.library import Mesh

@@ -15,7 +15,7 @@ from syndet_ray.data.scale import (
     scale_of,
     training_boxes_wh,
 )
-from syndet_ray.data.split import SharedPhoto, shared_photo_words
+from syndet_ray.data.splits.split import SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report.fonts import missing_notes

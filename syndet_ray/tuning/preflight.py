@@ -7,7 +7,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from syndet_ray.data import cut
 from syndet_ray.data.classes import (
     alike_names,
     check_classes,
@@ -17,7 +16,6 @@ from syndet_ray.data.classes import (
     without_classes,
 )
 from syndet_ray.data.cutouts import photos_cut
-from syndet_ray.data.groups import image_hashes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
@@ -32,16 +30,18 @@ from syndet_ray.data.scale import (
     training_boxes_wh,
     working_scale,
 )
-from syndet_ray.data.split import (
+from syndet_ray.data.splits import cut
+from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.split import (
     SharedPhoto,
     cut_by_looks,
     refuse_copies,
     selection,
     with_validation,
 )
+from syndet_ray.data.splits.subset import check_enough
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.data.storage import check_bucket
-from syndet_ray.data.subset import check_enough
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.scene_parameters import BUILT_IN

@@ -15,7 +15,7 @@ import torch
 from syndet_ray import seeds
 from syndet_ray.data.classes import check_classes, rename_classes
 from syndet_ray.data.pool import Pool, align_labels
-from syndet_ray.data.subset import nested_subset
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.mix import REAL, Mix, Photos
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters

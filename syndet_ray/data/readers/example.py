@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from syndet_ray.data.mistaken import check_pointer
+from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 Feature = list[bytes] | list[float] | list[int]

@@ -10,9 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import splits_named
-from syndet_ray.data.unlabelled import SUFFIXES
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")

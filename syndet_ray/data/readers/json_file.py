@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.mistaken import check_pointer
+from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 _DO = "Copy or export the file again."

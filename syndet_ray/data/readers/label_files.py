@@ -4,7 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from syndet_ray.data.mistaken import check_pointer
+from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.data.readers.image_files import is_hidden
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.mistaken import check_pointer
+from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.data.readers.values import for_message
 from syndet_ray.errors import DataError
 

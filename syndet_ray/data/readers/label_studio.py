@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.brush import brush_edges
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
@@ -21,7 +22,6 @@ from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import by_split
 from syndet_ray.data.readers.values import for_message, is_number, number
-from syndet_ray.data.unlabelled import SUFFIXES
 from syndet_ray.errors import DataError
 
 LAYOUT = "one Label Studio .json (export JSON or JSON-MIN) next to its images or images/"

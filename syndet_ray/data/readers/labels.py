@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from syndet_ray.data.encoded import Encoded
+from syndet_ray.data.images.encoded import Encoded
 
 Edges = tuple[float, float, float, float]
 

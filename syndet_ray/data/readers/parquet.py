@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from syndet_ray.data.encoded import PartOfFile
+from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.readers.footer import RowGroup, read_groups
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading

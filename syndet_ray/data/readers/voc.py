@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.image_files import ImageFiles, shared_end
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import (
@@ -25,7 +26,6 @@ from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
 from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.data.readers.xml_file import load_xml
-from syndet_ray.data.unlabelled import SUFFIXES
 from syndet_ray.errors import DataError
 
 LAYOUT = "Annotations/*.xml of Pascal VOC with JPEGImages/, or .xml files beside their images"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
@@ -18,7 +19,6 @@ from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Re
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, number, objects
-from syndet_ray.data.unlabelled import SUFFIXES
 from syndet_ray.errors import DataError
 
 LAYOUT = "*-export.json or *-asset.json of VoTT next to its images"

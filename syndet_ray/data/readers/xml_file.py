@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
-from syndet_ray.data.mistaken import check_pointer
+from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
 _MOST_BYTES = 500_000_000  # its elements take ten times as much memory

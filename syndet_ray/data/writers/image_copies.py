@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from syndet_ray.data import picture
-from syndet_ray.data.encoded import Encoded
+from syndet_ray.data.images import picture
+from syndet_ray.data.images.encoded import Encoded
+from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.unlabelled import SUFFIXES
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.escapes import escape
 from syndet_ray.files import writing

@@ -10,16 +10,16 @@ from functools import partial
 import numpy as np
 
 from syndet_ray import seeds
-from syndet_ray.data.belonging import belonging_keys
-from syndet_ray.data.copies import copies, copies_within
-from syndet_ray.data.groups import Link, groups, image_hashes, key_links, photo_links
 from syndet_ray.data.memory import check_photos_fit
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
-from syndet_ray.data.split_index import in_order, test_hash, whole, with_splits
-from syndet_ray.data.stratify import choose_groups
+from syndet_ray.data.splits.belonging import belonging_keys
+from syndet_ray.data.splits.copies import copies, copies_within
+from syndet_ray.data.splits.groups import Link, groups, image_hashes, key_links, photo_links
+from syndet_ray.data.splits.split_index import in_order, test_hash, whole, with_splits
+from syndet_ray.data.splits.stratify import choose_groups
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress
 from syndet_ray.wording import command_line, counted

@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from syndet_ray.data import picture
-from syndet_ray.data.groups import photo_of
+from syndet_ray.data.images import picture
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.record import Source
+from syndet_ray.data.splits.groups import photo_of
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.wording import counted
 

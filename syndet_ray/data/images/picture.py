@@ -16,8 +16,8 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from syndet_ray.data import depth, mistaken, orientation
-from syndet_ray.data.encoded import Encoded, PartOfFile
+from syndet_ray.data.images import depth, mistaken, orientation
+from syndet_ray.data.images.encoded import Encoded, PartOfFile
 from syndet_ray.errors import DataError
 
 # 15000 x 15000: decoded and converted, they take 9 bytes each, together 2 GB. Satellites and

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.data.cut import Cut, cut_splits, in_one_heap
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read_as_stored
 from syndet_ray.data.record import Source
-from syndet_ray.data.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
+from syndet_ray.data.splits.cut import Cut, cut_splits, in_one_heap
+from syndet_ray.data.splits.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import check_writable, make_folder
 from syndet_ray.progress import NamedProgress

@@ -4,11 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from syndet_ray import seeds
-from syndet_ray.data.copies import copies
-from syndet_ray.data.groups import Link, groups, image_hashes, key_links, photo_links, photo_of
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
+from syndet_ray.data.splits.copies import copies
+from syndet_ray.data.splits.groups import (
+    Link,
+    groups,
+    image_hashes,
+    key_links,
+    photo_links,
+    photo_of,
+)
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress
 from syndet_ray.wording import command_line

@@ -13,9 +13,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from syndet_ray.data.groups import Link
-from syndet_ray.data.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.splits.groups import Link
+from syndet_ray.data.splits.moved import LabelledPhoto, show_different_objects
 from syndet_ray.progress import Progress
 
 _PLACE = 8  # pixels a side

@@ -1,0 +1,1 @@
+"""Image files: what they are, how they are turned, and their pixels."""

@@ -1,0 +1,1 @@
+"""Train, validation and test: which photo is in which, and that none is in two."""
