@@ -50,7 +50,8 @@ def sweep_lines(name: str, sweep: LoadedSweep) -> Iterator[str]:
         yield f"         pruner {_pruner(sweep)}"
     if sweep.proposals and sweep.confirm.seeds:
         seeds = counted(sweep.confirm.seeds, "seed")
-        yield f"confirm  the best {sweep.confirm.top} and the controls, {seeds} each"
+        controls = " and the controls" if sweep.controls else ""
+        yield f"confirm  the best {sweep.confirm.top}{controls}, {seeds} each"
 
 
 def _setting_names(paths: Sequence[str]) -> str:
