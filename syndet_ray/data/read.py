@@ -284,13 +284,13 @@ def _format_named(name: str) -> tuple[str, Reader]:
         kind = name[len(PREFIX) :]
         return f"{PREFIX}{kind}", DatumaroReader(kind)
     kinds = {**_OTHER_NAMES, **{_letters(kind): kind for kind in FORMATS}}
-    known = kinds.get(_letters(name))
-    if known is None:
+    full_name = kinds.get(_letters(name))
+    if full_name is None:
         hint = nearest(name, FORMATS)
         listed = "" if hint.startswith("Valid") else f" Valid: {', '.join(sorted(FORMATS))}."
         do = f"{hint}{listed} {_ANY_OTHER}"
         raise DataError("`format`", "must be a known format", got=name, do=do)
-    return known, FORMATS[known]
+    return full_name, FORMATS[full_name]
 
 
 def _letters(name: str) -> str:
