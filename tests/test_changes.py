@@ -18,7 +18,7 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
-from syndet_ray.tuning import preflight, scoring
+from syndet_ray.tuning import class_check, scoring
 from syndet_ray.tuning.changes import _differences, code_notes, refuse
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.record import (
@@ -271,7 +271,7 @@ def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(
         Image.new("RGB", (8, 8), "red").save(tmp_path / file)
     else:
         (tmp_path / file).write_text("another generator")
-    preflight.load.cache_clear()  # as preflight does before every attempt
+    class_check.load.cache_clear()  # as preflight does before every attempt
     with pytest.raises(DefinitionError) as error:
         refuse(run, DATA)
     then = run.about["scenes"][f"scene.{setting} {parts[setting]}"][:12]
@@ -284,7 +284,7 @@ def test_what_no_scene_is_made_of_may_change(made_of):
     run, parts = made_of
     (parts["assets"] / "README.txt").write_text("read me")
     (parts["assets"] / "nut" / ".hidden.ply").write_text("no mesh")
-    preflight.load.cache_clear()
+    class_check.load.cache_clear()
     refuse(run, DATA)
     assert scenes_hashes(run.sweep) == run.about["scenes"]
 

@@ -50,6 +50,31 @@ def test_every_format_gives_the_same_records(tmp_path, name):
     assert records_of(read(tmp_path, LabelOptions(format=sample.format))) == records_of(dataset)
 
 
+@pytest.mark.parametrize(
+    ("sample", "name"),
+    [
+        *(("Label Studio", name) for name in ("label studio", "label-studio", "labelstudio")),
+        *(("VOC", name) for name in ("pascal voc", "PASCAL-VOC", "voc")),
+        ("YOLO of Ultralytics", "ultralytics"),
+    ],
+)
+def test_a_format_is_known_by_any_spelling_of_its_name(tmp_path, sample, name):
+    SAMPLES[sample].write(tmp_path)
+    assert read(tmp_path, LabelOptions(format=name)).format == SAMPLES[sample].format
+
+
+def test_underscores_in_the_name_of_a_format_do_not_matter(tmp_path):
+    with pytest.raises(SyndetError, match="holds no dataset of format GroceriesReal"):
+        read(tmp_path, LabelOptions(format="groceries_real"))
+
+
+@pytest.mark.parametrize("name", ["label", "cocoa", "anything", ""])
+def test_an_unknown_format_lists_all_names(tmp_path, name):
+    with pytest.raises(SyndetError, match="must be a known format") as raised:
+        read(tmp_path, LabelOptions(format=name))
+    assert all(kind in str(raised.value) for kind in FORMATS)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_no_other_reader_takes_the_folder(tmp_path, name):
     sample = SAMPLES[name]

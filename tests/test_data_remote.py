@@ -360,7 +360,7 @@ def test_the_dataset_that_was_used_longest_ago_goes_first_and_whole(s3, tmp_path
     monkeypatch.setenv("SYNDET_DATA_CACHE_GB", "0.0015")
     first, second = copy_of(s3, "a", tmp_path), copy_of(s3, "b", tmp_path)
     forget_uses()
-    os.utime(node_cache._use_marker(first.parent), (1, 1))
+    os.utime(node_cache.use_marker(first.parent), (1, 1))
     third = copy_of(s3, "c", tmp_path)
     assert [folder.exists() for folder in (first.parent, second, third)] == [False, True, True]
 
@@ -387,7 +387,7 @@ def test_a_full_disk_is_named_before_anything_is_fetched(s3, fetched, tmp_path, 
 
 def test_what_another_process_uses_is_not_changed_under_it(s3, tmp_path):
     folder = copy_of(s3, "a", tmp_path, size=3)
-    marker = node_cache._use_marker(folder.parent)
+    marker = node_cache.use_marker(folder.parent)
     forget_uses()
     with marker.open() as other:
         node_cache.lock(other.fileno(), shared=True)

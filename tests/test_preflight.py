@@ -22,11 +22,10 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.tuning.class_check import asset_classes, check_assets
 from syndet_ray.tuning.preflight import (
-    asset_classes,
     cache_notes,
     check_artifacts,
-    check_assets,
     check_machine,
     lock_notes,
     real_data,

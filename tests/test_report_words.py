@@ -155,8 +155,6 @@ def test_trials_without_params_and_confirmations_say_what_they_are():
         names.trial_words(trial(kind="confirm", of=0, synthetic=0.0))
         == "repeats trial 0 with another seed: real images only"
     )
-    assert names.kind_name(trial(kind="confirm", of=0)) == "seed of trial 0"
-    assert names.kind_name(trial(kind="synthetic_only")) == "synthetic only"
 
 
 @given(

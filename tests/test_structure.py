@@ -23,6 +23,7 @@ ORDER = (
         "escapes",
         "files",
         "interrupts",
+        "last_use",
         "folder_names",
         "locks",
         "metrics",

@@ -207,7 +207,9 @@ NearCopies = Annotated[
 Format = Annotated[
     str | None,
     typer.Option(
-        metavar="<name>", help="Format of the labels, or datumaro:NAME. Default: recognized."
+        metavar="<name>",
+        help="Format of the labels: coco, voc, yolo, cvat, another of docs/guide.md (Formats), or "
+        "datumaro:NAME. Default: recognized.",
     ),
 ]
 SkipBad = Annotated[

@@ -1,5 +1,5 @@
-"""Build: from labels as a reader gives them to records: boxes in the frame that is shown, clipped,
-with labels that index classes; bad ones are told.
+"""Build: from labels as a reader gives them to records, with labels that index classes; what
+cannot be used becomes a problem.
 """
 
 import os
@@ -14,6 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.box_rules import (
+    broken_rule,
+    clip,
+    in_shown_frame,
+    is_within,
+    shorter_px,
+    spill_px,
+)
 from syndet_ray.data.images import picture
 from syndet_ray.data.images.encoded import Encoded
 from syndet_ray.data.label_options import LabelOptions
@@ -26,8 +34,6 @@ from syndet_ray.errors import DataError
 
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
 _LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
-# No image has as many pixels a side. The bound also excludes NaN and infinity.
-_FURTHEST = 1e9
 _ANY_CLASS = -1  # the label of a region of any class, until all classes are known
 
 
@@ -99,7 +105,7 @@ class SourceBuilder:
         """Adds an image with its boxes; what cannot be used becomes a problem of the remarks."""
         try:
             header = picture.header(image.image, image.place)
-            edges = _in_shown_frame(image, header)
+            edges = in_shown_frame(image, header)
         except DataError as error:
             self._remarks.problems.append(error)
             self._remarks.boxes_of_problems += len(image.boxes)
@@ -178,25 +184,25 @@ class SourceBuilder:
         kept = 0
         for box, given in zip(image.boxes, edges, strict=True):
             inside = given
-            if not _is_within(given, wh):
-                clipped = self._clip(given, wh, place=f"{image.place}, {box.place}")
-                if clipped is None:
+            if not is_within(given, wh):
+                part = self._clip(given, wh, place=f"{image.place}, {box.place}")
+                if part is None:
                     continue
-                inside = clipped
+                inside = part
             if self._keep(box, inside, image_id):
-                self._clipped += inside is not given and _spill_px(given, inside) > _SPILL_PX
+                self._clipped += inside is not given and spill_px(given, inside) > _SPILL_PX
                 kept += 1
         return kept
 
     def _clip(self, given: Edges, wh: tuple[int, int], *, place: str) -> Edges | None:
         """The part of a box in its image; None, with a remark, where it cannot be used."""
-        inside = _inside(given, wh)
-        rule = _broken_rule(given, inside, wh)
+        inside = clip(given, wh)
+        rule = broken_rule(given, inside, wh)
         if rule:
             got = [round(float(edge), 2) for edge in given]
             self._remarks.problem(place, rule, got=got)
             return None
-        if _spill_px(given, inside) > _SPILL_PX and _shorter_px(inside) < _LEAST_PX:
+        if spill_px(given, inside) > _SPILL_PX and shorter_px(inside) < _LEAST_PX:
             event = f"{self.split}: boxes with less than a pixel in the image, left out"
             self._remarks.count(event, place)
             return None
@@ -260,75 +266,6 @@ def is_text(name: str) -> bool:
 def with_escapes(name: str) -> str:
     """A name with the halves of characters as escapes."""
     return name.encode(errors="backslashreplace").decode()
-
-
-def _in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
-    """The edges of boxes in pixels of the frame that is shown; NaN and infinity stay.
-
-    Where EXIF swaps the sides, the size in the annotation shows if the boxes were made on the image
-    as stored or as shown. Where it cannot show that, people label what they see. A size of 0 is
-    none.
-    """
-    wh = image.wh if image.wh is not None and min(image.wh) > 0 else None
-    is_stored = wh == header.stored_wh != header.shown_wh
-    # shares of the sides also fit an image that was resized later
-    if not (image.relative or is_stored or wh in (None, header.shown_wh)):
-        rule = f"width and height must be those of the image file, {header.shown_wh}"
-        raise DataError(image.place, rule, got=wh)
-    edges = [box.xyxy for box in image.boxes]
-    if image.relative:
-        width, height = header.stored_wh if is_stored else header.shown_wh
-        edges = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in edges]
-    if is_stored and edges:
-        turned = header.turn_boxes(np.array(edges, np.float64))
-        edges = [(x1, y1, x2, y2) for x1, y1, x2, y2 in turned.tolist()]
-    return edges
-
-
-def _is_within(edges: Edges, wh: tuple[int, int]) -> bool:
-    """True for a box that has an area and lies in its image, as almost all do."""
-    x1, y1, x2, y2 = edges
-    width, height = wh
-    return 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
-
-
-def _inside(edges: Edges, wh: tuple[int, int]) -> Edges:
-    """The edges moved into the image."""
-    x1, y1, x2, y2 = edges
-    width, height = wh
-    left, right = min(max(x1, 0), width), min(max(x2, 0), width)
-    top, bottom = min(max(y1, 0), height), min(max(y2, 0), height)
-    return left, top, right, bottom
-
-
-def _spill_px(edges: Edges, inside: Edges) -> float:
-    """The farthest that an edge leaves the image."""
-    return max(abs(given - moved) for given, moved in zip(edges, inside, strict=True))
-
-
-def _shorter_px(edges: Edges) -> float:
-    """The shorter side of a box."""
-    x1, y1, x2, y2 = edges
-    return min(x2 - x1, y2 - y1)
-
-
-def _broken_rule(edges: Edges, inside: Edges, wh: tuple[int, int]) -> str:
-    """The rule that a box breaks, in words; "" if it breaks none.
-
-    inside  the box clipped to its image
-    """
-    if not all(abs(edge) <= _FURTHEST for edge in edges):
-        return "a box must have four finite edges (x1, y1, x2, y2)"
-    if _is_empty(edges):
-        return "a box must have an area (x1, y1, x2, y2)"
-    if _is_empty(inside):
-        return f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
-    return ""
-
-
-def _is_empty(edges: Edges) -> bool:
-    x1, y1, x2, y2 = edges
-    return x1 >= x2 or y1 >= y2
 
 
 def _of_known_classes(

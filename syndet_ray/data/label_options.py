@@ -10,7 +10,7 @@ from syndet_ray.data.class_map import ClassMap
 class LabelOptions:
     """Settings for reading labels.
 
-    format    the format, in the spelling of `data.read.FORMATS` in any case; None recognizes it
+    format    the format, one of `data.read.FORMATS` in any spelling; None recognizes it
     skip_bad  leaves out labels and images that cannot be used, and counts them; else they are an
               error
     classes   new names of classes, by their name in the data: equal names merge classes, None drops

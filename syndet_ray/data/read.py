@@ -81,6 +81,13 @@ FORMATS: Mapping[str, Reader] = {
     "GroceriesReal": groceries,
     "Parquet": parquet,
 }
+# What people call a format beside its name here, as `_letters` gives it.
+_OTHER_NAMES = {
+    "pascalvoc": "VOC",
+    "ultralytics": "YOLO",
+    "darknet": "YOLO",
+    "renderedai": "ana",
+}
 _ANY_OTHER = "Other formats: `format` datumaro:NAME, if Datumaro is installed."
 _LISTED_FILES = 8  # of a folder without a dataset: enough to recognise the folder
 
@@ -269,12 +276,23 @@ def _layout_of(kind: str, reader: Reader) -> str:
 
 
 def _format_named(name: str) -> tuple[str, Reader]:
-    """The format of that name, in any case, and its reader. Raises DataError."""
+    """The format of that name, and its reader. Case, spaces and punctuation do not matter.
+
+    Raises DataError.
+    """
     if name.lower().startswith(PREFIX):
         kind = name[len(PREFIX) :]
         return f"{PREFIX}{kind}", DatumaroReader(kind)
-    for kind, reader in FORMATS.items():
-        if kind.lower() == name.lower():
-            return kind, reader
-    do = f"{nearest(name, FORMATS)} {_ANY_OTHER}"
-    raise DataError("`format`", "must be a known format", got=name, do=do)
+    kinds = {**_OTHER_NAMES, **{_letters(kind): kind for kind in FORMATS}}
+    full_name = kinds.get(_letters(name))
+    if full_name is None:
+        hint = nearest(name, FORMATS)
+        listed = "" if hint.startswith("Valid") else f" Valid: {', '.join(sorted(FORMATS))}."
+        do = f"{hint}{listed} {_ANY_OTHER}"
+        raise DataError("`format`", "must be a known format", got=name, do=do)
+    return full_name, FORMATS[full_name]
+
+
+def _letters(name: str) -> str:
+    """The letters and digits of a name in lower case: those of "Label-Studio" are labelstudio."""
+    return "".join(filter(str.isalnum, name.lower()))

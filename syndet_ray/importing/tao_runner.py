@@ -11,7 +11,6 @@ from syndet_ray.importing import protobuf_text, tao_spec
 from syndet_ray.importing.experiment import Experiment, put_backbone
 from syndet_ray.importing.settings import ForeignSetting, Settings, choice, printable, text, whole
 
-KEYS = ("head", "backbone", "repository", "model_key", "dataset", "export_model", "export_type")
 _SAME = {"faster_rcnn": "faster_rcnn", "fasterrcnn": "faster_rcnn", "retinanet": "retinanet"}
 # RetinaNet for heads with anchors, FCOS for the one without
 _NEAREST = {

@@ -67,11 +67,6 @@ def display_name(name: str) -> str:
     return _DISPLAY_NAMES.get(name, name.replace("_", " "))
 
 
-def kind_name(trial: Trial) -> str:
-    """Returns why there is this trial: "search", "real only", "seed of trial 7"."""
-    return display_name(trial.kind) if trial.of is None else f"seed of trial {trial.of}"
-
-
 def setting_name(path: str) -> str:
     """Returns a dotted setting of a recipe, in words: training.learning_rate is "learning rate"."""
     return _SETTINGS.get(path, path.rsplit(".", 1)[-1].replace("_", " "))

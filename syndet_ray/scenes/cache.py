@@ -19,6 +19,7 @@ from pathlib import Path
 from syndet_ray.data.pool import Pool
 from syndet_ray.disk_share import share
 from syndet_ray.files import make_folder, may_write
+from syndet_ray.last_use import last_use, use_marker
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
@@ -131,7 +132,7 @@ def _sets(cache: Path) -> Iterator[_Set]:
     for key in sorted({match[1] for match in names if match}):
         size = sum(_size(path) for path in _entries(cache, key))
         if size:
-            yield _Set(key=key, size=size, used=_last_use(cache, key))
+            yield _Set(key=key, size=size, used=last_use(cache / key))
 
 
 def _entries(cache: Path, key: str) -> list[Path]:
@@ -150,14 +151,6 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _last_use(cache: Path, key: str) -> float:
-    """The time of the last use. Sets of an earlier version have no such file: that of rendering."""
-    for path in (_use_marker(cache / key), cache / key, cache / f".{key}.lock"):
-        with suppress(FileNotFoundError):
-            return path.stat().st_mtime
-    return 0.0
-
-
 def _delete(cache: Path, key: str) -> bool:
     """Deletes all files of a set, unless a process makes or uses it; True if it is gone.
 
@@ -166,7 +159,7 @@ def _delete(cache: Path, key: str) -> bool:
     try:
         with (
             hold_lock(cache / f".{key}.lock", wait=False) as is_unmade,
-            hold_lock(_use_marker(cache / key), wait=False) as is_unused,
+            hold_lock(use_marker(cache / key), wait=False) as is_unused,
         ):
             if not (is_unmade and is_unused):  # without locks it may be in use
                 return False
@@ -182,7 +175,7 @@ def _delete(cache: Path, key: str) -> bool:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
-    used = open_to_lock(_use_marker(folder))
+    used = open_to_lock(use_marker(folder))
     if used is None:  # of another user, who does not let us open it
         return pool
     lock(used, shared=True)
@@ -191,10 +184,6 @@ def _in_use(folder: Path) -> Pool:
     # The largest array and not the pool: others that share it may outlive the pool.
     weakref.finalize(pool.pixels, os.close, used)
     return pool
-
-
-def _use_marker(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.used")
 
 
 @contextmanager

@@ -13,13 +13,12 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.masks import edges_of_short_box
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import (
     for_message,
-    is_number,
-    number,
     objects,
     share,
     texts_by_id,
@@ -97,12 +96,8 @@ def _box(
     if not math.isnan(obstruction):
         remarks.note("visibility is 1 - obstruction of ana, without parts out of the frame")
     return LabelledBox(
-        xyxy=_edges(annotation.get("bbox")), name=name, place=place, visibility=1 - obstruction
+        xyxy=edges_of_short_box(annotation.get("bbox")),
+        name=name,
+        place=place,
+        visibility=1 - obstruction,
     )
-
-
-def _edges(box: Any) -> Edges:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        return math.nan, math.nan, math.nan, math.nan
-    x, y, width, height = map(number, box)
-    return x, y, x + width + 1, y + height + 1

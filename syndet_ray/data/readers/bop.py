@@ -5,7 +5,6 @@ max - min, max - min of the visible pixels, so one pixel short (calc_2d_bbox in
 bop_toolkit_lib/misc.py). visib_fract is the visible share of the whole silhouette.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.masks import edges_of_short_box
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
-from syndet_ray.data.readers.values import for_message, is_number, number, share
+from syndet_ray.data.readers.values import for_message, is_number, share
 from syndet_ray.errors import DataError
 
 LAYOUT = "<split>/<scene>/scene_gt.json and scene_gt_info.json with rgb/ (BOP)"
@@ -101,15 +101,8 @@ def _box(pose: Any, info: Any, name: str, image: str, remarks: Remarks) -> Label
         remarks.count("objects of which no pixel is visible, left out", place)
         return None
     return LabelledBox(
-        xyxy=_edges(info.get("bbox_visib")),
+        xyxy=edges_of_short_box(info.get("bbox_visib")),
         name=f"obj_{model:06d}",
         place=name,
         visibility=share(info.get("visib_fract")),
     )
-
-
-def _edges(box: Any) -> Edges:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        return math.nan, math.nan, math.nan, math.nan
-    x, y, width, height = map(number, box)
-    return x, y, x + width + 1, y + height + 1

@@ -1,12 +1,13 @@
 """Masks: the box around a segmentation as COCO writes it, polygons or run lengths."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from syndet_ray.data.readers.labels import Edges
-from syndet_ray.data.readers.values import is_number
+from syndet_ray.data.readers.values import is_number, number
 
 _MOST_BITS = 40  # of a run length: more pixels than any image has
 
@@ -23,6 +24,18 @@ def mask_edges(segmentation: Any) -> Edges | None:
     if isinstance(segmentation, list):
         return _polygon_edges(segmentation)
     return None
+
+
+def edges_of_short_box(box: Any) -> Edges:
+    """The continuous edges of the box of a mask as [x, y, max - min, max - min]; NaN if it is none.
+
+    Such sides count from the first pixel of the mask to the last. The last one is visible too, so
+    that the box ends one pixel later.
+    """
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        return math.nan, math.nan, math.nan, math.nan
+    x, y, width, height = map(number, box)
+    return x, y, x + width + 1, y + height + 1
 
 
 def _polygon_edges(polygons: list[Any]) -> Edges | None:

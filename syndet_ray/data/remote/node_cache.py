@@ -18,6 +18,7 @@ from syndet_ray.data.memory import memory_words
 from syndet_ray.disk_share import share
 from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable, make_folder
+from syndet_ray.last_use import last_use, use_marker
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_DATA_CACHE_GB"
@@ -61,7 +62,7 @@ def use(folder: Path) -> None:
 
     Call it while the dataset is locked by `alone`.
     """
-    marker = _use_marker(folder.parent)
+    marker = use_marker(folder.parent)
     if marker not in _uses:
         used = open_to_lock(marker)
         if used is None:  # of another user, who does not let us open it
@@ -75,7 +76,7 @@ def use(folder: Path) -> None:
 @contextmanager
 def changing(folder: Path, address: str) -> Iterator[None]:
     """Lets a copy be changed if no other process uses it, else raises MachineError."""
-    used = _uses.get(_use_marker(folder.parent))
+    used = _uses.get(use_marker(folder.parent))
     if used is None:
         yield
         return
@@ -157,7 +158,7 @@ def _datasets(place: Path) -> Iterator[_Dataset]:
         if _GRAVE.match(path.name):
             shutil.rmtree(path, ignore_errors=True)
         if _KEY.fullmatch(path.name) and path.is_dir():
-            yield _Dataset(key=path.name, size=_size(path), used=_last_use(path))
+            yield _Dataset(key=path.name, size=_size(path), used=last_use(path))
 
 
 def _size(folder: Path) -> int:
@@ -170,14 +171,6 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _last_use(folder: Path) -> float:
-    """The time of the last use; of a dataset that was never whole, that of its last change."""
-    for path in (_use_marker(folder), folder):
-        with suppress(FileNotFoundError):
-            return path.stat().st_mtime
-    return 0.0
-
-
 def _delete(place: Path, key: str) -> bool:
     """Deletes a dataset, unless a process copies or uses it; True if it is gone.
 
@@ -186,7 +179,7 @@ def _delete(place: Path, key: str) -> bool:
     try:
         with (
             hold_lock(place / f".{key}.lock", wait=False) as is_alone,
-            hold_lock(_use_marker(place / key), wait=False) as is_unused,
+            hold_lock(use_marker(place / key), wait=False) as is_unused,
         ):
             if not (is_alone and is_unused):  # without locks it may be in use
                 return False
@@ -196,7 +189,3 @@ def _delete(place: Path, key: str) -> bool:
     except OSError:  # among them BlockingIOError: another process uses it
         return False
     return True
-
-
-def _use_marker(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.used")

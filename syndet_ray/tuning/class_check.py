@@ -1,0 +1,162 @@
+"""Class check: the classes of a run, the same in its photos, its assets and other photos."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from syndet_ray.data.classes import (
+    alike_names,
+    check_classes,
+    class_words,
+    new_classes,
+    stray_classes,
+)
+from syndet_ray.data.read import Dataset
+from syndet_ray.data.record import Source
+from syndet_ray.definitions import reach
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.errors import DataError
+from syndet_ray.scenes import command
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.generate import check_generator
+from syndet_ray.scenes.needs import scene_inputs
+
+
+def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
+    """The classes of every library that a recipe of the sweep may use, under their new names, by
+    words for the library.
+
+    Raises DataError for a library that cannot be used, MachineError if a generator cannot be
+    started. The classes of an external generator are known only after it has run: the trial checks
+    them.
+    """
+    load.cache_clear()  # a folder may have changed since this process last read it
+    rendered = scene_inputs(sweep)
+    for generator in sorted({materials.generator for materials in rendered}):
+        check_generator(generator)
+    classes = {}
+    for materials in sorted(rendered):
+        library = materials.library()
+        if not materials.generator.startswith(command.PREFIX):
+            is_built_in = materials.assets in BUILT_IN
+            name = "the built-in dice" if is_built_in else f"the assets in {materials.assets}"
+            classes[name] = new_classes(library.classes, sweep.classes)
+    return classes
+
+
+def check_assets(
+    assets: Mapping[str, Sequence[str]],
+    classes: Sequence[str],
+    place: object,
+    boxes: Mapping[str, str] | None = None,
+) -> None:
+    """Raises DataError unless all assets have the classes of the photos.
+
+    assets  the classes of each library, see `asset_classes`
+    boxes   for classes of the photos, how many boxes they have, in words
+    """
+    for name, of_assets in assets.items():
+        check_classes(
+            classes,
+            of_assets,
+            place,
+            other_name=name,
+            boxes=boxes,
+            do=_do_about_assets(classes, of_assets),
+        )
+
+
+def _do_about_assets(real: Sequence[str], of_assets: Sequence[str]) -> str:
+    """Advice on photos of other classes than the assets have."""
+    others = sorted(set(real) - set(of_assets)) or sorted(real)
+    line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    return (
+        "To train on photos alone: `sweep photos_alone`. For scenes, name a folder of meshes or "
+        "cut-outs of the same classes in scene.assets (`data cutouts` makes one of photos), or "
+        f"rename, merge or drop classes with `classes`, a file of lines such as {line}."
+    )
+
+
+def settle_classes(
+    real: Dataset,
+    assets: Mapping[str, Sequence[str]],
+    others: Mapping[str, Dataset],
+    place: object,
+    sweep: LoadedSweep,
+) -> Dataset:
+    """The photos with the classes of the run.
+
+    A class of few boxes that no other source has is probably a slip in labelling: it is left out,
+    and so is a class without any box; a note names them. Raises DataError where the classes of
+    sources differ otherwise.
+
+    assets  the classes of each library of assets
+    others  other photos, by folder
+    """
+    sources = {**assets, **{folder: other.classes for folder, other in others.items()}}
+    makes_unknown = any(
+        materials.generator.startswith(command.PREFIX) for materials in scene_inputs(sweep)
+    )
+    stray = [] if makes_unknown else _stray_classes(real.box_counts, sources)
+    settled = real.without_classes(stray)
+    words = real.words_of_classes
+    if stray:
+        note = _stray_note(real, stray) if sources else _unused_note(stray)
+        settled = replace(settled, notes=(*settled.notes, note))
+    if not (sources or makes_unknown):
+        settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
+    check_assets(assets, settled.classes, place, words)
+    for folder, other in others.items():
+        both = {**words, **other.few_boxes}
+        names = without_unused(other, settled.classes).classes
+        check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
+    return settled
+
+
+def _notes_on_few(photos: Dataset) -> Iterator[str]:
+    """A sentence on classes of so few boxes that they are probably slips in labelling."""
+    slips = stray_classes(photos.box_counts, ())
+    if slips:
+        words = class_words(slips, photos.words_of_classes)
+        yield f"perhaps slips in labelling, drop or rename them with `classes`: {words}"
+
+
+def _stray_note(real: Dataset, stray: Collection[str]) -> str:
+    """A sentence on classes that are left out, and on those that are another spelling of one."""
+    words = class_words(stray, real.words_of_classes)
+    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    note = f"left out, since no other source has them: {words}"
+    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+
+
+def _unused_note(classes: Collection[str]) -> str:
+    return f"classes without a box, left out: {', '.join(classes)}"
+
+
+def without_unused(other: Dataset, classes: Collection[str]) -> Dataset:
+    """Other photos without the classes that have no box there and are none of `classes`."""
+    counts = other.box_counts
+    unused = [name for name, count in counts.items() if not count and name not in classes]
+    return other.without_classes(unused)
+
+
+def _stray_classes(counts: Mapping[str, int], sources: Mapping[str, Sequence[str]]) -> list[str]:
+    """Classes of the photos that are left out; without other sources those without any box."""
+    if not sources:
+        return [name for name, count in counts.items() if not count]
+    return stray_classes(counts, set(chain.from_iterable(sources.values())))
+
+
+def check_learnable(sweep: LoadedSweep, real: Dataset, train: Source, place: object) -> None:
+    """Raises DataError for a class that no training image shows if all recipes train on photos
+    alone.
+    """
+    if scene_inputs(sweep) or reach.photo_folders(sweep):
+        return
+    counts = dict(zip(train.classes, train.class_counts().tolist(), strict=True))
+    missing = [name for name, count in counts.items() if not count]
+    if missing:
+        rule = f"train holds no box of {class_words(missing, real.words_of_classes)}"
+        do = "Label some, put photos of them into train, or drop these classes with `classes`."
+        raise DataError(place, rule, do=do)
