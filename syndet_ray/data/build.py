@@ -12,7 +12,7 @@ import numpy as np
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data import picture
-from syndet_ray.data.encoded import Encoded
+from syndet_ray.data.encoded import Encoded, PartOfFile
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
@@ -222,7 +222,7 @@ class SourceBuilder:
             if counts[image_id] == 1:
                 continue
             image, place = self._images[at], self._places[at]
-            content = sha256(image).digest() if isinstance(image, bytes) else b""
+            content = sha256(_content(image)).digest()
             first = firsts.setdefault((image_id, content), at)
             if first != at:
                 rule = "an image must occur once in a split"
@@ -232,6 +232,13 @@ class SourceBuilder:
                 self._image_ids[at] = f"{image_id} ({numbers[image_id]})"
                 event = f"{self.split}: different images of one name, numbered"
                 self._remarks.count(event, f"{place}, {image_id}")
+
+
+def _content(image: Encoded | None) -> bytes:
+    """The bytes of an image that is in memory or a part of a file; none of a file of its own."""
+    if isinstance(image, PartOfFile):
+        return image.read_bytes()
+    return image if isinstance(image, bytes) else b""
 
 
 def is_text(name: str) -> bool:
