@@ -3,6 +3,7 @@
 import io
 import pickle
 import tracemalloc
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ from syndet_ray.data.images import picture
 from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.pool import Pool, align_labels, decode
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.splits.copies import copies
+from syndet_ray.data.splits.copies import copies, copies_within
 from syndet_ray.data.streamed import check_files
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer
@@ -106,6 +107,26 @@ def test_copies_are_found_as_in_memory(photos):
     found = copies(ours.select(again), [ours])
     assert found == copies(theirs.select(again), [theirs])
     assert [copy.original for copy in found] == again
+
+
+def test_a_search_for_copies_decodes_a_photo_once_for_looks_and_once_to_compare(
+    photos, monkeypatch
+):
+    pool = decode(photos, streamed=True)
+    again = pool.select([0, 4, 7])
+    decoded = []
+    image = Pool.image
+
+    def counting_image(self, i):
+        decoded.append((id(self), i))
+        return image(self, i)
+
+    monkeypatch.setattr(Pool, "image", counting_image)
+    assert len(copies(again, [pool])) == 3
+    assert max(Counter(decoded).values()) <= 2
+    decoded.clear()
+    copies_within(pool)
+    assert max(Counter(decoded).values()) <= 2
 
 
 def test_iteration_takes_the_memory_of_an_image_and_not_of_the_set(tmp_path):

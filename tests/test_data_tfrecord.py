@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
@@ -451,6 +452,22 @@ def test_records_compressed_by_gzip_are_read_and_damaged_ones_named(tmp_path):
         read(tmp_path)
 
 
+def test_images_stay_in_their_file_unless_it_is_compressed(tmp_path):
+    names = [f"{i}.jpg".encode() for i in range(3)]
+    images = [features(filename=[name], encoded=[jpeg() + name]) for name in names]
+    path = dataset(tmp_path, *images) / "train.record"
+    source = read(tmp_path).splits["train"]
+    assert all(isinstance(record.image, PartOfFile) for record in source.records)
+    contents = [record.image_bytes() for record in source.records]
+    assert contents == [jpeg() + name for name in names]
+    streamed, whole = (decode(source, streamed=streamed) for streamed in (True, False))
+    assert streamed.hash == whole.hash
+    assert len(streamed.pixels.in_memory) == 0
+    assert all(np.array_equal(streamed.image(i), whole.image(i)) for i in range(3))
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert [record.image for record in read(tmp_path).splits["train"].records] == contents
+
+
 def test_a_pointer_of_git_lfs_says_how_to_get_the_file(tmp_path):
     path = tmp_path / "train.record"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12345\n")
@@ -508,6 +525,8 @@ def test_records_of_tao_for_dali_hold_their_images_and_shares(tmp_path):
     (tmp_path / "images/a.png").unlink()
     (record,) = read(tmp_path).splits["train"].records
     assert record.image_id == "images/a"
+    assert isinstance(record.image, PartOfFile)
+    assert record.image_bytes() == jpeg()
     assert record.boxes.xyxy.tolist() == [[10, 5, 20, 10], [20, 10, 40, 20]]
 
 

@@ -704,6 +704,7 @@ def test_photos_that_do_not_fit_into_memory_are_streamed_with_a_note(large, monk
     why = "they would take 3 MB, more than 60% of the 2 MB available"
     assert data.notes == (f"{sentence}: {why}", *whole.notes)
     assert asked.notes == (f"{sentence}: as asked", *whole.notes)
+    assert (whole.streaming, asked.streaming) == ((), asked.notes[:1])
     for streamed in (asked, data):
         described = streamed.describe()
         assert described["streamed"] and not whole.describe()["streamed"]

@@ -23,7 +23,7 @@ from syndet_ray.data.box_rules import (
     spill_px,
 )
 from syndet_ray.data.images import picture
-from syndet_ray.data.images.encoded import Encoded
+from syndet_ray.data.images.encoded import Encoded, PartOfFile
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage
@@ -239,7 +239,7 @@ class SourceBuilder:
             if counts[image_id] == 1:
                 continue
             image, place = self._images[at], self._places[at]
-            content = sha256(image).digest() if isinstance(image, bytes) else b""
+            content = sha256(_content(image)).digest()
             first = firsts.setdefault((image_id, content), at)
             if first != at:
                 rule = "an image must occur once in a split"
@@ -254,6 +254,13 @@ class SourceBuilder:
                 self._remarks.count(event, f"{place}, {image_id}")
         self._remarks.boxes_of_problems += sum(self._counts[at] for at in repeated)
         return repeated
+
+
+def _content(image: Encoded | None) -> bytes:
+    """The bytes of an image that is in memory or a part of a file; none of a file of its own."""
+    if isinstance(image, PartOfFile):
+        return image.read_bytes()
+    return image if isinstance(image, bytes) else b""
 
 
 def is_text(name: str) -> bool:

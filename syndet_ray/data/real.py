@@ -23,6 +23,7 @@ class RealData:
     anchor_px    sizes of anchors that fit the training objects at that scale, as in a Detector
     boxes_wh     (n, 2) width and height of the training objects, in pixels of their photo
     notes        repairs of the data, and facts that a reader of the results must know
+    streaming    those of `notes` that say that photos are streamed, and why
     others       training images of the photos of others that recipes name, by their folder
     near_copies  the number of photos of "val" and "test" that look like a photo of another split,
                  if that was allowed
@@ -34,6 +35,7 @@ class RealData:
     anchor_px: tuple[float, ...]
     boxes_wh: np.ndarray
     notes: tuple[str, ...] = ()
+    streaming: tuple[str, ...] = ()
     others: Mapping[str, Pool] = field(default_factory=dict)
     near_copies: Mapping[str, int] = field(default_factory=dict)
 

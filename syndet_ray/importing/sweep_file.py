@@ -147,9 +147,9 @@ def _heading(imported: Import, path: Path, classes: Path | None) -> Iterator[str
     for location in data(imported):
         yield f"# trained on {location}"
     yield "# The images are those of the command line:"
-    given = ["--real", real_folder(imported)]
-    given += [] if classes is None else ["--classes", str(classes)]
-    yield f"#   {printable(command_line('sweep', sweep_name(path), *given))}"
+    command_words = ["--real", real_folder(imported)]
+    command_words += [] if classes is None else ["--classes", str(classes)]
+    yield f"#   {printable(command_line('sweep', sweep_name(path), *command_words))}"
     if classes is not None:
         yield f"# {printable(classes.name)} has the new names of its classes, by the old ones."
     yield ""

@@ -139,6 +139,7 @@ def real_data(
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
         notes=(*why, *notes),
+        streaming=tuple(why),
         others=others_pools,
         near_copies=_near_copies(shared),
     )

@@ -60,7 +60,7 @@ def _resume(
         data = check(folder.sweep, options, display, is_resumed=True)
         if not force:
             changes.refuse(folder, data)
-        for sentence in changes.code_notes(folder):
+        for sentence in [*data.streaming, *changes.code_notes(folder)]:
             display.note(sentence)
         record_environment(folder)
         if "trials" in given:

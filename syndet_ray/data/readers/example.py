@@ -10,6 +10,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from syndet_ray.data.images.encoded import Encoded, PartOfFile
 from syndet_ray.data.images.mistaken import check_pointer
 from syndet_ray.errors import DataError
 
@@ -27,6 +29,7 @@ Field = tuple[int, int, bytes | int]  # number, wire type, value
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # bytes that one step of the checksum takes: its table, 1 MiB, stays in the processor's cache
 _BLOCK = 1024
+_HEAD = 12  # bytes of a frame before its data
 _MOST_VARINT_BITS = 70  # protobuf's integers take ten bytes at most
 _LFS = b"version http"  # of a pointer that Git LFS leaves in place of a file
 _GZIP = b"\x1f\x8b"
@@ -39,8 +42,35 @@ class _MalformedError(ValueError):
     """The bytes are no protobuf message of the expected shape."""
 
 
-def read_examples(path: Path) -> Iterator[tuple[str, Features]]:
-    """(place, features by name) of every record, also of a file that is compressed by gzip.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SerialExample:
+    """A record whose checksums were right.
+
+    place     file, record number and byte offset
+    features  by name
+    data      the serialised features
+    part      where `data` lies in the file; None if the file is compressed
+    """
+
+    place: str
+    features: Features
+    data: bytes
+    part: PartOfFile | None
+
+    def image(self, content: bytes) -> Encoded:
+        """An encoded image of the record, still in its file.
+
+        It is the bytes themselves where the file is compressed. Its place is the first one where
+        the record has these bytes, so that what is read later is equal.
+        """
+        if self.part is None:
+            return content
+        start = self.part.start + self.data.index(content)
+        return PartOfFile(file=self.part.file, start=start, length=len(content))
+
+
+def read_examples(path: Path) -> Iterator[SerialExample]:
+    """Every record, also of a file that is compressed by gzip.
 
     Raises DataError naming file, record number and byte offset.
     """
@@ -57,7 +87,7 @@ def read_examples(path: Path) -> Iterator[tuple[str, Features]]:
 
 def _examples(
     file: BinaryIO | gzip.GzipFile, path: Path, size: int | None
-) -> Iterator[tuple[str, Features]]:
+) -> Iterator[SerialExample]:
     """size: bytes of the file, None if it is compressed"""
     number = 0
     while True:
@@ -68,9 +98,13 @@ def _examples(
         if data is None:
             return
         try:
-            yield place, parse_example(data)
+            features = parse_example(data)
         except _MalformedError as error:
             raise DataError(place, f"is not a tf.train.Example ({error})", do=_DO) from None
+        part = None
+        if size is not None:
+            part = PartOfFile(file=path, start=at + _HEAD, length=len(data))
+        yield SerialExample(place=place, features=features, data=data, part=part)
         number += 1
 
 
@@ -140,10 +174,10 @@ def _frame(file: BinaryIO | gzip.GzipFile, place: str, limit: int) -> bytes | No
 
     limit  bytes that a record may have: no more are asked for, whatever its length says
     """
-    head = _read(file, 12, place)
+    head = _read(file, _HEAD, place)
     if not head:
         return None
-    if len(head) < 12:
+    if len(head) < _HEAD:
         raise DataError(place, "the file ends in the middle of a record", do=_DO)
     length, length_crc = struct.unpack("<QI", head)
     if masked_crc32c(head[:8]) != length_crc:

@@ -7,7 +7,7 @@ tao_tensorflow1_backend. The variant for DALI holds the image, and edges as shar
 import math
 from pathlib import Path, PurePosixPath
 
-from syndet_ray.data.readers.example import Feature, Features
+from syndet_ray.data.readers.example import Feature, Features, SerialExample
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
 from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
@@ -26,12 +26,13 @@ def is_of_tao(features: Features) -> bool:
 
 
 def labelled_image(
-    place: str, features: Features, record: Path, images: ImageFiles, remarks: Remarks
+    example: SerialExample, record: Path, images: ImageFiles, remarks: Remarks
 ) -> LabelledImage | None:
     """The image of a record; None, with a problem, where its file is missing.
 
     Raises DataError where the fields of the boxes are not of one length.
     """
+    place, features = example.place, example.features
     name = _text(features.get("frame/id", []))
     encoded = features.get("frame/encoded", [])
     content = encoded[0] if encoded and isinstance(encoded[0], bytes) else b""
@@ -41,7 +42,7 @@ def labelled_image(
         return None
     return LabelledImage(
         image_id=name if content else None,
-        image=content or file or b"",
+        image=example.image(content) if file is None else file,
         boxes=_boxes(place, features, remarks),
         wh=_size(features),
         relative=bool(content),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from syndet_ray.data.readers import tao_record
-from syndet_ray.data.readers.example import Features, read_examples
+from syndet_ray.data.readers.example import Features, SerialExample, read_examples
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_map import LabelMap, read_label_map
@@ -97,13 +97,13 @@ def _images(
     remarks: Remarks,
 ) -> Iterator[LabelledImage]:
     for path in paths:
-        for place, features in read_examples(path):
-            if tao_record.is_of_tao(features):
-                image = tao_record.labelled_image(place, features, path, images, remarks)
+        for example in read_examples(path):
+            if tao_record.is_of_tao(example.features):
+                image = tao_record.labelled_image(example, path, images, remarks)
                 if image is not None:
                     yield image
                 continue
-            image = _labelled_image(place, features, label_map, path.name, remarks)
+            image = _labelled_image(example, label_map, path.name, remarks)
             if image is not None:
                 yield image
 
@@ -119,12 +119,13 @@ def _label_map(folder: Path) -> LabelMap:
 
 
 def _labelled_image(
-    place: str, features: Features, label_map: LabelMap, file: str, remarks: Remarks
+    example: SerialExample, label_map: LabelMap, file: str, remarks: Remarks
 ) -> LabelledImage | None:
     """The image of a record; None, with a problem, where fields of its boxes cannot be used.
 
     Raises DataError for a record without an image.
     """
+    place, features = example.place, example.features
     encoded = _bytes(features, "image/encoded")
     if "image/encoded" not in features:
         do = "Export the dataset for the TensorFlow Object Detection API."
@@ -141,7 +142,7 @@ def _labelled_image(
     wh = (_side(features, "image/width"), _side(features, "image/height"))
     return LabelledImage(
         image_id=name.decode(errors="replace") or f"{file}, {record}",
-        image=encoded,
+        image=example.image(encoded),
         boxes=boxes,
         wh=wh,
         relative=True,

@@ -6,9 +6,9 @@ place; a place is 8 x 8 pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -48,6 +48,11 @@ _LEAST_CANDIDATE, _MOST_CANDIDATES = 0.95, 3
 _BLOCK = 512  # images compared with all others at once
 # variance, grey levels squared, far below rounding: a flat place is divided by it instead of by 0
 _FLAT = 1e-6
+# Decoded images that a search keeps: one, and all that it is compared with. So a streamed photo is
+# not decoded again for each step of a comparison. More would not be bounded.
+_KEPT = 8
+
+_Decoder = Callable[[Pool, int], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +90,9 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = No
     places: list[tuple[int, int]] = []
     for part, other in enumerate(originals):
         places += [(part, i) for i in range(len(other))]
-    others = [_Image(originals[part], i) for part, i in places]
-    images = [_Image(pool, i) for i in range(len(pool))]
+    decoder = _decoder()
+    others = [_Image(pool=originals[part], i=i, decoder=decoder) for part, i in places]
+    images = [_Image(pool=pool, i=i, decoder=decoder) for i in range(len(pool))]
     by_small_picture = _by_small_picture(others)
     result = []
     for image, candidates in zip(images, _candidates(images, others), strict=True):
@@ -114,7 +120,8 @@ def copies_within(
     allowed   True if near copies are no matter: then only exact copies are found
     progress  is called with (images compared, images in all) after each image
     """
-    images = [_Image(pool, i) for i in range(len(pool))]
+    decoder = _decoder()
+    images = [_Image(pool=pool, i=i, decoder=decoder) for i in range(len(pool))]
     links: dict[Link, None] = {}
     by_small_picture = _by_small_picture(images)
     for i, candidates in enumerate(_candidates(images, images, _MOST_CANDIDATES + 1)):
@@ -133,7 +140,11 @@ def copies_within(
 
 def is_copy(pool: Pool, i: int, other: Pool, j: int) -> bool:
     """True if image i of a pool and image j of another are one photo, by the rules of `copies`."""
-    image, original = _Image(pool, i), _Image(other, j)
+    decoder = _decoder()
+    image, original = (
+        _Image(pool=pool, i=i, decoder=decoder),
+        _Image(pool=other, i=j, decoder=decoder),
+    )
     return _is_identical(image, original) or _is_copy(image, original)
 
 
@@ -142,19 +153,28 @@ def show_the_same(pool: Pool, i: int, other: Pool, j: int) -> bool:
 
     See moved.py.
     """
-    return _show_the_same(_Image(pool, i), _Image(other, j))
+    decoder = _decoder()
+    return _show_the_same(
+        _Image(pool=pool, i=i, decoder=decoder), _Image(pool=other, i=j, decoder=decoder)
+    )
 
 
-@dataclass(frozen=True, eq=False)
+def _decoder() -> _Decoder:
+    """Decodes images and keeps the last few, for one search."""
+    return lru_cache(_KEPT)(Pool.image)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Image:
-    """Image i of a pool."""
+    """Image i of a pool, and the decoder of the search."""
 
     pool: Pool
     i: int
+    decoder: _Decoder
 
     @property
     def rgb(self) -> np.ndarray:
-        return self.pool.image(self.i)
+        return self.decoder(self.pool, self.i)
 
     @property
     def least_px(self) -> int:
