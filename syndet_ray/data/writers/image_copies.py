@@ -42,15 +42,21 @@ def image_names(source: Source, taken: set[str]) -> Iterator[tuple[Record, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCopy:
-    """An image to be written into a new file; `place` is its place in the dataset."""
+    """An image to be written into a new file.
+
+    place       its place in the dataset
+    is_renamed  True if it had another name
+    """
 
     image: Encoded
     place: str
     file: Path
+    is_renamed: bool
 
     @staticmethod
     def of(record: Record, file: Path) -> "ImageCopy":
-        return ImageCopy(image=record.image, place=record.place, file=file)
+        is_renamed = file.name != _base_name(record)
+        return ImageCopy(image=record.image, place=record.place, file=file, is_renamed=is_renamed)
 
 
 Block = Sequence[ImageCopy]
@@ -80,6 +86,8 @@ def copy_images(
     def show(done: int, total: int) -> None:
         progress(min(done * _BLOCK_IMAGES, len(copies)), len(copies))
 
+    renamed = sum(copy.is_renamed for copy in copies)
+    losses.count("names of images changed: unique, without spaces, with a known ending", renamed)
     turned = sum(copying(blocks, show))
     event = "images turned by EXIF, copied as they are: boxes are those of the turned image"
     losses.count(event, turned)
@@ -96,8 +104,13 @@ def copy_block(block: Block) -> int:
     return turned
 
 
+def _base_name(record: Record) -> str:
+    """The name of an image in its dataset, without folders."""
+    return PurePosixPath(_NUMBER.sub("", record.image_id).replace("\\", "/")).name
+
+
 def _stem_and_suffix(record: Record) -> tuple[str, str]:
-    name = PurePosixPath(_NUMBER.sub("", record.image_id).replace("\\", "/")).name
+    name = _base_name(record)
     stem, dot, ending = name.rpartition(".")
     suffix = dot + ending.lower()
     if suffix not in SUFFIXES:
