@@ -110,7 +110,11 @@ def convert(
     from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
     from syndet_ray.data.write import check_empty
+    from syndet_ray.errors import DefinitionError
 
+    if address is not None and to == "parquet":
+        rule = "has no use for Parquet, whose shards one process writes"
+        raise DefinitionError("--address", rule, do="Leave it out.")
     check_empty(out)
     console = terminal.console()
     with open_display(console) as display:
