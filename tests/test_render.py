@@ -119,21 +119,6 @@ def test_meshes_that_are_drawn_equally_long_are_reported_before_anything_is_rend
     assert "are 1 to 2 in their files, and all are rendered equally long" in note
 
 
-def test_images_of_a_converted_set_are_copied_by_tasks(connected, dice, tmp_path):
-    dataset = read(dice)
-    done = []
-    for name, copying in (("here", copy_here), ("cluster", copy_on_cluster)):
-        convert(dataset, tmp_path / name, "yolo", lambda *step: done.append(step), copying)
-    here, cluster = (
-        {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
-        for name in ("here", "cluster")
-        for files in [filter(Path.is_file, (tmp_path / name).rglob("*"))]
-    )
-    assert here == cluster and len(here) > 10
-    images = sum(map(len, dataset.splits.values()))
-    assert done[-1] == (images, images)
-
-
 @pytest.fixture
 def nodes():
     """A cluster with a head that runs nothing."""
@@ -302,6 +287,21 @@ def test_what_is_wrong_with_a_program_is_said_as_it_was_raised(connected, tmp_pa
         render_set(parameters, 3, 3, tmp_path)
     assert not isinstance(caught.value, ray.exceptions.RayError)
     assert (tmp_path / f"{scene_hash(parameters, 3, 3)}-command" / "log.txt").exists()
+
+
+def test_images_of_a_converted_set_are_copied_by_tasks(connected, dice, tmp_path):
+    dataset = read(dice)
+    done = []
+    for name, copying in (("here", copy_here), ("cluster", copy_on_cluster)):
+        convert(dataset, tmp_path / name, "yolo", lambda *step: done.append(step), copying)
+    here, cluster = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
+        for name in ("here", "cluster")
+        for files in [filter(Path.is_file, (tmp_path / name).rglob("*"))]
+    )
+    assert here == cluster and len(here) > 10
+    images = sum(map(len, dataset.splits.values()))
+    assert done[-1] == (images, images)
 
 
 def test_settings_of_the_verb_are_those_of_a_recipe():
