@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ANY_CLASS = -1  # the label of a region in which objects of any class may be
 _LEAST_UNION = 1e-9  # square pixels; two boxes without area have the IoU 0 instead of 0 / 0
 
 
@@ -80,6 +81,19 @@ class Boxes:
             visibility=self.visibility[index],
             crowd=self.crowd[index],
         )
+
+
+def spread_regions(boxes: Boxes, classes: int) -> tuple[Boxes, np.ndarray]:
+    """Boxes of which each of label ANY_CLASS has become one crowd of each class, since scores are
+    computed by class; and (m,) int64, the box that each of them was.
+    """
+    is_region = boxes.labels == ANY_CLASS
+    rows = np.repeat(np.arange(len(boxes)), np.where(is_region, classes, 1))
+    spread = boxes.select(rows)
+    of_region = is_region[rows]
+    spread.labels[of_region] = np.tile(np.arange(classes), int(is_region.sum()))
+    spread.crowd[of_region] = True
+    return spread, rows
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from syndet_ray.boxes import Boxes
+from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
 from syndet_ray.data.box_rules import (
     broken_rule,
     clip,
@@ -34,7 +34,6 @@ from syndet_ray.errors import DataError
 
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
 _LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
-_ANY_CLASS = -1  # the label of a region of any class, until all classes are known
 
 
 class Labels:
@@ -210,7 +209,7 @@ class SourceBuilder:
 
     def _keep(self, box: LabelledBox, edges: Edges, image_id: str) -> bool:
         """Adds a box to the columns, unless its class is dropped."""
-        label = _ANY_CLASS
+        label = ANY_CLASS
         if box.name is not None:
             name = self._names.new_name(box.name)
             if name is None:
@@ -282,20 +281,12 @@ def _of_known_classes(
 
     A region of any class becomes one crowd of each class, since scores are computed by class.
     """
-    is_any = boxes.labels == _ANY_CLASS
-    if not is_any.any():
-        return replace(boxes, labels=new_labels[boxes.labels]), counts
-    labels = np.zeros(len(boxes), np.int64)
-    labels[~is_any] = new_labels[boxes.labels[~is_any]]
+    is_region = boxes.labels == ANY_CLASS
+    labels = boxes.labels.copy()
+    labels[~is_region] = new_labels[boxes.labels[~is_region]]
+    of_classes = replace(boxes, labels=labels)
+    if not is_region.any():
+        return of_classes, counts
+    spread, rows = spread_regions(of_classes, len(classes))
     image_of_box = np.repeat(np.arange(len(counts)), counts)
-    repeats = np.where(is_any, len(classes), 1)
-    rows = np.repeat(np.arange(len(boxes)), repeats)
-    spread = Boxes(
-        xyxy=boxes.xyxy[rows],
-        labels=labels[rows],
-        visibility=boxes.visibility[rows],
-        crowd=boxes.crowd[rows],
-    )
-    position = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    spread.labels[is_any[rows]] = position[is_any[rows]]
     return spread, np.bincount(image_of_box[rows], minlength=len(counts))

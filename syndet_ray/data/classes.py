@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from syndet_ray.boxes import Boxes
+from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
 from syndet_ray.data.class_map import ClassMap
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Source
@@ -114,23 +114,17 @@ def without_classes(source: Source, names: Collection[str]) -> Source:
         return source
     classes = tuple(name for name in source.classes if name not in names)
     index_of = {name: i for i, name in enumerate(classes)}
-    new_labels = np.array([index_of.get(name, -1) for name in source.classes], np.int64)
+    labels = [index_of.get(name, ANY_CLASS) for name in source.classes]
+    new_labels = np.array(labels, np.int64)
     records = [_relabel(record, new_labels, len(classes)) for record in source.records]
     return replace(source, classes=classes, records=tuple(records))
 
 
 def _relabel(record: Record, new_labels: np.ndarray, classes: int) -> Record:
-    """A record with new labels; the boxes of label -1 become crowds of each class."""
-    boxes = record.boxes
-    labels = new_labels[boxes.labels]
-    is_region = labels == -1
-    rows = np.repeat(np.arange(len(boxes)), np.where(is_region, classes, 1))
-    spread = boxes.select(rows)
-    of_region = is_region[rows]
-    spread_labels = labels[rows]
-    spread_labels[of_region] = np.tile(np.arange(classes), int(is_region.sum()))
-    changed = replace(spread, labels=spread_labels, crowd=spread.crowd | of_region)
-    return replace(record, boxes=changed)
+    """A record with new labels; the boxes of label ANY_CLASS become crowds of each class."""
+    relabelled = replace(record.boxes, labels=new_labels[record.boxes.labels])
+    spread, _ = spread_regions(relabelled, classes)
+    return replace(record, boxes=spread)
 
 
 def new_classes(classes: Sequence[str], names: ClassMap) -> tuple[str, ...]:
