@@ -102,8 +102,10 @@ def real_data(
     labels = labels or LabelOptions()
     others = _others_photos(sweep, labels, progress)
     place, given = _labelled_photos(path, labels, progress)
+    assets = None
     if hold_out is not None:
-        settle_classes(given, asset_classes(sweep), others, place, sweep)  # before it takes time
+        assets = asset_classes(sweep)
+        settle_classes(given, assets, others, place, sweep)  # before it takes time
         given = cut.hold_out(
             given,
             hold_out,
@@ -111,7 +113,7 @@ def real_data(
             as_stored=_with_own_classes(path, labels, progress),
             allow_near_copies=allow_near_copies,
         )
-    given, splits = _checked_splits(given, sweep, others, place)
+    given, splits = _checked_splits(given, sweep, others, place, assets)
     _check_cutouts(sweep, splits["test"])
     others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
@@ -146,12 +148,21 @@ def real_data(
 
 
 def _checked_splits(
-    given: Dataset, sweep: LoadedSweep, others: Mapping[str, Dataset], place: str
+    given: Dataset,
+    sweep: LoadedSweep,
+    others: Mapping[str, Dataset],
+    place: str,
+    assets: Mapping[str, Sequence[str]] | None,
 ) -> tuple[Dataset, dict[str, Source]]:
-    """The photos with the classes of the run, and all three splits, checked against the sweep."""
+    """The photos with the classes of the run, and all three splits, checked against the sweep.
+
+    assets  the classes of its assets, if they were read already: meshes take seconds
+    """
     splits = with_validation(given, sweep.seed).splits
     _check_splits(sweep, splits, place)
-    settled = settle_classes(given, asset_classes(sweep), others, place, sweep)
+    if assets is None:
+        assets = asset_classes(sweep)
+    settled = settle_classes(given, assets, others, place, sweep)
     left_out = set(given.classes) - set(settled.classes)
     splits = {split: without_classes(source, left_out) for split, source in splits.items()}
     check_learnable(sweep, settled, splits["train"], place)
