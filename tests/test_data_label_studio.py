@@ -136,7 +136,79 @@ def test_the_minimal_export_repeats_a_task_for_each_annotator(tmp_path):
     other = {**row, "annotator": 2, "label": [{**value, "x": 50}], "choice": "day"}
     found = read(export(tmp_path, {**row, "label": [value]}, other))
     assert boxes_of(found) == {"a.png": [[20, 20, 80, 60]]}
-    assert "of which one is read: 1" in found.notes[1]
+    assert "of which one is read: 1" in "; ".join(found.notes)
+
+
+def of_pair(*regions, key=1, **more):
+    pair = {"left": "l.png", "right": "r.png"}
+    return {"id": key, "data": pair, "annotations": [annotation(*regions)], **more}
+
+
+def test_the_image_that_a_label_names_is_the_labelled_one_of_a_pair(tmp_path):
+    tasks = [of_pair(box(to_name="left")), of_pair(box(to_name="right", x=50), key=2)]
+    found = read(export(tmp_path, *tasks, images=("l.png", "r.png")))
+    assert boxes_of(found) == {"l.png": [[20, 20, 80, 60]], "r.png": [[100, 20, 160, 60]]}
+
+
+@pytest.mark.parametrize("is_minimal", [False, True])
+def test_labels_of_an_unnamed_image_of_a_pair_are_refused(tmp_path, is_minimal):
+    tasks = [of_pair(box(to_name="a")), of_pair(box(to_name="b"), key=2)]
+    if is_minimal:
+        value = {**box()["value"], **SIDES}
+        pair = {"left": "l.png", "right": "r.png", "annotator": 1}
+        tasks = [{**pair, "id": 1, "a": [value]}, {**pair, "id": 2, "b": [value]}]
+    folder = export(tmp_path, *tasks, images=("l.png", "r.png"))
+    with pytest.raises(DataError, match="which of them is labelled, got 'left, right'"):
+        read(folder)
+
+
+def coco_of_label_studio(folder, **size):
+    """Two annotators of a photo that lies on its side; its size is that of the stored pixels."""
+    image = Image.new("RGB", (100, 200))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    (folder / "images").mkdir()
+    image.save(folder / "images/0a1b2c3d-a.jpg", exif=exif)
+    size = {"width": 100, "height": 200, **size}
+    name = "../data/media/upload/1/0a1b2c3d-a.jpg"
+    images = [{"id": i, "file_name": name, **size} for i in (0, 1)]
+    label = {"category_id": 0, "segmentation": [], "ignore": 0, "iscrowd": 0}
+    boxes = [[150, 20, 30, 40], [10, 10, 9, 9]]
+    annotations = [{"id": i, "image_id": i, "bbox": boxes[i], **label} for i in (0, 1)]
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "info": {"contributor": "Label Studio"},
+    }
+    content["categories"] = [{"id": 0, "name": "cat"}]
+    (folder / "result.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_boxes_of_its_coco_are_those_of_the_photo_as_it_is_shown(tmp_path):
+    found = read(coco_of_label_studio(tmp_path))
+    assert boxes_of(found) == {"images/0a1b2c3d-a.jpg": [[150, 20, 180, 60]]}
+    assert "several annotations, of which the first is read: 1" in "; ".join(found.notes)
+
+
+def test_the_size_in_its_coco_must_still_be_that_of_the_photo(tmp_path):
+    with pytest.raises(DataError, match="width and height must be those of the image file"):
+        read(coco_of_label_studio(tmp_path, width=50))
+
+
+@pytest.mark.parametrize(
+    "image", ["/data/local-files/?d=photos/50%2520off.png", "../x/photos/50%20off.png"]
+)
+def test_a_file_may_have_a_percent_sign_in_its_name(tmp_path, image):
+    folder = export(tmp_path, task(annotation(box()), image=image), images=("in/50%20off.png",))
+    assert list(boxes_of(read(folder))) == ["in/50%20off.png"]
+
+
+def test_uploads_of_one_base_name_are_listed(tmp_path):
+    tasks = [task(annotation(box()), image="/data/upload/1/0a1b2c3d-IMG_1.png")]
+    folder = export(tmp_path, *tasks, images=("left/IMG 1.png", "right/IMG 1.png"))
+    with pytest.raises(DataError, match=r"2 others have its base name: left/IMG 1.png, right/IMG"):
+        read(folder)
 
 
 @pytest.mark.parametrize(

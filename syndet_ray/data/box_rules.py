@@ -17,6 +17,8 @@ def in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
     """
     wh = image.wh if image.wh is not None and min(image.wh) > 0 else None
     is_stored = wh == header.stored_wh != header.shown_wh
+    if is_stored and image.as_shown:
+        is_stored, wh = False, None
     # shares of the sides also fit an image that was resized later
     if not (image.relative or is_stored or wh in (None, header.shown_wh)):
         rule = f"width and height must be those of the image file, {header.shown_wh}"

@@ -241,6 +241,8 @@ def _images(
             of_image[annotation["image_id"]].append(annotation)
         brushed = _has_brush_masks(content["annotations"])
         folders = _image_folders(folder, path, split)
+        is_label_studio = _is_of_label_studio(content)
+        seen: set[str] = set()
         for image in content["images"]:
             place = f"{path}, image {for_message(image['id'])}"
             name = image.get("file_name")
@@ -253,6 +255,10 @@ def _images(
             if file is None:
                 continue
             place = f"{place} ({name})"
+            if is_label_studio and name in seen:
+                remarks.count("tasks with several annotations, of which the first is read", place)
+                continue
+            seen.add(name)
             boxes = []
             for annotation in of_image[image["id"]]:
                 box = _box(annotation, names, place, remarks, brushed=brushed)
@@ -261,6 +267,7 @@ def _images(
                 image=file,
                 boxes=[box for box in boxes if box is not None],
                 wh=_size(image),
+                as_shown=is_label_studio,
                 place=place,
             )
 
@@ -350,6 +357,16 @@ def _is_brush_mask(annotation: Entry) -> bool:
     """True for a crowd as CVAT and Datumaro write every mask: with attributes that call it none."""
     attributes = annotation.get("attributes")
     return isinstance(attributes, dict) and not attributes.get("is_crowd")
+
+
+def _is_of_label_studio(content: Entry) -> bool:
+    """True for an export of Label Studio, which names itself.
+
+    It lists a photo once for each annotator. Its sizes are those of the stored pixels, while its
+    boxes are those of the photo as it is shown, turned by EXIF.
+    """
+    info = content.get("info")
+    return isinstance(info, dict) and info.get("contributor") == "Label Studio"
 
 
 def _size(image: Entry) -> tuple[int, int] | None:

@@ -136,10 +136,7 @@ class ImageFiles:
         split: images of train and val may have the same names.
         """
         splits = self._splits(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
-        for base in _base_names(name):
-            namesakes = self._by_name.get(plain(base), [])
-            if not namesakes and _UPLOADED.match(unquote(_local_part(name)).rsplit("/", 1)[-1]):
-                namesakes = self._by_uploaded_name.get(plain(base), [])
+        for namesakes in self._namesakes(name):
             files = [
                 file for file in namesakes if not splits or self._splits([file.parent]) <= splits
             ]
@@ -149,22 +146,34 @@ class ImageFiles:
                 return longest[0]
         return None
 
+    def _namesakes(self, name: str) -> Iterator[list[Path]]:
+        """The files under the root that have one of the base names that a name may mean."""
+        bases = _base_names(name)
+        for base in bases:
+            files = self._by_name.get(plain(base), [])
+            if not files and _UPLOADED.match(bases[0]):
+                files = self._by_uploaded_name.get(plain(base), [])
+            yield files
+
     def _splits(self, folders: Iterable[Path]) -> set[str]:
         """The splits that folders in the dataset are named for."""
         inside = [folder for folder in folders if folder.is_relative_to(self.root)]
         return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
 
     def _missing(self, name: str, folders: Sequence[Path], anywhere: bool) -> str:
+        for files in self._namesakes(name) if anywhere else ():
+            others = [self.id_of(file) for file in files]
+            if len(files) > 1:
+                listed = f"{len(files)} others have its base name: {', '.join(others[:2])}"
+                return f"its image file does not exist, and {listed}"
+            if files:
+                return (
+                    f"its image file does not exist; {others[0]} is in the folder of another split"
+                )
         outside = [folder for folder in folders if not self._is_inside(folder / name)]
         if len(outside) == len(folders):
-            return "its image file must lie in the dataset's folder, links included"
-        for base in _base_names(name) if anywhere else ():
-            files = self._by_name.get(plain(base), [])
-            if len(files) > 1:
-                return f"its image file does not exist, and {len(files)} others have its base name"
-            if files:
-                other = self.id_of(files[0])
-                return f"its image file does not exist; {other} is in the folder of another split"
+            place = "the dataset's folder, links included"
+            return f"its image file must lie in {place}, and no file of its name does"
         looked = ", ".join(dict.fromkeys(self._from_parent(folder) for folder in folders))
         return f"its image file does not exist (looked in {looked})"
 
@@ -264,7 +273,9 @@ def _other_spellings(name: str) -> Iterator[str]:
     of the ending, a file of Label Studio's storage, an address.
     """
     local = _local_part(name)
-    spellings = [local, unquote(local), *_without_parents(unquote(local))]
+    spellings = [local, unquote(local)]
+    for path in dict.fromkeys(spellings):  # "50%20off.jpg" may be the very name of a file
+        spellings += _without_parents(path)
     forms = [unicodedata.normalize("NFC", unquote(local)), unicodedata.normalize("NFD", name)]
     for spelling in dict.fromkeys([*spellings, *forms]):
         if spelling != name:
@@ -273,9 +284,9 @@ def _other_spellings(name: str) -> Iterator[str]:
         endings = {suffix.lower(), suffix.upper(), *SUFFIXES} - {suffix}
         for ending in sorted(endings) if suffix.lower() in SUFFIXES else []:
             yield stem + ending
-    base, *without_prefix = _base_names(name)
-    if without_prefix:  # of an upload, whose folders exist in Label Studio alone
-        yield from (base, *without_prefix)
+    bases = _base_names(name)
+    if _UPLOADED.match(bases[0]):  # an upload, whose folders exist in Label Studio alone
+        yield from bases
 
 
 def _local_part(name: str) -> str:
@@ -298,11 +309,12 @@ def _without_parents(path: str) -> Iterator[str]:
         yield "/".join(parts[first:])
 
 
-def _base_names(name: str) -> Iterator[str]:
-    base = unquote(_local_part(name)).rsplit("/", 1)[-1]
-    yield base
-    if _UPLOADED.match(base):
-        yield without_upload_prefix(base)
+def _base_names(name: str) -> list[str]:
+    """Base names that a name may mean, without the prefix of an upload last."""
+    local = _local_part(name)
+    bases = [path.rsplit("/", 1)[-1] for path in (unquote(local), local)]
+    bases += [without_upload_prefix(base) for base in bases]
+    return list(dict.fromkeys(bases))
 
 
 def without_upload_prefix(name: str) -> str:

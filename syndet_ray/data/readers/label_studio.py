@@ -81,7 +81,14 @@ def _images(
         folders = list(
             dict.fromkeys([path.parent / "images", path.parent, folder / "images", folder])
         )
-        for place, name, regions in _tasks(path, content, remarks):
+        tasks = list(_tasks(path, content, remarks))
+        targets = {target for _, _, regions in tasks for target in _targets(regions)}
+        for place, data, regions in tasks:
+            name = _image_name(data)
+            if len(targets) > 1 and len(_image_keys(data)) > 1:
+                name = _labelled_image(data, regions, place, remarks)
+                if name is None:
+                    continue
             if name is None:
                 remarks.problem(place, "a task must have an image in its data")
                 continue
@@ -93,7 +100,7 @@ def _images(
                 rule = "was labelled while turned in the tool (image_rotation), which is not read"
                 remarks.problem(place, rule)
                 continue
-            if len({region.get("to_name") for region in regions if _label(region)}) > 1:
+            if len(_targets(regions)) > 1:
                 rule = "has regions of several images, of which only one can be read"
                 remarks.problem(place, rule)
                 continue
@@ -108,8 +115,8 @@ def _images(
 
 def _tasks(
     path: Path, content: Sequence[Entry], remarks: Remarks
-) -> Iterator[tuple[str, str | None, list[Entry]]]:
-    """(place, name of the image, regions) of each task that has an annotation."""
+) -> Iterator[tuple[str, Entry, list[Entry]]]:
+    """(place, data, regions) of each task that has an annotation."""
     identities = set()
     for position, entry in enumerate(content):
         key = entry.get("id")
@@ -118,15 +125,14 @@ def _tasks(
         if _is_task(entry):
             regions = _regions_of_task(entry, place, remarks)
             if regions is not None:
-                yield place, _image_name(entry["data"]), regions
+                yield place, entry["data"], regions
             continue
-        name = _image_name(entry)
-        identity = (str(key), name)
+        identity = (str(key), _image_name(entry))
         if is_text_or_number and identity in identities:
             remarks.count(_OTHERS, place)
             continue
         identities.add(identity)
-        yield place, name, _regions_of_minimal(entry)
+        yield place, entry, _regions_of_minimal(entry)
 
 
 def _regions_of_task(task: Entry, place: str, remarks: Remarks) -> list[Entry] | None:
@@ -159,10 +165,34 @@ def _objects(entries: Any) -> list[Entry]:
 def _regions_of_minimal(entry: Entry) -> list[Entry]:
     """Regions of JSON-MIN in the shape of those of JSON: all lists of objects with a geometry."""
     regions = []
-    for value in entry.values():
+    for control, value in entry.items():
         for region in _objects(value):
-            regions.append({**region, "value": region})
+            regions.append({**region, "value": region, "from_name": control})
     return regions
+
+
+def _targets(regions: Sequence[Entry]) -> set[str]:
+    """What in the tool's window the labelled regions are drawn on; in JSON-MIN, which does not say
+    it, the controls that drew them.
+    """
+    labelled = [region for region in regions if _label(region)]
+    return {str(region.get("to_name", region.get("from_name"))) for region in labelled}
+
+
+def _labelled_image(
+    data: Entry, regions: Sequence[Entry], place: str, remarks: Remarks
+) -> str | None:
+    """The one of several images of a task that is labelled; None, with a problem, for others.
+
+    The labels name the image of the window, which need not be called as its data are.
+    """
+    keys = _image_keys(data)
+    targets = _targets(regions)
+    if len(targets) == 1 and targets <= set(keys):
+        return str(data[targets.pop()])
+    rule = f"has {len(keys)} images, and the export does not say which of them is labelled"
+    remarks.problem(place, rule, got=", ".join(keys))
+    return None
 
 
 def _image_name(data: Mapping[str, Any]) -> str | None:
@@ -171,11 +201,17 @@ def _image_name(data: Mapping[str, Any]) -> str | None:
 
     A task may also have a thumbnail, or an image to compare with.
     """
-    for value in (data.get("image"), *data.values()):
-        if isinstance(value, str) and _suffix(value) in SUFFIXES:
-            return value
+    keys = _image_keys(data)
+    if keys and "image" not in keys:
+        return str(data[keys[0]])
     name = data.get("image")
     return name if isinstance(name, str) and name else None
+
+
+def _image_keys(data: Mapping[str, Any]) -> list[str]:
+    """The keys whose texts have the ending of an image file."""
+    texts = [key for key, value in data.items() if isinstance(value, str)]
+    return [key for key in texts if _suffix(data[key]) in SUFFIXES]
 
 
 def _name_on_disk(name: str) -> str:

@@ -37,6 +37,7 @@ class LabelledImage:
     image     the encoded bytes, the path of their file, or a part of a file
     wh        size of the annotated frame in pixels, None if the annotation does not give it
     relative  True if boxes are in shares of the frame's sides
+    as_shown  True if boxes are in the frame that is shown, also where `wh` is the size as stored
     place     where the image is annotated
     """
 
@@ -46,6 +47,7 @@ class LabelledImage:
     image_id: str | None = None
     wh: tuple[int, int] | None = None
     relative: bool = False
+    as_shown: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
