@@ -394,6 +394,26 @@ def write_createml(folder: Path) -> None:
     write_json(folder / "_annotations.createml.json", content)
 
 
+def write_createml_each(folder: Path) -> None:
+    """As LabelImg does: a list of one image, under the name of that image."""
+    write_createml(folder)
+    path = folder / "_annotations.createml.json"
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        write_json(folder / f"{Path(entry['image']).stem}.json", [entry])
+    path.unlink()
+
+
+def write_kitti_of_cvat(folder: Path) -> None:
+    """As CVAT and Datumaro do: -1 for all that is unknown, and a score behind each label."""
+    write_kitti(folder)
+    for path in (folder / "training/label_2").iterdir():
+        lines = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            box = line.removesuffix(" 0 0 0 0 0 0 0")
+            lines.append(f"{box} -1 -1 -1 -1 -1 -1 -1 1.0\n")
+        path.write_text("".join(lines), encoding="utf-8")
+
+
 BOP_NAMES = {"king": "obj_000001", "white pawn": "obj_000002"}
 SAMPLES = {
     "TFRecord": Sample(write=write_tfrecord, format="TFRecord", labels="*.*[dt]"),
@@ -405,9 +425,15 @@ SAMPLES = {
     "YOLO of Darknet": Sample(write=write_darknet, format="YOLO", labels="*.[tdn]*[tas]"),
     "YOLO, plain": Sample(write=write_yolo_folders, format="YOLO", labels="*.txt"),
     "KITTI": Sample(write=write_kitti, format="KITTI", visibility=True, labels="*.txt"),
+    "KITTI of CVAT": Sample(
+        write=write_kitti_of_cvat, format="KITTI", visibility=True, labels="*.txt"
+    ),
     "VoTT": Sample(write=write_vott, format="VoTT", labels="*.json"),
     "VoTT, image by image": Sample(write=write_vott_assets, format="VoTT", labels="*.json"),
     "CreateML": Sample(write=write_createml, format="CreateML", labels="*.json"),
+    "CreateML, image by image": Sample(
+        write=write_createml_each, format="CreateML", labels="*.json"
+    ),
     "CVAT": Sample(write=write_cvat, format="CVAT", labels="annotations.xml"),
     "Label Studio": Sample(write=write_label_studio, format="LabelStudio", labels="*.json"),
     "Label Studio, minimal": Sample(

@@ -1,6 +1,7 @@
 """CreateML's JSON, as Apple, Roboflow and RectLabel write it: a list of images with annotations.
 
 x and y are the center of a box, in continuous pixels (developer.apple.com, MLObjectDetector).
+LabelImg writes such a list for each image, under the name of the image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,11 @@ from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.splits import by_split
+from syndet_ray.data.readers.splits import by_folder, by_split
 from syndet_ray.data.readers.values import for_message, number, objects
 from syndet_ray.errors import DataError
 
-LAYOUT = "<split>/_annotations.createml.json, or one CreateML .json next to its images"
+LAYOUT = "<split>/_annotations.createml.json, or CreateML .json files next to their images"
 _OF_ROBOFLOW = "_annotations.createml.json"
 _NAMES = ("image", "imagefilename")
 _LISTS = ("annotations", "annotation")
@@ -34,8 +35,10 @@ def files(folder: Path) -> list[Path]:
 
 def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Reading:
     """Every image of the lists, negatives included. Raises DataError for a file of another form."""
+    is_one_each = len(files) > 1 and all(map(_is_of_one_image, files))
+    paths_of = by_folder(folder, files) if is_one_each else by_split(folder, files)
     splits = {}
-    for split, paths in by_split(folder, files).items():
+    for split, paths in paths_of.items():
         splits[split] = _images(folder, paths, images, remarks)
     return Reading(splits=splits)
 
@@ -51,6 +54,14 @@ def _holds_images(path: Path) -> bool:
         for annotation in _annotations(entry) or []:
             return "coordinates" in annotation and "label" in annotation
     return True
+
+
+def _is_of_one_image(path: Path) -> bool:
+    """True for a list of one image, whose name the file has: "a.json" of "a.jpg"."""
+    content = load_json(path)
+    if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], dict):
+        return False
+    return Path(_name(content[0]) or "").stem == path.stem
 
 
 def _name(entry: Entry) -> str | None:

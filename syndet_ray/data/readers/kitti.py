@@ -23,6 +23,8 @@ from syndet_ray.errors import DataError
 LAYOUT = "training/label_2/*.txt of KITTI with training/image_2/, or labels/*.txt with images/"
 _LABELS = "*.[tT][xX][tT]"
 _NUMBERS = 14  # after the class
+# CVAT and Datumaro give it to every label; a prediction is never that certain
+_SCORE_OF_LABELS = 1.0
 _ANY_CLASS = "dontcare"  # regions in which objects are not labelled
 _MOST_BYTES = 10_000_000  # of one image's labels: more is no label file
 _MOST_SHOWN = 80  # characters of a line in a message
@@ -135,10 +137,14 @@ def _box(line: str, place: str, path: Path, remarks: Remarks) -> LabelledBox | N
         remarks.problem(where, rule, got=shown)
         return None
     name, values = fields
-    if len(values) > _NUMBERS:
+    if len(values) > _NUMBERS and values[-1] != _SCORE_OF_LABELS:
         rule = "has 16 fields: a result with its score is no label"
         remarks.problem(where, rule, got=shown)
         return None
+    if len(values) > _NUMBERS:
+        remarks.count(
+            "lines with a score of exactly 1, as CVAT writes labels, read as labels", where
+        )
     if "\ufffd" in name:
         remarks.problem(where, "its class must be UTF-8", got=shown)
         return None
