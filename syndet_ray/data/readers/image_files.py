@@ -94,6 +94,10 @@ class ImageFiles:
             return stat.S_ISREG(mode)
         return self._is_inside(path) and path.is_file()
 
+    def of_base_name(self, name: str) -> list[Path]:
+        """The image files in the dataset that have this base name, in any case."""
+        return self._by_name.get(plain(name), [])
+
     def are_missing(self) -> bool:
         """True if the dataset has not one image file."""
         return not self._by_name
@@ -135,10 +139,10 @@ class ImageFiles:
         Of several it is the one that has most of the name's folders too. It is none of another
         split: images of train and val may have the same names.
         """
-        splits = self._splits(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
+        splits = self.splits_of(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
         for namesakes in self._namesakes(name):
             files = [
-                file for file in namesakes if not splits or self._splits([file.parent]) <= splits
+                file for file in namesakes if not splits or self.splits_of([file.parent]) <= splits
             ]
             end_of = {file: shared_end(_local_part(name), file.as_posix()) for file in files}
             longest = [file for file in files if end_of[file] == max(end_of.values())]
@@ -155,7 +159,7 @@ class ImageFiles:
                 files = self._by_uploaded_name.get(plain(base), [])
             yield files
 
-    def _splits(self, folders: Iterable[Path]) -> set[str]:
+    def splits_of(self, folders: Iterable[Path]) -> set[str]:
         """The splits that folders in the dataset are named for."""
         inside = [folder for folder in folders if folder.is_relative_to(self.root)]
         return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
@@ -201,8 +205,7 @@ class ImageFiles:
         """The same by the name that Label Studio gives an upload: "foto_9.jpg" for "Foto 9.jpg"."""
         files: dict[str, list[Path]] = {}
         for name, of_name in self._by_name.items():
-            uploaded = _NOT_UPLOADED.sub("", name.strip().replace(" ", "_"))
-            files.setdefault(uploaded, []).extend(of_name)
+            files.setdefault(as_uploaded(name), []).extend(of_name)
         return files
 
     @cache  # noqa: B019 - as long as one dataset is read
@@ -315,6 +318,11 @@ def _base_names(name: str) -> list[str]:
     bases = [path.rsplit("/", 1)[-1] for path in (unquote(local), local)]
     bases += [without_upload_prefix(base) for base in bases]
     return list(dict.fromkeys(bases))
+
+
+def as_uploaded(name: str) -> str:
+    """The name that Label Studio gives a file that is uploaded, without its prefix."""
+    return _NOT_UPLOADED.sub("", name.strip().replace(" ", "_"))
 
 
 def without_upload_prefix(name: str) -> str:

@@ -5,18 +5,24 @@ image without a label file, or with an empty one, has no objects (docs.ultralyti
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from sys import intern
 from urllib.parse import unquote
 
-from syndet_ray.data.readers.image_files import ImageFiles, plain, without_upload_prefix
+from syndet_ray.data.readers.image_files import (
+    ImageFiles,
+    as_uploaded,
+    plain,
+    without_upload_prefix,
+)
 from syndet_ray.data.readers.label_folders import (
     first_files,
     folders_below,
+    image_folders,
     label_folders,
     texts_in,
 )
@@ -151,7 +157,34 @@ class _LabelFiles:
                 event = "label files found under another spelling of their image's name"
                 self._remarks.count(event, f"{path} of {self._images.id_of(image)}")
                 return path
-        return None
+        return self._of_another_folder(image)
+
+    def candidates(self, image: Path) -> list[Path]:
+        """The label files anywhere that have an image's name, and no image of their own; those of
+        another split left out.
+        """
+        stem = plain(image.stem)
+        paths = dict.fromkeys([*self._by_any_stem[stem], *self._by_any_stem[as_uploaded(stem)]])
+        splits = self._images.splits_of([image.parent])
+        in_split = [path for path in paths if self._images.splits_of([path.parent]) <= splits]
+        return [path for path in in_split if _is_label(path) and not self._has_own_image(path)]
+
+    def _of_another_folder(self, image: Path) -> Path | None:
+        """The only label file of an image's name, where only one image has that name.
+
+        Label Studio and LabelImg put the labels of all photos into one folder.
+        """
+        paths = self.candidates(image)
+        if len(paths) != 1 or len(self._images.of_base_name(image.name)) > 1:
+            return None
+        path = self._use(paths[0], image)
+        event = "label files found in another folder than that of their image"
+        self._remarks.count(event, f"{path} of {self._images.id_of(image)}")
+        return path
+
+    def _has_own_image(self, label: Path) -> bool:
+        folders = image_folders(self._images.root, label.parent)
+        return self._images.with_stem(label.stem, folders) is not None
 
     def count_unused(self) -> Iterator[LabelledImage]:
         """Counts, and gives nothing. Call it after all labels are read."""
@@ -177,10 +210,26 @@ class _LabelFiles:
         """
         names: dict[str, list[str]] = {}
         for name in texts_in(folder, ".txt"):
-            stem = plain(Path(name).stem)
-            for spelling in {stem, unquote(stem), without_upload_prefix(stem)}:
+            for spelling in _spellings(name):
                 names.setdefault(spelling, []).append(name)
         return names
+
+    @cached_property
+    def _by_any_stem(self) -> defaultdict[str, list[Path]]:
+        """All label files in the dataset by the same spellings of their stem."""
+        paths = defaultdict[str, list[Path]](list)
+        for folder in folders_below(self._images.root):
+            for name in texts_in(folder, ".txt"):
+                path = folder / name
+                if name not in NAMES and self._images.holds(path):
+                    for spelling in _spellings(name):
+                        paths[spelling].append(path)
+        return paths
+
+
+def _spellings(name: str) -> set[str]:
+    stem = plain(Path(name).stem)
+    return {stem, unquote(stem), without_upload_prefix(stem)}
 
 
 def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
@@ -228,6 +277,10 @@ def _images(
             if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
                 rule = "its label file must lie in the dataset's folder, links included"
                 remarks.problem(str(image), rule)
+                continue
+            if path is None and (candidates := labels.candidates(image)):
+                rule = "has no label file, and several images or label files have its name"
+                remarks.problem(str(image), rule, got=str(candidates[0]))
                 continue
             if path is None:
                 event = "images without a label file, read as images without objects"

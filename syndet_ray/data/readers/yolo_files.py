@@ -316,17 +316,21 @@ def listed_image(folder: Path, name: str, images: ImageFiles, place: str) -> Pat
 
 
 def _sources_in_folders(images: ImageFiles) -> dict[str, Sequence[Path]]:
-    """The folders of images that have labels, by the split that their names tell; else train."""
+    """The folders of images that have labels, by the split that their names tell; else train.
+
+    Without any they are all folders of images, whose labels lie in one folder elsewhere.
+    """
+    with_images = [folder for folder in folders_below(images.root) if images.in_folder(folder)]
     folders = []
-    for folder in folders_below(images.root):
-        if not images.in_folder(folder):
-            continue
+    for folder in with_images:
         if any(map(_has_label_files, label_folders(images.root, folder))):
             folders.append(folder)
-    files = by_folder(images.root, [folder / "_" for folder in folders])
+    files = by_folder(images.root, [folder / "_" for folder in folders or with_images])
     sources: dict[str, Sequence[Path]] = {}
     for split, of_split in files.items():
-        sources[split] = [file.parent for file in of_split]
+        parents = [file.parent for file in of_split]
+        # a source is read at any depth
+        sources[split] = [path for path in parents if not set(path.parents) & set(parents)]
     return sources
 
 
