@@ -221,3 +221,13 @@ def test_a_folder_or_a_link_out_in_place_of_the_file_is_no_dataset(tmp_path):
     (tmp_path / "data/train/annotations.xml").mkdir()
     with pytest.raises(DataError, match="holds no dataset of a known layout"):
         read(tmp_path / "data")
+
+
+def test_fiftyone_calls_the_file_of_each_split_labels(tmp_path):
+    for split in ("train", "test"):
+        folder = export(tmp_path / split, image(box()))
+        (folder / "annotations.xml").rename(folder / "labels.xml")
+        (folder / "images").rename(folder / "data")
+    found = read(tmp_path)
+    assert found.notes == ()
+    assert boxes_of(found, "test") == {"test/data/a.png": [[10, 20, 50, 40]]}

@@ -74,3 +74,30 @@ def test_label_files_of_another_split_or_image_are_not_taken(tmp_path):
         "train/images/d.png": 0,
         "val/images/a.png": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "Annotations/a.xml",
+            "<annotation><filename>a.jpg</filename><imagesize><nrows>5</nrows></imagesize>",
+            "LabelMe .XML., .* got 'Annotations/a.xml'. Give `format` datumaro:label_me",
+        ),
+        ("annotations/train.json", '{"infos":{},"categories":{"label":{', "datumaro:datumaro"),
+        ("annotations/a-bbox.csv", "ImageID,Source,LabelName,XMin", "datumaro:open_images"),
+        ("project.csv", "annotation_id,annotator,lead_time", "Export JSON from Label Studio"),
+        ("task-1-annotation-1-by-1-cat-0.png", "", "it holds the masks too"),
+        ("via.json", '{"a.jpg1":{"regions":[{"shape_attributes":', "in COCO format"),
+        ("via.json", '{"_via_settings": {', "in COCO format"),
+        ("via.csv", "#filename,file_size,region_shape_attributes", "in COCO format"),
+        ("train_labels.csv", "filename,width,height,class,xmin", "Export COCO or Pascal VOC"),
+        ("samples.json", '{"samples": [', "COCODetectionDataset"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named_with_what_helps(tmp_path, name, text, said):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        read(tmp_path)

@@ -24,6 +24,7 @@ from syndet_ray.data.readers import (
     replicator,
     solo,
     tfrecord,
+    unread,
     voc,
     vott,
     yolo,
@@ -260,6 +261,7 @@ def _format_and_files(folder: Path, name: str | None) -> tuple[str, Reader, list
     files_of = {kind: reader.files(folder) for kind, reader in FORMATS.items()}
     kinds = [kind for kind, files in files_of.items() if files]
     if not kinds:
+        unread.check_formats(folder)
         names = sorted(path.name for path in folder.iterdir())[:_LISTED_FILES]
         layouts = "".join(f"\n  {_layout_of(*entry)}" for entry in FORMATS.items())
         do = f"Known:{layouts}\nA split is train, val or test. {_ANY_OTHER}"

@@ -242,7 +242,7 @@ def _images(
         brushed = _has_brush_masks(content["annotations"])
         folders = _image_folders(folder, path, split)
         is_label_studio = _is_of_label_studio(content)
-        seen: set[str] = set()
+        names_read: set[str] = set()
         for image in content["images"]:
             place = f"{path}, image {for_message(image['id'])}"
             name = image.get("file_name")
@@ -255,10 +255,10 @@ def _images(
             if file is None:
                 continue
             place = f"{place} ({name})"
-            if is_label_studio and name in seen:
+            if is_label_studio and name in names_read:
                 remarks.count("tasks with several annotations, of which the first is read", place)
                 continue
-            seen.add(name)
+            names_read.add(name)
             boxes = []
             for annotation in of_image[image["id"]]:
                 box = _box(annotation, names, place, remarks, brushed=brushed)

@@ -49,9 +49,11 @@ class _Frame:
 
 
 def files(folder: Path) -> list[Path]:
-    """The annotation files of a folder: `annotations.xml`, or other names beside the images."""
+    """The annotation files of a folder: `annotations.xml`, other names beside the images, or
+    FiftyOne's `labels.xml` of each split.
+    """
     paths = label_files(folder, "annotations.xml", "*/annotations.xml")
-    paths = paths or label_files(folder, "*.xml")
+    paths = paths or label_files(folder, "*.xml") or label_files(folder, "*/labels.xml")
     return [path for path in paths if _is_cvat(path)]
 
 
@@ -123,7 +125,7 @@ def _image_folders(folder: Path, path: Path, subset: str) -> list[Path]:
     for parent in parents:
         for name in subsets:
             folders += [parent / "images" / name, parent / name]
-        folders += [parent / "images", parent]
+        folders += [parent / "images", parent / "data", parent]  # data/ of FiftyOne
     return folders
 
 

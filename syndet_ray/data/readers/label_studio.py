@@ -172,8 +172,8 @@ def _regions_of_minimal(entry: Entry) -> list[Entry]:
 
 
 def _targets(regions: Sequence[Entry]) -> set[str]:
-    """What in the tool's window the labelled regions are drawn on; in JSON-MIN, which does not say
-    it, the controls that drew them.
+    """The images of the tool's window on which labelled regions are drawn, by their names there; in
+    JSON-MIN, which lacks these, the names of the controls that drew them.
     """
     labelled = [region for region in regions if _label(region)]
     return {str(region.get("to_name", region.get("from_name"))) for region in labelled}
