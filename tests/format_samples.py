@@ -114,6 +114,20 @@ def write_label_studio_min(folder: Path) -> None:
     write_json(path, rows)
 
 
+def write_labelme(folder: Path) -> None:
+    for picture in PICTURES:
+        picture.save(folder / f"{picture.stem}.png")
+        shapes = []
+        for name, x1, y1, x2, y2, _ in picture.boxes:
+            corners = [[float(x2), float(y2)], [float(x1), float(y1)]]  # drawn from below
+            more = {"group_id": None, "description": "", "flags": {}, "mask": None}
+            shapes.append({"label": name, "points": corners, "shape_type": "rectangle", **more})
+        width, height = picture.wh
+        content = {"version": "6.3.1", "flags": {}, "shapes": shapes, "imageData": None}
+        content |= {"imagePath": f"{picture.stem}.png", "imageHeight": height, "imageWidth": width}
+        write_json(folder / f"{picture.stem}.json", content)
+
+
 UNITY = "type.unity.com/unity.solo."
 
 
@@ -439,6 +453,7 @@ SAMPLES = {
     "Label Studio, minimal": Sample(
         write=write_label_studio_min, format="LabelStudio", labels="*.json"
     ),
+    "labelme": Sample(write=write_labelme, format="labelme", labels="*.json"),
     "SOLO": Sample(write=write_solo, format="SOLO", visibility=True, labels="*.json"),
     "Perception": Sample(write=write_perception, format="Perception", labels="*.json"),
     "ana": Sample(write=write_ana, format="ana", visibility=True, labels="*.json"),
