@@ -101,3 +101,13 @@ def test_a_format_that_is_not_read_is_named_with_what_helps(tmp_path, name, text
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said):
         read(tmp_path)
+
+
+def test_the_path_of_labelimg_tells_photos_of_one_name_apart(tmp_path):
+    for folder in ("left", "right"):
+        KING.save(tmp_path / f"photos/{folder}/a.png")
+    path = "C:\\me\\photos\\right\\a.png"
+    text = f"<annotation><filename>a.png</filename><path>{path}</path></annotation>"
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.xml").write_text(text, encoding="utf-8")
+    assert boxes_in(tmp_path) == {"photos/right/a.png": 0}

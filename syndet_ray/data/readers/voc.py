@@ -242,11 +242,19 @@ def _image_file(
                 return parent / base
     file = images.with_stem(path.stem, folders)
     if file is None:
-        return images.find(base or f"{path.stem}.jpg", folders, str(path))
+        name = _name_with_folders(root, base or f"{path.stem}.jpg", images)
+        return images.find(name, folders, str(path))
     if base and _stem(base) != path.stem:
         event = "<filename> names another image than the XML file itself, whose name counts"
         remarks.count(event, f"{path}, {for_message(name)}")
     return file
+
+
+def _name_with_folders(root: Element, base: str, images: ImageFiles) -> str:
+    """The <path> of LabelImg where several images have the base name; else that name."""
+    full_name = _text(root, "path")
+    is_same = full_name.replace("\\", "/").endswith(f"/{base}")
+    return full_name if is_same and len(images.of_base_name(base)) > 1 else base
 
 
 def _boxes(path: Path, root: Element, remarks: Remarks) -> Iterator[LabelledBox]:
