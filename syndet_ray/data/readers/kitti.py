@@ -23,7 +23,7 @@ from syndet_ray.errors import DataError
 LAYOUT = "training/label_2/*.txt of KITTI with training/image_2/, or labels/*.txt with images/"
 _LABELS = "*.[tT][xX][tT]"
 _NUMBERS = 14  # after the class
-# CVAT and Datumaro give it to every label; a prediction is never that certain
+# CVAT and Datumaro give it to every label; the predictions of a file are never all so certain
 _SCORE_OF_LABELS = 1.0
 _ANY_CLASS = "dontcare"  # regions in which objects are not labelled
 _MOST_BYTES = 10_000_000  # of one image's labels: more is no label file

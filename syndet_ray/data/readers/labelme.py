@@ -45,7 +45,7 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     splits = {}
     for split, paths in by_folder(folder, files).items():
         splits[split] = _images(folder, paths, images, remarks)
-    return Reading(splits=splits)
+    return Reading(splits=splits, images=len(files))
 
 
 def _is_labelme(path: Path) -> bool:

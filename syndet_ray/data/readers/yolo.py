@@ -164,10 +164,12 @@ class _LabelFiles:
         another split left out.
         """
         stem = plain(image.stem)
-        paths = dict.fromkeys([*self._by_any_stem[stem], *self._by_any_stem[as_uploaded(stem)]])
+        of_stem = [self._by_any_stem.get(name, []) for name in (stem, as_uploaded(stem))]
+        paths = dict.fromkeys(chain.from_iterable(of_stem))
         splits = self._images.splits_of([image.parent])
         in_split = [path for path in paths if self._images.splits_of([path.parent]) <= splits]
-        return [path for path in in_split if _is_label(path) and not self._has_own_image(path)]
+        labels = [path for path in in_split if self._images.holds(path) and _is_label(path)]
+        return [path for path in labels if not self._has_own_image(path)]
 
     def _of_another_folder(self, image: Path) -> Path | None:
         """The only label file of an image's name, where only one image has that name.
@@ -220,10 +222,8 @@ class _LabelFiles:
         paths = defaultdict[str, list[Path]](list)
         for folder in folders_below(self._images.root):
             for name in texts_in(folder, ".txt"):
-                path = folder / name
-                if name not in NAMES and self._images.holds(path):
-                    for spelling in _spellings(name):
-                        paths[spelling].append(path)
+                for spelling in _spellings(name) if name not in NAMES else ():
+                    paths[spelling].append(folder / name)
         return paths
 
 
