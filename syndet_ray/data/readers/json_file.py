@@ -29,7 +29,7 @@ def load_json(path: Path) -> Any:
     if path.is_dir():
         raise DataError(path, "is a folder, not a JSON file", do="Rename the folder.")
     _check_file(path)
-    return _parsed(path)
+    return _parse(path)
 
 
 def json_or_none(path: Path) -> Any:
@@ -42,7 +42,7 @@ def json_or_none(path: Path) -> Any:
         return None
     _check_file(path)
     try:
-        return _parsed(path)
+        return _parse(path)
     except DataError:
         return None
 
@@ -73,7 +73,7 @@ def _bytes_of_character(largest: int) -> int:
     return 2 if largest > 0xC3 else 1  # beyond U+00FF
 
 
-def _parsed(path: Path) -> Any:
+def _parse(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
