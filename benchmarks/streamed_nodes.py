@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ray
 from kills import differences, table
 from remote_reads import BUCKET, PREFIX, Requests, put, start_server
 
@@ -39,7 +40,7 @@ from syndet_ray.runs.folder import RunFolder
 ROOT = Path(syndet_ray.__file__).parents[1]
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1"]
 PORT = 6397  # of the head; not Ray's usual one, at which a cluster of the user may answer
-ENDS_S = 900
+START_S, ENDS_S = 120, 900  # many times what it takes
 SWEEP = """
 from syndet_ray import *
 
@@ -154,16 +155,16 @@ def other_node(cache: Path, shared: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def wait_for_head() -> None:
     """Waits until Ray answers."""
-    import ray
-
+    end_s = time.monotonic() + START_S
     while True:
-        with ExitStack() as stack:
-            try:
-                ray.init(address=f"127.0.0.1:{PORT}", logging_level="ERROR")
-            except (ConnectionError, RuntimeError):
-                time.sleep(0.5)
-                continue
-            stack.callback(ray.shutdown)
+        try:
+            ray.init(address=f"127.0.0.1:{PORT}", logging_level="ERROR")
+        except (ConnectionError, RuntimeError):
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.5)
+        else:
+            ray.shutdown()
             return
 
 
