@@ -1,6 +1,7 @@
 """A folder becomes a dataset, or an error that says what was looked for."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -188,3 +189,17 @@ def test_names_that_are_no_text_are_refused_before_a_file_cannot_be_written(tmp_
     labels.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(DataError, match=r"photos: the name of a class must be text in UTF-8"):
         read(folder, LabelOptions(skip_bad=True))
+
+
+def test_a_part_of_a_set_travels_without_the_rest(dice):
+    source = read(dice).splits["train"]
+    part = source.records[4:1:-1]
+    arrived = pickle.loads(pickle.dumps(part))
+    assert len(arrived.images) == len(arrived.places) == 3
+    assert len(arrived.boxes) == sum(len(record.boxes) for record in part)
+    for before, after in zip(part, arrived, strict=True):
+        assert (after.image_id, after.place, after.size_wh, after.image) == (
+            (before.image_id, before.place, before.size_wh, before.image)
+        )
+        assert np.array_equal(after.boxes.xyxy, before.boxes.xyxy)
+        assert np.array_equal(after.boxes.labels, before.boxes.labels)

@@ -5,11 +5,14 @@ import io
 import json
 import multiprocessing
 import os
+import pickle
+import shutil
 import socket
 import stat
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +21,7 @@ import boto3
 import pytest
 from conftest import keys
 
+from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.remote import bucket, download, node_cache, unpack
 from syndet_ray.data.remote.address import (
@@ -28,12 +32,13 @@ from syndet_ray.data.remote.address import (
     without_queries,
 )
 from syndet_ray.data.remote.catalogue import CATALOGUE, CatalogueEntry, CatalogueFile
-from syndet_ray.data.remote.local import local_folder
+from syndet_ray.data.remote.local import NodeCopy, local_folder
 from syndet_ray.data.remote.public import fetch_public
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.locks import hold_lock
 from syndet_ray.tuning.options import Options
 from syndet_ray.tuning.record import plain_options, saved_options
+from syndet_ray.workers.nodes import Needs, problems_here
 
 SUM = "0" * 64
 
@@ -195,6 +200,42 @@ def test_a_dataset_on_s3_is_copied_once(stored, fetched, dice, tmp_path):
     fetched.clear()
     assert local_folder(f"{ADDRESS}/", tmp_path, ignore) == folder
     assert fetched == []
+
+
+def streamed(cache):
+    """The training photos of a dataset on S3, streamed from the copy of the driver's node."""
+    folder = local_folder(ADDRESS, cache, ignore)
+    pool = decode(read(folder).splits["train"], 64, streamed=True)
+    node_copy = NodeCopy.of(ADDRESS, cache)
+    return replace(pool, pixels=replace(pool.pixels, node_copy=node_copy)), folder
+
+
+def test_a_node_that_joins_later_copies_what_it_streams_once(stored, fetched, tmp_path):
+    pool, folder = streamed(tmp_path)
+    expected = [pool.image(i).tobytes() for i in range(len(pool))]
+    objects = len(fetched)
+    arrived = pickle.loads(pickle.dumps(pool.select([2, 1])))
+    shutil.rmtree(folder.parent)  # as on a node that has nothing yet
+    fetched.clear()
+    assert [arrived.image(i).tobytes() for i in range(2)] == [expected[2], expected[1]]
+    assert len(fetched) == objects
+    assert [pool.image(i).tobytes() for i in range(len(pool))] == expected
+    assert len(fetched) == objects
+
+
+def test_nodes_are_checked_after_they_have_copied_what_they_lack(stored, fetched, tmp_path):
+    pool, folder = streamed(tmp_path)
+    files = pool.pixels.files
+    needs = Needs(
+        libraries={}, files={}, detectors=(), classes=pool.classes, photos=files,
+        node_copy=pool.pixels.node_copy,
+    )  # fmt: skip
+    shutil.rmtree(folder.parent)
+    assert problems_here(needs, None, trains=False) == [] and not folder.exists()
+    assert problems_here(needs, None, trains=True) == [] and folder.exists()
+    shutil.rmtree(folder.parent)
+    (problem,) = problems_here(replace(needs, node_copy=None), None, trains=True)
+    assert "cannot be read here (No such file or directory)" in problem
 
 
 def test_only_what_has_changed_on_either_side_is_copied_again(stored, fetched, tmp_path):
@@ -680,14 +721,16 @@ def test_no_server_and_no_host_are_named(web, tmp_path, monkeypatch):
 def test_what_speaks_no_tls_and_a_proxy_that_is_away_are_named(web, tmp_path, monkeypatch):
     address = web.address("/a.zip", b"").replace("http://", "https://")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(MachineError, match=r"certificate that is not accepted. Check the clock"):
+    with pytest.raises(MachineError, match=r"as if the server spoke none .*Correct its port"):
         local_folder(address, tmp_path, ignore)
     monkeypatch.setenv("NO_PROXY", "")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed.getsockname()[1]}")
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(MachineError, match=r"cannot be reached through the proxy. Check HTTPS_PR"):
+    with pytest.raises(
+        MachineError, match=r"through the proxy \(Connection refused\)\. Check HTTPS_PR"
+    ):
         local_folder(f"https://x.invalid/a.zip#sha256={SUM}", tmp_path, ignore)
 
 

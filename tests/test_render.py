@@ -13,11 +13,17 @@ import ray
 import trimesh
 
 from syndet_ray import SceneParameters
+from syndet_ray.boxes import Boxes
 from syndet_ray.data.convert import convert
+from syndet_ray.data.parts import copy_here
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
-from syndet_ray.data.writers.image_copies import copy_here
+from syndet_ray.data.record import Record
+from syndet_ray.data.shards import write_into
+from syndet_ray.data.writers.image_copies import ImageCopy, copy_images
+from syndet_ray.data.writers.losses import Losses
 from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.progress import quiet
 from syndet_ray.scenes import shards
 from syndet_ray.scenes.generate import generate, render_part, scene_hash
 from syndet_ray.workers import render as rendering
@@ -289,19 +295,67 @@ def test_what_is_wrong_with_a_program_is_said_as_it_was_raised(connected, tmp_pa
     assert (tmp_path / f"{scene_hash(parameters, 3, 3)}-command" / "log.txt").exists()
 
 
-def test_images_of_a_converted_set_are_copied_by_tasks(connected, dice, tmp_path):
+def contents(folder):
+    """The bytes of every file in a folder, by its path in there."""
+    files = filter(Path.is_file, folder.rglob("*"))
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("to", ["yolo", "parquet"])
+def test_a_converted_set_is_written_by_tasks(connected, dice, tmp_path, to):
     dataset = read(dice)
     done = []
     for name, copying in (("here", copy_here), ("cluster", copy_on_cluster)):
-        convert(dataset, tmp_path / name, "yolo", lambda *step: done.append(step), copying)
-    here, cluster = (
-        {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
-        for name in ("here", "cluster")
-        for files in [filter(Path.is_file, (tmp_path / name).rglob("*"))]
-    )
-    assert here == cluster and len(here) > 10
+        convert(dataset, tmp_path / name, to, lambda *step: done.append(step), copying)
+    here, cluster = contents(tmp_path / "here"), contents(tmp_path / "cluster")
+    assert here == cluster and len(here) >= 3
     images = sum(map(len, dataset.splits.values()))
     assert done[-1] == (images, images)
+
+
+def killed_once(parts, marker):
+    """Parts of which the first leaves half a file and loses its worker, when it is written first."""
+
+    class Killed:  # in a function, so that Ray's workers need not import this module
+        files = parts[0].files
+
+        def write(self):
+            if not marker.exists():
+                marker.touch()
+                self.files[0].write_bytes(b"PAR1 and no more")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return parts[0].write()
+
+    return [Killed(), *parts[1:]]
+
+
+def test_a_shard_whose_worker_is_lost_is_written_again(connected, dice, tmp_path):
+    splits = read(dice).splits
+    marker = tmp_path / "killed"
+
+    def losing_a_worker(parts, progress):
+        assert len(parts) > len(splits)
+        return copy_on_cluster(killed_once(parts, marker), progress)
+
+    for name, copying in (("here", copy_here), ("cluster", losing_a_worker)):
+        (tmp_path / name).mkdir()
+        write_into(tmp_path / name, splits, copying=copying, shard_bytes=30_000)
+    assert marker.exists()
+    assert contents(tmp_path / "here") == contents(tmp_path / "cluster")
+
+
+def test_what_a_node_does_not_have_is_named_and_nothing_is_left(connected, tmp_path):
+    image = tmp_path / "gone.png"
+    record = Record(
+        image_id="gone.png", image=image, size_wh=(8, 8), boxes=Boxes.none(), place="image 7"
+    )
+    copies = [ImageCopy.of(record, tmp_path / "out" / "a.png")]
+    with pytest.raises(MachineError, match=r"out: is not on each node\. Write into a folder that"):
+        copy_images(copies, Losses(), quiet, copy_on_cluster)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match=r"image 7: the image cannot be read .* nodes of a cluster"):
+        copy_images(copies, Losses(), quiet, copy_on_cluster)
+    assert contents(tmp_path) == {}
 
 
 def test_settings_of_the_verb_are_those_of_a_recipe():

@@ -110,16 +110,14 @@ def convert(
     from syndet_ray.cli import terminal
     from syndet_ray.data.read import read
     from syndet_ray.data.write import check_empty
-    from syndet_ray.errors import DefinitionError
 
-    if address is not None and to == "parquet":
-        rule = "has no use for Parquet, whose shards one process writes"
-        raise DefinitionError("--address", rule, do="Leave it out.")
     check_empty(out)
     console = terminal.console()
     with open_display(console) as display:
         options = label_options(format, skip_bad, classes)
         folder = local_photos(dataset, runs, display)
+        if address is not None and folder.exists():
+            folder = folder.absolute()  # tasks of a cluster work in other folders
         source = read(folder, options, partial(display.progress, "reading labels"))
         writing = partial(display.progress, "writing images")
         losses = _convert_anywhere(source, out, to, writing, address)
@@ -137,7 +135,7 @@ def convert(
 def _convert_anywhere(
     source: "LabelledPhotos", out: Path, to: str, progress: "Progress", address: str | None
 ) -> list[str]:
-    """Converts a dataset, its images copied on the cluster at an address if one is given."""
+    """Converts a dataset, its images written by the cluster at an address if one is given."""
     from syndet_ray.data.convert import convert as write_converted
 
     if address is None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from syndet_ray.data.parts import Copying, copy_here
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.write import check_empty
 from syndet_ray.data.writers import coco, kitti, parquet, voc, yolo
-from syndet_ray.data.writers.image_copies import Copying, copy_here
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
@@ -21,7 +21,7 @@ class Writer(Protocol):
     ) -> None:
         """Writes all splits into an empty folder, and counts what the format cannot hold.
 
-        copying  copies the images
+        copying  writes the files of images
         """
 
 
@@ -43,14 +43,14 @@ def convert(
 ) -> list[str]:
     """Writes a dataset into a new folder, whole or not at all.
 
-    Images are copied as they are, under unique names. `progress` is called with (images written,
-    images in all).
+    Images are copied as they are, under unique names or into shards. `progress` is called with
+    (images written, images in all).
 
     Returns what did not survive, in words. Raises DataError where `out` exists and is no empty
     folder, and MachineError where it cannot be written.
 
     to       a name of WRITERS
-    copying  copies images, see `workers/copying.py` for a cluster
+    copying  writes the files of images, see `workers/copying.py` for a cluster
     """
     check_empty(out)
     losses = Losses()

@@ -12,7 +12,7 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import MachineError
 
-_MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
+MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
 _SMALLER = (
     "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
 )
@@ -41,7 +41,7 @@ def check_photos_fit(sources: Collection[Source], longest_px: int, do: str = _SM
 
 def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
     """True if decoded photos would take at most 60 % of available memory."""
-    return decoded_bytes(sources, longest_px) <= _MOST_OF_AVAILABLE * available_bytes()
+    return decoded_bytes(sources, longest_px) <= MOST_OF_AVAILABLE * available_bytes()
 
 
 def lack_words(sources: Iterable[Source], longest_px: int) -> str:
@@ -49,7 +49,7 @@ def lack_words(sources: Iterable[Source], longest_px: int) -> str:
     needed = memory_words(decoded_bytes(sources, longest_px))
     available = memory_words(available_bytes())
     return (
-        f"they would take {needed}, more than {_MOST_OF_AVAILABLE:.0%} of the {available} available"
+        f"they would take {needed}, more than {MOST_OF_AVAILABLE:.0%} of the {available} available"
     )
 
 

@@ -1,13 +1,14 @@
 """Real: the photos of a run, decoded, with the facts about them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.remote.local import NodeCopy
 from syndet_ray.data.scale import WorkingScale
 from syndet_ray.data.splits.split_index import split_hash, test_hash
 from syndet_ray.data.streamed import Streamed
@@ -63,6 +64,17 @@ class RealData:
                 files |= dict.fromkeys(pool.pixels.files)
         return list(files)
 
+    def with_node_copy(self, node_copy: NodeCopy) -> "RealData":
+        """The same photos: streamed ones are copied to each node that needs them and lacks them."""
+        pools = {name: _with_node_copy(pool, node_copy) for name, pool in self.pools.items()}
+        return replace(self, pools=pools)
+
+    @property
+    def node_copy(self) -> NodeCopy | None:
+        """The copy that brings streamed photos to a node; None if nodes must have them."""
+        pixels = self.pools["train"].pixels
+        return pixels.node_copy if isinstance(pixels, Streamed) else None
+
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that the decoded photos take, or would if they are streamed."""
@@ -98,6 +110,12 @@ class RealData:
         memory = f"decoded, they {take} {memory_words(self.memory_bytes)} of memory"
         sentences = [self.scale.words, self.scale.unlearnable_words, memory]
         return [sentence for sentence in sentences if sentence]
+
+
+def _with_node_copy(pool: Pool, node_copy: NodeCopy) -> Pool:
+    if not isinstance(pool.pixels, Streamed):
+        return pool
+    return replace(pool, pixels=replace(pool.pixels, node_copy=node_copy))
 
 
 def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -103,6 +103,21 @@ class Records(Sequence[Record]):
     def take(self, indices: Sequence[int]) -> "Records":
         """The records at `indices`, in that order; columns are shared, not copied."""
         return replace(self, order=self.order[np.array(indices, np.int64)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The rows of these records alone: another process gets none of other parts of the set."""
+        order = self.order.tolist()
+        counts = self.box_starts[self.order + 1] - self.box_starts[self.order]
+        return {
+            "root": self.root,
+            "image_ids": [self.image_ids[at] for at in order],
+            "images": [self.images[at] for at in order],
+            "places": [self.places[at] for at in order],
+            "sizes_wh": self.sizes_wh[self.order],
+            "box_starts": np.concatenate([[0], np.cumsum(counts)]),
+            "boxes": self.all_boxes(),
+            "order": np.arange(len(order)),
+        }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from syndet_ray.data.images.encoded import encoded_length
+from syndet_ray.data.images.encoded import encoded_length, unreadable
+from syndet_ray.data.parts import Copying, copy_here
 from syndet_ray.data.readers.parquet import BOX, SCHEMA, metadata, shard_name
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
-from syndet_ray.progress import Progress
+from syndet_ray.progress import Progress, quiet
 
 _SHARD_BYTES = 256 << 20  # of images: few files, and each still copied in seconds
 # Of a row group. We read single images whatever its size. Other programs read whole groups: with
@@ -31,7 +33,7 @@ _COMPRESSION = {"image": "NONE", "image_id": "ZSTD", "boxes.list.element.class":
 def write_shards(
     splits: Mapping[str, Source],
     out: Path,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
     *,
     shard_bytes: int = _SHARD_BYTES,
 ) -> None:
@@ -54,49 +56,70 @@ def write_shards(
 def write_into(
     folder: Path,
     splits: Mapping[str, Source],
-    progress: Progress | None = None,
+    progress: Progress = quiet,
+    copying: Copying = copy_here,
     *,
     shard_bytes: int = _SHARD_BYTES,
 ) -> None:
-    """Writes the shards of all splits into an empty folder; see `write_shards`."""
+    """Writes the shards of all splits into an empty folder; see `write_shards`.
+
+    copying  writes the shards, see `workers/copying.py` for a cluster
+    """
     assert set(splits) <= set(SPLITS), list(splits)
     assert len({source.classes for source in splits.values()}) == 1, "one list of classes"
-    total = sum(map(len, splits.values()))
-    done = 0
-    for split, source in splits.items():
-        for path, records in _shards(folder, split, source.records, shard_bytes):
-            for group_size in _write_shard(path, records, source.classes):
-                done += group_size
-                if progress is not None:
-                    progress(done, total)
+    images = sum(map(len, splits.values()))
+    shards = [
+        shard
+        for split, source in splits.items()
+        for shard in _shards(folder, split, source, shard_bytes)
+    ]
+
+    def show(done: int, total: int) -> None:
+        progress(images * done // total, images)  # shards have about as many images each
+
+    written = sum(copying(shards, show))
+    assert written == images, (written, images)
 
 
-def _shards(
-    folder: Path, split: str, records: Sequence[Record], shard_bytes: int
-) -> Iterator[tuple[Path, Sequence[Record]]]:
-    """The file of each shard of a split and its images; an empty split has one shard."""
+@dataclass(frozen=True, kw_only=True)
+class _Shard:
+    """A file of a split, which one task writes."""
+
+    file: Path
+    records: Sequence[Record]
+    classes: Sequence[str]
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.file]
+
+    def write(self) -> int:
+        """Writes the groups one by one; returns the number of images."""
+        schema = SCHEMA.with_metadata(metadata(self.classes))
+        with parquet.ParquetWriter(
+            self.file,
+            schema,
+            compression=_COMPRESSION,
+            use_dictionary=["boxes.list.element.class"],
+            write_statistics=False,  # of images they would be images
+            data_page_size=_PAGE_BYTES,
+            data_page_version="1.0",
+        ) as writer:
+            for group in _groups(self.records):
+                table = _table(group, self.classes, schema)
+                writer.write_table(table, row_group_size=len(group))
+        return len(self.records)
+
+
+def _shards(folder: Path, split: str, source: Source, shard_bytes: int) -> Iterator[_Shard]:
+    """The shards of a split; an empty split has one."""
+    records = source.records
     size = sum(_length(record) for record in records)
     count = max(1, min(len(records), math.ceil(size / shard_bytes)))
     ends = [len(records) * (number + 1) // count for number in range(count)]
     for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-        yield folder / shard_name(split, number, count), records[start:end]
-
-
-def _write_shard(path: Path, records: Sequence[Record], classes: Sequence[str]) -> Iterator[int]:
-    """Writes the groups of a shard one by one; yields the number of images of each."""
-    schema = SCHEMA.with_metadata(metadata(classes))
-    with parquet.ParquetWriter(
-        path,
-        schema,
-        compression=_COMPRESSION,
-        use_dictionary=["boxes.list.element.class"],
-        write_statistics=False,  # of images they would be images
-        data_page_size=_PAGE_BYTES,
-        data_page_version="1.0",
-    ) as writer:
-        for group in _groups(records):
-            writer.write_table(_table(group, classes, schema), row_group_size=len(group))
-            yield len(group)
+        file = folder / shard_name(split, number, count)
+        yield _Shard(file=file, records=records[start:end], classes=source.classes)
 
 
 def _groups(records: Sequence[Record]) -> Iterator[list[Record]]:
@@ -119,7 +142,7 @@ def _length(record: Record) -> int:
     try:
         length = encoded_length(record.image)
     except OSError as error:
-        raise _unreadable(record, error) from None
+        raise unreadable(record.place, error) from None
     if not 0 < length < _MOST_IMAGE_BYTES:
         rule = f"the image must have from 1 to {_MOST_IMAGE_BYTES - 1:,} bytes"
         raise DataError(record.place, rule, got=length, do="Replace it, or remove it.")
@@ -161,9 +184,4 @@ def _image(record: Record) -> bytes:
     try:
         return record.image_bytes()
     except OSError as error:
-        raise _unreadable(record, error) from None
-
-
-def _unreadable(record: Record, error: OSError) -> DataError:
-    rule = f"the image cannot be read ({error.strerror or error})"
-    return DataError(record.place, rule, do="Replace the image, or remove it from the dataset.")
+        raise unreadable(record.place, error) from None

@@ -1,13 +1,14 @@
 """Streamed: images that are read and decoded each time they are needed, not kept in memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from syndet_ray.data.images import picture
 from syndet_ray.data.images.encoded import Encoded, PartOfFile
+from syndet_ray.data.remote.local import NodeCopy
 from syndet_ray.errors import DataError, MachineError
 
 _NO_FILE = -1  # the image lies in `in_memory`
@@ -25,12 +26,14 @@ class Streamed:
     places     (n, 3) int64: the file's position in `files`, and the image's first byte and length
     in_memory  flat uint8, images that came as bytes and from no file, still encoded
     resized    True if images are brought to the size that is asked for; else they have it
+    node_copy  makes the files on a node that lacks them; None if they are only where they are
     """
 
     files: tuple[tuple[str, int], ...]
     places: np.ndarray
     in_memory: np.ndarray
     resized: bool
+    node_copy: NodeCopy | None = None
 
     @staticmethod
     def of(
@@ -90,7 +93,8 @@ class Streamed:
     def select(self, indices: Sequence[int]) -> "Streamed":
         """The images at `indices`, without files and bytes of others."""
         images = [self.encoded_image(i) for i in indices]
-        return Streamed.of(images, resized=self.resized, sizes=dict(self.files))
+        selection = Streamed.of(images, resized=self.resized, sizes=dict(self.files))
+        return replace(selection, node_copy=self.node_copy)
 
     def _file_of(self, i: int) -> str | None:
         """The file of image i, of the length that it had; None for bytes."""
@@ -98,6 +102,7 @@ class Streamed:
         if number == _NO_FILE:
             return None
         file, size = self.files[number]
+        fetch_missing(file, self.node_copy)
         try:
             present = Path(file).stat().st_size
         except OSError as error:
@@ -112,6 +117,16 @@ def _place_in_file(image: Path | PartOfFile) -> tuple[Path, int, int]:
     if isinstance(image, PartOfFile):
         return image.file, image.start, image.length
     return image, 0, _WHOLE
+
+
+def fetch_missing(file: str, node_copy: NodeCopy | None) -> None:
+    """Copies the dataset of a file to this node, if the node lacks the file. Raises SyndetError."""
+    if node_copy is not None and not Path(file).exists():
+        node_copy.make(_unseen)
+
+
+def _unseen(name: str, done: int, total: int) -> None:
+    """A NamedProgress that shows nothing."""
 
 
 def check_files(files: Iterable[tuple[str, int]]) -> None:

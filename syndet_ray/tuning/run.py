@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.real import RealData
 from syndet_ray.data.remote.address import for_messages, for_record, is_address, photo_place
-from syndet_ray.data.remote.local import local_folder
+from syndet_ray.data.remote.local import NodeCopy, local_folder
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
@@ -136,6 +136,7 @@ def check(
         )
     if options.real is None or not is_address(options.real):
         return data
+    data = data.with_node_copy(NodeCopy.of(str(options.real), options.cache))
     return replace(data, path=for_record(options.real))  # the run names the address, not the copy
 
 

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 import ray
 
+from syndet_ray.data.remote.local import NodeCopy
 from syndet_ray.data.storage import check_bucket, inside
-from syndet_ray.data.streamed import check_files
+from syndet_ray.data.streamed import check_files, fetch_missing
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import detectors_of
 from syndet_ray.definitions.recipe import Detector
@@ -52,6 +53,7 @@ class Needs:
     detectors  detectors that trials build for the classes, with initial weights that a node fetches
                if it lacks them
     photos     path and bytes of files that trials read, if photos are streamed
+    node_copy  copies them to a node that lacks them; None if they are only where they are
     runs       the folder that checkpoints are written to; None if they go to a store
     storage    the address of that store, which nodes reach with rights and settings of their own
     """
@@ -61,6 +63,7 @@ class Needs:
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
     photos: Sequence[tuple[str, int]] = ()
+    node_copy: NodeCopy | None = None
     runs: Path | None = None
     storage: str | None = None
 
@@ -175,7 +178,7 @@ def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]
     if trains:
         for detector in needs.detectors:
             checks.append(partial(_check_detector, detector, needs.classes))
-        checks.append(partial(check_files, needs.photos))
+        checks.append(partial(_check_photos, needs.photos, needs.node_copy))
         if mark is not None:
             checks.append(partial(_check_mark, mark))
         if needs.storage is not None:
@@ -205,6 +208,12 @@ def _check_file(path: str, hash_on_driver: str) -> None:
         raise DataError(path, "does not exist")
     if hash_or_nothing(path) != hash_on_driver:
         raise DataError(path, "is another file than on the driver")
+
+
+def _check_photos(photos: Sequence[tuple[str, int]], node_copy: NodeCopy | None) -> None:
+    for file, _ in photos:
+        fetch_missing(file, node_copy)
+    check_files(photos)
 
 
 def _check_detector(detector: Detector, classes: tuple[str, ...]) -> None:

@@ -58,7 +58,12 @@ class OnRay:
             # hashed again
             return
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
-        needs = replace(needs, photos=spread_out(data.streamed_files))
+        photos = spread_out(data.streamed_files)
+        needs = replace(needs, photos=photos, node_copy=data.node_copy)
+        if needs.node_copy is not None:
+            self.note(
+                f"each node copies the photos into {needs.node_copy.folder}, unless it has them"
+            )
         check_nodes(needs, self.use, self.growth, self.note)
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from syndet_ray.errors import DataError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)  # a million of them are held
 class PartOfFile:
@@ -41,6 +43,16 @@ def encoded_length(image: Encoded) -> int:
     if isinstance(image, bytes):
         return len(image)
     return image.length if isinstance(image, PartOfFile) else image.stat().st_size
+
+
+def unreadable(place: str, error: OSError) -> DataError:
+    """The error of an image that was there when the dataset was read, and cannot be read now.
+
+    place  its place in the dataset
+    """
+    rule = f"the image cannot be read ({error.strerror or error})"
+    do = "Replace it, or remove it from the dataset. All nodes of a cluster need it at its path."
+    return DataError(place, rule, do=do)
 
 
 class _Window(io.RawIOBase):

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.remote.address import check_url, for_messages
+from syndet_ray.data.remote.certificates import authorities, tls_error
 from syndet_ray.errors import DataError, MachineError, first_line
 from syndet_ray.files import file_hash, make_folder, write_whole, writing
 from syndet_ray.progress import Progress
@@ -32,10 +33,6 @@ _REFUSALS = {
     404: "It has no such file: correct the address.",
     410: "It no longer has the file: find another address.",
 }
-_CERTIFICATE = (
-    "Check the clock of this machine. If your network replaces certificates, name its own in "
-    "REQUESTS_CA_BUNDLE."
-)
 _PROXY = "Check HTTPS_PROXY and NO_PROXY."
 _NO_HOST = "Check the host's name and this machine's network."
 _NETWORK = "Check the network and the address. The same command continues where it stopped."
@@ -118,7 +115,9 @@ def _load(
     attempts = 0
     with Session() as session:
         # A proxy cannot reach this machine's own servers.
-        session.trust_env = urlsplit(url).scheme == "https"
+        session.trust_env = _is_encrypted(url)
+        if session.trust_env:
+            session.verify = authorities()
         while True:
             before = _size(part)
             try:
@@ -213,10 +212,19 @@ def _follow(session: "Session", url: str, headers: Mapping[str, str]) -> "Respon
         if target is None:
             return response
         response.close()
-        url = urljoin(url, target)
+        target = urljoin(url, target)
+        if _is_encrypted(url) and not _is_encrypted(target):
+            rule = f"leads to {for_messages(target)}, which others could read and change on the way"
+            do = "Ask its publisher for an address that stays with https://."
+            raise DataError(for_messages(url), rule, do=do)
+        url = target
     raise MachineError(
         for_messages(url), f"is reached after more than {_MOST_REDIRECTS} redirections"
     )
+
+
+def _is_encrypted(url: str) -> bool:
+    return urlsplit(url).scheme.lower() == "https"
 
 
 def _length(response: "Response") -> int:
@@ -274,9 +282,10 @@ def _refuse(url: str, error: Exception) -> NoReturn:
 
     place, text = for_messages(url), first_line(error)
     if isinstance(error, SSLError):
-        raise MachineError(place, "has a certificate that is not accepted", do=_CERTIFICATE)
+        raise tls_error(place, error)
     if isinstance(error, ProxyError):
-        raise MachineError(place, "cannot be reached through the proxy", do=_PROXY)
+        rule = f"cannot be reached through the proxy ({_cause(error)})"
+        raise MachineError(place, rule, do=_PROXY)
     if "NameResolutionError" in text or "Failed to resolve" in text:
         raise MachineError(place, "has a host that cannot be found", do=_NO_HOST)
     rule = f"cannot be fetched ({_cause(error)})"

@@ -1,5 +1,6 @@
 """Local: the folder on this node that holds a dataset, wherever it was given."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,22 +32,57 @@ def local_folder(place: Path | str, cache: Path, progress: NamedProgress) -> Pat
     checked = photo_place(place)
     if isinstance(checked, Path):
         return checked
-    if checked.lower().startswith("s3:"):
-        return _copy_of_bucket(checked, cache, progress)
-    return _copy_of_file(web_file(checked), cache, progress)
+    return NodeCopy.of(checked, cache).make(progress)
 
 
-def _copy_of_bucket(address: str, cache: Path, progress: NamedProgress) -> Path:
-    from syndet_ray.data.remote.bucket import copy
+@dataclass(frozen=True, kw_only=True)
+class NodeCopy:
+    """A dataset that lies elsewhere, and the folder of its copy, which is the same on all nodes.
 
-    parts = urlsplit(address)
-    name = parts.path.strip("/").rpartition("/")[2] or parts.netloc
-    identity = f"{address.rstrip('/')} {_endpoint(address)}"
-    folder = node_cache.dataset_folder(cache, identity, name)
-    with node_cache.alone(folder):
-        node_cache.use(folder)
-        copy(address, folder, partial(progress, f"fetching {address}"))
-    return folder
+    address  s3:// or https://
+    folder   absolute, in the cache of a node
+    """
+
+    address: str
+    folder: Path
+
+    @staticmethod
+    def of(address: str, cache: Path) -> "NodeCopy":
+        """Raises DataError for an address that cannot be used."""
+        cache = cache.absolute()
+        if _is_bucket(address):
+            parts = urlsplit(address)
+            name = parts.path.strip("/").rpartition("/")[2] or parts.netloc
+            identity = f"{address.rstrip('/')} {_endpoint(address)}"
+        else:  # named by its sum: the same file from another address is not fetched again
+            file = web_file(address)
+            name = without_ending(file.name)
+            identity = f"{file.sha256} {file.name}"
+        folder = node_cache.dataset_folder(cache, identity, name)
+        return NodeCopy(address=address, folder=folder)
+
+    def make(self, progress: NamedProgress) -> Path:
+        """Copies to this node what it lacks; returns the folder in which the dataset lies.
+
+        One process of the node copies at a time. See `local_folder` for what raises.
+        """
+        with node_cache.alone(self.folder):
+            node_cache.use(self.folder)
+            if _is_bucket(self.address):
+                self._copy_bucket(progress)
+                return self.folder
+            if not self.folder.exists():
+                _make(web_file(self.address), self.folder, progress)
+        return dataset_root(self.folder)
+
+    def _copy_bucket(self, progress: NamedProgress) -> None:
+        from syndet_ray.data.remote.bucket import copy
+
+        copy(self.address, self.folder, partial(progress, f"fetching {self.address}"))
+
+
+def _is_bucket(address: str) -> bool:
+    return address.lower().startswith("s3:")
 
 
 def _endpoint(address: str) -> str:
@@ -54,20 +90,6 @@ def _endpoint(address: str) -> str:
     from syndet_ray.data.storage import endpoint
 
     return "" if "endpoint_override" in address else endpoint()
-
-
-def _copy_of_file(file: WebFile, cache: Path, progress: NamedProgress) -> Path:
-    """The file, unpacked if it is an archive, in a folder of the cache.
-
-    It is named by its sum: the same file from another address is not fetched again.
-    """
-    identity = f"{file.sha256} {file.name}"
-    folder = node_cache.dataset_folder(cache, identity, without_ending(file.name))
-    with node_cache.alone(folder):
-        node_cache.use(folder)
-        if not folder.exists():
-            _make(file, folder, progress)
-    return dataset_root(folder)
 
 
 def _make(file: WebFile, folder: Path, progress: NamedProgress) -> None:

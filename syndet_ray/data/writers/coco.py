@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.parts import Copying
 from syndet_ray.data.read import Dataset
-from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
+from syndet_ray.data.writers.image_copies import ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.progress import Progress
 

@@ -2,15 +2,16 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from syndet_ray.data.images import picture
-from syndet_ray.data.images.encoded import Encoded
+from syndet_ray.data.images.encoded import Encoded, unreadable
 from syndet_ray.data.images.unlabelled import SUFFIXES
+from syndet_ray.data.parts import Copying
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.escapes import escape
@@ -58,18 +59,33 @@ class ImageCopy:
         is_renamed = file.name != _base_name(record)
         return ImageCopy(image=record.image, place=record.place, file=file, is_renamed=is_renamed)
 
+    def content(self) -> bytes:
+        """The bytes of the image. Raises DataError where they cannot be read."""
+        try:
+            return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
+        except OSError as error:
+            raise unreadable(self.place, error) from None
 
-Block = Sequence[ImageCopy]
-# Copies blocks of images, here or on a cluster, calling a Progress with blocks; returns for each
-# block what `copy_block` returns.
-Copying = Callable[[Sequence[Block], Progress], Iterable[int]]
 
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """Images that one task copies."""
 
-def copy_here(blocks: Sequence[Block], progress: Progress) -> Iterator[int]:
-    """Copies blocks of images one after another in this process."""
-    for done, block in enumerate(blocks, start=1):
-        yield copy_block(block)
-        progress(done, len(blocks))
+    copies: Sequence[ImageCopy]
+
+    @property
+    def files(self) -> list[Path]:
+        return [copy.file for copy in self.copies]
+
+    def write(self) -> int:
+        """Copies the images; returns how many of them EXIF turns."""
+        turned = 0
+        for copy in self.copies:
+            content = copy.content()
+            with writing(copy.file):
+                copy.file.write_bytes(content)
+            turned += picture.header(content, copy.place).orientation != 1
+        return turned
 
 
 def copy_images(
@@ -81,7 +97,7 @@ def copy_images(
     images as EXIF says see others, so these images are counted.
     """
     starts = range(0, len(copies), _BLOCK_IMAGES)
-    blocks = [copies[start : start + _BLOCK_IMAGES] for start in starts]
+    blocks = [_Block(copies=copies[start : start + _BLOCK_IMAGES]) for start in starts]
 
     def show(done: int, total: int) -> None:
         progress(min(done * _BLOCK_IMAGES, len(copies)), len(copies))
@@ -91,17 +107,6 @@ def copy_images(
     turned = sum(copying(blocks, show))
     event = "images turned by EXIF, copied as they are: boxes are those of the turned image"
     losses.count(event, turned)
-
-
-def copy_block(block: Block) -> int:
-    """Writes the images of a block; returns how many of them EXIF turns."""
-    turned = 0
-    for copy in block:
-        content = copy.image if isinstance(copy.image, bytes) else copy.image.read_bytes()
-        with writing(copy.file):
-            copy.file.write_bytes(content)
-        turned += picture.header(content, copy.place).orientation != 1
-    return turned
 
 
 def _base_name(record: Record) -> str:

@@ -3,9 +3,10 @@
 import math
 from pathlib import Path
 
+from syndet_ray.data.parts import Copying
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record
-from syndet_ray.data.writers.image_copies import Copying, ImageCopy, copy_images, image_names
+from syndet_ray.data.writers.image_copies import ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
 from syndet_ray.progress import Progress
 
