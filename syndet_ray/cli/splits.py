@@ -107,6 +107,10 @@ def _lines(division: "Division") -> list[str]:
     verb = "looks" if cut.near_copies < 2 else "look"
     kept = " and stay with it" if cut.near_copies else ""
     lines.append(f"groups   {cut.groups}{by}; {copies} {verb} like another{kept}")
+    if len(cut.largest) > 1:
+        lines.append(
+            f"largest  {len(cut.largest)} of {cut.images} images: {division.largest_words}"
+        )
     lines.append(f"hash     {index.hash}")
     lines.append(f"file     {division.file}")
     return lines
