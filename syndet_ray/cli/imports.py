@@ -58,7 +58,7 @@ def _lines(imported: "Import", files: "Written") -> Iterator[str]:
     count = counted(len(imported.experiments), "experiment")
     yield f"{imported.tool}, {count}: {', '.join(map(str, imported.files))}"
     yield ""
-    settings = counted(len(sweep_file.taken(imported)), "setting")
+    settings = counted(len(sweep_file.recipe_settings(imported)), "setting")
     yield f"sweep    {files.sweep}"
     yield f"recipe   {settings}, each with a comment on where it comes from"
     if files.classes is not None:
@@ -82,7 +82,7 @@ def _not_taken_lines(imported: "Import", files: "Written") -> Iterator[str]:
     from syndet_ray.importing import sweep_file
     from syndet_ray.wording import counted
 
-    missing, ignored = sweep_file.missing(imported), sweep_file.ignored(imported)
+    missing, ignored = sweep_file.missing_notes(imported), sweep_file.ignored_notes(imported)
     remarks = sweep_file.remarks(imported)
     if not (missing or ignored or remarks):
         return

@@ -238,13 +238,13 @@ def _variant_lines(variants: Sequence[_Variant]) -> Iterator[str]:
 def note_lines(imported: Import) -> list[str]:
     """Lines on all that was not taken, by the reason, the more important first; for a person."""
     lines: list[str] = []
-    for title, notes in ((MISSING, missing(imported)), (IGNORED, ignored(imported))):
+    for title, notes in ((MISSING, missing_notes(imported)), (IGNORED, ignored_notes(imported))):
         if notes:
             lines += [f"{title}:", *reason_lines(notes)]
     return [*lines, *remarks(imported)]
 
 
-def missing(imported: Import) -> list[Note]:
+def missing_notes(imported: Import) -> list[Note]:
     """The settings that have no counterpart; those that are not even known are the first."""
     notes: list[Note] = []
     for experiment in imported.experiments:
@@ -252,7 +252,7 @@ def missing(imported: Import) -> list[Note]:
     return sorted(notes, key=lambda note: note.why != NOT_KNOWN)
 
 
-def ignored(imported: Import) -> list[Note]:
+def ignored_notes(imported: Import) -> list[Note]:
     """The settings that do not matter here."""
     notes: list[Note] = []
     for experiment in imported.experiments:
@@ -269,7 +269,7 @@ def remarks(imported: Import) -> list[str]:
     return [*lines, *imported.other_files]
 
 
-def taken(imported: Import) -> set[str]:
+def recipe_settings(imported: Import) -> set[str]:
     """The settings of a recipe that at least one experiment sets, as dotted paths."""
     return {path for experiment in imported.experiments for path in experiment.settings}
 
