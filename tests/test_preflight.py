@@ -484,6 +484,18 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
     ]
 
 
+def test_splits_of_too_few_photos_that_were_cut_from_train_say_what_helps(tmp_path):
+    photos = write_photos(
+        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), names=("cat",), train=range(20)
+    )
+    data = real_data(photos, photos_alone(), quiet, hold_out=0.2)
+    few = [note for note in data.notes if ": only " in note]
+    assert few == [
+        "val: only 3 photos, cut from train: with so few, chance decides as much as quality which recipe scores best; label more photos for train (50 give a val of 10), or choose a larger val with `data split`",
+        "test: only 4 photos, cut from train: so few cannot tell recipes apart, and the answer will recommend none; label more photos, or take a larger share with `hold_out`",
+    ]
+
+
 def test_classes_and_variants_that_pictures_cannot_show_are_noted(tmp_path):
     in_no_font = "\U0010fffd"  # the last one for private use
     photos = write_photos(

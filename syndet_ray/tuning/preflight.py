@@ -133,7 +133,15 @@ def real_data(
     shared = _shared_photos(
         pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
     )
-    notes = data_notes(dataset, others=others, shared=shared, scale=scale, sweep=sweep, place=place)
+    notes = data_notes(
+        dataset,
+        others=others,
+        shared=shared,
+        scale=scale,
+        sweep=sweep,
+        place=place,
+        cut=_cut_splits(given, hold_out),
+    )
     return RealData(
         pools=pools,
         path=None if path is None else place,
@@ -145,6 +153,15 @@ def real_data(
         others=others_pools,
         near_copies=_near_copies(shared),
     )
+
+
+def _cut_splits(given: Dataset, hold_out: float | None) -> set[str]:
+    """The splits that this run cuts from train.
+
+    given  the photos before val is cut, and after test was
+    """
+    splits = {"val"} - set(given.splits)
+    return splits if hold_out is None else {*splits, "test"}
 
 
 def _checked_splits(
