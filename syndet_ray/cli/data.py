@@ -96,7 +96,7 @@ def convert(
     dataset: Dataset,
     out: Out,
     to: Annotated[
-        Literal["coco", "kitti", "voc", "yolo", "parquet"], typer.Option(help="Format to write.")
+        str, typer.Option(metavar="coco|kitti|voc|yolo|parquet", help="Format to write.")
     ] = "coco",
     format: Format = None,
     skip_bad: SkipBad = False,
@@ -108,10 +108,12 @@ def convert(
     from functools import partial
 
     from syndet_ray.cli import terminal
+    from syndet_ray.data.convert import writer
     from syndet_ray.data.read import read
     from syndet_ray.data.write import check_empty
     from syndet_ray.errors import DefinitionError
 
+    writer(to)  # an unknown format is an error before labels are read
     if address is not None and to == "parquet":
         rule = "has no use for Parquet, whose shards one process writes"
         raise DefinitionError("--address", rule, do="Leave it out.")
@@ -248,7 +250,7 @@ def inspect(
 
 def fetch(
     name: Annotated[
-        Literal["d6-dice", "chess", "groceries-real"],
+        str,
         typer.Argument(metavar="NAME", help="d6-dice, chess or groceries-real."),
     ],
     out: Annotated[
@@ -257,10 +259,10 @@ def fetch(
 ) -> None:
     """Fetch a public dataset: real photos to try things on."""
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.data.remote.catalogue import CATALOGUE
+    from syndet_ray.data.remote.catalogue import entry_named
     from syndet_ray.data.remote.public import fetch_public
 
-    entry, folder = CATALOGUE[name], out or Path(name)
+    entry, folder = entry_named(name), out or Path(name)
     console = terminal.console()
     terminal.print_lines(console, listing.entry_lines(entry))
     with open_display(console) as display:

@@ -35,7 +35,7 @@ from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits import split_index
 from syndet_ray.data.tally import few_boxes
-from syndet_ray.errors import DataError, nearest
+from syndet_ray.errors import DataError, nearest_and_all
 from syndet_ray.files import reading
 from syndet_ray.progress import Progress
 
@@ -286,9 +286,7 @@ def _format_named(name: str) -> tuple[str, Reader]:
     kinds = {**_OTHER_NAMES, **{_letters(kind): kind for kind in FORMATS}}
     full_name = kinds.get(_letters(name))
     if full_name is None:
-        hint = nearest(name, FORMATS)
-        listed = "" if hint.startswith("Valid") else f" Valid: {', '.join(sorted(FORMATS))}."
-        do = f"{hint}{listed} {_ANY_OTHER}"
+        do = f"{nearest_and_all(name, FORMATS)} {_ANY_OTHER}"
         raise DataError("`format`", "must be a known format", got=name, do=do)
     return full_name, FORMATS[full_name]
 
