@@ -276,6 +276,21 @@ def test_a_misspelt_choice_is_an_error_with_the_nearest_and_all_choices(
     assert done.stderr.startswith(f"syndet_ray: {error}")
 
 
+@pytest.mark.parametrize("group", [(), ("data",)])
+def test_the_summary_of_each_verb_is_a_sentence_that_fits_a_terminal(group):
+    """Click cuts longer ones, and ends them with three dots."""
+    output = CliRunner().invoke(cli.app, [*group, "--help"], terminal_width=80).output
+    _, listed = output.split("Commands:\n")
+    summaries = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    verbs = get_command(cli.app)
+    for name in group:
+        verbs = verbs.commands[name]
+    assert summaries.keys() == verbs.commands.keys()
+    for line in listed.splitlines():
+        assert len(line) <= 80
+        assert line.endswith(".") and not line.endswith("...")
+
+
 def test_help_lists_the_choices_of_names():
     for verb, choices in (("fetch", CATALOGUE), ("convert", WRITERS)):
         words = CliRunner().invoke(cli.app, ["data", verb, "--help"]).output

@@ -39,7 +39,7 @@ def render(
     address: Address = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Render a dataset: COCO with visibility, Parquet, and a contact sheet."""
+    """Render a dataset of labelled scenes. Writes COCO with visibility, Parquet, a sheet."""
     from syndet_ray.cli import terminal
     from syndet_ray.workers.render import scene_parameters, write_set
 
@@ -71,7 +71,7 @@ def cutouts(
     classes: Classes = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Cut objects out of the training photos, as assets for scenes."""
+    """Cut objects out of training photos, as assets for scenes."""
     from functools import partial
 
     from syndet_ray.cli import terminal
@@ -104,7 +104,7 @@ def convert(
     address: Address = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Write a dataset in another format, and say what that format cannot hold."""
+    """Write a dataset in another format. Lists what that format cannot hold."""
     from functools import partial
 
     from syndet_ray.cli import terminal
@@ -163,8 +163,8 @@ def label_style(
     classes: Classes = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
-    be labelled in the same way.
+    """Measure how wide and uneven the boxes of training photos are. Scenes can then be labelled in
+    the same way.
     """
     from functools import partial
 
@@ -217,8 +217,8 @@ def inspect(
     as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Show data at a glance, and where other sources differ from the first: synthetic from real,
-    test from train.
+    """Show statistics of datasets, and where they differ. The first is compared with the others:
+    real with synthetic, train with test.
     """
     from syndet_ray.cli import facts, listing, terminal
     from syndet_ray.cli.document import one_document

@@ -39,7 +39,7 @@ def import_settings(
         bool, typer.Option("--force", help="Replace a sweep that is there already.")
     ] = False,
 ) -> None:
-    """Translate settings of another tool into a sweep, and list what has no counterpart."""
+    """Translate settings of another tool into a sweep. Lists what has no counterpart."""
     from syndet_ray.cli import terminal
     from syndet_ray.importing import recognize, sweep_file
 

@@ -55,8 +55,8 @@ def split(
         bool, typer.Option("--force", help="Replace the split that is there already.")
     ] = False,
 ) -> None:
-    """Split photos into train, test and val for all runs: every class gets its share in each split,
-    and photos that look alike stay together. Photos and labels stay as they are.
+    """Split photos into train, val and test, once for all runs. Every class gets its share in each
+    split, and photos that look alike stay together. Photos and labels stay as they are.
     """
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table

@@ -82,7 +82,7 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them once on the real test set, report."""
+    """Run a sweep: search, confirm the best, test them, report. The test set is opened once."""
     from syndet_ray.cli import terminal
 
     options = SweepOptions(
@@ -142,7 +142,7 @@ def resume(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Continue an interrupted run from its last checkpoints, or extend a finished one."""
+    """Continue an interrupted run, or extend a finished one. It goes on from checkpoints."""
     from syndet_ray.cli import terminal
 
     console = terminal.console()
@@ -184,7 +184,7 @@ def check(
     as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
+    """Check a sweep, its data and this machine, and start nothing. Estimates what it costs."""
     from syndet_ray.cli.document import one_document
 
     options = SweepOptions(
