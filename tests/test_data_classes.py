@@ -1,6 +1,7 @@
 """Classes by name: renamed, merged and dropped, and what is done where sources differ."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from syndet_ray.data.classes import (
 )
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.read import read
+from syndet_ray.data.read import read, read_with_own_classes
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.errors import DataError
 
@@ -106,6 +107,32 @@ def test_classes_of_photos_are_renamed_merged_and_dropped_as_they_are_read(tmp_p
     assert any(
         "boxes of class 'hand' dropped: 3, the first: a.png" in note for note in dataset.notes
     )
+
+
+def test_photos_are_read_once_with_new_classes_and_their_own(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 2, "dog": 1, "hand": 3})
+    options = LabelOptions(classes={"dog": "cat", "hand": None, "owl": "cat"})
+    steps = []
+    renamed, own = read_with_own_classes(folder, options, lambda *step: steps.append(step))
+    assert renamed.box_counts == {"cat": 3}
+    assert own.box_counts == {"cat": 2, "dog": 1, "hand": 3}
+    assert renamed.notes == read(folder, options).notes and len(renamed.notes) == 2
+    assert steps[-1] == (1, 1)
+
+
+def test_photos_with_their_own_classes_are_no_more_than_with_new_ones(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 1})
+    file = folder / "train.json"
+    content = json.loads(file.read_bytes())
+    Image.new("RGB", (64, 64)).save(folder / "b.png")
+    content["images"].append({"id": 1, "file_name": "b.png"})
+    content["annotations"].append({"id": 9, "image_id": 1, "category_id": 0, "bbox": [1, 1, 0, 5]})
+    file.write_text(json.dumps(content), encoding="utf-8")
+    options = LabelOptions(classes={"cat": "lion"}, skip_bad=True)
+    renamed, own = read_with_own_classes(folder, options)
+    assert own.splits["train"].image_ids() == renamed.splits["train"].image_ids()
+    with pytest.raises(DataError, match="Or leave it out with `skip_bad`"):
+        read_with_own_classes(folder, replace(options, skip_bad=False))
 
 
 def test_a_name_of_the_map_that_no_class_has_is_said(tmp_path):

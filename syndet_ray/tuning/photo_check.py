@@ -13,7 +13,7 @@ from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
@@ -85,7 +85,8 @@ def real_data(
     _check_one_scale(sweep)
     labels = labels or LabelOptions()
     others = _others_photos(sweep, labels, progress)
-    place, given = _labelled_photos(path, labels, progress)
+    is_cut = hold_out is not None
+    place, given, as_stored = _labelled_photos(path, labels, progress, is_cut=is_cut)
     assets = None
     if hold_out is not None:
         assets = asset_classes(sweep)
@@ -94,7 +95,7 @@ def real_data(
             given,
             hold_out,
             progress,
-            as_stored=_with_own_classes(path, labels, progress),
+            as_stored=as_stored,
             allow_near_copies=allow_near_copies,
         )
     given, splits = _checked_splits(given, sweep, others, place, assets)
@@ -172,21 +173,19 @@ def _checked_splits(
 
 
 def _labelled_photos(
-    path: Path | None, labels: LabelOptions, progress: NamedProgress
-) -> tuple[str, Dataset]:
-    """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
+    path: Path | None, labels: LabelOptions, progress: NamedProgress, *, is_cut: bool
+) -> tuple[str, Dataset, Dataset | None]:
+    """The name of the photos in errors, and the photos: the user's, or the stand-in set.
+
+    If a test split will be cut, also the same photos with the classes of their files, where the run
+    has others; else None.
+    """
     if path is None:
-        return "the stand-in set (see `real`)", stand_in()
-    return str(path), read(path, labels, partial(progress, "reading labels"))
-
-
-def _with_own_classes(
-    path: Path | None, labels: LabelOptions, progress: NamedProgress
-) -> Dataset | None:
-    """The user's photos with the classes of their files; None if the run has these too."""
-    if path is None or not labels.classes:
-        return None
-    return read(path, replace(labels, classes={}), partial(progress, "reading labels"))
+        return "the stand-in set (see `real`)", stand_in(), None
+    reading = partial(progress, "reading labels")
+    if is_cut and labels.classes:
+        return str(path), *read_with_own_classes(path, labels, reading)
+    return str(path), read(path, labels, reading), None
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
