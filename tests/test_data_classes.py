@@ -23,6 +23,7 @@ from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read, read_with_own_classes
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.record import Records
 from syndet_ray.errors import DataError
 
 
@@ -212,6 +213,29 @@ def test_boxes_of_a_class_that_is_left_out_become_regions_of_any_class(tmp_path)
         (3, "dog", False),
     ]
     assert dataset.without_classes(["bishop"]).box_counts == {"cat": 1, "dog": 1}
+
+
+def test_classes_are_left_out_of_columns_as_out_of_records(tmp_path):
+    source = read(photos(tmp_path / "photos", {"cat": 1, "bishop": 2, "dog": 1})).splits["train"]
+    records = source.records
+    twice = replace(
+        records,
+        image_ids=[*records.image_ids, "b.png", "c.png"],
+        images=[*records.images, None, None],
+        places=[*records.places, "b", "c"],
+        sizes_wh=np.tile(records.sizes_wh, (3, 1)),
+        box_starts=np.array([0, 2, 2, 4]),  # the second image has no box
+        order=np.array([2, 1, 0]),
+    )
+    columns = without_classes(replace(source, records=twice), ["bishop"])
+    objects = without_classes(replace(source, records=tuple(twice)), ["bishop"])
+    assert isinstance(columns.records, Records)
+    assert columns.classes == objects.classes == ("cat", "dog")
+    for one, other in zip(columns.records, objects.records, strict=True):
+        assert one.image_id == other.image_id
+        assert one.boxes.xyxy.tolist() == other.boxes.xyxy.tolist()
+        assert one.boxes.labels.tolist() == other.boxes.labels.tolist()
+        assert one.boxes.crowd.tolist() == other.boxes.crowd.tolist()
 
 
 def test_names_that_differ_only_in_spelling_are_one_group():
