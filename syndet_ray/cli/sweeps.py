@@ -318,7 +318,7 @@ def _with_points(
 
 def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
-    from syndet_ray.cli import terminal
+    from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
 
@@ -337,8 +337,8 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         raise SystemExit(SPENT)
     run = folder.read()
     if run.test is not None:
-        print_table(console, terminal.test_table(run.test, console.width))
-        terminal.print_lines(console, terminal.recipe_lines(run.test, run.trials))
+        print_table(console, results_table.test_table(run.test, console.width))
+        terminal.print_lines(console, results_table.recipe_lines(run.test, run.trials))
     console.print(answer(run), style="bold")
     if outcome.is_reported:
         console.print(f"report   {folder.report}", soft_wrap=True)
