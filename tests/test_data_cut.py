@@ -247,8 +247,8 @@ def test_a_group_has_the_pattern_of_its_names_or_one_of_them():
     assert group_words(frames, "stem") == "a/vid1*"
     assert group_words(frames, "scene") == "a/*"
     assert group_words(["1.png", "2.png"], "scene") == "*"
-    assert group_words([*frames, "b/7.png"], "stem") == "such as a/vid1_1.png"
-    assert group_words(frames, "time") == group_words(frames, None) == "such as a/vid1_1.png"
+    assert group_words([*frames, "b/7.png"], "stem") == "with a/vid1_1.png"
+    assert group_words(frames, "time") == group_words(frames, None) == "with a/vid1_1.png"
 
 
 def test_videos_and_scenes_stay_together():

@@ -71,14 +71,14 @@ def is_of_a_camera(image_id: str) -> bool:
 
 
 def group_words(image_ids: Sequence[str], by: str | None) -> str:
-    """The name of a group of images: a pattern of their paths ("kitchen/vid1*"), or one of them.
+    """Words for a group of images: a pattern of their paths ("kitchen/vid1*"), or "with" one.
 
     by  what holds the group together, or None; it may not be all
     """
     key_of = {"scene": scene_of, "stem": stem_of}.get(by or "")
     keys = {key_of(image_id) for image_id in image_ids} if key_of else set()
     if len(keys) != 1:
-        return f"such as {min(image_ids)}"
+        return f"with {min(image_ids)}"
     (key,) = keys
     pattern = f"{key}/*" if by == "scene" else f"{key}*"
     return pattern.removeprefix("/")

@@ -57,7 +57,7 @@ class Division:
 
     @property
     def largest_words(self) -> str:
-        """The name of the largest group."""
+        """Words for the largest group, see `group_words`."""
         return group_words(self.cut.largest, self.index.by)
 
     def _warnings_on_groups(self) -> Iterator[str]:
