@@ -912,6 +912,25 @@ def test_photos_held_out_are_the_same_whatever_classes_a_run_has(tmp_path):
     assert any(note.endswith(f"hash of the split {digits}") for note in data.notes)
 
 
+def test_a_slip_in_labelling_that_train_lacks_is_left_out_and_not_fatal(tmp_path):
+    folder = write_photos(
+        tmp_path / "photos", names=("cat",), train=range(70), val=[80], test=range(90, 93)
+    )
+    labels = folder / "test" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    content["categories"].append({"id": 7, "name": "cta"})
+    content["annotations"][0]["category_id"] = 7
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    data = real_data(folder, photos_alone(), quiet)
+    assert data.pools["train"].classes == data.pools["test"].classes == ("cat",)
+    assert "left out, since train has no box of them: cta" in data.notes
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 7  # 3 boxes of 74 are no slip
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=r"photos: train holds no box of cta \(3 boxes, "):
+        real_data(folder, photos_alone(), quiet)
+
+
 def test_cutouts_of_photos_that_are_held_out_are_refused(tmp_path):
     folder = write_photos(tmp_path / "heap", size=(64, 48), box=(16, 12, 30, 24), train=range(8))
     masks = tmp_path / "masks" / "train"

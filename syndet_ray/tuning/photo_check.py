@@ -46,6 +46,7 @@ from syndet_ray.tuning.class_check import (
     asset_classes,
     check_learnable,
     settle_classes,
+    without_unlearnable,
     without_unused,
 )
 from syndet_ray.tuning.notes import SCORED, data_notes
@@ -165,6 +166,7 @@ def _checked_splits(
     if assets is None:
         assets = asset_classes(sweep)
     settled = settle_classes(given, assets, others, place, sweep)
+    settled = without_unlearnable(sweep, settled, splits["train"])
     left_out = set(given.classes) - set(settled.classes)
     splits = {split: without_classes(source, left_out) for split, source in splits.items()}
     check_learnable(sweep, settled, splits["train"], place)
