@@ -120,6 +120,11 @@ def test_a_folder_that_cannot_be_written_is_named_before_photos_are_compared(
     assert "decoding" not in done.stdout
 
 
+def test_photos_at_an_address_are_not_split(syndet_here):
+    done = syndet_here("data", "split", "s3://bucket/photos", "--test", "0.2")
+    assert "s3://bucket/photos: is an address, and only a folder can be split." in done.stderr
+
+
 def test_no_split_asked_for_is_an_error(photos, syndet_here):
     done = syndet_here("data", "split", photos)
     assert "--test: no split is asked for. Give --test 0.2, --val 0.1 or both." in done.stderr

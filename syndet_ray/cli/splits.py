@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def split(
-    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of labelled photos.")],
+    photos: Annotated[str, typer.Argument(metavar="PHOTOS", help="Folder of labelled photos.")],
     test: ShareOption = None,
     val: ShareOption = None,
     by: Annotated[
@@ -63,15 +63,28 @@ def split(
     from syndet_ray.data.splits.divide import split_photos
 
     shares = {name: share for name, share in {"test": test, "val": val}.items() if share}
+    folder = _local_folder(photos)
     labels = label_options(format, skip_bad, classes)
     with open_display(console := terminal.console()) as display:
         division = split_photos(
-            photos, shares, seed, display.progress,
+            folder, shares, seed, display.progress,
             by=by, out=out, resplit=resplit, allow_near_copies=allow_near_copies, force=force,
             labels=labels,
         )  # fmt: skip
     print_table(console, _table(division))
     terminal.print_lines(console, _lines(division))
+
+
+def _local_folder(photos: str) -> Path:
+    """The folder of photos. Raises DataError for an address: an index is written beside photos."""
+    from syndet_ray.data.remote.address import for_messages, photo_place
+    from syndet_ray.errors import DataError
+
+    place = photo_place(photos)
+    if isinstance(place, Path):
+        return place
+    do = "Copy the photos into a folder, and split them there."
+    raise DataError(for_messages(place), "is an address, and only a folder can be split", do=do)
 
 
 def _table(division: "Division") -> "Table":
