@@ -21,12 +21,12 @@ def folder_bytes(folder: Path) -> int:
     return size
 
 
-def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]]) -> bool:
+def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = None) -> bool:
     """Deletes a folder of a cache, unless a process makes or uses it; True if it is gone.
 
     Each part is renamed first: a kill meanwhile must not leave half of it under its name.
 
-    parts  lists the folders to delete, in the same place; it is called once they are locked
+    parts  lists what is deleted, in the same place, once it is locked; None for the folder alone
     """
     cache, key = folder.parent, folder.name
     try:
@@ -36,7 +36,7 @@ def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]]) -> bool:
         ):
             if not (is_alone and is_unused):  # without locks it may be in use
                 return False
-            for part in parts():
+            for part in [folder] if parts is None else parts():
                 grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
                 part.rename(Path(grave) / part.name)
                 shutil.rmtree(grave)

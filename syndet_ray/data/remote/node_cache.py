@@ -107,8 +107,7 @@ def make_room(folder: Path, needed_bytes: int, address: str) -> None:
         for dataset in datasets:
             if taken + needed_bytes <= most and needed_bytes <= _free(place):
                 return
-            copy = place / dataset.key
-            if delete_unused(copy, lambda copy=copy: [copy]):
+            if delete_unused(place / dataset.key):
                 taken -= dataset.size
         _check_room(place, taken, most, needed_bytes, address)
 
