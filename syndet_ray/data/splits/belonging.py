@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from syndet_ray.data.images import picture
+from syndet_ray.data.readers.image_files import without_upload_prefix
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits.groups import photo_of
@@ -25,8 +26,8 @@ _OF_A_CAMERA = re.compile(
     r"|(IMG|MVIMG|PXL|WP)[_-]\d{8}[_-](WA)?\d{3,9}",
     re.IGNORECASE,
 )
-# Label Studio puts this before the name of an uploaded file; a date is no such word.
-_LABEL_STUDIO_PREFIX = re.compile(r"^(?!(19|20)\d\d[01]\d[0-3]\d-)[0-9a-f]{8}-(?=.)")
+# A date looks like the digits that Label Studio puts before the name of an upload.
+_DATE = re.compile(r"(19|20)\d\d[01]\d[0-3]\d-")
 # Roboflow makes vid1_07_jpg.jpg of vid1_07.jpg.
 _ROBOFLOW_SUFFIX = re.compile(r"_(bmp|jpe?g|png|webp)$", re.IGNORECASE)
 # One who takes photos of a scene takes the next within a minute; walking to another takes longer.
@@ -88,7 +89,8 @@ def _own_name(image_id: str) -> str:
     """The name of an image, without suffix, as it was before tools for labelling changed it."""
     photo = photo_of(image_id)
     stem = PurePosixPath(image_id).stem if photo is None else photo
-    return _ROBOFLOW_SUFFIX.sub("", _LABEL_STUDIO_PREFIX.sub("", stem))
+    name = stem if _DATE.match(stem) else without_upload_prefix(stem)
+    return _ROBOFLOW_SUFFIX.sub("", name)
 
 
 def _sessions(source: Source, place: object) -> list[int]:

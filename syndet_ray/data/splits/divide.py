@@ -66,7 +66,7 @@ class Division:
             others = " or ".join(word for word in BYS if word != by)
             do = _DO_SEPARATE if by is None else f"try `by` {others}, or leave `by` out"
             group = f"one group ({self.largest_words}) has {size} of {self.cut.images} images"
-            yield f"{group} and stays in one split, so the shares are not those you asked for: {do}"
+            yield f"{group} and stays in one split, so shares may not be what you asked for: {do}"
         if by == "stem":
             image_ids = [image_id for part in self.index.images.values() for image_id in part]
             of_a_camera = [image_id for image_id in image_ids if is_of_a_camera(image_id)]
