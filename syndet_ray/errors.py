@@ -13,11 +13,12 @@ A broken invariant of our own is an `assert`, never one of these.
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 _SIMILAR = 0.5  # similarity of two names, 0 to 1, from which one may be a misspelling of the other
+_SIMILAR_AMONG_FEW = 0.6  # where all are listed too, a far-fetched guess helps less
 _PACKAGE = Path(__file__).parent
 _MOST_COMPLETIONS = 3  # a hint of more names no longer says which one was meant
 
@@ -65,20 +66,34 @@ def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) 
     return kind(place, rule, got=got, do=do)
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: str, valid: Iterable[str], similarity: float = _SIMILAR) -> str:
     """A hint for a misspelt name: valid names that begin with it, else the closest one, else all.
 
-    Each part of a dotted name may begin with it: flip is completed to training.flip_vertical.
+    Each part of a dotted name may begin with it: flip is completed to training.flip_vertical. Case
+    does not matter.
+
+    similarity  0 to 1, of the closest name at least
     """
-    names = sorted(valid)
-    completions = [other for other in names if name and f".{name}" in f".{other}"]
+    names = {other.lower(): other for other in sorted(valid)}
+    word = name.lower()
+    completions = [other for lower, other in names.items() if word and f".{word}" in f".{lower}"]
     if 0 < len(completions) <= _MOST_COMPLETIONS:
         candidates = " or ".join(map(repr, completions))
         return f"Did you mean {candidates}?"
-    close = difflib.get_close_matches(name, names, n=1, cutoff=_SIMILAR)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=similarity)
     if close:
-        return f"Did you mean {close[0]!r}?"
-    return f"Valid: {', '.join(names)}."
+        return f"Did you mean {names[close[0]]!r}?"
+    return f"Valid: {_name_list(names.values())}."
+
+
+def nearest_and_all(name: str, valid: Collection[str]) -> str:
+    """A hint for a misspelt name among a few valid ones: the nearest, and all of them."""
+    hint = nearest(name, valid, _SIMILAR_AMONG_FEW)
+    return hint if hint.startswith("Valid") else f"{hint} Valid: {_name_list(valid)}."
+
+
+def _name_list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def first_line(error: BaseException) -> str:

@@ -271,7 +271,7 @@ def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(
         Image.new("RGB", (8, 8), "red").save(tmp_path / file)
     else:
         (tmp_path / file).write_text("another generator")
-    class_check.load.cache_clear()  # as preflight does before every attempt
+    class_check.load.cache_clear()  # as is done before every attempt
     with pytest.raises(DefinitionError) as error:
         refuse(run, DATA)
     then = run.about["scenes"][f"scene.{setting} {parts[setting]}"][:12]

@@ -20,6 +20,8 @@ from syndet_ray.cli import sweeps
 from syndet_ray.cli.listing import place_lines
 from syndet_ray.cli.options import FLAGS, with_flags
 from syndet_ray.cli.terminal import console
+from syndet_ray.data.convert import WRITERS
+from syndet_ray.data.remote.catalogue import CATALOGUE
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tuning.options import Options, Outcome
@@ -241,6 +243,60 @@ def test_the_options_that_messages_name_are_options_of_the_command_line():
     assert set(FLAGS.values()) <= flags
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (
+            ("data", "fetch", "D6dice"),
+            "NAME: must be the name of a public dataset, got 'D6dice'. Did you mean 'd6-dice'? "
+            "Valid: chess, d6-dice, groceries-real.",
+        ),
+        (
+            ("data", "fetch", "x"),
+            "NAME: must be the name of a public dataset, got 'x'. Valid: chess, d6-dice, "
+            "groceries-real.",
+        ),
+        (
+            ("data", "convert", "nowhere", "out", "--to", "voe"),
+            "--to: must be a format that can be written, got 'voe'. Did you mean 'voc'? Valid: "
+            "coco, kitti, parquet, voc, yolo.",
+        ),
+        (
+            ("data", "inspect", ".", "--format", "cocoo"),
+            "--format: must be a known format, got 'cocoo'. Did you mean 'COCO'? Valid: BOP, COCO",
+        ),
+    ],
+)
+def test_a_misspelt_choice_is_an_error_with_the_nearest_and_all_choices(
+    arguments, error, tmp_path, monkeypatch, syndet_here
+):
+    monkeypatch.chdir(tmp_path)
+    done = syndet_here(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"syndet_ray: {error}")
+
+
+@pytest.mark.parametrize("group", [(), ("data",)])
+def test_the_summary_of_each_verb_is_a_sentence_that_fits_a_terminal(group):
+    """Click cuts longer ones, and ends them with three dots."""
+    output = CliRunner().invoke(cli.app, [*group, "--help"], terminal_width=80).output
+    _, listed = output.split("Commands:\n")
+    summaries = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    verbs = get_command(cli.app)
+    for name in group:
+        verbs = verbs.commands[name]
+    assert summaries.keys() == verbs.commands.keys()
+    for line in listed.splitlines():
+        assert len(line) <= 80
+        assert line.endswith(".") and not line.endswith("...")
+
+
+def test_help_lists_the_choices_of_names():
+    for verb, choices in (("fetch", CATALOGUE), ("convert", WRITERS)):
+        words = CliRunner().invoke(cli.app, ["data", verb, "--help"]).output
+        assert all(choice in words for choice in choices)
+
+
 def test_an_error_of_the_library_is_printed_with_the_flag_of_its_option():
     error = DataError("photos", "has no split 'x'", do="Choose with `split`: train.")
     assert with_flags(str(error)) == "photos: has no split 'x'. Choose with --split: train."
@@ -258,6 +314,6 @@ def test_library_messages_name_options_and_not_flags():
         for path in package.rglob("*.py")
         if package / "cli" not in path.parents
         for line in path.read_text().splitlines()
-        if flag.search(line) and not re.search(r"resume\b|command|\"--port\":", line)
+        if flag.search(line) and not re.search(r"resume\b|command|data convert|\"--port\":", line)
     ]
     assert lines == []

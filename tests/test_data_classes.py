@@ -1,6 +1,7 @@
 """Classes by name: renamed, merged and dropped, and what is done where sources differ."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from syndet_ray.data.classes import (
 )
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.read import read
+from syndet_ray.data.read import read, read_with_own_classes
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.record import Records
 from syndet_ray.errors import DataError
 
 
@@ -108,6 +110,32 @@ def test_classes_of_photos_are_renamed_merged_and_dropped_as_they_are_read(tmp_p
     )
 
 
+def test_photos_are_read_once_with_new_classes_and_their_own(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 2, "dog": 1, "hand": 3})
+    options = LabelOptions(classes={"dog": "cat", "hand": None, "owl": "cat"})
+    steps = []
+    renamed, own = read_with_own_classes(folder, options, lambda *step: steps.append(step))
+    assert renamed.box_counts == {"cat": 3}
+    assert own.box_counts == {"cat": 2, "dog": 1, "hand": 3}
+    assert renamed.notes == read(folder, options).notes and len(renamed.notes) == 2
+    assert steps[-1] == (1, 1)
+
+
+def test_photos_with_their_own_classes_are_no_more_than_with_new_ones(tmp_path):
+    folder = photos(tmp_path / "photos", {"cat": 1})
+    file = folder / "train.json"
+    content = json.loads(file.read_bytes())
+    Image.new("RGB", (64, 64)).save(folder / "b.png")
+    content["images"].append({"id": 1, "file_name": "b.png"})
+    content["annotations"].append({"id": 9, "image_id": 1, "category_id": 0, "bbox": [1, 1, 0, 5]})
+    file.write_text(json.dumps(content), encoding="utf-8")
+    options = LabelOptions(classes={"cat": "lion"}, skip_bad=True)
+    renamed, own = read_with_own_classes(folder, options)
+    assert own.splits["train"].image_ids() == renamed.splits["train"].image_ids()
+    with pytest.raises(DataError, match="Or leave it out with `skip_bad`"):
+        read_with_own_classes(folder, replace(options, skip_bad=False))
+
+
 def test_a_name_of_the_map_that_no_class_has_is_said(tmp_path):
     folder = photos(tmp_path / "photos", {"cat": 2, "kitten": 1})
     dataset = read(folder, LabelOptions(classes={"kiten": "cat", "cat": "feline"}))
@@ -185,6 +213,29 @@ def test_boxes_of_a_class_that_is_left_out_become_regions_of_any_class(tmp_path)
         (3, "dog", False),
     ]
     assert dataset.without_classes(["bishop"]).box_counts == {"cat": 1, "dog": 1}
+
+
+def test_classes_are_left_out_of_columns_as_out_of_records(tmp_path):
+    source = read(photos(tmp_path / "photos", {"cat": 1, "bishop": 2, "dog": 1})).splits["train"]
+    records = source.records
+    twice = replace(
+        records,
+        image_ids=[*records.image_ids, "b.png", "c.png"],
+        images=[*records.images, None, None],
+        places=[*records.places, "b", "c"],
+        sizes_wh=np.tile(records.sizes_wh, (3, 1)),
+        box_starts=np.array([0, 2, 2, 4]),  # the second image has no box
+        order=np.array([2, 1, 0]),
+    )
+    columns = without_classes(replace(source, records=twice), ["bishop"])
+    objects = without_classes(replace(source, records=tuple(twice)), ["bishop"])
+    assert isinstance(columns.records, Records)
+    assert columns.classes == objects.classes == ("cat", "dog")
+    for one, other in zip(columns.records, objects.records, strict=True):
+        assert one.image_id == other.image_id
+        assert one.boxes.xyxy.tolist() == other.boxes.xyxy.tolist()
+        assert one.boxes.labels.tolist() == other.boxes.labels.tolist()
+        assert one.boxes.crowd.tolist() == other.boxes.crowd.tolist()
 
 
 def test_names_that_differ_only_in_spelling_are_one_group():

@@ -15,7 +15,13 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
-from syndet_ray.data.splits.belonging import belonging_keys, scene_of, stem_of
+from syndet_ray.data.splits.belonging import (
+    belonging_keys,
+    group_words,
+    is_of_a_camera,
+    scene_of,
+    stem_of,
+)
 from syndet_ray.data.splits.cut import HOLD_OUT_SEED, cut_splits, hold_out, in_one_heap
 from syndet_ray.data.splits.split import refuse_copies, with_validation
 from syndet_ray.data.splits.split_index import ids_by_split
@@ -206,25 +212,56 @@ def test_images_that_roboflow_made_of_one_photo_stay_together():
     [
         ("vid1_000123.jpg", "", "/vid1"),
         ("train/kitchen/vid 2 (7).png", "kitchen", "kitchen/vid 2"),
-        ("images/val/IMG0042.JPG", "", "/IMG"),
+        ("images/val/frame0042.JPG", "", "/frame"),
         ("valid/vid1-12_png.rf.0a1b.jpg", "", "/vid1"),
         ("a/b/0001.jpg", "a/b", "a/b/"),
-        ("IMG_0310_JPG.jpg", "", "/IMG"),
         ("cat.jpg", "", "/cat"),
+        ("1a2b3c4d-vid1_07.jpg", "", "/vid1"),  # Label Studio
+        ("20261127-vid1_07.jpg", "", "/20261127-vid1"),
+        ("IMG_0310_JPG.jpg", "", "/IMG_0310"),
+        ("1a2b3c4d-IMG_0310.jpg", "", "/IMG_0310"),
+        ("IMG_0310_0007.jpg", "", "/IMG_0310"),  # a frame of IMG_0310.MOV
+        ("IMG_0310 (2).jpg", "", "/IMG_0310"),
+        ("IMG_000310.jpg", "", "/IMG"),  # too many digits: a program counted frames
     ],
 )
 def test_scenes_and_stems_come_from_names(image_id, scene, stem):
     assert (scene_of(image_id), stem_of(image_id)) == (scene, stem)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("IMG_0123", "_MG_0123", "DSC_0123", "_DSC0123", "DSC00123", "DSCN0123", "dscf0123"),
+        *("P1000123", "DJI_0123", "IMG_E0123", "IMG0123", "IMG_20261127_101502"),
+        *("PXL_20261127_101502123", "IMG-20261127-WA0012"),
+    ],
+)
+def test_photos_with_names_of_a_camera_are_each_by_itself(name):
+    assert stem_of(f"kitchen/{name}.jpg") == f"kitchen/{name}"
+    assert is_of_a_camera(f"kitchen/{name}.jpg")
+
+
+def test_a_group_has_the_pattern_of_its_names_or_one_of_them():
+    frames = ["a/vid1_2.png", "a/vid1_1.png"]
+    assert group_words(frames, "stem") == "a/vid1*"
+    assert group_words(frames, "scene") == "a/*"
+    assert group_words(["1.png", "2.png"], "scene") == "*"
+    assert group_words([*frames, "b/7.png"], "stem") == "with a/vid1_1.png"
+    assert group_words(frames, "time") == group_words(frames, None) == "with a/vid1_1.png"
+
+
 def test_videos_and_scenes_stay_together():
     records = [record(f"s{i % 2}/vid{i % 4}_{i:03}.png") for i in range(12)]
     by_stem = cut(dataset(train=records), test=0.2, by="stem")
-    assert by_stem.groups == 4
+    assert (by_stem.groups, by_stem.images) == (4, 12)
+    assert by_stem.largest == ("s0/vid0_000.png", "s0/vid0_004.png", "s0/vid0_008.png")
     assert len(by_stem.dataset.splits["test"]) == 3
     assert cut(dataset(train=records), test=0.2, by="scene").groups == 2
     with pytest.raises(
-        DataError, match=r"2 groups of images by scene, and 3 splits need 3. Choose"
+        DataError,
+        match=r"2 groups of images by scene \(the largest: s0/\*, 6 of 12 images\), and 3 splits "
+        r"need 3. Choose `by` stem or time, or leave it out.",
     ):
         cut(dataset(train=records), test=0.2, val=0.2, by="scene")
     with pytest.raises(DefinitionError, match=r"`by`: must be one of scene, stem, time, got 'day'"):

@@ -31,6 +31,7 @@ def test_it_prints_what_is_where_and_writes_the_index(photos, syndet_here):
     assert "images 14 (70.0%) 2 (10.0%) 4 (20.0%)" in lines
     assert "cat 7 (7) 1 (1) 2 (2)" in lines
     assert "groups 20; no image looks like another" in lines
+    assert not any(line.startswith("largest") for line in lines)
     assert f"hash {load(photos / FILE_NAME).hash}" in lines
     assert f"file photos/{FILE_NAME}" in lines
     after = sorted(path.name for path in photos.rglob("*"))
@@ -119,6 +120,11 @@ def test_a_folder_that_cannot_be_written_is_named_before_photos_are_compared(
     assert "decoding" not in done.stdout
 
 
+def test_photos_at_an_address_are_not_split(syndet_here):
+    done = syndet_here("data", "split", "s3://bucket/photos", "--test", "0.2")
+    assert "s3://bucket/photos: is an address, and only a folder can be split." in done.stderr
+
+
 def test_no_split_asked_for_is_an_error(photos, syndet_here):
     done = syndet_here("data", "split", photos)
     assert "--test: no split is asked for. Give --test 0.2, --val 0.1 or both." in done.stderr
@@ -136,15 +142,51 @@ def test_a_split_that_another_process_wrote_meanwhile_is_kept(photos):
     assert load(photos / FILE_NAME).shares == {"test": 0.5}
 
 
-def test_a_val_that_sweeps_would_cut_without_regard_to_by_is_pointed_out(photos):
-    for k in range(20):  # five videos of four frames
-        (photos / "train" / f"train-{k}.png").rename(photos / "train" / f"{'abcde'[k // 4]}{k}.png")
+def rename(photos, name_of):
+    """Gives each image of write_photos a new name, by its number."""
     labels = photos / "train" / "_annotations.coco.json"
     content = json.loads(labels.read_bytes())
     for image in content["images"]:
-        image["file_name"] = f"{'abcde'[image['id'] // 4]}{image['id']}.png"
+        name = name_of(image["id"])
+        (photos / "train" / image["file_name"]).rename(photos / "train" / name)
+        image["file_name"] = name
     labels.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_val_that_sweeps_would_cut_without_regard_to_by_is_pointed_out(photos):
+    rename(photos, lambda k: f"{'abcde'[k // 4]}{k}.png")  # five videos of four frames
     split = partial(split_photos, photos, seed=0, progress=ignore, by="stem", force=True)
     assert any("there is no val" in warning for warning in split({"test": 0.2}).warnings)
     both = split({"test": 0.2, "val": 0.2})
     assert not any("there is no val" in warning for warning in both.warnings)
+
+
+def test_the_largest_group_is_named_and_pointed_out_if_it_has_most_images(photos, syndet_here):
+    rename(photos, lambda k: f"{'a' if k < 12 else 'b'}{k}.png")
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--by", "stem")
+    assert "groups   2 by stem; no image looks like another" in done.stdout
+    assert "largest  12 of 20 images: a*" in done.stdout
+    warning = " ".join(done.stdout.split())
+    assert (
+        "note: one group (a*) has 12 of 20 images and stays in one split, so shares may not be "
+        "what you asked for: try --by scene or time, or leave --by out" in warning
+    )
+
+
+def test_one_group_of_all_images_is_named(photos, syndet_here):
+    rename(photos, lambda k: f"frame_{k:04}.png")
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--by", "stem")
+    error = " ".join(done.stderr.split())
+    assert "1 group of images by stem (the largest: frame*, 20 of 20 images), and 2" in error
+    assert "Choose --by scene or time, or leave it out." in error
+
+
+def test_photos_with_names_of_a_camera_are_split_one_by_one(photos, syndet_here):
+    rename(photos, lambda k: f"IMG_{k:04}.png")
+    done = syndet_here("data", "split", photos, "--test", "0.2", "--val", "0.2", "--by", "stem")
+    assert "groups   20 by stem; no image looks like another" in done.stdout
+    assert (
+        "note: a camera's names, such as train/IMG_0000.png, only count photos, so each is split by "
+        "itself (20 images); --by time keeps together those taken within a minute"
+        in " ".join(done.stdout.split())
+    )

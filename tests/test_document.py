@@ -213,6 +213,13 @@ def test_a_check_says_everything_that_it_has_looked_at(home, dice, answered):
     assert any(note.startswith("the detector is") for note in document["notes"])
 
 
+def test_notes_name_options_by_their_flags(capsys):
+    with one_document("check", is_wanted=True) as document:
+        document.facts["notes"] = ["take a larger share with `hold_out`"]
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert notes == ["take a larger share with --hold-out"]
+
+
 def test_a_check_that_fails_says_what_it_knows_and_every_problem(
     home, dice, syndet_here, monkeypatch
 ):

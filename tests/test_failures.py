@@ -25,7 +25,7 @@ def fail(*arguments, **named):
 BEFORE_THE_RUN = (
     "syndet_ray.definitions.loader._find",
     "syndet_ray.tuning.run.check_store",
-    "syndet_ray.tuning.preflight.real_data",
+    "syndet_ray.tuning.photo_check.real_data",
     "syndet_ray.tuning.run.settled_sweep",
     "syndet_ray.tuning.run.description",
     "syndet_ray.runs.folder.RunFolder.create",

@@ -157,23 +157,43 @@ def test_where_each_value_comes_from_stands_before_it(imported, tmp_path):
     assert "very secret" not in said + "".join(lines)
 
 
-def test_every_setting_is_taken_or_listed(imported, tmp_path):
-    said, _ = imported("spec.txt", SPEC.replace("verbose", "") + "surprise { x: 3 }\n")
+def test_every_setting_is_taken_or_listed_in_the_sweep(imported, tmp_path):
+    imported("spec.txt", SPEC.replace("verbose", "") + "surprise { x: 3 }\n")
     written = (tmp_path / "sweeps" / "out.py").read_text(encoding="utf-8")
-    ignored, missing = said.split("Has no counterpart here:\n")
-    assert "Ignored: it does not matter here:\n" in ignored
+    missing, ignored = written.split("# Ignored, since it does not matter here:\n")
+    _, missing = missing.split("# Has no counterpart here:\n")
     assert (
-        "  is off\n    spec.txt:21 augmentation_config.color_augmentation.hue_rotation_max"
+        "#   is off\n#     spec.txt:21 augmentation_config.color_augmentation.hue_rotation_max"
         in ignored
     )
-    assert "  saved models are not encrypted\n    spec.txt:3 enc_key (not shown)\n" in ignored
+    assert "#   saved models are not encrypted\n#     spec.txt:3 enc_key (not shown)\n" in ignored
     assert (
-        "  as in torchvision's Faster R-CNN\n    spec.txt:11 model_config.rpn_stride = 16\n"
+        "#   as in torchvision's Faster R-CNN\n#     spec.txt:11 model_config.rpn_stride = 16\n"
         in missing
     )
-    assert "  is not known here\n    spec.txt:35 surprise.x = 3\n" in missing
-    for line in said[: said.index("\ntraining.images")].splitlines()[1:]:
-        assert f"# {line}" in written
+    assert missing.startswith("#   is not known here\n#     spec.txt:35 surprise.x = 3\n")
+
+
+def test_what_matters_stands_first_and_what_is_ignored_is_counted(imported):
+    more = "".join(f"surprise {{ x{k}: 3 }}\n" for k in range(5))
+    said, _ = imported("spec.txt", SPEC + more)
+    lines = said.splitlines()
+    at = [lines.index(line) for line in lines if line.startswith(("sweep ", "recipe ", "next "))]
+    at.append(lines.index("Has no counterpart here: 7 settings"))
+    assert at == sorted(at)
+    assert lines[at[-1] + 1 :] == [
+        "  is not known here",
+        "    spec.txt:35 surprise.x0 = 3",
+        "    spec.txt:36 surprise.x1 = 3",
+        "    spec.txt:37 surprise.x2 = 3",
+        "    and 2 more",
+        "  momentum is always Nesterov's",
+        "    spec.txt:29 training_config.optimizer.sgd.nesterov = False",
+        "  as in torchvision's Faster R-CNN",
+        "    spec.txt:11 model_config.rpn_stride = 16",
+        "Ignored, since it does not matter here: 15 settings",
+        "The end of sweeps/out.py lists all of this.",
+    ]
 
 
 def test_what_the_spec_leaves_out(imported):
@@ -223,7 +243,8 @@ def test_a_folder_of_specs_is_one_sweep(tmp_path, monkeypatch, syndet_here):
     done = syndet_here("import", "my specs")
     assert "README.txt is not a file of settings that can be imported\n" in done.stdout
     why = "a sweep has one seed: that of the first experiment"
-    assert f"  {why}\n    b.txt:2 random_seed = 42\n" in done.stdout
+    written = (tmp_path / "sweeps" / "my_specs.py").read_text(encoding="utf-8")
+    assert f"#   {why}\n#     b.txt:2 random_seed = 42\n" in written
     changes = {"detector.backbone": "resnet50", "training.learning_rate": 0.01}
     assert load("my_specs").variants == {"a": {}, "b": changes}
 
@@ -375,7 +396,7 @@ def test_nothing_is_overwritten_unless_told(tmp_path, syndet_here, monkeypatch):
         "sweeps/mix.py: would hide the sweep of this name that comes with the package." in message
     )
     assert syndet_here("import", "mix.txt", "--force").returncode == 0
-    assert syndet_here("import", "(-).txt").stdout.count("sweeps/imported.py") == 1
+    assert "sweep    sweeps/imported.py\n" in syndet_here("import", "(-).txt").stdout
     for name in ("a b", "../x", "x.txt", "a/b.c.py", "_a"):
         assert "is not the path of a sweep." in refusal(syndet_here, "spec.txt", name)
 

@@ -26,6 +26,7 @@ ORDER = (
         "last_use",
         "folder_names",
         "locks",
+        "cache_folders",
         "metrics",
         "progress",
         "timer",

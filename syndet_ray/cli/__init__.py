@@ -22,7 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Work on datasets.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Fetch, split, convert and inspect datasets.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
 _NAMES = {"import_settings": "import"}  # functions cannot have the names of Python's own words

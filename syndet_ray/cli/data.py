@@ -39,7 +39,7 @@ def render(
     address: Address = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Render a dataset: COCO with visibility, Parquet, and a contact sheet."""
+    """Render a dataset of labelled scenes. Writes COCO with visibility, Parquet, a sheet."""
     from syndet_ray.cli import terminal
     from syndet_ray.workers.render import scene_parameters, write_set
 
@@ -71,7 +71,7 @@ def cutouts(
     classes: Classes = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Cut objects out of the training photos, as assets for scenes."""
+    """Cut objects out of training photos, as assets for scenes."""
     from functools import partial
 
     from syndet_ray.cli import terminal
@@ -96,7 +96,7 @@ def convert(
     dataset: Dataset,
     out: Out,
     to: Annotated[
-        Literal["coco", "kitti", "voc", "yolo", "parquet"], typer.Option(help="Format to write.")
+        str, typer.Option(metavar="coco|kitti|voc|yolo|parquet", help="Format to write.")
     ] = "coco",
     format: Format = None,
     skip_bad: SkipBad = False,
@@ -104,13 +104,15 @@ def convert(
     address: Address = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Write a dataset in another format, and say what that format cannot hold."""
+    """Write a dataset in another format. Lists what that format cannot hold."""
     from functools import partial
 
     from syndet_ray.cli import terminal
+    from syndet_ray.data.convert import writer
     from syndet_ray.data.read import read
     from syndet_ray.data.write import check_empty
 
+    writer(to)  # an unknown format is an error before labels are read
     check_empty(out)
     console = terminal.console()
     with open_display(console) as display:
@@ -159,8 +161,8 @@ def label_style(
     classes: Classes = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Measure how wide and uneven people made the boxes of the training photos, so that scenes can
-    be labelled in the same way.
+    """Measure how wide and uneven the boxes of training photos are. Scenes can then be labelled in
+    the same way.
     """
     from functools import partial
 
@@ -213,8 +215,8 @@ def inspect(
     as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Show data at a glance, and where other sources differ from the first: synthetic from real,
-    test from train.
+    """Show statistics of datasets, and where they differ. The first is compared with the others:
+    real with synthetic, train with test.
     """
     from syndet_ray.cli import facts, listing, terminal
     from syndet_ray.cli.document import one_document
@@ -246,7 +248,7 @@ def inspect(
 
 def fetch(
     name: Annotated[
-        Literal["d6-dice", "chess", "groceries-real"],
+        str,
         typer.Argument(metavar="NAME", help="d6-dice, chess or groceries-real."),
     ],
     out: Annotated[
@@ -255,10 +257,10 @@ def fetch(
 ) -> None:
     """Fetch a public dataset: real photos to try things on."""
     from syndet_ray.cli import listing, terminal
-    from syndet_ray.data.remote.catalogue import CATALOGUE
+    from syndet_ray.data.remote.catalogue import entry_named
     from syndet_ray.data.remote.public import fetch_public
 
-    entry, folder = CATALOGUE[name], out or Path(name)
+    entry, folder = entry_named(name), out or Path(name)
     console = terminal.console()
     terminal.print_lines(console, listing.entry_lines(entry))
     with open_display(console) as display:

@@ -52,6 +52,8 @@ def _print(verb: str, facts: Mapping[str, Any], errors: list[Exception]) -> None
         "version": __version__,
         "errors": [_error(error) for error in errors],
     }
+    if "notes" in facts:
+        facts = {**facts, "notes": [with_flags(note) for note in facts["notes"]]}
     # Escapes of ASCII are UTF-8 too, and survive a terminal or a pipe of any other encoding.
     print(json.dumps(plain(envelope | dict(facts)), indent=2, allow_nan=False), file=sys.stdout)
 

@@ -64,7 +64,7 @@ def evaluate(
     as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Score a saved model on labelled photos: accuracy, its interval, and kinds of errors."""
+    """Score a saved model on labelled photos. Shows accuracy, its interval, and kinds of errors."""
     from functools import partial
 
     from syndet_ray.cli import facts, terminal
@@ -136,7 +136,7 @@ def predict(
     tracking: TrackingUri = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Find objects in images with a saved model: annotated images, JSON and KITTI files."""
+    """Find objects in images with a saved model. Writes annotated images, JSON and KITTI files."""
     from functools import partial
 
     from syndet_ray.cli import terminal

@@ -18,7 +18,7 @@ INTERRUPTED, FAILED, SPENT = 130, 1, 3
 # The options that messages of the library name, by the argument that they are in Python.
 _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
-    *("format", "skip_bad", "classes"),
+    *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
     *("images_per_epoch",),
     *("hold_out", "test", "val", "by", "resplit"),

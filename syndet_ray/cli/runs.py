@@ -36,8 +36,8 @@ def replay(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Try pruners on a run's learning curves: what each saves, and how often it prunes the
-    winner.
+    """Try pruners on the learning curves of a run. Shows what each saves, and how often it prunes
+    the winner.
     """
     from syndet_ray.cli import facts, listing, terminal
     from syndet_ray.cli.document import one_document
@@ -119,7 +119,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the first run with other runs that used the same test set."""
+    """Compare the first run with others that used its test set."""
     from syndet_ray.analysis import compare as comparing
     from syndet_ray.cli import facts, listing, terminal
     from syndet_ray.cli.document import one_document

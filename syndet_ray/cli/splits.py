@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def split(
-    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of labelled photos.")],
+    photos: Annotated[str, typer.Argument(metavar="PHOTOS", help="Folder of labelled photos.")],
     test: ShareOption = None,
     val: ShareOption = None,
     by: Annotated[
@@ -55,23 +55,36 @@ def split(
         bool, typer.Option("--force", help="Replace the split that is there already.")
     ] = False,
 ) -> None:
-    """Split photos into train, test and val for all runs: every class gets its share in each split,
-    and photos that look alike stay together. Photos and labels stay as they are.
+    """Split photos into train, val and test, once for all runs. Every class gets its share in each
+    split, and photos that look alike stay together. Photos and labels stay as they are.
     """
     from syndet_ray.cli import terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.data.splits.divide import split_photos
 
     shares = {name: share for name, share in {"test": test, "val": val}.items() if share}
+    folder = _local_folder(photos)
     labels = label_options(format, skip_bad, classes)
     with open_display(console := terminal.console()) as display:
         division = split_photos(
-            photos, shares, seed, display.progress,
+            folder, shares, seed, display.progress,
             by=by, out=out, resplit=resplit, allow_near_copies=allow_near_copies, force=force,
             labels=labels,
         )  # fmt: skip
     print_table(console, _table(division))
     terminal.print_lines(console, _lines(division))
+
+
+def _local_folder(photos: str) -> Path:
+    """The folder of photos. Raises DataError for an address: an index is written beside photos."""
+    from syndet_ray.data.remote.address import for_messages, photo_place
+    from syndet_ray.errors import DataError
+
+    place = photo_place(photos)
+    if isinstance(place, Path):
+        return place
+    do = "Copy the photos into a folder, and split them there."
+    raise DataError(for_messages(place), "is an address, and only a folder can be split", do=do)
 
 
 def _table(division: "Division") -> "Table":
@@ -107,6 +120,10 @@ def _lines(division: "Division") -> list[str]:
     verb = "looks" if cut.near_copies < 2 else "look"
     kept = " and stay with it" if cut.near_copies else ""
     lines.append(f"groups   {cut.groups}{by}; {copies} {verb} like another{kept}")
+    if len(cut.largest) > 1:
+        lines.append(
+            f"largest  {len(cut.largest)} of {cut.images} images: {division.largest_words}"
+        )
     lines.append(f"hash     {index.hash}")
     lines.append(f"file     {division.file}")
     return lines

@@ -82,7 +82,7 @@ def sweep(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run a sweep: search, confirm the best, score them once on the real test set, report."""
+    """Run a sweep: search, confirm the best, test them, report. The test set is opened once."""
     from syndet_ray.cli import terminal
 
     options = SweepOptions(
@@ -142,7 +142,7 @@ def resume(
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Continue an interrupted run from its last checkpoints, or extend a finished one."""
+    """Continue an interrupted run, or extend a finished one. It goes on from checkpoints."""
     from syndet_ray.cli import terminal
 
     console = terminal.console()
@@ -184,7 +184,7 @@ def check(
     as_json: Json = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Check a sweep, its data and this machine, estimate what it costs, and start nothing."""
+    """Check a sweep, its data and this machine, and start nothing. Estimates what it costs."""
     from syndet_ray.cli.document import one_document
 
     options = SweepOptions(
@@ -318,7 +318,7 @@ def _with_points(
 
 def _finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
-    from syndet_ray.cli import terminal
+    from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
 
@@ -337,8 +337,8 @@ def _finish(outcome: "Outcome", console: "Console") -> None:
         raise SystemExit(SPENT)
     run = folder.read()
     if run.test is not None:
-        print_table(console, terminal.test_table(run.test, console.width))
-        terminal.print_lines(console, terminal.recipe_lines(run.test, run.trials))
+        print_table(console, results_table.test_table(run.test, console.width))
+        terminal.print_lines(console, results_table.recipe_lines(run.test, run.trials))
     console.print(answer(run), style="bold")
     if outcome.is_reported:
         console.print(f"report   {folder.report}", soft_wrap=True)

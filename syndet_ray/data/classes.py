@@ -11,7 +11,7 @@ import numpy as np
 from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
 from syndet_ray.data.class_map import ClassMap
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.record import Record, Source
+from syndet_ray.data.record import Record, Records, Source
 from syndet_ray.data.tally import FEW_BOXES
 from syndet_ray.errors import DataError
 
@@ -116,12 +116,24 @@ def without_classes(source: Source, names: Collection[str]) -> Source:
     index_of = {name: i for i, name in enumerate(classes)}
     labels = [index_of.get(name, ANY_CLASS) for name in source.classes]
     new_labels = np.array(labels, np.int64)
+    if isinstance(source.records, Records):
+        columns = _relabel_columns(source.records, new_labels, len(classes))
+        return replace(source, classes=classes, records=columns)
     records = [_relabel(record, new_labels, len(classes)) for record in source.records]
     return replace(source, classes=classes, records=tuple(records))
 
 
+def _relabel_columns(records: Records, new_labels: np.ndarray, classes: int) -> Records:
+    """Records with new labels; the boxes of label ANY_CLASS become crowds of each class."""
+    relabelled = replace(records.boxes, labels=new_labels[records.boxes.labels])
+    spread, rows = spread_regions(relabelled, classes)
+    # the rows of each box follow one another, in the order of the boxes
+    starts = np.searchsorted(rows, records.box_starts)
+    return replace(records, boxes=spread, box_starts=starts)
+
+
 def _relabel(record: Record, new_labels: np.ndarray, classes: int) -> Record:
-    """A record with new labels; the boxes of label ANY_CLASS become crowds of each class."""
+    """A record with new labels, likewise."""
     relabelled = replace(record.boxes, labels=new_labels[record.boxes.labels])
     spread, _ = spread_regions(relabelled, classes)
     return replace(record, boxes=spread)

@@ -9,6 +9,7 @@ from syndet_ray.data.read import Dataset
 from syndet_ray.data.write import check_empty
 from syndet_ray.data.writers import coco, kitti, parquet, voc, yolo
 from syndet_ray.data.writers.losses import Losses
+from syndet_ray.errors import DefinitionError, nearest_and_all
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress, quiet
 
@@ -34,6 +35,14 @@ WRITERS: Mapping[str, Writer] = {
 }
 
 
+def writer(to: str) -> Writer:
+    """The writer of a format. Raises DefinitionError for a name that is not in WRITERS."""
+    if to not in WRITERS:
+        rule = "must be a format that can be written"
+        raise DefinitionError("`to`", rule, got=to, do=nearest_and_all(to, WRITERS))
+    return WRITERS[to]
+
+
 def convert(
     dataset: Dataset,
     out: Path,
@@ -47,13 +56,14 @@ def convert(
     (images written, images in all).
 
     Returns what did not survive, in words. Raises DataError where `out` exists and is no empty
-    folder, and MachineError where it cannot be written.
+    folder, MachineError where it cannot be written, and DefinitionError for an unknown format.
 
     to       a name of WRITERS
     copying  writes the files of images, see `workers/copying.py` for a cluster
     """
+    chosen = writer(to)
     check_empty(out)
     losses = Losses()
     with whole_folder(out) as unfinished:
-        WRITERS[to].write(dataset, unfinished, losses, progress, copying)
+        chosen.write(dataset, unfinished, losses, progress, copying)
     return losses.lines

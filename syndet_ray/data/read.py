@@ -37,7 +37,7 @@ from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits import split_index
 from syndet_ray.data.tally import few_boxes
-from syndet_ray.errors import DataError, nearest
+from syndet_ray.errors import DataError, nearest_and_all
 from syndet_ray.files import reading
 from syndet_ray.progress import Progress
 
@@ -174,6 +174,20 @@ def read(
         return split_index.apply(dataset, index_file)
 
 
+def read_with_own_classes(
+    path: Path, options: LabelOptions, progress: Progress | None = None
+) -> tuple[Dataset, Dataset]:
+    """The dataset as `read` gives it, and the same images with the classes of their files.
+
+    The files are read once. Raises what `read` raises.
+    """
+    with reading(path):
+        folder, index_file = split_index.photos_and_index(path)
+        ways = [options, replace(options, classes={})]
+        first, second = _read_in_ways(folder, ways, progress)
+        return split_index.apply(first, index_file), split_index.apply(second, index_file)
+
+
 def read_as_stored(
     path: Path, options: LabelOptions | None = None, progress: Progress | None = None
 ) -> Dataset:
@@ -191,31 +205,79 @@ def read_as_stored(
 
 
 def _read(path: Path, options: LabelOptions, progress: Progress | None) -> Dataset:
+    (dataset,) = _read_in_ways(path, [options], progress)
+    return dataset
+
+
+def _read_in_ways(
+    path: Path, ways: Sequence[LabelOptions], progress: Progress | None
+) -> list[Dataset]:
+    """The dataset in a folder with the classes of each of `ways`, which differ only in them.
+
+    What cannot be used, and all notes, are those of the first one. The others have the same images.
+    """
     if not path.is_dir():
         rule = "is not a folder" if path.exists() else "does not exist"
         raise DataError(path, rule, do="Give the folder that holds the dataset.")
-    kind, reader, files = _format_and_files(path, options.format)
+    kind, reader, files = _format_and_files(path, ways[0].format)
     remarks = Remarks()
     images = ImageFiles(path, remarks)
     content = reader.read(path, files, images, remarks)
-    labels = Labels(options)
-    builders = _builders(content, images, labels, remarks, progress)
-    classes = labels.classes(content.classes)
-    _check_names(path, classes)
-    if labels.unused_names:
-        remarks.note(f"no class has these names of the class map: {', '.join(labels.unused_names)}")
-    splits = {split: builder.source(classes) for split, builder in builders.items()}
-    remarks.check(path, skip_bad=options.skip_bad)
-    tallies = {split: builder.tally for split, builder in builders.items()}
-    return Dataset(
-        path=path,
-        format=kind,
-        classes=classes,
-        splits=splits,
-        notes=tuple(remarks.notes),
-        few_boxes=few_boxes(tallies, classes),
-        boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
-    )
+    assemblies = [_Assembly(images, ways[0], remarks)]
+    assemblies += [_Assembly(images, options, Remarks()) for options in ways[1:]]
+    _read_images(content, assemblies, progress)
+    first, *others = (assembly.dataset(path, kind, content) for assembly in assemblies)
+    remarks.check(path, skip_bad=ways[0].skip_bad)
+    first = replace(first, notes=tuple(remarks.notes))
+    return [first, *(_with_images_of(first, other) for other in others)]
+
+
+class _Assembly:
+    """A dataset while its images are read.
+
+    remarks  takes what cannot be used, and notes
+    """
+
+    def __init__(self, images: ImageFiles, options: LabelOptions, remarks: Remarks) -> None:
+        self._images = images
+        self._labels = Labels(options)
+        self._remarks = remarks
+        self._builders: dict[str, SourceBuilder] = {}
+
+    def builder(self, split: str) -> SourceBuilder:
+        """The builder of a split, a new one for a new split."""
+        if split not in self._builders:
+            builder = SourceBuilder(split, self._images, self._labels, self._remarks)
+            self._builders[split] = builder
+        return self._builders[split]
+
+    def dataset(self, path: Path, kind: str, content: Reading) -> Dataset:
+        """All that was read, without notes."""
+        classes = self._labels.classes(content.classes)
+        _check_names(path, classes)
+        if self._labels.unused_names:
+            names = ", ".join(self._labels.unused_names)
+            self._remarks.note(f"no class has these names of the class map: {names}")
+        splits = {split: builder.source(classes) for split, builder in self._builders.items()}
+        tallies = {split: builder.tally for split, builder in self._builders.items()}
+        return Dataset(
+            path=path,
+            format=kind,
+            classes=classes,
+            splits=splits,
+            few_boxes=few_boxes(tallies, classes),
+            boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
+        )
+
+
+def _with_images_of(first: Dataset, other: Dataset) -> Dataset:
+    """The other dataset without images that the first one lacks."""
+    splits = {}
+    for split, source in other.splits.items():
+        kept = set(first.splits[split].image_ids())
+        positions = [i for i, image_id in enumerate(source.image_ids()) if image_id in kept]
+        splits[split] = source.select(positions)
+    return replace(other, splits=splits)
 
 
 def _check_names(path: Path, classes: Sequence[str]) -> None:
@@ -226,26 +288,21 @@ def _check_names(path: Path, classes: Sequence[str]) -> None:
             raise DataError(path, rule, got=with_escapes(name), do="Rename it in the labels.")
 
 
-def _builders(
-    content: Reading,
-    images: ImageFiles,
-    labels: Labels,
-    remarks: Remarks,
-    progress: Progress | None,
-) -> dict[str, SourceBuilder]:
-    """For each split, a builder that has taken all its images."""
+def _read_images(
+    content: Reading, assemblies: Sequence[_Assembly], progress: Progress | None
+) -> None:
+    """Adds each image of a reading to all assemblies."""
     done = 0
-    builders = {}
     for split, part in content.splits.items():
-        builders[split] = builder = SourceBuilder(split, images, labels, remarks)
+        builders = [assembly.builder(split) for assembly in assemblies]
         for image in part:
-            builder.add(image)
+            for builder in builders:
+                builder.add(image)
             done += 1
             if progress is not None:
                 progress(done, max(content.images, done + 1))
     if progress is not None:
         progress(done, done)
-    return builders
 
 
 def _format_and_files(folder: Path, name: str | None) -> tuple[str, Reader, list[Path]]:
@@ -290,9 +347,7 @@ def _format_named(name: str) -> tuple[str, Reader]:
     kinds = {**_OTHER_NAMES, **{_letters(kind): kind for kind in FORMATS}}
     full_name = kinds.get(_letters(name))
     if full_name is None:
-        hint = nearest(name, FORMATS)
-        listed = "" if hint.startswith("Valid") else f" Valid: {', '.join(sorted(FORMATS))}."
-        do = f"{hint}{listed} {_ANY_OTHER}"
+        do = f"{nearest_and_all(name, FORMATS)} {_ANY_OTHER}"
         raise DataError("`format`", "must be a known format", got=name, do=do)
     return full_name, FORMATS[full_name]
 

@@ -119,7 +119,7 @@ def _of_training(split: str) -> str:
 
 
 def _without_strays(dataset: Dataset, classes: Sequence[str]) -> tuple[Dataset, str]:
-    """The dataset without classes of few boxes that the model does not know, as preflight leaves
+    """The dataset without classes of few boxes that the model does not know, as sweeps leave
     them out, and a note on them, or "".
     """
     strays = stray_classes(dataset.box_counts, classes)

@@ -21,6 +21,7 @@ from syndet_ray.importing.settings import (
 ASSUMED_IMAGES_PER_EPOCH = 1000
 MOST_SEED = 2**31 - 1  # those of the other tools have 32 bits
 ASSUMED = "ASSUMED"  # marks an origin that its reader should look at
+NOT_KNOWN = "is not known here"  # why a setting is not taken that we never heard of
 # Of every imported recipe: the other tools train on one dataset, all layers at one rate, on whole
 # images that are not resized at random.
 _COMMON: dict[str, tuple[Any, str]] = {
@@ -136,7 +137,7 @@ class Experiment:
             if ignored_why is not None:
                 self.ignore(setting, ignored_why)
             else:
-                self.miss(setting, _reason(path, missing) or "is not known here")
+                self.miss(setting, _reason(path, missing) or NOT_KNOWN)
 
     def recipe(self, base: Recipe) -> Recipe:
         """The recipe of the experiment. Raises DefinitionError for settings that do not agree.

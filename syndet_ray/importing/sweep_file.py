@@ -10,13 +10,13 @@ from syndet_ray.definitions.loader import available, load
 from syndet_ray.definitions.recipe import Recipe, field_paths
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.files import make_folder, reading, temporary_folder, write_whole
-from syndet_ray.importing.experiment import ASSUMED, MOST_SEED, Experiment, Note
+from syndet_ray.importing.experiment import ASSUMED, MOST_SEED, NOT_KNOWN, Experiment, Note
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.importing.recognize import Import
 from syndet_ray.importing.settings import ForeignSetting, printable, short_value, whole
 from syndet_ray.wording import command_line
 
-IGNORED = "Ignored: it does not matter here"
+IGNORED = "Ignored, since it does not matter here"
 MISSING = "Has no counterpart here"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PARTS = {"mix": "Mix", "detector": "Detector", "training": "Training"}
@@ -236,20 +236,42 @@ def _variant_lines(variants: Sequence[_Variant]) -> Iterator[str]:
 
 
 def note_lines(imported: Import) -> list[str]:
-    """Lines on what was not taken, in two groups, by the reason; for a person."""
+    """Lines on all that was not taken, by the reason, the more important first; for a person."""
     lines: list[str] = []
-    for title, kind in ((IGNORED, "ignored"), (MISSING, "missing")):
-        notes: list[Note] = []
-        for experiment in imported.experiments:
-            notes += getattr(experiment, kind)
-        if kind == "ignored":
-            why = "a sweep has one seed: that of the first experiment"
-            notes += [Note(seed, why) for seed in _seeds(imported.experiments)[1:]]
+    for title, notes in ((MISSING, missing_notes(imported)), (IGNORED, ignored_notes(imported))):
         if notes:
-            lines += [f"{title}:", *_by_reason(notes)]
+            lines += [f"{title}:", *reason_lines(notes)]
+    return [*lines, *remarks(imported)]
+
+
+def missing_notes(imported: Import) -> list[Note]:
+    """The settings that have no counterpart; those that are not even known are the first."""
+    notes: list[Note] = []
+    for experiment in imported.experiments:
+        notes += experiment.missing
+    return sorted(notes, key=lambda note: note.why != NOT_KNOWN)
+
+
+def ignored_notes(imported: Import) -> list[Note]:
+    """The settings that do not matter here."""
+    notes: list[Note] = []
+    for experiment in imported.experiments:
+        notes += experiment.ignored
+    why = "a sweep has one seed: that of the first experiment"
+    return notes + [Note(seed, why) for seed in _seeds(imported.experiments)[1:]]
+
+
+def remarks(imported: Import) -> list[str]:
+    """Lines on files that were not read."""
+    lines: list[str] = []
     for experiment in imported.experiments:
         lines += experiment.remarks
     return [*lines, *imported.other_files]
+
+
+def recipe_settings(imported: Import) -> set[str]:
+    """The settings of a recipe that at least one experiment sets, as dotted paths."""
+    return {path for experiment in imported.experiments for path in experiment.settings}
 
 
 def assumptions(imported: Import) -> list[str]:
@@ -263,14 +285,18 @@ def assumptions(imported: Import) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _by_reason(notes: Sequence[Note]) -> Iterator[str]:
+def reason_lines(notes: Sequence[Note], most: int | None = None) -> Iterator[str]:
+    """Lines on settings below the reason that they share; of each reason at most `most`."""
     by_reason: dict[str, list[str]] = {}
     for note in notes:
         words = f"{note.setting.where} {note.setting.words}"
         by_reason.setdefault(note.why, []).append(printable(words))
-    for why, lines in by_reason.items():
+    for why, words_of_reason in by_reason.items():
+        lines = list(dict.fromkeys(words_of_reason))
         yield f"  {printable(why)}"
-        yield from (f"    {line}" for line in dict.fromkeys(lines))
+        yield from (f"    {line}" for line in lines[:most])
+        if most is not None and len(lines) > most:
+            yield f"    and {len(lines) - most} more"
 
 
 def data(imported: Import) -> list[str]:

@@ -8,14 +8,14 @@ and nothing is deleted.
 
 import os
 import re
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from syndet_ray.cache_folders import delete_unused, folder_bytes
 from syndet_ray.data.pool import Pool
 from syndet_ray.disk_share import share
 from syndet_ray.files import make_folder, may_write
@@ -94,7 +94,7 @@ def trim(cache: Path) -> None:
         for rendered in sets:
             if taken <= most:
                 return
-            if _delete(cache, rendered.key):
+            if delete_unused(cache / rendered.key, partial(_entries, cache, rendered.key)):
                 taken -= rendered.size
 
 
@@ -130,7 +130,7 @@ def _sets(cache: Path) -> Iterator[_Set]:
         return
     names = [_ENTRY.match(path.name) for path in cache.iterdir()]
     for key in sorted({match[1] for match in names if match}):
-        size = sum(_size(path) for path in _entries(cache, key))
+        size = sum(folder_bytes(path) for path in _entries(cache, key))
         if size:
             yield _Set(key=key, size=size, used=last_use(cache / key))
 
@@ -139,37 +139,6 @@ def _entries(cache: Path, key: str) -> list[Path]:
     """The folders of a set in the cache."""
     paths = [*cache.glob(f"{key}*"), *cache.glob(f".{key}-*")]
     return [path for path in paths if path.is_dir() and _ENTRY.match(path.name)]
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, which another process may change or delete meanwhile."""
-    size = 0
-    for place, _, names in os.walk(folder):  # skips folders that are gone
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += Path(place, name).stat().st_size
-    return size
-
-
-def _delete(cache: Path, key: str) -> bool:
-    """Deletes all files of a set, unless a process makes or uses it; True if it is gone.
-
-    It is renamed first: a kill meanwhile must not leave half a set under its name.
-    """
-    try:
-        with (
-            hold_lock(cache / f".{key}.lock", wait=False) as is_unmade,
-            hold_lock(use_marker(cache / key), wait=False) as is_unused,
-        ):
-            if not (is_unmade and is_unused):  # without locks it may be in use
-                return False
-            for path in _entries(cache, key):
-                grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
-                path.rename(Path(grave) / path.name)
-                shutil.rmtree(grave)
-    except OSError:  # among them BlockingIOError: another process uses it
-        return False
-    return True
 
 
 def _in_use(folder: Path) -> Pool:

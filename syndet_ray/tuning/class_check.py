@@ -148,15 +148,37 @@ def _stray_classes(counts: Mapping[str, int], sources: Mapping[str, Sequence[str
     return stray_classes(counts, set(chain.from_iterable(sources.values())))
 
 
+def without_unlearnable(sweep: LoadedSweep, real: Dataset, train: Source) -> Dataset:
+    """The photos without probable slips in labelling of which train has no box, with a note.
+
+    The photos stay as they are if a recipe may learn them from other sources.
+    """
+    if _has_other_sources(sweep):
+        return real
+    missing = _classes_without_box(train)
+    slips = [name for name in stray_classes(real.box_counts, ()) if name in missing]
+    if not slips:
+        return real
+    note = f"left out, since train has no box of them: {', '.join(slips)}"
+    return replace(real.without_classes(slips), notes=(*real.notes, note))
+
+
 def check_learnable(sweep: LoadedSweep, real: Dataset, train: Source, place: object) -> None:
     """Raises DataError for a class that no training image shows if all recipes train on photos
     alone.
     """
-    if scene_inputs(sweep) or reach.photo_folders(sweep):
-        return
-    counts = dict(zip(train.classes, train.class_counts().tolist(), strict=True))
-    missing = [name for name, count in counts.items() if not count]
+    missing = [] if _has_other_sources(sweep) else _classes_without_box(train)
     if missing:
         rule = f"train holds no box of {class_words(missing, real.words_of_classes)}"
         do = "Label some, put photos of them into train, or drop these classes with `classes`."
         raise DataError(place, rule, do=do)
+
+
+def _has_other_sources(sweep: LoadedSweep) -> bool:
+    """True if a recipe of the sweep may train on more than the photos of `real`."""
+    return bool(scene_inputs(sweep) or reach.photo_folders(sweep))
+
+
+def _classes_without_box(source: Source) -> list[str]:
+    counts = zip(source.classes, source.class_counts().tolist(), strict=True)
+    return [name for name, count in counts if not count]

@@ -1,7 +1,7 @@
 """Notes: what a reader of the results must know of the photos and of the rendered scenes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 from syndet_ray.data.read import Dataset
@@ -15,7 +15,7 @@ from syndet_ray.data.scale import (
     scale_of,
     training_boxes_wh,
 )
-from syndet_ray.data.splits.split import SharedPhoto, shared_photo_words
+from syndet_ray.data.splits.split import VAL_SHARE, SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report.fonts import missing_notes
@@ -29,6 +29,15 @@ _MANY_ELONGATED = 0.1  # share of the objects; fewer change little in a score
 # Median sizes of rendered and photographed objects that differ by less than this factor are alike:
 # the detector's scale jitter and the spread of sizes make up for the rest.
 _LIKE_SIZES = 1.5
+_OF_FEW = {  # photos in a scored split
+    "val": "with so few, chance decides as much as quality which recipe scores best",
+    "test": "so few cannot tell recipes apart, and the answer will recommend none",
+}
+_DO_CUT_MORE = {
+    "val": f"label more photos for train ({round(LEAST_IMAGES / VAL_SHARE)} give a val of "
+    f"{LEAST_IMAGES}), or choose a larger val with `data split`",
+    "test": "label more photos, or take a larger share with `hold_out`",
+}
 
 
 def data_notes(
@@ -39,9 +48,11 @@ def data_notes(
     scale: WorkingScale,
     sweep: LoadedSweep,
     place: str,
+    cut: Collection[str],
 ) -> tuple[str, ...]:
     """All notes on the data of a sweep, as sentences without their full stop.
 
+    cut     the splits that were cut from train for this run: "val", "test"
     others  datasets of other photos, by folder
     shared  photos that are in two places, by "val", "test" or a folder of other photos
     place   the dataset, in words
@@ -54,7 +65,7 @@ def data_notes(
         *_notes_on_assets(sweep),
         *_notes_on_scenes(scale, sweep),
         *_notes_on_frames(scale, sweep),
-        *_notes_on_few(dataset.splits),
+        *_notes_on_few(dataset.splits, cut),
         *_notes_on_scored(scale, dataset.splits),
         *_notes_on_shapes(dataset.splits["train"], sweep),
         *missing_notes([*dataset.classes, *sweep.variants]),
@@ -120,20 +131,18 @@ def _notes_on_frames(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
     ]
 
 
-def _notes_on_few(splits: Mapping[str, Source]) -> list[str]:
+def _notes_on_few(splits: Mapping[str, Source], cut: Collection[str]) -> list[str]:
     """A note for each scored split that has too few photos with an object."""
-    consequences = {
-        "val": "with so few, chance decides as much as quality which recipe scores best",
-        "test": "so few cannot tell recipes apart, and the answer will recommend none",
-    }
     notes = []
-    for split, consequence in consequences.items():
+    for split, consequence in _OF_FEW.items():
         records = splits[split].records
         count = sum(bool((~record.boxes.crowd).any()) for record in records)
         if count < LEAST_IMAGES:
             suffix = " with an object" if count < len(records) else ""
             photos = counted(count, "photo") + suffix
-            notes.append(f"{split}: only {photos}: {consequence}; label at least {LEAST_IMAGES}")
+            origin = ", cut from train" if split in cut else ""
+            do = _DO_CUT_MORE[split] if split in cut else f"label at least {LEAST_IMAGES}"
+            notes.append(f"{split}: only {photos}{origin}: {consequence}; {do}")
     return notes
 
 

@@ -20,7 +20,7 @@ from syndet_ray.tracking.backup import exclusive_lease
 from syndet_ray.tracking.parent_run import check_artifact_place
 from syndet_ray.tracking.server import ServerAway
 from syndet_ray.tracking.store import check_store, store_address
-from syndet_ray.tuning import cost, disk, preflight
+from syndet_ray.tuning import cost, disk, machine_check, photo_check
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Options, Origin, Outcome
@@ -118,14 +118,14 @@ def check(
             if not is_resumed:
                 raise
         if options.tracking is None:
-            preflight.check_artifacts(options.runs)
-        notes = preflight.lock_notes(options.runs, options.tracking)
-        for sentence in [*notes, *preflight.cache_notes(options.cache)]:
+            machine_check.check_artifacts(options.runs)
+        notes = machine_check.lock_notes(options.runs, options.tracking)
+        for sentence in [*notes, *machine_check.cache_notes(options.cache)]:
             display.note(sentence)
     photos = _photos(options, display)
     labels = LabelOptions(format=options.format, skip_bad=options.skip_bad, classes=sweep.classes)
     with display.step("reading and checking the data"):
-        data = preflight.real_data(
+        data = photo_check.real_data(
             photos,
             sweep,
             display.progress,
@@ -156,7 +156,7 @@ def _photos(options: Options, display: Display) -> Path | None:
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     _check_local(options)
     check_gpus(options.gpus_per_trial)
-    preflight.check_machine(options.runs, options.storage)
+    machine_check.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)

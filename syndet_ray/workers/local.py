@@ -47,7 +47,7 @@ class Local:
     display: Display
 
     def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
-        """Does nothing: trials run where preflight has checked everything."""
+        """Does nothing: trials run where everything was checked."""
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""

@@ -119,7 +119,7 @@ def training_data(
             continue
         if isinstance(source, Photos):
             assert source.folder in others, (
-                f"preflight decodes every folder, but {source.folder} was not passed to the trial"
+                f"a run decodes every folder, but {source.folder} was not passed to the trial"
             )
             pool, place = others[source.folder], source.folder
         else:

@@ -54,8 +54,7 @@ class OnRay:
     def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
         """Raises MachineError with all that trials would miss on a node; see `check_nodes`."""
         if len(alive_nodes()) == 1 and not self.growth.is_possible:
-            # this machine is the only node: preflight has checked its files, which need not be
-            # hashed again
+            # this machine is the only node: its files were checked, and need not be hashed again
             return
         needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
         photos = spread_out(data.streamed_files)

@@ -15,7 +15,7 @@ from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import splits_named
 
 # Label Studio puts eight hexadecimal digits before the name of an uploaded file.
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _NOT_UPLOADED = re.compile(r"[^-\w.]")  # characters that it leaves out of such a name
 _LONGEST_NAME = 4096  # characters, of a path on any system
 _LONGEST_PART = 255  # bytes, of the name of a file or folder; systems raise for longer ones

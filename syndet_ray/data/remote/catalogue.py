@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from syndet_ray.errors import DefinitionError, nearest_and_all
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueFile:
@@ -111,3 +113,11 @@ CATALOGUE = {
         ),
     )
 }
+
+
+def entry_named(name: str) -> CatalogueEntry:
+    """The dataset of that name. Raises DefinitionError for a name that is not in the catalogue."""
+    if name not in CATALOGUE:
+        rule = "must be the name of a public dataset"
+        raise DefinitionError("NAME", rule, got=name, do=nearest_and_all(name, CATALOGUE))
+    return CATALOGUE[name]

@@ -8,12 +8,12 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from syndet_ray.cache_folders import delete_unused, folder_bytes
 from syndet_ray.data.memory import memory_words
 from syndet_ray.disk_share import share
 from syndet_ray.errors import MachineError
@@ -107,7 +107,7 @@ def make_room(folder: Path, needed_bytes: int, address: str) -> None:
         for dataset in datasets:
             if taken + needed_bytes <= most and needed_bytes <= _free(place):
                 return
-            if _delete(place, dataset.key):
+            if delete_unused(place / dataset.key):
                 taken -= dataset.size
         _check_room(place, taken, most, needed_bytes, address)
 
@@ -116,9 +116,9 @@ def room(folder: Path) -> int:
     """Bytes by which the copy of a dataset may grow, if all others were deleted."""
     place = folder.parents[1]
     taken = sum(dataset.size for dataset in _datasets(place))
-    others = taken - _size(folder.parent)
+    others = taken - folder_bytes(folder.parent)
     most = share(BOUND_VARIABLE, place, lambda: taken)
-    return max(0, min(most - _size(folder.parent), _free(place) + others))
+    return max(0, min(most - folder_bytes(folder.parent), _free(place) + others))
 
 
 def _check_room(place: Path, taken: int, most: int, needed: int, address: str) -> None:
@@ -158,34 +158,4 @@ def _datasets(place: Path) -> Iterator[_Dataset]:
         if _GRAVE.match(path.name):
             shutil.rmtree(path, ignore_errors=True)
         if _KEY.fullmatch(path.name) and path.is_dir():
-            yield _Dataset(key=path.name, size=_size(path), used=last_use(path))
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, which another process may change meanwhile."""
-    size = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += Path(place, name).lstat().st_size
-    return size
-
-
-def _delete(place: Path, key: str) -> bool:
-    """Deletes a dataset, unless a process copies or uses it; True if it is gone.
-
-    It is renamed first: a kill meanwhile must not leave half a dataset under its name.
-    """
-    try:
-        with (
-            hold_lock(place / f".{key}.lock", wait=False) as is_alone,
-            hold_lock(use_marker(place / key), wait=False) as is_unused,
-        ):
-            if not (is_alone and is_unused):  # without locks it may be in use
-                return False
-            grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=place)
-            (place / key).rename(Path(grave) / key)
-            shutil.rmtree(grave)
-    except OSError:  # among them BlockingIOError: another process uses it
-        return False
-    return True
+            yield _Dataset(key=path.name, size=folder_bytes(path), used=last_use(path))

@@ -15,9 +15,16 @@ from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
-from syndet_ray.data.splits.belonging import belonging_keys
+from syndet_ray.data.splits.belonging import BYS, belonging_keys, group_words
 from syndet_ray.data.splits.copies import copies, copies_within
-from syndet_ray.data.splits.groups import Link, groups, image_hashes, key_links, photo_links
+from syndet_ray.data.splits.groups import (
+    Link,
+    groups,
+    image_hashes,
+    key_links,
+    largest_group,
+    photo_links,
+)
 from syndet_ray.data.splits.split_index import in_order, test_hash, whole, with_splits
 from syndet_ray.data.splits.stratify import choose_groups
 from syndet_ray.errors import DataError, DefinitionError
@@ -47,12 +54,16 @@ _DO_ALIKE = (
 class Cut:
     """A dataset whose missing splits were cut from train.
 
-    groups       the number of groups of images that were shared out, single images included
+    images       the number of images that were shared out
+    groups       the number of groups of these images, single images included
+    largest      the ids of the images of the largest group
     near_copies  the number of images that are near copies of others and stay with them
     """
 
     dataset: Dataset
+    images: int
     groups: int
+    largest: tuple[str, ...]
     near_copies: int
 
 
@@ -94,7 +105,9 @@ def cut_splits(
         alike += separated
     return Cut(
         dataset=_divide(dataset, source, split_of),
+        images=len(source),
         groups=len(set(group_of)),
+        largest=tuple(source.records[i].image_id for i in largest_group(group_of)),
         near_copies=_count_linked(len(source), [*photos, *alike]),
     )
 
@@ -186,8 +199,12 @@ def _links_by_words(source: Source, by: str | None, place: object, needed: int) 
     keys = belonging_keys(source, by, place)
     count = len(set(keys))
     if count < needed:
-        rule = f"{counted(count, 'group')} of images by {by}, and {needed} splits need {needed}"
-        raise DataError(place, rule, do="Choose another `by`, or leave it out.")
+        largest = [source.records[i].image_id for i in largest_group(keys)]
+        size = f"{group_words(largest, by)}, {len(largest)} of {counted(len(source), 'image')}"
+        rule = f"{counted(count, 'group')} of images by {by} (the largest: {size})"
+        others = " or ".join(word for word in BYS if word != by)
+        do = f"Choose `by` {others}, or leave it out."
+        raise DataError(place, f"{rule}, and {needed} splits need {needed}", do=do)
     return list(key_links(keys))
 
 

@@ -10,12 +10,18 @@ import numpy as np
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read_as_stored
 from syndet_ray.data.record import Source
+from syndet_ray.data.splits.belonging import BYS, group_words, is_of_a_camera
 from syndet_ray.data.splits.cut import Cut, cut_splits, in_one_heap
 from syndet_ray.data.splits.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import check_writable, make_folder
 from syndet_ray.progress import NamedProgress
+from syndet_ray.wording import counted
 
+_MOST_OF_ONE_GROUP = 0.5  # of the images: more of them leave no way to give each split its share
+_DO_SEPARATE = (
+    "add photos of other things, or separate photos that look alike with `allow_near_copies`"
+)
 _ELSEWHERE = "Name a file that can be written with `out`."
 
 
@@ -29,10 +35,11 @@ class Division:
 
     @property
     def warnings(self) -> Iterator[str]:
-        """Sentences without full stops: classes that a split lacks, and a val that is yet to be
-        cut.
+        """Sentences without full stops: classes that a split lacks, groups that are not what one
+        expects, and a val that is yet to be cut.
         """
         dataset = self.cut.dataset
+        yield from self._warnings_on_groups()
         if self.index.by is not None and "val" not in dataset.splits:
             yield (
                 f"there is no val: each sweep cuts one from train, by near copies alone and not by "
@@ -47,6 +54,28 @@ class Division:
                 if not count.boxes:
                     boxes = "1 box" if totals[name] == 1 else f"{totals[name]} boxes"
                     yield f"{split} has no {name}: all photos together have {boxes} of it"
+
+    @property
+    def largest_words(self) -> str:
+        """Words for the largest group, see `group_words`."""
+        return group_words(self.cut.largest, self.index.by)
+
+    def _warnings_on_groups(self) -> Iterator[str]:
+        by, size = self.index.by, len(self.cut.largest)
+        if size > self.cut.images * _MOST_OF_ONE_GROUP:
+            others = " or ".join(word for word in BYS if word != by)
+            do = _DO_SEPARATE if by is None else f"try `by` {others}, or leave `by` out"
+            group = f"one group ({self.largest_words}) has {size} of {self.cut.images} images"
+            yield f"{group} and stays in one split, so shares may not be what you asked for: {do}"
+        if by == "stem":
+            image_ids = [image_id for part in self.index.images.values() for image_id in part]
+            of_a_camera = [image_id for image_id in image_ids if is_of_a_camera(image_id)]
+            if of_a_camera:
+                yield (
+                    f"a camera's names, such as {min(of_a_camera)}, only count photos, so each is "
+                    f"split by itself ({counted(len(of_a_camera), 'image')}); `by` time keeps "
+                    f"together those taken within a minute"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,14 @@ def groups(count: int, links: Sequence[Link]) -> list[int]:
     return numbers
 
 
+def largest_group(group_of: Sequence[Hashable]) -> list[int]:
+    """The positions of the images of the largest group, the first one of several; none of none."""
+    positions: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(group_of):
+        positions.setdefault(group, []).append(i)
+    return max(positions.values(), key=len, default=[])
+
+
 def key_links(keys: Sequence[Hashable]) -> Iterator[Link]:
     """Each position of a repeated key, with the key's first position; None is no key."""
     firsts: dict[Hashable, int] = {}

@@ -28,7 +28,7 @@ _ADVICE = {
         "`hold_out` 0.2, or write a split for all runs with {command}."
     ),
 }
-_VAL_SHARE = 0.2  # of the training images
+VAL_SHARE = 0.2  # of the training images, where val is missing
 _ALLOW = "`allow_near_copies`"
 # by what two images of different splits have in common
 _DO_ABOUT_COPIES = {
@@ -41,7 +41,7 @@ _DO_ABOUT_COPIES = {
 _MOST_NAMED = 3  # pairs in a message; a person looks at a few of them, and then at the folder
 
 
-def with_validation(dataset: Dataset, seed: int, share: float = _VAL_SHARE) -> Dataset:
+def with_validation(dataset: Dataset, seed: int, share: float = VAL_SHARE) -> Dataset:
     """The dataset with all three splits: a missing val is cut from train, the rest stays as it is.
 
     val gets `share` of the images of train, rounded, at least 1; the choice depends only on their
@@ -80,7 +80,7 @@ def cut_by_looks(
     dataset: Dataset,
     train: Pool,
     seed: int,
-    share: float = _VAL_SHARE,
+    share: float = VAL_SHARE,
     *,
     allowed: bool = False,
     progress: Progress | None = None,

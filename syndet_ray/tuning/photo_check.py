@@ -1,6 +1,7 @@
-"""Preflight: reads the data and finds everything that would fail, before training costs time."""
+"""Photo check: reads the photos of a sweep and finds all that would fail, before training costs
+time.
+"""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.memory import fits_memory, lack_words
 from syndet_ray.data.pool import Pool, decode
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import (
@@ -34,27 +35,18 @@ from syndet_ray.data.splits.split import (
 )
 from syndet_ray.data.splits.subset import check_enough
 from syndet_ray.data.stand_in import stand_in
-from syndet_ray.data.storage import check_bucket
 from syndet_ray.definitions import reach, space_check
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.scene_parameters import BUILT_IN
-from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import (
-    check_temporary_folder,
-    check_writable,
-    make_folder,
-    may_write,
-    writing,
-)
-from syndet_ray.locks import can_lock
+from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.needs import scene_inputs
-from syndet_ray.tracking.sqlite_files import works_in
 from syndet_ray.tuning.class_check import (
     asset_classes,
     check_learnable,
     settle_classes,
+    without_unlearnable,
     without_unused,
 )
 from syndet_ray.tuning.notes import SCORED, data_notes
@@ -68,13 +60,6 @@ _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
 )
-_ANOTHER = "Name a folder with `runs`."
-_ELSEWHERE = "Run from a folder that you may write to, or name one with `runs`."
-_STORE_ELSEWHERE = (
-    "Name a folder on another disk with `runs`, or a store on another disk or a server with "
-    "`tracking`."
-)
-_LEAST_FREE_BYTES = 2 * 1024**3  # for checkpoints and scenes of even a small sweep
 
 Decoding = Callable[[Source, str], Pool]
 
@@ -101,7 +86,8 @@ def real_data(
     _check_one_scale(sweep)
     labels = labels or LabelOptions()
     others = _others_photos(sweep, labels, progress)
-    place, given = _labelled_photos(path, labels, progress)
+    is_cut = hold_out is not None
+    place, given, as_stored = _labelled_photos(path, labels, progress, is_cut=is_cut)
     assets = None
     if hold_out is not None:
         assets = asset_classes(sweep)
@@ -110,7 +96,7 @@ def real_data(
             given,
             hold_out,
             progress,
-            as_stored=_with_own_classes(path, labels, progress),
+            as_stored=as_stored,
             allow_near_copies=allow_near_copies,
         )
     given, splits = _checked_splits(given, sweep, others, place, assets)
@@ -133,7 +119,15 @@ def real_data(
     shared = _shared_photos(
         pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
     )
-    notes = data_notes(dataset, others=others, shared=shared, scale=scale, sweep=sweep, place=place)
+    notes = data_notes(
+        dataset,
+        others=others,
+        shared=shared,
+        scale=scale,
+        sweep=sweep,
+        place=place,
+        cut=_cut_splits(given, hold_out),
+    )
     return RealData(
         pools=pools,
         path=None if path is None else place,
@@ -145,6 +139,15 @@ def real_data(
         others=others_pools,
         near_copies=_near_copies(shared),
     )
+
+
+def _cut_splits(given: Dataset, hold_out: float | None) -> set[str]:
+    """The splits that this run cuts from train.
+
+    given  the photos before val is cut, and after test was
+    """
+    splits = {"val"} - set(given.splits)
+    return splits if hold_out is None else {*splits, "test"}
 
 
 def _checked_splits(
@@ -163,6 +166,7 @@ def _checked_splits(
     if assets is None:
         assets = asset_classes(sweep)
     settled = settle_classes(given, assets, others, place, sweep)
+    settled = without_unlearnable(sweep, settled, splits["train"])
     left_out = set(given.classes) - set(settled.classes)
     splits = {split: without_classes(source, left_out) for split, source in splits.items()}
     check_learnable(sweep, settled, splits["train"], place)
@@ -171,21 +175,19 @@ def _checked_splits(
 
 
 def _labelled_photos(
-    path: Path | None, labels: LabelOptions, progress: NamedProgress
-) -> tuple[str, Dataset]:
-    """The name of the photos in errors, and the photos: the user's, or the stand-in set."""
+    path: Path | None, labels: LabelOptions, progress: NamedProgress, *, is_cut: bool
+) -> tuple[str, Dataset, Dataset | None]:
+    """The name of the photos in errors, and the photos: the user's, or the stand-in set.
+
+    If a test split will be cut, also the same photos with the classes of their files, where the run
+    has others; else None.
+    """
     if path is None:
-        return "the stand-in set (see `real`)", stand_in()
-    return str(path), read(path, labels, partial(progress, "reading labels"))
-
-
-def _with_own_classes(
-    path: Path | None, labels: LabelOptions, progress: NamedProgress
-) -> Dataset | None:
-    """The user's photos with the classes of their files; None if the run has these too."""
-    if path is None or not labels.classes:
-        return None
-    return read(path, replace(labels, classes={}), partial(progress, "reading labels"))
+        return "the stand-in set (see `real`)", stand_in(), None
+    reading = partial(progress, "reading labels")
+    if is_cut and labels.classes:
+        return str(path), *read_with_own_classes(path, labels, reading)
+    return str(path), read(path, labels, reading), None
 
 
 def _check_one_scale(sweep: LoadedSweep) -> None:
@@ -396,60 +398,3 @@ def check_effects(sweep: LoadedSweep) -> None:
     if sweep.trials:
         space_check.check_effects(sweep.parameters, sweep.recipe, facts)
     sweep.check_variants(facts)
-
-
-def check_machine(runs: Path, storage: str | None) -> None:
-    """Raises MachineError if there is too little disk, or a folder or the store of the run cannot
-    be written.
-    """
-    with writing(runs, _ELSEWHERE):
-        is_file = runs.is_file()
-    if is_file:
-        raise MachineError(runs, "is a file, and runs need a folder", do=_ANOTHER)
-    make_folder(runs, _ELSEWHERE)
-    check_writable(runs, _ELSEWHERE)
-    cache = runs / "cache"
-    if not cache.exists() or may_write(cache):  # else it is read: see `cache_notes`
-        check_writable(cache, _ELSEWHERE)
-    check_temporary_folder()
-    _check_disk(runs)
-    if storage is not None:
-        check_bucket(storage)
-
-
-def _check_disk(runs: Path) -> None:
-    free = shutil.disk_usage(runs).free
-    if free < _LEAST_FREE_BYTES:
-        rule = f"needs at least {_LEAST_FREE_BYTES / 1e9:.0f} GB of free disk"
-        raise MachineError(runs, rule, got=f"{free / 1e9:.1f} GB")
-
-
-def check_artifacts(runs: Path) -> None:
-    """Raises MachineError if a folder in which MLflow keeps files of all runs cannot be written."""
-    for name in ("artifacts", "artifacts/models"):
-        check_writable(runs / name, _ELSEWHERE)
-
-
-def cache_notes(cache: Path) -> list[str]:
-    """A sentence if rendered scenes can only be read, such as those of a colleague, else none."""
-    if not cache.exists() or may_write(cache):
-        return []
-    return [f"{cache} can only be read: trials whose scenes it lacks will fail"]
-
-
-def lock_notes(runs: Path, tracking: str | None) -> list[str]:
-    """A sentence if the file system of the runs has no locks, else none.
-
-    tracking  MLflow's store; None for the one under `runs`
-
-    Raises MachineError if MLflow's store would lie there: sqlite cannot do without locks.
-    """
-    if can_lock(runs):
-        return []
-    if tracking is None and not works_in(runs):
-        rule = "is on a file system without locks, which MLflow's database needs"
-        raise MachineError(runs, rule, do=_STORE_ELSEWHERE)
-    return [
-        f"{runs} is on a file system without locks: do not carry out one run in two processes, "
-        "and delete old rendered scenes by hand: the cache deletes none"
-    ]

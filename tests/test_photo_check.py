@@ -1,4 +1,4 @@
-"""Preflight: what a sweep's scenes are made of is looked at before anything is trained."""
+"""What a sweep's scenes are made of, and its photos, are looked at before anything is trained."""
 
 import json
 import shutil
@@ -23,13 +23,7 @@ from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.runs.results import TestScores
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.tuning.class_check import asset_classes, check_assets
-from syndet_ray.tuning.preflight import (
-    cache_notes,
-    check_artifacts,
-    check_machine,
-    lock_notes,
-    real_data,
-)
+from syndet_ray.tuning.photo_check import real_data
 
 
 def sweep_of(scene=None, space=None, mix=None, **given):
@@ -484,6 +478,18 @@ def test_splits_of_too_few_photos_to_tell_recipes_apart_are_noted(tmp_path):
     ]
 
 
+def test_splits_of_too_few_photos_that_were_cut_from_train_say_what_helps(tmp_path):
+    photos = write_photos(
+        tmp_path / "few", size=(60, 45), box=(5, 5, 30, 30), names=("cat",), train=range(20)
+    )
+    data = real_data(photos, photos_alone(), quiet, hold_out=0.2)
+    few = [note for note in data.notes if ": only " in note]
+    assert few == [
+        "val: only 3 photos, cut from train: with so few, chance decides as much as quality which recipe scores best; label more photos for train (50 give a val of 10), or choose a larger val with `data split`",
+        "test: only 4 photos, cut from train: so few cannot tell recipes apart, and the answer will recommend none; label more photos, or take a larger share with `hold_out`",
+    ]
+
+
 def test_classes_and_variants_that_pictures_cannot_show_are_noted(tmp_path):
     in_no_font = "\U0010fffd"  # the last one for private use
     photos = write_photos(
@@ -871,61 +877,6 @@ def test_photos_without_labels_pass_where_no_recipe_trains_on_them(bare, theirs,
     assert data.anchor_px == (24.0, 33.94, 48.0, 67.88)
 
 
-def test_a_folder_for_runs_that_cannot_be_made_is_named(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    with pytest.raises(MachineError, match=rf"^{file}: is a file, and runs need a folder"):
-        check_machine(file, None)
-    rule = rf"^{file}/runs: cannot be written \(.*\)\. Run from a folder that you may write to"
-    with pytest.raises(MachineError, match=rule):
-        check_machine(file / "runs", None)
-
-
-@pytest.mark.parametrize("name", ["artifacts", "artifacts/models"])
-def test_a_colleagues_folder_of_mlflow_is_found(tmp_path, bound_by_permissions, name):
-    check_artifacts(tmp_path)
-    folder = tmp_path / name
-    folder.mkdir(parents=True)
-    folder.chmod(0o555)
-    with pytest.raises(MachineError, match=rf"^{folder}: cannot be written .* one with `runs`"):
-        check_artifacts(tmp_path)
-
-
-def test_a_machine_without_a_temporary_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with pytest.raises(MachineError, match=r"^\$TMPDIR: names no folder that can be written"):
-        check_machine(tmp_path, None)
-
-
-def test_file_systems_without_locks_are_noted_or_refused_if_sqlite_needs_them(
-    tmp_path, no_locks, monkeypatch
-):
-    noted = f"{tmp_path} is on a file system without locks: do not carry out one run"
-    (sentence,) = lock_notes(tmp_path, tracking=None)
-    assert sentence.startswith(noted)
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("syndet_ray.tuning.preflight.works_in", lambda folder: False)
-    with pytest.raises(MachineError, match=r"without locks, which MLflow's database needs\. Name"):
-        lock_notes(tmp_path, tracking=None)
-    assert lock_notes(tmp_path, tracking="http://127.0.0.1:5000") == [sentence]
-
-
-def test_with_locks_there_is_nothing_to_note(tmp_path):
-    assert lock_notes(tmp_path, tracking=None) == []
-
-
-def test_a_cache_of_rendered_scenes_that_can_only_be_read_is_noted(tmp_path, bound_by_permissions):
-    cache = tmp_path / "cache"
-    assert cache_notes(cache) == []
-    cache.mkdir()
-    assert cache_notes(cache) == []
-    cache.chmod(0o555)
-    check_machine(tmp_path, None)
-    assert cache_notes(cache) == [
-        f"{cache} can only be read: trials whose scenes it lacks will fail"
-    ]
-
-
 def test_a_missing_test_split_is_held_out_alike_whatever_the_seed(tmp_path):
     folder = write_photos(tmp_path / "heap", train=range(20))
     with pytest.raises(
@@ -959,6 +910,25 @@ def test_photos_held_out_are_the_same_whatever_classes_a_run_has(tmp_path):
         assert data.image_ids["test"] == expected.index.images["test"], classes
     digits = data.describe()["test_hash"][:12]
     assert any(note.endswith(f"hash of the split {digits}") for note in data.notes)
+
+
+def test_a_slip_in_labelling_that_train_lacks_is_left_out_and_not_fatal(tmp_path):
+    folder = write_photos(
+        tmp_path / "photos", names=("cat",), train=range(70), val=[80], test=range(90, 93)
+    )
+    labels = folder / "test" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    content["categories"].append({"id": 7, "name": "cta"})
+    content["annotations"][0]["category_id"] = 7
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    data = real_data(folder, photos_alone(), quiet)
+    assert data.pools["train"].classes == data.pools["test"].classes == ("cat",)
+    assert "left out, since train has no box of them: cta" in data.notes
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 7  # 3 boxes of 74 are no slip
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=r"photos: train holds no box of cta \(3 boxes, "):
+        real_data(folder, photos_alone(), quiet)
 
 
 def test_cutouts_of_photos_that_are_held_out_are_refused(tmp_path):

@@ -1,0 +1,45 @@
+"""Cache folders: how much a folder of a cache takes, and its deletion unless it is in use."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from syndet_ray.last_use import use_marker
+from syndet_ray.locks import hold_lock
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of the files in a folder, which another process may change or delete meanwhile."""
+    size = 0
+    for place, _, names in os.walk(folder):  # skips folders that are gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(place, name).lstat().st_size
+    return size
+
+
+def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = None) -> bool:
+    """Deletes a folder of a cache, unless a process makes or uses it; True if it is gone.
+
+    Each part is renamed first: a kill meanwhile must not leave half of it under its name.
+
+    parts  lists what is deleted, in the same place, once it is locked; None for the folder alone
+    """
+    cache, key = folder.parent, folder.name
+    try:
+        with (
+            hold_lock(cache / f".{key}.lock", wait=False) as is_alone,
+            hold_lock(use_marker(folder), wait=False) as is_unused,
+        ):
+            if not (is_alone and is_unused):  # without locks it may be in use
+                return False
+            for part in [folder] if parts is None else parts():
+                grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
+                part.rename(Path(grave) / part.name)
+                shutil.rmtree(grave)
+    except OSError:  # among them BlockingIOError: another process uses it
+        return False
+    return True
