@@ -1,6 +1,7 @@
 """A streamed pool is the pool that it would be in memory, without its pixels."""
 
 import io
+import os
 import pickle
 import tracemalloc
 from collections import Counter
@@ -26,6 +27,12 @@ from syndet_ray.data.streamed import check_files
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError
+
+
+def padded(content, length):
+    """An image with bytes after its end, as no reader of images minds."""
+    assert len(content) <= length
+    return content + bytes(length - len(content))
 
 
 def photo(seed, form="JPEG", orientation=1, side=64):
@@ -170,10 +177,37 @@ def test_files_that_go_or_change_are_named(photos):
             pool.image(i)
     with pytest.raises(DataError, match="together: is another file than on the driver, got '5 by"):
         check_files(whole.pixels.files[-1:])
-    same_length = photos.records[3].image
-    same_length.write_bytes(bytes(same_length.stat().st_size))
-    with pytest.raises(DataError, match="3: the image cannot be read"):
-        whole.image(3)
+
+
+def test_a_photo_replaced_by_one_of_equal_length_is_noticed_and_one_that_is_touched_is_not(photos):
+    """The other photo is a sound one, with the time of the first; parts of a file likewise."""
+    whole = decode(photos, 40, streamed=True)
+    in_memory = decode(photos, 40)
+    file, part = photos.records[3].image, photos.records[7].image
+    for path in (file, part.file):
+        os.utime(path, (1, 1))  # a copy on another node has another time
+    for i in range(len(whole)):
+        assert np.array_equal(whole.image(i), in_memory.image(i))
+    content = file.read_bytes()
+    file.write_bytes(padded(photo(30), len(content)))
+    os.utime(file, (1, 1))
+    together = part.file.read_bytes()
+    other = padded(photo(31, "PNG", side=40), part.length)
+    end = part.start + part.length
+    part.file.write_bytes(together[: part.start] + other + together[end:])
+    picture.pixels(file, "x"), picture.pixels(part, "x")  # neither is damaged
+    sent = pickle.loads(pickle.dumps(whole.select([3, 7])))
+    for pool, i, name in (
+        (whole, 3, "3"),
+        (sent, 0, "3"),
+        (whole, 7, "together"),
+        (sent, 1, "toge"),
+    ):
+        with pytest.raises(DataError, match=f"{name}.*: has changed since the photos were checked"):
+            pool.image(i)
+    assert np.array_equal(whole.image(8), in_memory.image(8))  # its part is as it was
+    file.write_bytes(content)
+    assert np.array_equal(whole.image(3), in_memory.image(3))
 
 
 def test_threads_and_processes_read_at_once(photos):

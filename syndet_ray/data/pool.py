@@ -14,7 +14,7 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.data.streamed import Streamed
+from syndet_ray.data.streamed import Streamed, checksum
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
@@ -349,11 +349,14 @@ def decode(
     is_resized = working_px is not None
     pixels = np.empty(0 if streamed else int(lengths.sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
+    checksums = np.zeros(len(source), np.int64)
     for i, record in enumerate(source.records):
         image = _decode_record(record, sizes_wh[i], resized=is_resized)
         if not streamed:
             pixels[starts[i] : starts[i] + lengths[i]] = image.reshape(-1)
-        digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
+        content = record.image_bytes()
+        digests[i] = np.frombuffer(_digest(record, content, source.classes), np.uint8)
+        checksums[i] = checksum(content)
         if progress is not None:
             progress(i + 1, len(source))
     boxes = list(map(_scale_boxes, source.records, sizes_wh))
@@ -363,7 +366,7 @@ def decode(
         classes=source.classes,
         synthetic=source.synthetic,
         stand_in=source.stand_in,
-        pixels=Streamed.of(images, resized=is_resized) if streamed else pixels,
+        pixels=Streamed.of(images, checksums, resized=is_resized) if streamed else pixels,
         pixel_starts=np.arange(len(source)) if streamed else starts,
         sizes_wh=sizes_wh,
         scales=sizes_wh / photo_sizes_wh,
@@ -382,8 +385,10 @@ def _decode_record(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.
     return image
 
 
-def _digest(record: Record, classes: Sequence[str]) -> bytes:
+def _digest(record: Record, content: bytes, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
+
+    content  the bytes of the file
 
     Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
     Classes enter by name, so that a pool whose classes are reordered keeps its digests (see
@@ -391,7 +396,7 @@ def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
-    digest = hashlib.sha256(hashlib.sha256(record.image_bytes()).digest())
+    digest = hashlib.sha256(hashlib.sha256(content).digest())
     for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
         digest.update(np.ascontiguousarray(array).data)
     digest.update("\n".join(names).encode())

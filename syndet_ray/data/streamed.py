@@ -1,5 +1,6 @@
 """Streamed: images that are read and decoded each time they are needed, not kept in memory."""
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +24,31 @@ class Streamed:
 
     files      the paths of all files that hold images, and their bytes when they were first read
     places     (n, 3) int64: the file's position in `files`, and the image's first byte and length
+    checksums  (n,) int64, the CRC-32 of each encoded image when it was first read. Times of files
+               would not do: each node's copy of a photo from S3 has its own, and a copy that keeps
+               times may bring an older one
     in_memory  flat uint8, images that came as bytes and from no file, still encoded
     resized    True if images are brought to the size that is asked for; else they have it
     """
 
     files: tuple[tuple[str, int], ...]
     places: np.ndarray
+    checksums: np.ndarray
     in_memory: np.ndarray
     resized: bool
 
     @staticmethod
     def of(
-        images: Iterable[Encoded], *, resized: bool, sizes: Mapping[str, int] | None = None
+        images: Iterable[Encoded],
+        checksums: Sequence[int] | np.ndarray,
+        *,
+        resized: bool,
+        sizes: Mapping[str, int] | None = None,
     ) -> "Streamed":
         """Raises OSError where a file does not exist.
 
-        sizes  bytes of files that were read before; a file that has changed since is refused
+        checksums  those of the images when they were checked, see `checksum`
+        sizes      bytes of files that were read before; a file that has changed since is refused
         """
         numbers: dict[Path, int] = {}
         places: list[tuple[int, int, int]] = []
@@ -59,6 +69,7 @@ class Streamed:
         return Streamed(
             files=tuple(files),
             places=np.array(places, np.int64).reshape(-1, 3),
+            checksums=np.array(checksums, np.int64),
             in_memory=np.frombuffer(bytes(from_bytes), np.uint8),
             resized=resized,
         )
@@ -71,13 +82,9 @@ class Streamed:
 
         Raises MachineError where this machine lacks the file, and DataError where it has changed.
         """
-        file = self._file_of(i)
-        place = f"image {i}" if file is None else file
+        content, place = self._content(i)
         target_wh = size_wh if self.resized else None
-        image = picture.pixels(self.encoded_image(i), place, target_wh)
-        if image.shape[1::-1] != size_wh:
-            raise _change(place)
-        return image
+        return picture.pixels(content, place, target_wh)
 
     def encoded_image(self, i: int) -> Encoded:
         """Image i as it is stored."""
@@ -90,21 +97,29 @@ class Streamed:
     def select(self, indices: Sequence[int]) -> "Streamed":
         """The images at `indices`, without files and bytes of others."""
         images = [self.encoded_image(i) for i in indices]
-        return Streamed.of(images, resized=self.resized, sizes=dict(self.files))
+        checksums = self.checksums[np.array(indices, np.int64)]
+        return Streamed.of(images, checksums, resized=self.resized, sizes=dict(self.files))
 
-    def _file_of(self, i: int) -> str | None:
-        """The file of image i, of the length that it had; None for bytes."""
-        number = int(self.places[i, 0])
-        if number == _NO_FILE:
-            return None
-        file, size = self.files[number]
+    def _content(self, i: int) -> tuple[bytes, str]:
+        """The bytes of image i, the same as when it was first read, and its place for errors."""
+        image = self.encoded_image(i)
+        if isinstance(image, bytes):
+            return image, f"image {i}"
+        file, size = self.files[int(self.places[i, 0])]
         try:
-            present = Path(file).stat().st_size
+            if Path(file).stat().st_size != size:
+                raise _change(file)
+            content = image.read_bytes()
         except OSError as error:
             raise _absence(file, error) from None
-        if present != size:
+        if checksum(content) != self.checksums[i]:
             raise _change(file)
-        return file
+        return content, file
+
+
+def checksum(content: bytes) -> int:
+    """CRC-32 of an encoded image: 0.02 ms for a photo of 90 kB, where decoding takes 4 ms."""
+    return zlib.crc32(content)
 
 
 def _place_in_file(image: Path | PartOfFile) -> tuple[Path, int, int]:
