@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -81,9 +82,12 @@ def assert_equal(ours, theirs):
 
 
 @pytest.mark.parametrize("working_px", [None, 40, 85, 100])
-def test_everything_is_as_in_memory(photos, tmp_path, working_px):
+@pytest.mark.parametrize("kept_share", [0, 0.6, 1])
+def test_everything_is_as_in_memory(photos, tmp_path, working_px, kept_share):
     """Sizes: as they are, at less than half, which decodes JPEGs smaller, at their own, larger."""
-    ours, theirs = (decode(photos, working_px, streamed=streamed) for streamed in (True, False))
+    theirs = decode(photos, working_px)
+    kept_bytes = int(theirs.image_bytes * kept_share)
+    ours = decode(photos, working_px, streamed=True, kept_bytes=kept_bytes)
     assert (ours.is_streamed, theirs.is_streamed) == (True, False)
     assert ours.image_bytes == theirs.image_bytes == theirs.pixels.nbytes
     assert_equal(ours, theirs)
@@ -99,6 +103,46 @@ def test_everything_is_as_in_memory(photos, tmp_path, working_px):
     assert np.array_equal(ours.labels_in_photos().xyxy, theirs.labels_in_photos().xyxy)
     ours.select([7, 1]).save(tmp_path / "pool")
     assert_equal(Pool.load(tmp_path / "pool"), theirs.select([7, 1]))
+
+
+def test_the_first_photos_are_kept_decoded_as_memory_allows_and_sent_without_those_of_others(
+    photos,
+):
+    whole = decode(photos, 40)
+    sizes = whole.sizes_wh.prod(axis=1) * 3
+    kept_bytes = int(sizes[:4].sum())
+    ours = decode(photos, 40, streamed=True, kept_bytes=kept_bytes)
+    less = decode(photos, 40, streamed=True, kept_bytes=kept_bytes - 1)
+    assert [pool.pixels.decoded.size for pool in (ours, less)] == [kept_bytes, sizes[:3].sum()]
+    for record in photos.records[3:]:
+        Path(getattr(record.image, "file", record.image)).unlink(missing_ok=True)
+    assert np.array_equal(ours.image(3), whole.image(3))  # its file is not needed
+    with pytest.raises(MachineError, match="4: cannot be read here"):
+        ours.image(4)
+    in_order = ours.select([1, 2, 5]).compact().pixels
+    assert np.shares_memory(in_order.decoded, ours.pixels.decoded)
+    for indices in ([1, 2, 5], [3, 0, 6], [7, 5]):
+        sent = pickle.loads(pickle.dumps(ours.select(indices)))
+        kept = [i for i in indices if i < 4]
+        assert sent.pixels.decoded.size == sizes[kept].sum()
+        for position, i in enumerate(indices):
+            if i in kept:
+                assert np.array_equal(sent.image(position), whole.image(i))
+
+
+def test_opencv_decodes_the_jpegs_that_it_decodes_as_pillow_does(photos, monkeypatch):
+    assert decode(photos, 40, streamed=True).pixels.by_opencv.tolist() == [True, False, False] * 3
+    imdecode = cv2.imdecode
+
+    def slightly_other(content, flags):
+        rgb = imdecode(content, flags)
+        rgb[0, 0, 0] ^= 255
+        return rgb
+
+    monkeypatch.setattr(cv2, "imdecode", slightly_other)
+    streamed, whole = (decode(photos, None, streamed=streamed) for streamed in (True, False))
+    assert not streamed.pixels.by_opencv.any()
+    assert_equal(streamed, whole)
 
 
 def test_a_selection_that_is_sent_has_no_images_and_no_files_of_others(photos):
@@ -245,9 +289,11 @@ def test_training_is_the_same_to_the_last_bit(photos):
         detector=TINY,
         training=Training(images=6, batch_size=2, crop_px=64),
     )
+    labelled_photos = replace(photos, records=labelled)
+    part = decode(labelled_photos, 64).image_bytes // 2
     losses = []
-    for streamed in (True, False):
-        pool = decode(replace(photos, records=labelled), 64, streamed=streamed)
+    for streamed, kept_bytes in ((True, 0), (True, part), (False, 0)):
+        pool = decode(labelled_photos, 64, streamed=streamed, kept_bytes=kept_bytes)
         trainer = Trainer(recipe, {"real": pool}, device=torch.device("cpu"), seed=3)
         losses.append(trainer.train_until(6).metrics["train/loss"])
-    assert losses[0] == losses[1]
+    assert losses[0] == losses[1] == losses[2]

@@ -13,6 +13,9 @@ from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import MachineError
 
 _MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
+# Of photos that do not fit, some are kept all the same. They lie in this process and in the object
+# store of Ray, so both together take no more than above.
+_MOST_OF_AVAILABLE_KEPT = _MOST_OF_AVAILABLE / 2
 _SMALLER = (
     "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
 )
@@ -42,6 +45,11 @@ def check_photos_fit(sources: Collection[Source], longest_px: int, do: str = _SM
 def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
     """True if decoded photos would take at most 60 % of available memory."""
     return decoded_bytes(sources, longest_px) <= _MOST_OF_AVAILABLE * available_bytes()
+
+
+def kept_share(sources: Iterable[Source], longest_px: int) -> float:
+    """The share of photos that do not fit into memory that is kept decoded all the same."""
+    return _MOST_OF_AVAILABLE_KEPT * available_bytes() / decoded_bytes(sources, longest_px)
 
 
 def lack_words(sources: Iterable[Source], longest_px: int) -> str:

@@ -1,4 +1,6 @@
-"""Streamed: images that are read and decoded each time they are needed, not kept in memory."""
+"""Streamed: images of which those that memory has no room for are decoded each time they are
+needed.
+"""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,45 +17,76 @@ _NO_FILE = -1  # the image lies in `in_memory`
 _WHOLE = -1  # the length of an image that is a whole file
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """An encoded image that was read and decoded once.
+
+    checksum   CRC-32 of its bytes. Times of files would not do: each node's copy of a photo from S3
+               has its own, and a copy that keeps times may bring an older photo
+    by_opencv  True if OpenCV decodes it to the same pixels as Pillow, only faster
+    """
+
+    image: Encoded
+    checksum: int
+    by_opencv: bool
+
+    @staticmethod
+    def of(image: Encoded, content: bytes, rgb: np.ndarray, *, resized: bool) -> "Checked":
+        """An image of these bytes, which Pillow decoded to `rgb`, (h, w, 3)."""
+        return Checked(
+            image=image,
+            checksum=zlib.crc32(content),  # 0.02 ms for 90 kB, where decoding takes 4 ms
+            by_opencv=picture.is_same_by_opencv(content, rgb, resized=resized),
+        )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Streamed:
     """n encoded images, in a form that processes share like the arrays of a pool.
 
-    No decoded image is kept: what is read again comes from the system's cache of files, which all
-    trials of a node share.
+    As many as there is memory for may be decoded. The others are read again from the system's cache
+    of files, which all trials of a node share.
 
     files      the paths of all files that hold images, and their bytes when they were first read
     places     (n, 3) int64: the file's position in `files`, and the image's first byte and length
-    checksums  (n,) int64, the CRC-32 of each encoded image when it was first read. Times of files
-               would not do: each node's copy of a photo from S3 has its own, and a copy that keeps
-               times may bring an older one
+    checksums  (n,) int64, see `Checked`
+    by_opencv  (n,) bool, see `Checked`
     in_memory  flat uint8, images that came as bytes and from no file, still encoded
+    decoded    flat uint8, decoded images, each row-major (h, w, 3)
+    spans      (n, 2) int64, the first byte and the length of each image in `decoded`; length 0 for
+               an image that is decoded each time
     resized    True if images are brought to the size that is asked for; else they have it
     """
 
     files: tuple[tuple[str, int], ...]
     places: np.ndarray
     checksums: np.ndarray
+    by_opencv: np.ndarray
     in_memory: np.ndarray
+    decoded: np.ndarray
+    spans: np.ndarray
     resized: bool
 
     @staticmethod
     def of(
-        images: Iterable[Encoded],
-        checksums: Sequence[int] | np.ndarray,
+        images: Sequence[Checked],
         *,
         resized: bool,
+        decoded: np.ndarray | None = None,
+        spans: np.ndarray | None = None,
         sizes: Mapping[str, int] | None = None,
     ) -> "Streamed":
         """Raises OSError where a file does not exist.
 
-        checksums  those of the images when they were checked, see `checksum`
-        sizes      bytes of files that were read before; a file that has changed since is refused
+        decoded, spans  as the fields; None if no image is decoded
+        sizes           bytes of files that were read before; a file that has changed since is
+                        refused
         """
         numbers: dict[Path, int] = {}
         places: list[tuple[int, int, int]] = []
         from_bytes = bytearray()
-        for image in images:
+        for checked in images:
+            image = checked.image
             if isinstance(image, bytes):
                 places.append((_NO_FILE, len(from_bytes), len(image)))
                 from_bytes += image
@@ -69,8 +102,11 @@ class Streamed:
         return Streamed(
             files=tuple(files),
             places=np.array(places, np.int64).reshape(-1, 3),
-            checksums=np.array(checksums, np.int64),
+            checksums=np.array([checked.checksum for checked in images], np.int64),
+            by_opencv=np.array([checked.by_opencv for checked in images], bool),
             in_memory=np.frombuffer(bytes(from_bytes), np.uint8),
+            decoded=np.zeros(0, np.uint8) if decoded is None else decoded,
+            spans=np.zeros((len(images), 2), np.int64) if spans is None else spans,
             resized=resized,
         )
 
@@ -78,13 +114,17 @@ class Streamed:
         return len(self.places)
 
     def image(self, i: int, size_wh: tuple[int, int]) -> np.ndarray:
-        """(h, w, 3) uint8 RGB, decoded again, at the size that the pool gives it.
+        """(h, w, 3) uint8 RGB, at the size that the pool gives it: a view, or decoded again.
 
         Raises MachineError where this machine lacks the file, and DataError where it has changed.
         """
+        start, length = self.spans[i].tolist()
+        if length:
+            width, height = size_wh
+            return self.decoded[start : start + length].reshape(height, width, 3)
         content, place = self._content(i)
         target_wh = size_wh if self.resized else None
-        return picture.pixels(content, place, target_wh)
+        return picture.pixels(content, place, target_wh, by_opencv=bool(self.by_opencv[i]))
 
     def encoded_image(self, i: int) -> Encoded:
         """Image i as it is stored."""
@@ -95,10 +135,32 @@ class Streamed:
         return file if length == _WHOLE else PartOfFile(file=file, start=start, length=length)
 
     def select(self, indices: Sequence[int]) -> "Streamed":
-        """The images at `indices`, without files and bytes of others."""
-        images = [self.encoded_image(i) for i in indices]
-        checksums = self.checksums[np.array(indices, np.int64)]
-        return Streamed.of(images, checksums, resized=self.resized, sizes=dict(self.files))
+        """The images at `indices`, without files and bytes of others.
+
+        Decoded images are copied only if they do not already lie one after another.
+        """
+        images = []
+        for i in indices:
+            checksum, by_opencv = int(self.checksums[i]), bool(self.by_opencv[i])
+            image = self.encoded_image(i)
+            images.append(Checked(image=image, checksum=checksum, by_opencv=by_opencv))
+        decoded, spans = self._select_decoded(indices)
+        return Streamed.of(
+            images, resized=self.resized, decoded=decoded, spans=spans, sizes=dict(self.files)
+        )
+
+    def _select_decoded(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The decoded ones of the images at `indices`, one after another, and where they lie."""
+        spans = self.spans[np.array(indices, np.int64)]
+        starts, lengths = spans.T
+        new_starts = np.cumsum(lengths) - lengths
+        new_spans = np.stack([new_starts, lengths], axis=1)
+        is_decoded = lengths > 0
+        first = int(starts[is_decoded][0]) if is_decoded.any() else 0
+        if np.array_equal(starts[is_decoded] - first, new_starts[is_decoded]):
+            return self.decoded[first : first + int(lengths.sum())], new_spans
+        parts = [self.decoded[start : start + length] for start, length in spans.tolist()]
+        return np.concatenate(parts), new_spans
 
     def _content(self, i: int) -> tuple[bytes, str]:
         """The bytes of image i, the same as when it was first read, and its place for errors."""
@@ -112,14 +174,9 @@ class Streamed:
             content = image.read_bytes()
         except OSError as error:
             raise _absence(file, error) from None
-        if checksum(content) != self.checksums[i]:
+        if zlib.crc32(content) != self.checksums[i]:
             raise _change(file)
         return content, file
-
-
-def checksum(content: bytes) -> int:
-    """CRC-32 of an encoded image: 0.02 ms for a photo of 90 kB, where decoding takes 4 ms."""
-    return zlib.crc32(content)
 
 
 def _place_in_file(image: Path | PartOfFile) -> tuple[Path, int, int]:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.memory import fits_memory, lack_words
+from syndet_ray.data.memory import decoded_bytes, fits_memory, kept_share, lack_words
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.real import RealData
@@ -118,8 +118,8 @@ def real_data(
     others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
-    why = _reason_to_stream([*splits.values(), *others_train.values()], scale, asked=stream)
-    decoding = partial(_decode, scale=scale, progress=progress, streamed=bool(why))
+    streaming = _streaming([*splits.values(), *others_train.values()], scale, asked=stream)
+    decoding = partial(_decode, scale=scale, progress=progress, streaming=streaming)
     dataset, pools = _decoded_splits(
         given, splits, decoding, sweep.seed, progress, allow_near_copies=allow_near_copies
     )
@@ -134,14 +134,15 @@ def real_data(
         pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
     )
     notes = data_notes(dataset, others=others, shared=shared, scale=scale, sweep=sweep, place=place)
+    streaming_notes = () if streaming is None else (streaming.note,)
     return RealData(
         pools=pools,
         path=None if path is None else place,
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=(*why, *notes),
-        streaming=tuple(why),
+        notes=(*streaming_notes, *notes),
+        streaming=streaming_notes,
         others=others_pools,
         near_copies=_near_copies(shared),
     )
@@ -238,19 +239,47 @@ def _scale(
     return scale
 
 
-def _reason_to_stream(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> list[str]:
-    """A note that photos are streamed, and why; none if they are kept in memory."""
-    if fits_memory(sources, scale.longest_px) and not asked:
-        return []
-    why = "as asked" if asked else lack_words(sources, scale.longest_px)
-    return [f"photos are not kept in memory, but decoded each time they are needed: {why}"]
+@dataclass(frozen=True, kw_only=True)
+class _Streaming:
+    """Decoding of photos that do not all stay in memory.
+
+    note        that they are decoded again, and why
+    kept_share  the share of them that stays in memory
+    """
+
+    note: str
+    kept_share: float
+
+
+def _streaming(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> _Streaming | None:
+    """None if photos are kept in memory.
+
+    asked  True if the user wants the memory for something else, so that none is kept
+    """
+    kept = 0.0 if asked else kept_share(sources, scale.longest_px)
+    if asked:
+        why = "as asked"
+    elif fits_memory(sources, scale.longest_px):
+        return None
+    else:
+        why = f"{lack_words(sources, scale.longest_px)}; {kept:.0%} of them are kept"
+    note = f"photos are not kept in memory, but decoded each time they are needed: {why}"
+    return _Streaming(note=note, kept_share=kept)
 
 
 def _decode(
-    source: Source, name: str, *, scale: WorkingScale, progress: NamedProgress, streamed: bool
+    source: Source,
+    name: str,
+    *,
+    scale: WorkingScale,
+    progress: NamedProgress,
+    streaming: _Streaming | None,
 ) -> Pool:
     decoded = partial(progress, f"decoding {name}")
-    return decode(source, scale.longest_px, decoded, streamed=streamed)
+    if streaming is None:
+        return decode(source, scale.longest_px, decoded)
+    kept = int(streaming.kept_share * decoded_bytes([source], scale.longest_px))
+    return decode(source, scale.longest_px, decoded, streamed=True, kept_bytes=kept)
 
 
 def _decoded_splits(
