@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
+# called with a record, its image, (h, w, 3) uint8, and the image's digest, as in the pool
+Look = Callable[[Record, np.ndarray, bytes], None]
 _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
 
 
@@ -329,6 +331,8 @@ def decode(
     *,
     streamed: bool = False,
     kept_bytes: int = 0,
+    often: bool = True,
+    look: Look | None = None,
 ) -> Pool:
     """Decodes every image of a source into a pool.
 
@@ -341,6 +345,9 @@ def decode(
                 those that are damaged
     kept_bytes  of a streamed pool, the bytes of memory for images that are kept decoded: the first
                 ones, as many as fit. Any order of training draws them as often as the others
+    often       of a streamed pool, True if its images will be decoded so often that it is worth to
+                find a faster way
+    look        is called with each image while it is decoded
 
     Raises DataError naming the record whose image cannot be read.
     """
@@ -360,9 +367,13 @@ def decode(
         if i < kept:
             pixels[starts[i] : ends[i]] = image.reshape(-1)
         content = record.image_bytes()
-        digests[i] = np.frombuffer(_digest(record, content, source.classes), np.uint8)
+        digest = _digest(record, content, source.classes)
+        digests[i] = np.frombuffer(digest, np.uint8)
         if streamed:
-            checked.append(Checked.of(record.image, content, image, resized=is_resized))
+            rgb = image if often else None
+            checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
+        if look is not None:
+            look(record, image, digest)
         if progress is not None:
             progress(i + 1, len(source))
     boxes = list(map(_scale_boxes, source.records, sizes_wh))

@@ -25,6 +25,7 @@ from syndet_ray.data.scale import (
 )
 from syndet_ray.data.splits import cut
 from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.looks import Looks
 from syndet_ray.data.splits.split import (
     SharedPhoto,
     cut_by_looks,
@@ -119,9 +120,16 @@ def real_data(
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
     streaming = _streaming([*splits.values(), *others_train.values()], scale, asked=stream)
-    decoding = partial(_decode, scale=scale, progress=progress, streaming=streaming)
+    looks = Looks()
+    decoding = partial(_decode, scale=scale, progress=progress, streaming=streaming, looks=looks)
     dataset, pools = _decoded_splits(
-        given, splits, decoding, sweep.seed, progress, allow_near_copies=allow_near_copies
+        given,
+        splits,
+        decoding,
+        sweep.seed,
+        progress,
+        allow_near_copies=allow_near_copies,
+        looks=looks,
     )
     # again: near copies may have moved the border between train and val
     _check_splits(sweep, dataset.splits, place)
@@ -131,7 +139,13 @@ def real_data(
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
     shared = _shared_photos(
-        pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
+        pools,
+        others_pools,
+        place,
+        progress,
+        allowed=allow_near_copies,
+        is_val_compared=is_compared,
+        looks=looks,
     )
     notes = data_notes(dataset, others=others, shared=shared, scale=scale, sweep=sweep, place=place)
     streaming_notes = () if streaming is None else (streaming.note,)
@@ -274,12 +288,15 @@ def _decode(
     scale: WorkingScale,
     progress: NamedProgress,
     streaming: _Streaming | None,
+    looks: Looks,
 ) -> Pool:
     decoded = partial(progress, f"decoding {name}")
     if streaming is None:
         return decode(source, scale.longest_px, decoded)
     kept = int(streaming.kept_share * decoded_bytes([source], scale.longest_px))
-    return decode(source, scale.longest_px, decoded, streamed=True, kept_bytes=kept)
+    return decode(
+        source, scale.longest_px, decoded, streamed=True, kept_bytes=kept, look=looks.look
+    )
 
 
 def _decoded_splits(
@@ -290,6 +307,7 @@ def _decoded_splits(
     progress: NamedProgress,
     *,
     allow_near_copies: bool,
+    looks: Looks,
 ) -> tuple[Dataset, dict[str, Pool]]:
     """A dataset with all three splits, and their decoded photos. A val that is cut from train
     shares no photo with it.
@@ -307,7 +325,9 @@ def _decoded_splits(
     decoded = decoding(whole, "train")
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)
-    dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
+    dataset = cut_by_looks(
+        dataset, train, seed, allowed=allow_near_copies, progress=looking, looks=looks
+    )
     pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
     pools["test"] = decoding(dataset.splits["test"], "test")
     return dataset, pools
@@ -321,6 +341,7 @@ def _shared_photos(
     *,
     allowed: bool,
     is_val_compared: bool,
+    looks: Looks,
 ) -> dict[str, list[SharedPhoto]]:
     """Photos that are in two places, by "val", "test" or the folder of other photos. Raises
     DataError if they are refused.
@@ -335,12 +356,23 @@ def _shared_photos(
     for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
         shared[split] = refuse_copies(
-            scored[split], originals, f"{place}, {split}", allowed=allowed, progress=looking
+            scored[split],
+            originals,
+            f"{place}, {split}",
+            allowed=allowed,
+            progress=looking,
+            looks=looks,
         )
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
         shared[folder] = refuse_copies(
-            pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking
+            pool,
+            scored,
+            folder,
+            allowed=allowed,
+            of_one_dataset=False,
+            progress=looking,
+            looks=looks,
         )
     return shared
 
