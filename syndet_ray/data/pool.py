@@ -370,7 +370,7 @@ def decode(
         digest = _digest(record, content, source.classes)
         digests[i] = np.frombuffer(digest, np.uint8)
         if streamed:
-            rgb = image if often else None
+            rgb = image if often and i >= kept else None
             checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
         if look is not None:
             look(record, image, digest)
