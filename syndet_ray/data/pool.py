@@ -20,9 +20,10 @@ from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
+_SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
+
 # called with a record, its image, (h, w, 3) uint8, and the image's digest, as in the pool
 Look = Callable[[Record, np.ndarray, bytes], None]
-_SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

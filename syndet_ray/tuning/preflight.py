@@ -270,12 +270,12 @@ def _streaming(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -
 
     asked  True if the user wants the memory for something else, so that none is kept
     """
-    kept = 0.0 if asked else kept_share(sources, scale.longest_px)
     if asked:
-        why = "as asked"
+        kept, why = 0.0, "as asked"
     elif fits_memory(sources, scale.longest_px):
         return None
     else:
+        kept = kept_share(sources, scale.longest_px)
         why = f"{lack_words(sources, scale.longest_px)}; {kept:.0%} of them are kept"
     note = f"photos are not kept in memory, but decoded each time they are needed: {why}"
     return _Streaming(note=note, kept_share=kept)

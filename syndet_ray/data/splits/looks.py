@@ -11,7 +11,7 @@ import numpy as np
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record
 
-SMALL_PX = 64  # the side of a small picture
+_SMALL_PX = 64  # the side of a small picture
 PLACE = 8  # pixels a side of a place, by which photos are compared
 # Photos are compared at a third of their size, at most at _MOST_SIDE pixels. The remaining detail
 # survives resizing and compression, and noise still distinguishes two exposures of one scene.
@@ -21,7 +21,7 @@ _CONTRAST_REDUCTION = 2  # places of contrast are twice as large as places of de
 # Decoded images that are kept: one, and all that it is compared with. So a photo without a reduced
 # picture is not decoded again for each step of a comparison. More would not be bounded.
 _DECODED = 8
-# of reduced pictures: those of 500 photos and more. Photos are mostly like their neighbours
+# of reduced pictures: of some 500 photos. A photo is mostly like its neighbours, which are there
 KEPT_BYTES = 2**28
 
 _Key = tuple[Hashable, ...]
@@ -135,7 +135,7 @@ def _digest(image: np.ndarray) -> bytes:
 
 def _small(image: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
+    return cv2.resize(grey, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)
 
 
 def _reduce(image: np.ndarray, side: int) -> np.ndarray:
