@@ -1,5 +1,6 @@
 """Splits that are missing are cut from train: whole groups, classes in proportion, no copies apart."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import decode
+from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.splits.belonging import (
@@ -305,3 +306,69 @@ def test_a_run_holds_out_what_data_split_cuts():
         hold_out(result, 0.2, quiet)
     with pytest.raises(DefinitionError, match=r"`hold_out`: must be more than 0 and less than 1"):
         hold_out(data, 1.0, quiet)
+
+
+def photo_records(count, side=300):
+    """Photos of soft noise, of which every third was saved twice."""
+    records = []
+    for k in range(count):
+        grid = np.random.default_rng(k).integers(0, 255, (side // 10, side // 10, 3), np.uint8)
+        pixels = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+        for quality in (95, 80) if k % 3 == 0 else (95,):
+            content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            one = record(f"{k:03}-{quality}.jpg", image=content)
+            boxes = Boxes.of([[2, 2, 50, 50]], [k % 2])  # of a size that keeps the photos' own
+            records.append(replace(one, size_wh=(side, side), boxes=boxes))
+    return records
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often images were decoded again after they had been checked."""
+    images = []
+    image = Pool.image
+
+    def counting_image(self, i):
+        images.append(self.image_ids[i])
+        return image(self, i)
+
+    monkeypatch.setattr(Pool, "image", counting_image)
+    return images
+
+
+def test_photos_are_decoded_once_at_each_size_and_split_alike_without_memory_for_more(decoded):
+    photos = dataset(train=photo_records(12))
+    whole = cut_splits(photos, {"test": 0.25, "val": 0.25}, 0, quiet)
+    assert (whole.groups, whole.near_copies, decoded) == (12, 8, [])
+    without = cut_splits(photos, {"test": 0.25, "val": 0.25}, 0, quiet, kept_bytes=0)
+    assert decoded
+    assert ids_by_split(without.dataset) == ids_by_split(whole.dataset)
+    assert (without.groups, without.near_copies) == (12, 8)
+    held = [hold_out(photos, 0.25, quiet, kept_bytes=size) for size in (0, 2**20, 2**28)]
+    assert len({one.splits["test"].ids_hash for one in held}) == 1
+
+
+def test_photos_are_split_in_less_memory_than_they_take_when_decoded(tmp_path):
+    records = photo_records(30, side=600)
+    for k, one in enumerate(records):
+        file = tmp_path / one.image_id
+        file.write_bytes(one.image)
+        records[k] = replace(one, image=file)
+    photos = dataset(train=records)
+    decoded_bytes = 40 * 600**2 * 3
+    cut_splits(heap(12), {"test": 0.25}, 0, quiet)  # what is imported takes memory, too
+    tracemalloc.start()
+    cut_splits(photos, {"test": 0.25}, 0, quiet, kept_bytes=2**20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < decoded_bytes / 2
+
+
+def test_all_that_takes_long_is_told():
+    told = {}
+    cut_splits(heap(12), {"test": 0.25}, 0, lambda name, done, total: told.update({name: total}))
+    sizes = (64, 32)  # the least at which sweeps see photos, and half of it
+    works = ("decoding", "looking for near copies", "comparing splits")
+    assert told.keys() == {f"{work} at {px} px" for work in works for px in sizes} | {
+        "hashing files"
+    }

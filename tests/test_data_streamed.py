@@ -1,6 +1,7 @@
 """A streamed pool is the pool that it would be in memory, without its pixels."""
 
 import io
+import os
 import pickle
 import tracemalloc
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,12 @@ from syndet_ray.data.streamed import check_files
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError
+
+
+def padded(content, length):
+    """An image with bytes after its end, as no reader of images minds."""
+    assert len(content) <= length
+    return content + bytes(length - len(content))
 
 
 def photo(seed, form="JPEG", orientation=1, side=64):
@@ -74,9 +82,12 @@ def assert_equal(ours, theirs):
 
 
 @pytest.mark.parametrize("working_px", [None, 40, 85, 100])
-def test_everything_is_as_in_memory(photos, tmp_path, working_px):
+@pytest.mark.parametrize("kept_share", [0, 0.6, 1])
+def test_everything_is_as_in_memory(photos, tmp_path, working_px, kept_share):
     """Sizes: as they are, at less than half, which decodes JPEGs smaller, at their own, larger."""
-    ours, theirs = (decode(photos, working_px, streamed=streamed) for streamed in (True, False))
+    theirs = decode(photos, working_px)
+    kept_bytes = int(theirs.image_bytes * kept_share)
+    ours = decode(photos, working_px, streamed=True, kept_bytes=kept_bytes)
     assert (ours.is_streamed, theirs.is_streamed) == (True, False)
     assert ours.image_bytes == theirs.image_bytes == theirs.pixels.nbytes
     assert_equal(ours, theirs)
@@ -92,6 +103,49 @@ def test_everything_is_as_in_memory(photos, tmp_path, working_px):
     assert np.array_equal(ours.labels_in_photos().xyxy, theirs.labels_in_photos().xyxy)
     ours.select([7, 1]).save(tmp_path / "pool")
     assert_equal(Pool.load(tmp_path / "pool"), theirs.select([7, 1]))
+
+
+def test_the_first_photos_are_kept_decoded_as_memory_allows_and_sent_without_those_of_others(
+    photos,
+):
+    whole = decode(photos, 40)
+    sizes = whole.sizes_wh.prod(axis=1) * 3
+    kept_bytes = int(sizes[:4].sum())
+    ours = decode(photos, 40, streamed=True, kept_bytes=kept_bytes)
+    less = decode(photos, 40, streamed=True, kept_bytes=kept_bytes - 1)
+    assert [pool.pixels.decoded.size for pool in (ours, less)] == [kept_bytes, sizes[:3].sum()]
+    for record in photos.records[3:]:
+        Path(getattr(record.image, "file", record.image)).unlink(missing_ok=True)
+    assert np.array_equal(ours.image(3), whole.image(3))  # its file is not needed
+    with pytest.raises(MachineError, match="4: cannot be read here"):
+        ours.image(4)
+    in_order = ours.select([1, 2, 5]).compact().pixels
+    assert np.shares_memory(in_order.decoded, ours.pixels.decoded)
+    for indices in ([1, 2, 5], [3, 0, 6], [7, 5]):
+        sent = pickle.loads(pickle.dumps(ours.select(indices)))
+        kept = [i for i in indices if i < 4]
+        assert sent.pixels.decoded.size == sizes[kept].sum()
+        for position, i in enumerate(indices):
+            if i in kept:
+                assert np.array_equal(sent.image(position), whole.image(i))
+
+
+def test_opencv_decodes_the_jpegs_that_it_decodes_as_pillow_does(photos, monkeypatch):
+    assert decode(photos, 40, streamed=True).pixels.by_opencv.tolist() == [True, False, False] * 3
+    imdecode = cv2.imdecode
+
+    def slightly_other(content, flags):
+        rgb = imdecode(content, flags)
+        rgb[0, 0, 0] ^= 255
+        return rgb
+
+    monkeypatch.setattr(cv2, "imdecode", slightly_other)
+    streamed, whole = (decode(photos, None, streamed=streamed) for streamed in (True, False))
+    assert not streamed.pixels.by_opencv.any()
+    assert_equal(streamed, whole)
+    monkeypatch.undo()
+    for seldom in ({"often": False}, {"kept_bytes": whole.image_bytes}):
+        assert not decode(photos, None, streamed=True, **seldom).pixels.by_opencv.any()
 
 
 def test_a_selection_that_is_sent_has_no_images_and_no_files_of_others(photos):
@@ -170,10 +224,37 @@ def test_files_that_go_or_change_are_named(photos):
             pool.image(i)
     with pytest.raises(DataError, match="together: is another file than on the driver, got '5 by"):
         check_files(whole.pixels.files[-1:])
-    same_length = photos.records[3].image
-    same_length.write_bytes(bytes(same_length.stat().st_size))
-    with pytest.raises(DataError, match="3: the image cannot be read"):
-        whole.image(3)
+
+
+def test_a_photo_replaced_by_one_of_equal_length_is_noticed_and_one_that_is_touched_is_not(photos):
+    """The other photo is a sound one, with the time of the first; parts of a file likewise."""
+    whole = decode(photos, 40, streamed=True)
+    in_memory = decode(photos, 40)
+    file, part = photos.records[3].image, photos.records[7].image
+    for path in (file, part.file):
+        os.utime(path, (1, 1))  # a copy on another node has another time
+    for i in range(len(whole)):
+        assert np.array_equal(whole.image(i), in_memory.image(i))
+    content = file.read_bytes()
+    file.write_bytes(padded(photo(30), len(content)))
+    os.utime(file, (1, 1))
+    together = part.file.read_bytes()
+    other = padded(photo(31, "PNG", side=40), part.length)
+    end = part.start + part.length
+    part.file.write_bytes(together[: part.start] + other + together[end:])
+    picture.pixels(file, "x"), picture.pixels(part, "x")  # neither is damaged
+    sent = pickle.loads(pickle.dumps(whole.select([3, 7])))
+    for pool, i, name in (
+        (whole, 3, "3"),
+        (sent, 0, "3"),
+        (whole, 7, "together"),
+        (sent, 1, "toge"),
+    ):
+        with pytest.raises(DataError, match=f"{name}.*: has changed since the photos were checked"):
+            pool.image(i)
+    assert np.array_equal(whole.image(8), in_memory.image(8))  # its part is as it was
+    file.write_bytes(content)
+    assert np.array_equal(whole.image(3), in_memory.image(3))
 
 
 def test_threads_and_processes_read_at_once(photos):
@@ -211,9 +292,11 @@ def test_training_is_the_same_to_the_last_bit(photos):
         detector=TINY,
         training=Training(images=6, batch_size=2, crop_px=64),
     )
+    labelled_photos = replace(photos, records=labelled)
+    part = decode(labelled_photos, 64).image_bytes // 2
     losses = []
-    for streamed in (True, False):
-        pool = decode(replace(photos, records=labelled), 64, streamed=streamed)
+    for streamed, kept_bytes in ((True, part), (False, 0)):
+        pool = decode(labelled_photos, 64, streamed=streamed, kept_bytes=kept_bytes)
         trainer = Trainer(recipe, {"real": pool}, device=torch.device("cpu"), seed=3)
         losses.append(trainer.train_until(6).metrics["train/loss"])
     assert losses[0] == losses[1]

@@ -704,10 +704,12 @@ def test_photos_that_do_not_fit_into_memory_are_streamed_with_a_note(large, monk
     whole = real_data(large, photos_alone(), quiet)
     assert not whole.is_streamed and whole.streamed_files == []
     asked = real_data(large, photos_alone(), quiet, stream=True)
-    monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 2_000_000)
+    monkeypatch.setattr("syndet_ray.data.memory.available_bytes", lambda: 4_000_000)
     data = real_data(large, photos_alone(), quiet)
     sentence = "photos are not kept in memory, but decoded each time they are needed"
-    why = "they would take 3 MB, more than 60% of the 2 MB available"
+    why = "they would take 3 MB, more than 60% of the 4 MB available; 46% of them are kept"
+    kept = [bool(pool.pixels.decoded.size) for pool in data.pools.values()]
+    assert (kept, asked.pools["train"].pixels.decoded.size) == ([True, False, False], 0)
     assert data.notes == (f"{sentence}: {why}", *whole.notes)
     assert asked.notes == (f"{sentence}: as asked", *whole.notes)
     assert (whole.streaming, asked.streaming) == ((), asked.notes[:1])

@@ -1,7 +1,7 @@
 """Memory: whether decoded photos fit into this machine, known before any is decoded."""
 
 import resource
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -10,12 +10,11 @@ import psutil
 
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.errors import MachineError
 
 MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
-_SMALLER = (
-    "Set a smaller detector.working_px, use fewer photos, or take a machine with more memory."
-)
+# Of photos that do not fit, some are kept all the same. They lie in this process and in the object
+# store of Ray, so both together take no more than above.
+_MOST_OF_AVAILABLE_KEPT = MOST_OF_AVAILABLE / 2
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -28,20 +27,14 @@ def decoded_bytes(sources: Iterable[Source], longest_px: int) -> int:
     return 3 * int(pixels)  # three colours of one byte each
 
 
-def check_photos_fit(sources: Collection[Source], longest_px: int, do: str = _SMALLER) -> None:
-    """Raises MachineError if decoded photos would take more than 60 % of available memory.
-
-    do  what the user may do about it
-    """
-    if not fits_memory(sources, longest_px):
-        words = lack_words(sources, longest_px)
-        rule = f"cannot be decoded with their longer side at {longest_px} px: {words}"
-        raise MachineError("photos", rule, do=do)
-
-
 def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
     """True if decoded photos would take at most 60 % of available memory."""
     return decoded_bytes(sources, longest_px) <= MOST_OF_AVAILABLE * available_bytes()
+
+
+def kept_share(sources: Iterable[Source], longest_px: int) -> float:
+    """The share of photos that do not fit into memory that is kept decoded all the same."""
+    return _MOST_OF_AVAILABLE_KEPT * available_bytes() / decoded_bytes(sources, longest_px)
 
 
 def lack_words(sources: Iterable[Source], longest_px: int) -> str:

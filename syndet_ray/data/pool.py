@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,16 @@ from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.data.streamed import Streamed
+from syndet_ray.data.streamed import Checked, Streamed
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import whole_folder
 from syndet_ray.progress import Progress
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
 _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
+
+# called with a record, its image, (h, w, 3) uint8, and the image's digest, as in the pool
+Look = Callable[[Record, np.ndarray, bytes], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,9 +36,9 @@ class Pool:
     Everything is in pixels of the working scale, at which the detector sees images. `to_photo`
     converts boxes back to the pixels of their photo.
 
-    pixels        flat uint8, RGB, each image row-major (h, w, 3); or images that are decoded each
-                  time they are needed, where there is too little memory for all. May also hold
-                  images of another pool, see `select`
+    pixels        flat uint8, RGB, each image row-major (h, w, 3); or images of which most are
+                  decoded each time they are needed, where there is too little memory for all. May
+                  also hold images of another pool, see `select`
     pixel_starts  (n,) int64, the index in `pixels` at which each image begins; of a streamed pool,
                   the position of the image in `pixels`
     sizes_wh      (n, 2) int64
@@ -116,7 +119,7 @@ class Pool:
 
     @property
     def is_streamed(self) -> bool:
-        """True if images are decoded each time they are needed."""
+        """True if images are decoded each time they are needed, at least some of them."""
         return isinstance(self.pixels, Streamed)
 
     @property
@@ -125,7 +128,7 @@ class Pool:
         return int(_bytes_of(self.sizes_wh).sum())
 
     def image(self, i: int) -> np.ndarray:
-        """(h, w, 3) uint8 RGB, a view, or decoded again if the pool is streamed.
+        """(h, w, 3) uint8 RGB, a view, or decoded again where the pool is streamed.
 
         A streamed pool raises SyndetError where the image's file is gone or has changed.
         """
@@ -328,6 +331,9 @@ def decode(
     progress: Progress | None = None,
     *,
     streamed: bool = False,
+    kept_bytes: int = 0,
+    often: bool = True,
+    look: Look | None = None,
 ) -> Pool:
     """Decodes every image of a source into a pool.
 
@@ -336,8 +342,13 @@ def decode(
     working_px  longer side that every image is brought to, together with its boxes; None leaves all
                 images as they are
     progress    is called with (images done, images in all) after each image
-    streamed    True to keep no decoded image, and to decode each again when it is needed. All are
-                decoded once, to find those that are damaged
+    streamed    True to decode images again when they are needed. All are decoded once, to find
+                those that are damaged
+    kept_bytes  of a streamed pool, the bytes of memory for images that are kept decoded: the first
+                ones, as many as fit. Any order of training draws them as often as the others
+    often       of a streamed pool, True if its images will be decoded so often that it is worth to
+                find a faster way
+    look        is called with each image while it is decoded
 
     Raises DataError naming the record whose image cannot be read.
     """
@@ -347,23 +358,32 @@ def decode(
     lengths = _bytes_of(sizes_wh)
     starts = _starts(lengths)
     is_resized = working_px is not None
-    pixels = np.empty(0 if streamed else int(lengths.sum()), np.uint8)
+    ends = starts + lengths
+    kept = int(np.searchsorted(ends, kept_bytes, "right")) if streamed else len(source)
+    pixels = np.empty(int(lengths[:kept].sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
+    checked = []
     for i, record in enumerate(source.records):
         image = _decode_record(record, sizes_wh[i], resized=is_resized)
-        if not streamed:
-            pixels[starts[i] : starts[i] + lengths[i]] = image.reshape(-1)
-        digests[i] = np.frombuffer(_digest(record, source.classes), np.uint8)
+        if i < kept:
+            pixels[starts[i] : ends[i]] = image.reshape(-1)
+        content = record.image_bytes()
+        digest = _digest(record, content, source.classes)
+        digests[i] = np.frombuffer(digest, np.uint8)
+        if streamed:
+            rgb = image if often and i >= kept else None
+            checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
+        if look is not None:
+            look(record, image, digest)
         if progress is not None:
             progress(i + 1, len(source))
     boxes = list(map(_scale_boxes, source.records, sizes_wh))
-    images = [record.image for record in source.records]
     return Pool(
         name=source.name,
         classes=source.classes,
         synthetic=source.synthetic,
         stand_in=source.stand_in,
-        pixels=Streamed.of(images, resized=is_resized) if streamed else pixels,
+        pixels=_stream(checked, pixels, ends, resized=is_resized) if streamed else pixels,
         pixel_starts=np.arange(len(source)) if streamed else starts,
         sizes_wh=sizes_wh,
         scales=sizes_wh / photo_sizes_wh,
@@ -382,8 +402,24 @@ def _decode_record(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.
     return image
 
 
-def _digest(record: Record, classes: Sequence[str]) -> bytes:
+def _stream(
+    images: Sequence[Checked], decoded: np.ndarray, ends: np.ndarray, *, resized: bool
+) -> Streamed:
+    """Streamed images, of which the first ones are decoded.
+
+    decoded  their pixels, flat
+    ends     (n,) the end that each image would have if all were decoded
+    """
+    lengths = np.diff(ends, prepend=0)
+    spans = np.stack([ends - lengths, lengths], axis=1)
+    spans[ends > decoded.size] = 0
+    return Streamed.of(images, resized=resized, decoded=decoded, spans=spans)
+
+
+def _digest(record: Record, content: bytes, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
+
+    content  the bytes of the file
 
     Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
     Classes enter by name, so that a pool whose classes are reordered keeps its digests (see
@@ -391,7 +427,7 @@ def _digest(record: Record, classes: Sequence[str]) -> bytes:
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
-    digest = hashlib.sha256(hashlib.sha256(record.image_bytes()).digest())
+    digest = hashlib.sha256(hashlib.sha256(content).digest())
     for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
         digest.update(np.ascontiguousarray(array).data)
     digest.update("\n".join(names).encode())

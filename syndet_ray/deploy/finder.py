@@ -46,7 +46,7 @@ class Finder:
         They are streamed if they do not fit into memory. Raises DataError as `decode` does.
         """
         streamed = not fits_memory([source], self.working_px)
-        return decode(source, self.working_px, progress, streamed=streamed)
+        return decode(source, self.working_px, progress, streamed=streamed, often=False)
 
     def __call__(self, image: bytes | Path, place: str) -> Predictions:
         """The predictions for one image, in its own pixels, the most confident first.

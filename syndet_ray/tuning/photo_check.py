@@ -3,7 +3,7 @@ time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.memory import fits_memory, lack_words
+from syndet_ray.data.memory import decoded_bytes, fits_memory, kept_share, lack_words
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
@@ -26,6 +26,7 @@ from syndet_ray.data.scale import (
 )
 from syndet_ray.data.splits import cut
 from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.looks import Looks
 from syndet_ray.data.splits.split import (
     SharedPhoto,
     cut_by_looks,
@@ -104,10 +105,17 @@ def real_data(
     others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
-    why = _reason_to_stream([*splits.values(), *others_train.values()], scale, asked=stream)
-    decoding = partial(_decode, scale=scale, progress=progress, streamed=bool(why))
+    streaming = _streaming([*splits.values(), *others_train.values()], scale, asked=stream)
+    looks = Looks()
+    decoding = partial(_decode, scale=scale, progress=progress, streaming=streaming, looks=looks)
     dataset, pools = _decoded_splits(
-        given, splits, decoding, sweep.seed, progress, allow_near_copies=allow_near_copies
+        given,
+        splits,
+        decoding,
+        sweep.seed,
+        progress,
+        allow_near_copies=allow_near_copies,
+        looks=looks,
     )
     # again: near copies may have moved the border between train and val
     _check_splits(sweep, dataset.splits, place)
@@ -117,7 +125,13 @@ def real_data(
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
     shared = _shared_photos(
-        pools, others_pools, place, progress, allowed=allow_near_copies, is_val_compared=is_compared
+        pools,
+        others_pools,
+        place,
+        progress,
+        allowed=allow_near_copies,
+        is_val_compared=is_compared,
+        looks=looks,
     )
     notes = data_notes(
         dataset,
@@ -128,14 +142,15 @@ def real_data(
         place=place,
         cut=_cut_splits(given, hold_out),
     )
+    streaming_notes = () if streaming is None else (streaming.note,)
     return RealData(
         pools=pools,
         path=None if path is None else place,
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=(*why, *notes),
-        streaming=tuple(why),
+        notes=(*streaming_notes, *notes),
+        streaming=streaming_notes,
         others=others_pools,
         near_copies=_near_copies(shared),
     )
@@ -240,19 +255,50 @@ def _scale(
     return scale
 
 
-def _reason_to_stream(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> list[str]:
-    """A note that photos are streamed, and why; none if they are kept in memory."""
-    if fits_memory(sources, scale.longest_px) and not asked:
-        return []
-    why = "as asked" if asked else lack_words(sources, scale.longest_px)
-    return [f"photos are not kept in memory, but decoded each time they are needed: {why}"]
+@dataclass(frozen=True, kw_only=True)
+class _Streaming:
+    """Decoding of photos that do not all stay in memory.
+
+    note        that they are decoded again, and why
+    kept_share  the share of them that stays in memory
+    """
+
+    note: str
+    kept_share: float
+
+
+def _streaming(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> _Streaming | None:
+    """None if photos are kept in memory.
+
+    asked  True if the user wants the memory for something else, so that none is kept
+    """
+    if asked:
+        kept, why = 0.0, "as asked"
+    elif fits_memory(sources, scale.longest_px):
+        return None
+    else:
+        kept = kept_share(sources, scale.longest_px)
+        why = f"{lack_words(sources, scale.longest_px)}; {kept:.0%} of them are kept"
+    note = f"photos are not kept in memory, but decoded each time they are needed: {why}"
+    return _Streaming(note=note, kept_share=kept)
 
 
 def _decode(
-    source: Source, name: str, *, scale: WorkingScale, progress: NamedProgress, streamed: bool
+    source: Source,
+    name: str,
+    *,
+    scale: WorkingScale,
+    progress: NamedProgress,
+    streaming: _Streaming | None,
+    looks: Looks,
 ) -> Pool:
     decoded = partial(progress, f"decoding {name}")
-    return decode(source, scale.longest_px, decoded, streamed=streamed)
+    if streaming is None:
+        return decode(source, scale.longest_px, decoded)
+    kept = int(streaming.kept_share * decoded_bytes([source], scale.longest_px))
+    return decode(
+        source, scale.longest_px, decoded, streamed=True, kept_bytes=kept, look=looks.look
+    )
 
 
 def _decoded_splits(
@@ -263,6 +309,7 @@ def _decoded_splits(
     progress: NamedProgress,
     *,
     allow_near_copies: bool,
+    looks: Looks,
 ) -> tuple[Dataset, dict[str, Pool]]:
     """A dataset with all three splits, and their decoded photos. A val that is cut from train
     shares no photo with it.
@@ -280,7 +327,9 @@ def _decoded_splits(
     decoded = decoding(whole, "train")
     looking = partial(progress, "looking for copies of val")
     train = selection(decoded, whole, given)
-    dataset = cut_by_looks(dataset, train, seed, allowed=allow_near_copies, progress=looking)
+    dataset = cut_by_looks(
+        dataset, train, seed, allowed=allow_near_copies, progress=looking, looks=looks
+    )
     pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
     pools["test"] = decoding(dataset.splits["test"], "test")
     return dataset, pools
@@ -294,6 +343,7 @@ def _shared_photos(
     *,
     allowed: bool,
     is_val_compared: bool,
+    looks: Looks,
 ) -> dict[str, list[SharedPhoto]]:
     """Photos that are in two places, by "val", "test" or the folder of other photos. Raises
     DataError if they are refused.
@@ -308,12 +358,23 @@ def _shared_photos(
     for split, originals in against.items():
         looking = partial(progress, f"looking for copies of {split}")
         shared[split] = refuse_copies(
-            scored[split], originals, f"{place}, {split}", allowed=allowed, progress=looking
+            scored[split],
+            originals,
+            f"{place}, {split}",
+            allowed=allowed,
+            progress=looking,
+            looks=looks,
         )
     for folder, pool in others.items():
         looking = partial(progress, f"looking for copies in {Path(folder).name}")
         shared[folder] = refuse_copies(
-            pool, scored, folder, allowed=allowed, of_one_dataset=False, progress=looking
+            pool,
+            scored,
+            folder,
+            allowed=allowed,
+            of_one_dataset=False,
+            progress=looking,
+            looks=looks,
         )
     return shared
 

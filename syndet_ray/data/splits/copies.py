@@ -6,23 +6,17 @@ place; a place is 8 x 8 pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.splits.groups import Link
+from syndet_ray.data.splits.looks import PLACE, Looks, contrast_side, detail_side
 from syndet_ray.data.splits.moved import LabelledPhoto, show_different_objects
 from syndet_ray.progress import Progress
-
-_PLACE = 8  # pixels a side
-# Photos are compared at a third of their size, at most at _MOST_SIDE pixels. The remaining detail
-# survives resizing and compression, and noise still distinguishes two exposures of one scene.
-_REDUCTION = 3
-_LEAST_SIDE, _MOST_SIDE = 32, 256
 
 # Correlation that all but a twentieth of the places with detail reach. Measured on d6_dice, chess
 # and the stand-in, at working scales of a quarter of the photos and more: copies as PNG, as JPEG of
@@ -37,22 +31,16 @@ _LEAST_DETAIL_CORRELATION = 0.82  # between copies and other photos, as measured
 # has moved. These places are twice as large, because a JPEG decoded at a fraction of its size may
 # be a pixel longer than the same photo as PNG.
 _CONTRAST = 10.0  # grey levels of deviation, above which neither compression nor noise matters
-_CONTRAST_REDUCTION = 2  # the places are twice as large
 _LEAST_CONTRAST_CORRELATION = 0.9  # a little below what copies reach
 
 # Coarse pictures give the candidates. Those of all the copies above correlate at .96 or more, each
 # most with its original.
-_SMALL_PX, _COARSE_PX = 64, 32
+_COARSE_PX = 32
 _SOFTENING = 2.0  # grey levels, added to deviations so that faint places count less
 _LEAST_CANDIDATE, _MOST_CANDIDATES = 0.95, 3
 _BLOCK = 512  # images compared with all others at once
 # variance, grey levels squared, far below rounding: a flat place is divided by it instead of by 0
 _FLAT = 1e-6
-# Decoded images that a search keeps: one, and all that it is compared with. So a streamed photo is
-# not decoded again for each step of a comparison. More would not be bounded.
-_KEPT = 8
-
-_Decoder = Callable[[Pool, int], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +59,12 @@ class Copy:
     exact: bool
 
 
-def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = None) -> list[Copy]:
+def copies(
+    pool: Pool,
+    originals: Sequence[Pool],
+    progress: Progress | None = None,
+    looks: Looks | None = None,
+) -> list[Copy]:
     """Finds the images of a pool that are also in one of the others.
 
     An image is a copy if it is identical, saved again, resized, brighter or darker. Each copy is
@@ -85,14 +78,17 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = No
 
     Below a fifth of the photos' size some copies are missed. Cropped, turned or mirrored photos are
     not found, nor JPEGs of a quality much below 60; of blank pictures only identical copies are
-    found. `progress` is called with (images compared, images in all) after each image.
+    found.
+
+    progress  is called with (images compared, images in all) after each image
+    looks     of other searches too: a streamed photo is decoded once for all of them
     """
+    looks = Looks() if looks is None else looks
     places: list[tuple[int, int]] = []
     for part, other in enumerate(originals):
         places += [(part, i) for i in range(len(other))]
-    decoder = _decoder()
-    others = [_Image(pool=originals[part], i=i, decoder=decoder) for part, i in places]
-    images = [_Image(pool=pool, i=i, decoder=decoder) for i in range(len(pool))]
+    others = [_Image(pool=originals[part], i=i, looks=looks) for part, i in places]
+    images = [_Image(pool=pool, i=i, looks=looks) for i in range(len(pool))]
     by_small_picture = _by_small_picture(others)
     result = []
     for image, candidates in zip(images, _candidates(images, others), strict=True):
@@ -110,7 +106,11 @@ def copies(pool: Pool, originals: Sequence[Pool], progress: Progress | None = No
 
 
 def copies_within(
-    pool: Pool, *, allowed: bool = False, progress: Progress | None = None
+    pool: Pool,
+    *,
+    allowed: bool = False,
+    progress: Progress | None = None,
+    looks: Looks | None = None,
 ) -> list[Link]:
     """Pairs of images of one pool that are one photo, by the rules of `copies`.
 
@@ -119,9 +119,10 @@ def copies_within(
 
     allowed   True if near copies are no matter: then only exact copies are found
     progress  is called with (images compared, images in all) after each image
+    looks     as for `copies`
     """
-    decoder = _decoder()
-    images = [_Image(pool=pool, i=i, decoder=decoder) for i in range(len(pool))]
+    looks = Looks() if looks is None else looks
+    images = [_Image(pool=pool, i=i, looks=looks) for i in range(len(pool))]
     links: dict[Link, None] = {}
     by_small_picture = _by_small_picture(images)
     for i, candidates in enumerate(_candidates(images, images, _MOST_CANDIDATES + 1)):
@@ -140,11 +141,8 @@ def copies_within(
 
 def is_copy(pool: Pool, i: int, other: Pool, j: int) -> bool:
     """True if image i of a pool and image j of another are one photo, by the rules of `copies`."""
-    decoder = _decoder()
-    image, original = (
-        _Image(pool=pool, i=i, decoder=decoder),
-        _Image(pool=other, i=j, decoder=decoder),
-    )
+    looks = Looks()
+    image, original = _Image(pool=pool, i=i, looks=looks), _Image(pool=other, i=j, looks=looks)
     return _is_identical(image, original) or _is_copy(image, original)
 
 
@@ -153,44 +151,35 @@ def show_the_same(pool: Pool, i: int, other: Pool, j: int) -> bool:
 
     See moved.py.
     """
-    decoder = _decoder()
-    return _show_the_same(
-        _Image(pool=pool, i=i, decoder=decoder), _Image(pool=other, i=j, decoder=decoder)
-    )
-
-
-def _decoder() -> _Decoder:
-    """Decodes images and keeps the last few, for one search."""
-    return lru_cache(_KEPT)(Pool.image)
+    looks = Looks()
+    image, other_image = _Image(pool=pool, i=i, looks=looks), _Image(pool=other, i=j, looks=looks)
+    return _show_the_same(image, other_image)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Image:
-    """Image i of a pool, and the decoder of the search."""
+    """Image i of a pool, and the looks of the search."""
 
     pool: Pool
     i: int
-    decoder: _Decoder
+    looks: Looks
 
     @property
-    def rgb(self) -> np.ndarray:
-        return self.decoder(self.pool, self.i)
-
-    @property
-    def least_px(self) -> int:
-        """The shorter side at the working scale."""
-        return int(self.pool.sizes_wh[self.i].min())
-
-    @property
-    def photo_px(self) -> float:
-        """The shorter side of the photo."""
-        return float(self.pool.photo_sizes_wh[self.i].min())
-
-    @cached_property
     def small(self) -> np.ndarray:
         """(64, 64) uint8 grey levels."""
-        grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
-        return cv2.resize(grey, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA)
+        return self.looks.small(self.pool, self.i)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of size and pixels."""
+        return self.looks.digest(self.pool, self.i)
+
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """The shorter side at the working scale, and that of the photo."""
+        size_wh = self.pool.sizes_wh[self.i]
+        photo_wh = np.rint(size_wh / self.pool.scales[self.i])
+        return int(size_wh.min()), int(photo_wh.min())
 
     def labelled_photo(self, side: int) -> LabelledPhoto:
         """The image at that size and its labelled objects; crowds are no objects."""
@@ -205,9 +194,8 @@ class _Image:
         )
 
     def reduce(self, side: int) -> np.ndarray:
-        """(side, side) float32 grey levels, unrounded: faint detail must survive."""
-        grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+        """(side, side) float32 grey levels."""
+        return self.looks.reduce(self.pool, self.i, side)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -271,7 +259,7 @@ def _patterns(images: Sequence[_Image]) -> np.ndarray:
 
 
 def _is_identical(image: _Image, other: _Image) -> bool:
-    return np.array_equal(image.rgb, other.rgb)
+    return image.digest == other.digest
 
 
 def _is_copy(image: _Image, other: _Image) -> bool:
@@ -294,9 +282,8 @@ def _agree_in_detail(image: _Image, other: _Image) -> bool:
 
 def _agree_in_contrast(image: _Image, other: _Image) -> bool:
     """True if all places with contrast agree."""
-    working_px = min(image.least_px, other.least_px)
-    coarse_px = min(_most_px(image, other), working_px / _CONTRAST_REDUCTION)
-    coarse = _comparison(image, other, _whole_places(coarse_px))
+    side = min(contrast_side(*image.sides_px), contrast_side(*other.sides_px))
+    coarse = _comparison(image, other, side)
     concordances = coarse.concordances[coarse.deviations > _CONTRAST]
     return bool(concordances.min(initial=1.0) >= _LEAST_CONTRAST_CORRELATION)
 
@@ -308,20 +295,7 @@ def _show_the_same(image: _Image, other: _Image) -> bool:
 
 def _fine_side(image: _Image, other: _Image) -> int:
     """The side, px, at which two images are compared place by place, and object by object."""
-    side_px = min(_most_px(image, other), image.least_px, other.least_px)
-    return _whole_places(side_px)
-
-
-def _most_px(image: _Image, other: _Image) -> float:
-    """The largest side, px, at which two images are compared."""
-    photo_px = min(image.photo_px, other.photo_px)
-    return min(photo_px / _REDUCTION, _MOST_SIDE)
-
-
-def _whole_places(side_px: float) -> int:
-    """The side of a whole number of places that is nearest to side_px."""
-    places = round(side_px / _PLACE)
-    return max(places * _PLACE, _LEAST_SIDE)
+    return min(detail_side(*image.sides_px), detail_side(*other.sides_px))
 
 
 def _comparison(image: _Image, other: _Image, side: int) -> _Comparison:
@@ -342,9 +316,9 @@ def _comparison(image: _Image, other: _Image, side: int) -> _Comparison:
 
 def _places(grey: np.ndarray) -> np.ndarray:
     """(m, 64) float32, pixels of a picture (8 k, 8 k) minus the mean of their place; m = k**2."""
-    k = len(grey) // _PLACE
-    grid = grey.reshape(k, _PLACE, k, _PLACE).swapaxes(1, 2)
-    places = grid.reshape(k**2, _PLACE**2)
+    k = len(grey) // PLACE
+    grid = grey.reshape(k, PLACE, k, PLACE).swapaxes(1, 2)
+    places = grid.reshape(k**2, PLACE**2)
     return places - places.mean(axis=1, keepdims=True)
 
 

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from syndet_ray import seeds
-from syndet_ray.data.memory import check_photos_fit
 from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
@@ -25,6 +24,7 @@ from syndet_ray.data.splits.groups import (
     largest_group,
     photo_links,
 )
+from syndet_ray.data.splits.looks import KEPT_BYTES, Looks
 from syndet_ray.data.splits.split_index import in_order, test_hash, whole, with_splits
 from syndet_ray.data.splits.stratify import choose_groups
 from syndet_ray.errors import DataError, DefinitionError
@@ -39,7 +39,6 @@ _CUT_SPLITS = ("test", "val")  # in this order: val does not change what is in t
 # two photos show one scene in which nothing has moved, and a sweep may choose a smaller scale.
 _REDUCTIONS = (1, 2)
 _LONGEST_PX = 1024  # of photos for which there is no working scale, such as photos without objects
-_DO_ABOUT_MEMORY = "Split fewer photos, or take a machine with more memory."
 _DO_WITH_TEST = (
     "Leave out `hold_out`. A run that began with it needs the photos as they were then, without a "
     "split index."
@@ -75,6 +74,7 @@ def cut_splits(
     *,
     by: str | None = None,
     allow_near_copies: bool = False,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Cut:
     """Cuts missing splits from train; the other splits stay as they are.
 
@@ -84,6 +84,8 @@ def cut_splits(
     by      keeps together images of one folder ("scene"), of one video ("stem", the name without
             the number at its end), or taken at one time ("time")
     allow_near_copies  lets photos be separated that look alike, but never exact copies
+    kept_bytes  of memory for what is kept of photos to compare them; with less, some are decoded
+                again, but the splits are the same
 
     Raises DefinitionError for shares that cannot be, and DataError where a split is there already,
     or where there are fewer groups than splits.
@@ -92,14 +94,15 @@ def cut_splits(
     source = _training_source(dataset, shares)
     needed = len(shares) + 1
     given = _links_by_words(source, by, dataset.path, needed)
-    pools = _looks(source, progress)
-    alike = _links_by_looks(pools, allow_near_copies, progress)
-    photos = photo_links(source, image_hashes(source))
+    looks = Looks(kept_bytes)
+    pools = _pools(source, looks, progress)
+    alike = _links_by_looks(pools, looks, allow_near_copies, progress)
+    photos = photo_links(source, image_hashes(source, partial(progress, "hashing files")))
     while True:
         group_of = groups(len(source), [*given, *photos, *alike])
         _check_groups(group_of, needed, dataset.path)
         split_of = _share_out(source, group_of, shares, seed)
-        separated = _separated_copies(pools, split_of, allow_near_copies)
+        separated = _separated_copies(pools, split_of, allow_near_copies, looks, progress)
         if not separated:
             break
         alike += separated
@@ -119,6 +122,7 @@ def hold_out(
     *,
     as_stored: Dataset | None = None,
     allow_near_copies: bool = False,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Dataset:
     """A dataset whose missing test split is cut from train, for a run.
 
@@ -127,6 +131,7 @@ def hold_out(
 
     as_stored  the same images with the classes of their files, where `dataset` has others: runs
                with other classes must not have other test images
+    kept_bytes  as for `cut_splits`
     """
     if not 0 < share < 1:
         raise DefinitionError("`hold_out`", "must be more than 0 and less than 1", got=share)
@@ -139,6 +144,7 @@ def hold_out(
         HOLD_OUT_SEED,
         progress,
         allow_near_copies=allow_near_copies,
+        kept_bytes=kept_bytes,
     )
     divided = with_splits(dataset, _split_of_ids(cut.dataset))
     test = divided.splits["test"]
@@ -208,14 +214,18 @@ def _links_by_words(source: Source, by: str | None, place: object, needed: int) 
     return list(key_links(keys))
 
 
-def _looks(source: Source, progress: NamedProgress) -> list[Pool]:
-    """The images as they are compared, at two sizes."""
+def _pools(source: Source, looks: Looks, progress: NamedProgress) -> list[Pool]:
+    """The images as they are compared, at two sizes; each is decoded once for its looks.
+
+    A large set at once would not fit into memory, and most comparisons need no more than looks.
+    """
     longest_px = _longest_px(source.records)
-    check_photos_fit([source], longest_px, _DO_ABOUT_MEMORY)
     pools = []
     for reduction in _REDUCTIONS:
-        step = partial(progress, f"decoding at {longest_px // reduction} px")
-        pools.append(decode(source, longest_px // reduction, step))
+        working_px = longest_px // reduction
+        step = partial(progress, f"decoding at {working_px} px")
+        pool = decode(source, working_px, step, streamed=True, often=False, look=looks.look)
+        pools.append(pool)
     return pools
 
 
@@ -229,12 +239,12 @@ def _longest_px(records: Sequence[Record]) -> int:
 
 
 def _links_by_looks(
-    pools: Sequence[Pool], allow_near_copies: bool, progress: NamedProgress
+    pools: Sequence[Pool], looks: Looks, allow_near_copies: bool, progress: NamedProgress
 ) -> list[Link]:
     links = []
     for pool in pools:
         step = partial(progress, f"looking for near copies at {pool.sizes_wh.max()} px")
-        links += copies_within(pool, allowed=allow_near_copies, progress=step)
+        links += copies_within(pool, allowed=allow_near_copies, progress=step, looks=looks)
     return links
 
 
@@ -287,7 +297,11 @@ def _group_counts(source: Source, group_of: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _separated_copies(
-    pools: Sequence[Pool], split_of: Sequence[str], allow_near_copies: bool
+    pools: Sequence[Pool],
+    split_of: Sequence[str],
+    allow_near_copies: bool,
+    looks: Looks,
+    progress: NamedProgress,
 ) -> list[Link]:
     """Images that are copies of images in other splits, by the check that sweeps make."""
     positions: dict[str, list[int]] = {}
@@ -296,10 +310,11 @@ def _separated_copies(
     first, *others = [positions[split] for split in ("train", "val", "test") if split in positions]
     links = []
     for pool in pools:
+        step = partial(progress, f"comparing splits at {pool.sizes_wh.max()} px")
         earlier = [first]
         for part in others:
             parts = [pool.select(other) for other in earlier]
-            for copy in copies(pool.select(part), parts):
+            for copy in copies(pool.select(part), parts, step, looks):
                 if copy.exact or not allow_near_copies:
                     links.append((part[copy.image], earlier[copy.part][copy.original]))
             earlier.append(part)

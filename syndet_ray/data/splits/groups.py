@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 
 from syndet_ray.data.record import Source
+from syndet_ray.progress import Progress, quiet
 
 # Roboflow names all images that it makes from one photo, by turning, cropping or brightening it,
 # NAME_jpg.rf.HASH.jpg.
@@ -60,6 +61,10 @@ def photo_of(image_id: str) -> str | None:
     return None if match is None else match["photo"]
 
 
-def image_hashes(source: Source) -> list[str]:
+def image_hashes(source: Source, progress: Progress = quiet) -> list[str]:
     """SHA-256 of each image's file."""
-    return [hashlib.sha256(record.image_bytes()).hexdigest() for record in source.records]
+    hashes = []
+    for record in source.records:
+        hashes.append(hashlib.sha256(record.image_bytes()).hexdigest())
+        progress(len(hashes), len(source))
+    return hashes

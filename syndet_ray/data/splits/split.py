@@ -16,6 +16,7 @@ from syndet_ray.data.splits.groups import (
     photo_links,
     photo_of,
 )
+from syndet_ray.data.splits.looks import Looks
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress
 from syndet_ray.wording import command_line
@@ -84,6 +85,7 @@ def cut_by_looks(
     *,
     allowed: bool = False,
     progress: Progress | None = None,
+    looks: Looks | None = None,
 ) -> Dataset:
     """A dataset without val, with a val cut from train, of which train holds no near copy.
 
@@ -93,7 +95,9 @@ def cut_by_looks(
     train     the images of the train split, in its order
     allowed   True if near copies may be separated: then only exact copies are linked
     progress  is called with (images compared, images of val), in each round of cutting
+    looks     as for `copies`
     """
+    looks = Looks() if looks is None else looks
     source = dataset.splits["train"]
     assert source.image_ids() == train.image_ids.tolist()
     links = list(key_links([photo_of(image_id) for image_id in source.image_ids()]))
@@ -101,7 +105,7 @@ def cut_by_looks(
         cut = _cut_val(dataset, seed, share, links)
         val = _positions(source, cut.splits["val"])
         rest = _positions(source, cut.splits["train"])
-        separated = copies(train.select(val), [train.select(rest)], progress)
+        separated = copies(train.select(val), [train.select(rest)], progress, looks)
         if allowed:
             separated = [copy for copy in separated if copy.exact]
         if not separated:
@@ -140,6 +144,7 @@ def refuse_copies(
     allowed: bool = False,
     of_one_dataset: bool = True,
     progress: Progress | None = None,
+    looks: Looks | None = None,
 ) -> list[SharedPhoto]:
     """Raises DataError if an image shows a photo that is also in one of the other splits.
 
@@ -152,8 +157,9 @@ def refuse_copies(
     place     names the pool in messages
     allowed   True if near copies may be there; exact copies never may
     progress  is called with (images compared, images in all)
+    looks     as for `copies`
     """
-    photos = list(_by_looks(pool, others, progress))
+    photos = list(_by_looks(pool, others, progress, looks))
     if of_one_dataset:
         photos += _by_names(pool, others)
     refused = [photo for photo in photos if photo.is_exact or not allowed]
@@ -177,10 +183,10 @@ def shared_photo_words(photos: Sequence[SharedPhoto]) -> str:
 
 
 def _by_looks(
-    pool: Pool, others: Mapping[str, Pool], progress: Progress | None
+    pool: Pool, others: Mapping[str, Pool], progress: Progress | None, looks: Looks | None
 ) -> Iterator[SharedPhoto]:
     splits = list(others)
-    for copy in copies(pool, list(others.values()), progress):
+    for copy in copies(pool, list(others.values()), progress, looks):
         split = splits[copy.part]
         original = others[split].image_ids[copy.original]
         how = "by its pixels" if copy.exact else "saved again or at another size"
