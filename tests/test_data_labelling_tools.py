@@ -180,8 +180,8 @@ def test_a_polygon_of_yolo_becomes_its_box_and_a_repeated_line_counts_once(tmp_p
     boxes = dataset.splits["train"].records[1].boxes
     assert boxes.xyxy.round(3).tolist() == [[4, 6, 20, 18]]
     notes = "; ".join(dataset.notes)
-    assert "polygons read as the boxes around them: 1" in notes
-    assert "lines that repeat another, left out: 1" in notes
+    assert "polygons read as the boxes around them: 2" in notes
+    assert "train: boxes written twice (one class, one place), counted once: 1" in notes
 
 
 def test_labels_of_yolo_without_names_say_what_to_write(tmp_path):

@@ -69,8 +69,8 @@ def test_masks_that_a_tool_marks_as_crowds_are_objects(tmp_path):
     content = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
     (box,) = content["annotations"]
     mask = {"size": [20, 30], "counts": [43, 5, 552]}
-    crowds = [{**box, "id": i, "iscrowd": 1, "segmentation": mask} for i in range(3)]
-    content["annotations"] = crowds
+    crowd = {**box, "iscrowd": 1, "segmentation": mask}
+    content["annotations"] = [{**crowd, "id": i, "bbox": [2 + i, 3, 9, 8]} for i in range(3)]
     write(tmp_path / "train.json", json.dumps(content))
     dataset = read(tmp_path)
     assert dataset.splits["train"].records[0].boxes.crowd.tolist() == [False] * 3
@@ -267,11 +267,11 @@ def test_a_file_too_large_for_memory_is_refused_unread(tmp_path, suffix, start):
         load(path)
 
 
-def test_a_box_that_is_there_twice_survives_in_kitti(tmp_path):
+def test_boxes_of_a_class_called_dontcare_are_objects_in_kitti(tmp_path):
     photo(tmp_path / "0.png")
     write_coco(tmp_path / "labels.json", "0.png")
     content = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
-    content["annotations"].append({**content["annotations"][0], "id": 9})
+    content["annotations"].append({**content["annotations"][0], "id": 9, "bbox": [3, 3, 9, 8]})
     content["categories"][0]["name"] = "dontcare"
     write(tmp_path / "labels.json", json.dumps(content))
     convert(read(tmp_path), tmp_path / "kitti", "kitti")

@@ -7,6 +7,8 @@ from syndet_ray.data.readers.labels import Edges, LabelledImage
 from syndet_ray.data.readers.values import FURTHEST
 from syndet_ray.errors import DataError
 
+_STEPS_PER_PX = 100  # files round edges to a hundredth of a pixel, or to less
+
 
 def in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
     """The edges of boxes in pixels of the frame that is shown; NaN and infinity stay.
@@ -56,6 +58,17 @@ def shorter_px(edges: Edges) -> float:
     """The shorter side of a box."""
     x1, y1, x2, y2 = edges
     return min(x2 - x1, y2 - y1)
+
+
+def hundredths(edges: Edges) -> tuple[int, int, int, int]:
+    """The edges in hundredths of a pixel: equal for two boxes that no detector tells apart."""
+    x1, y1, x2, y2 = edges
+    return (
+        round(x1 * _STEPS_PER_PX),
+        round(y1 * _STEPS_PER_PX),
+        round(x2 * _STEPS_PER_PX),
+        round(y2 * _STEPS_PER_PX),
+    )
 
 
 def broken_rule(edges: Edges, inside: Edges, wh: tuple[int, int]) -> str:

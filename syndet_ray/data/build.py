@@ -17,6 +17,7 @@ from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
 from syndet_ray.data.box_rules import (
     broken_rule,
     clip,
+    hundredths,
     in_shown_frame,
     is_within,
     shorter_px,
@@ -33,6 +34,8 @@ from syndet_ray.data.tally import Tally
 from syndet_ray.errors import DataError
 
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
+# the labels of the boxes of an image by their place: rounded edges, and whether they are crowds
+_LabelsAt = dict[tuple[tuple[int, int, int, int], bool], list[int]]
 _LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
 
 
@@ -181,6 +184,7 @@ class SourceBuilder:
     ) -> int:
         """Keeps the boxes that can be used, clipped to their image; returns how many."""
         kept = 0
+        labels_at: _LabelsAt = {}
         for box, given in zip(image.boxes, edges, strict=True):
             inside = given
             if not is_within(given, wh):
@@ -188,7 +192,7 @@ class SourceBuilder:
                 if part is None:
                     continue
                 inside = part
-            if self._keep(box, inside, image_id):
+            if self._keep(box, inside, image_id, labels_at):
                 self._clipped += inside is not given and spill_px(given, inside) > _SPILL_PX
                 kept += 1
         return kept
@@ -207,9 +211,13 @@ class SourceBuilder:
             return None
         return inside
 
-    def _keep(self, box: LabelledBox, edges: Edges, image_id: str) -> bool:
-        """Adds a box to the columns, unless its class is dropped."""
+    def _keep(self, box: LabelledBox, edges: Edges, image_id: str, labels_at: _LabelsAt) -> bool:
+        """Adds a box to the columns, unless its class is dropped or its image has it already.
+
+        labels_at  of the boxes of this image so far
+        """
         label = ANY_CLASS
+        name = None
         if box.name is not None:
             name = self._names.new_name(box.name)
             if name is None:
@@ -217,11 +225,22 @@ class SourceBuilder:
                 self._remarks.count(event, f"{image_id}, {box.place}")
                 return False
             label = self._names.label(name)
+        is_crowd = box.crowd or name is None
+        labels = labels_at.setdefault((hundredths(edges), is_crowd), [])
+        if label in labels:
+            event = f"{self.split}: boxes written twice (one class, one place), counted once"
+            self._remarks.count(event, f"{image_id}, {box.place}")
+            return False
+        if labels and not is_crowd:
+            event = f"{self.split}: boxes of another class in the very place of a box, kept"
+            self._remarks.count(event, f"{image_id}, {box.place}")
+        labels.append(label)
+        if name is not None:
             self.tally.add(name, image_id, box.place)
         self._edges.extend(edges)
         self._labels.append(label)
         self._visibility.append(box.visibility)
-        self._crowd.append(box.crowd or box.name is None)
+        self._crowd.append(is_crowd)
         return True
 
     def _number_repeated_ids(self) -> set[int]:

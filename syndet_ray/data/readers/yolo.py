@@ -239,17 +239,12 @@ def _images(
 
 
 def _boxes(path: Path, dataset: YoloFiles, remarks: Remarks) -> Iterator[LabelledBox]:
-    lines: set[str] = set()
     for position, line in enumerate(lines_of(path)):
         place = f"line {position + 1}"
         where = f"{path}, {place}"
-        if line in lines:
-            remarks.count("lines that repeat another, left out", where)
-        elif line:
-            lines.add(line)
-            box = _box(line, place, where, dataset, remarks)
-            if box is not None:
-                yield box
+        box = _box(line, place, where, dataset, remarks) if line else None
+        if box is not None:
+            yield box
 
 
 def _box(
