@@ -21,7 +21,7 @@ from syndet_ray.data.readers.label_folders import (
     image_folders,
     texts_in,
 )
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
 from syndet_ray.data.readers.values import for_message, number
@@ -255,6 +255,8 @@ def _boxes(path: Path, root: Element, remarks: Remarks) -> Iterator[LabelledBox]
         if not name or box is None:
             rule = "an object must have a name and a <bndbox>"
             remarks.problem(where, rule, got=for_message(name))
+            if box is not None:
+                yield unusable(_edges(box, first=1 if is_of_voc else 0), place)
             continue
         remarks.note(_NOTE_VOC if is_of_voc else _NOTE_TOOLS)
         if any(number(_text(element, flag)) > 0 for flag in _FLAGS):

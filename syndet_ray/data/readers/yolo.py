@@ -20,7 +20,7 @@ from syndet_ray.data.readers.label_folders import (
     label_folders,
     texts_in,
 )
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.data.readers.yolo_files import (
@@ -263,16 +263,16 @@ def _box(
         rule = "must hold a class and four numbers, or the corners of a polygon"
         remarks.problem(where, rule, got=shown)
         return None
+    if not all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:]):
+        rule = "its numbers must be shares of the image's sides, 0 to 1: divide pixels by them"
+        remarks.problem(where, rule, got=shown)
+        return None
     name = dataset.names.get(int(values[0])) if values[0].is_integer() else None
     if name is None:
         count = len(dataset.names)
         rule = f"its class must be a number of the {count} names in {dataset.place.name}, from 0"
         remarks.problem(where, rule, got=for_message(line.split()[0]))
-        return None
-    if not all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:]):
-        rule = "its numbers must be shares of the image's sides, 0 to 1: divide pixels by them"
-        remarks.problem(where, rule, got=shown)
-        return None
+        return unusable(_edges(values[1:]), place)
     if len(values) > 5:
         remarks.count("polygons read as the boxes around them", where)
     return LabelledBox(xyxy=_edges(values[1:]), name=name, place=place)
