@@ -296,9 +296,7 @@ def test_an_image_that_occurs_twice_can_be_left_out(tmp_path):
         read(tmp_path)
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
     assert image_ids(dataset) == {"train": ["2.png"]}
-    assert (
-        "1 bad label or image skipped, with 2 good boxes on images left out" in dataset.notes[0]
-    )
+    assert "1 bad label or image skipped, with 2 good boxes on images left out" in dataset.notes[0]
 
 
 def test_a_box_of_no_category_makes_no_negative_but_a_region(tmp_path):
