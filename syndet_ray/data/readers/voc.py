@@ -115,6 +115,7 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
 
     Lists of one class (cat_train.txt) hold the same images and are not read. trainval.txt counts
     for images that are in no other list. Images of CVAT's default.txt are train beside other lists.
+    Another image of two lists belongs to the later split, as in train, val, test.
     """
     stems = [Path(name).stem for name in texts_in(lists, ".txt")]
     of_split = [
@@ -124,14 +125,20 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
         return None
     of_split += [stem for stem in stems if stem.lower() == _NO_SUBSET]
     splits: dict[str, str] = {}
-    for stem in sorted(of_split, key=lambda stem: stem.lower() == "trainval"):
+    for stem in sorted(of_split, key=_claim):
         split = split_of_name(stem) or "train"
         for line in _lines(lists / f"{stem}.txt"):
             first = splits.setdefault(_listed_name(line), split)
             if first != split and stem.lower() != "trainval":
-                event = "images in the lists of two splits, read in the first one"
+                event = f"{split}: images that the list of {first} names too, left out of {split}"
                 remarks.count(event, f"{lists / f'{stem}.txt'}, {for_message(line)}")
     return splits
+
+
+def _claim(stem: str) -> tuple[bool, int]:
+    """Sorts lists by their claim on an image that several name: test, val, train, trainval."""
+    split = split_of_name(stem) or "train"
+    return stem.lower() == "trainval", -list(SPLITS).index(split)
 
 
 def _lines(path: Path) -> Iterator[str]:

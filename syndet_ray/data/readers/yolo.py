@@ -6,7 +6,7 @@ image without a label file, or with an empty one, has no objects (docs.ultralyti
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -32,10 +32,10 @@ from syndet_ray.data.readers.yolo_files import (
     from_folders,
     from_yaml,
     lines_of,
-    listed_image,
     name_files,
     yaml_files,
 )
+from syndet_ray.data.readers.yolo_splits import Listing, listings
 from syndet_ray.errors import DataError
 
 LAYOUT = "data.yaml, obj.data or classes.txt of YOLO with images/ and labels/*.txt"
@@ -64,13 +64,15 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     dataset = _dataset(folder, files, images, remarks)
     splits = {}
     labels = _LabelFiles(images, remarks)
-    for split, sources in dataset.sources.items():
-        if _has_labels(sources, images):
-            splits[split] = _images(dataset, sources, labels, images, remarks)
+    listing_of = listings(dataset.sources, images, remarks)
+    for split, listing in listing_of.items():
+        sources = dataset.sources[split]
+        if _has_labels(listing, images):
+            splits[split] = _images(dataset, listing(remarks), labels, images, remarks)
             continue
         place = ", ".join(str(source) for source in sources)
         if split == "train":
-            raise _without_labels(place, sources, images)
+            raise _without_labels(place, listing)
         remarks.note(f"{split} is left out: no image has a label file ({place})")
     last = next(reversed(splits), None)
     if last is not None:
@@ -122,10 +124,9 @@ def _is_label(path: Path) -> bool:
     return all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:5])
 
 
-def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
+def _has_labels(listing: Listing, images: ImageFiles) -> bool:
     labels = _LabelFiles(images, Remarks())
-    paths = (path for source in sources for path in _image_files(source, images, Remarks()))
-    return any(labels.of(path) for path in paths)
+    return any(labels.of(path) for path in listing(Remarks()))
 
 
 class _LabelFiles:
@@ -183,31 +184,14 @@ class _LabelFiles:
         return names
 
 
-def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
-    """The error for images of which none has labels, or none exists."""
-    for source in sources:
-        if any(_image_files(source, images, Remarks())):
-            do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
-            return DataError(place, "none of its images has a label file", do=do)
-    do = "Export the dataset with its images."
-    return DataError(place, "none of its images exists in the dataset's folder", do=do)
-
-
-def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
-    """The images of a folder, at any depth, or of a list."""
-    if source.suffix.lower() != ".txt":
-        for folder in folders_below(source):
-            yield from images.in_folder(folder)
-        return
-    seen_paths: dict[Path, None] = {}
-    for position, line in enumerate(lines_of(source)):
-        place = f"{source}, line {position + 1}"
-        path = listed_image(source.parent, line, images, place) if line else None
-        if path in seen_paths:
-            remarks.count("images that a list names twice, read once", place)
-        elif path is not None:
-            seen_paths[path] = None
-            yield path
+def _without_labels(place: str, listing: Listing) -> DataError:
+    """The error for images of which none has labels, or none exists that is train's alone."""
+    if any(listing(Remarks())):
+        do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
+        return DataError(place, "none of its images has a label file", do=do)
+    do = "Export the dataset with its images, and leave some to train alone."
+    rule = "none of its images exists in the dataset's folder, or all belong to other splits too"
+    return DataError(place, rule, do=do)
 
 
 def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
@@ -217,25 +201,24 @@ def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
 
 def _images(
     dataset: YoloFiles,
-    sources: Sequence[Path],
+    files: Iterable[Path],
     labels: _LabelFiles,
     images: ImageFiles,
     remarks: Remarks,
 ) -> Iterator[LabelledImage]:
-    for source in sources:
-        for image in _image_files(source, images, remarks):
-            path = labels.of(image)
-            if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
-                rule = "its label file must lie in the dataset's folder, links included"
-                remarks.problem(str(image), rule)
-                continue
-            if path is None:
-                event = "images without a label file, read as images without objects"
-                remarks.count(event, images.id_of(image))
-                yield LabelledImage(image=image, boxes=(), relative=True, place=str(image))
-                continue
-            boxes = list(_boxes(path, dataset, remarks))
-            yield LabelledImage(image=image, boxes=boxes, relative=True, place=str(path))
+    for image in files:
+        path = labels.of(image)
+        if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
+            rule = "its label file must lie in the dataset's folder, links included"
+            remarks.problem(str(image), rule)
+            continue
+        if path is None:
+            event = "images without a label file, read as images without objects"
+            remarks.count(event, images.id_of(image))
+            yield LabelledImage(image=image, boxes=(), relative=True, place=str(image))
+            continue
+        boxes = list(_boxes(path, dataset, remarks))
+        yield LabelledImage(image=image, boxes=boxes, relative=True, place=str(path))
 
 
 def _boxes(path: Path, dataset: YoloFiles, remarks: Remarks) -> Iterator[LabelledBox]:

@@ -80,10 +80,8 @@ def from_yaml(path: Path, images: ImageFiles, remarks: Remarks) -> YoloFiles:
                 missing[split] = entry
             else:
                 paths.append(source)
-        if paths and paths not in sources.values():
+        if paths:
             sources[split] = paths
-        elif paths:
-            remarks.note(f"{path}: {split} has the same images as another split, and is left out")
     if not sources and not missing:
         sources = _sources_in_folders(images)
     if not sources or "train" in missing:
