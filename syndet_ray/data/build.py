@@ -36,10 +36,9 @@ from syndet_ray.data.tally import Tally
 from syndet_ray.errors import DataError
 
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
-# the labels of the boxes of an image by their place: rounded edges, and whether they are crowds
+# The labels of the boxes of an image by their place: rounded edges, and whether they are crowds.
 _LabelsAt = dict[tuple[tuple[int, int, int, int], bool], list[int]]
-
-# a box, its edges as they were drawn and the part of them in the image
+# A box, its edges as they were drawn and the part of them in the image
 _Drawn = tuple[LabelledBox, Edges, Edges]
 
 
@@ -137,9 +136,9 @@ class SourceBuilder:
         self._counts.append(self._keep_all(usable, image_id, image.place))
 
     def _new_problems(self, place: str) -> int:
-        """The number of labels of an image, the last one, that cannot be used.
+        """The number of labels that cannot be used of the image that was read last.
 
-        Each shows an object. Where that may be, nothing can be learned or scored.
+        Each stands for an object of which, at best, the place is known.
         """
         problems = self._remarks.problems
         new = problems[self._problems :]

@@ -225,7 +225,7 @@ def _labels(value: Any) -> list[str]:
             continue
         names = [label for label in labels if isinstance(label, str)]
         if names:
-            return names
+            return [name for name in names if name] or names
     return []
 
 
