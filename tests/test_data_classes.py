@@ -82,6 +82,7 @@ def test_a_class_map_is_lines_of_old_and_new_names(tmp_path):
         ("[" * 100_000, "is nested too deep"),
         (b"\xff\xfe\xfa", "is not YAML"),
         ("#" * (1 << 20) + "\na: b", "is too large for a map of class names"),
+        ("a: b\nc: ' '\n", "line 2: a new name must have a character to be seen, got ' '"),
     ],
 )
 def test_a_file_that_is_no_class_map_is_named(tmp_path, content, said):

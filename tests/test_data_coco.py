@@ -212,7 +212,7 @@ def test_an_image_cut_in_the_middle_is_named_when_it_is_decoded(tmp_path):
         ('{"images": [1], "annotations": [], "categories": []}', "with a list 'images' of objects"),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1}]}',
-            "category 1: name must be a non-empty string, got None",
+            "category 1: name must be a string, got None",
         ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',

@@ -66,7 +66,7 @@ def test_labels_are_read_as_told(photos, syndet_here):
         "--classes", photos / "names.yaml", "--format", "coco",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "note: 1 bad labels or images left out" in done.stdout
+    assert "note: 1 bad label or image skipped" in done.stdout
     assert "lion" in done.stdout and "cat " not in done.stdout
 
 

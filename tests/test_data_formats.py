@@ -3,8 +3,10 @@
 import contextlib
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
+import format_samples
 import numpy as np
 import pytest
 from format_samples import PICTURES, SAMPLES
@@ -48,6 +50,33 @@ def test_every_format_gives_the_same_records(tmp_path, name):
     assert records_of(dataset) == expected_of(sample)
     assert list(dataset.splits) == ["train"]
     assert records_of(read(tmp_path, LabelOptions(format=sample.format))) == records_of(dataset)
+
+
+def write_with_blank_class(name, folder, blank, monkeypatch):
+    """The sample of a format, its king without a name that can be seen."""
+    pictures = []
+    for picture in PICTURES:
+        boxes = [(blank if box[0] == "king" else box[0], *box[1:]) for box in picture.boxes]
+        pictures.append(replace(picture, boxes=tuple(boxes)))
+    monkeypatch.setattr(format_samples, "PICTURES", tuple(pictures))
+    monkeypatch.setattr(format_samples, "CLASSES", (blank, "white pawn"))
+    SAMPLES[name].write(folder)
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "  "])
+@pytest.mark.parametrize(
+    "name", [name for name, sample in SAMPLES.items() if sample.format not in ("YOLO", "BOP")]
+)
+def test_a_class_that_cannot_be_seen_is_a_bad_label(tmp_path, name, blank, monkeypatch):
+    if name == "KITTI" and blank == "  ":
+        pytest.skip("without a first word it is a file of another format")
+    write_with_blank_class(name, tmp_path, blank, monkeypatch)
+    with pytest.raises(SyndetError, match=r"has 2 labels or images that cannot be used"):
+        read(tmp_path)
+    dataset = read(tmp_path, LabelOptions(skip_bad=True))
+    assert dataset.box_counts == {"white pawn": 1}
+    records = dataset.splits["train"].records
+    assert sorted(record.boxes.crowd.tolist() for record in records) == [[], [True], [True, False]]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,22 @@ def test_lists_of_voc_tell_the_splits_and_trainval_counts_once(tmp_path):
     assert "images in a list without an XML file, left out: 1" in notes
 
 
+def test_an_image_in_two_lists_of_voc_is_in_the_later_split_alone(tmp_path):
+    lists = {"train": "abc", "val": "bc", "test": "c", "trainval": "abc"}
+    for stem in "abc":
+        KING.save(tmp_path / f"JPEGImages/{stem}.png")
+        write_xml(tmp_path / f"Annotations/{stem}.xml")
+    for name, stems in lists.items():
+        write(tmp_path / f"ImageSets/Main/{name}.txt", "\n".join(stems))
+    dataset = read(tmp_path)
+    for split, stem in (("train", "a"), ("val", "b"), ("test", "c")):
+        (record,) = dataset.splits[split].records
+        assert record.image_id == f"JPEGImages/{stem}.png"
+    notes = "; ".join(dataset.notes)
+    assert "val: images that the list of test names too, left out of val: 1" in notes
+    assert "train: images that the list of val names too, left out of train: 1" in notes
+
+
 def test_an_xml_file_belongs_to_the_image_of_its_own_name(tmp_path):
     for stem in "ab":
         KING.save(tmp_path / f"train/{stem}.png")
@@ -138,7 +154,72 @@ def test_images_that_two_splits_of_a_yaml_name_count_once(tmp_path):
     write(tmp_path / "data.yaml", text)
     dataset = read(tmp_path)
     assert list(dataset.splits) == ["train"]
-    assert "val has the same images as another split" in "; ".join(dataset.notes)
+    assert "val has the same images as train, and is left out" in dataset.notes
+
+
+def write_yolo(folder, *names):
+    """A photo and a label of a cat for each of these names."""
+    for i, name in enumerate(names):
+        KING.save(folder / f"images/{name}.png")
+        write(folder / f"labels/{name}.txt", f"0 .5 .5 .{i + 1} .2\n")
+
+
+def ids(dataset):
+    """The names of the images of each split, without folder and ending."""
+    names = {}
+    for split, source in dataset.splits.items():
+        names[split] = " ".join(record.image_id[7:-4] for record in source.records)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected", "note"),
+    [
+        ("train: images\nval: images/val", {"train": "a b", "val": "val/c val/d"}, "val"),
+        ("train: images\ntest: images/val", {"train": "a b", "test": "val/c val/d"}, "test"),
+        ("train: images/val\ntest: images", {"train": "val/c val/d", "test": "a b"}, "train"),
+        (
+            "train: [images, images/val]\nval: one.txt",
+            {"train": "b val/c val/d", "val": "a"},
+            "val",
+        ),
+        ("train: two.txt\nval: one.txt", {"train": "b", "val": "a"}, "val"),
+        ("train: two.txt\nval: two.txt\ntest: one.txt", {"train": "b", "test": "a"}, "test"),
+        ("train: three.txt\nval: two.txt\ntest: one.txt", None, "test"),
+        ("train: images\nval: images/val\ntest: one.txt", None, "test"),
+    ],
+)
+def test_an_image_is_in_one_split_of_yolo_alone(tmp_path, lines, expected, note):
+    write_yolo(tmp_path, "a", "b", "val/c", "val/d")
+    write(tmp_path / "one.txt", "images/a.png\n")
+    write(tmp_path / "two.txt", "./images/a.png\nimages/b.png\n")
+    write(tmp_path / "three.txt", "images/a.png\nimages/val/../b.png\nimages/val/c.png\n")
+    write(tmp_path / "data.yaml", f"{lines}\nnames: [cat]\n")
+    dataset = read(tmp_path)
+    images = ids(dataset)
+    every = " ".join(images.values()).split()
+    assert len(set(every)) == len(every), images
+    assert images == (expected or images)
+    assert any(f"images that {note} names too, left out of " in told for told in dataset.notes)
+
+
+def test_all_images_of_train_in_other_splits_are_an_error(tmp_path):
+    write_yolo(tmp_path, "a", "b")
+    write(tmp_path / "one.txt", "images/a.png\n")
+    write(tmp_path / "two.txt", "images/a.png\nimages/b.png\n")
+    write(tmp_path / "data.yaml", "train: one.txt\nval: two.txt\nnames: [cat]\n")
+    with pytest.raises(DataError, match=r"one\.txt: none of its images .* or all belong to other"):
+        read(tmp_path)
+
+
+def test_a_list_of_darknet_for_two_splits_is_read_for_train(tmp_path):
+    write_yolo(tmp_path, "a", "b")
+    write(tmp_path / "obj.names", "cat\n")
+    write(tmp_path / "train.txt", "images/a.png\nimages/b.png\n")
+    write(tmp_path / "obj.data", "valid = train.txt\ntrain = train.txt\nnames = obj.names\n")
+    dataset = read(tmp_path)
+    assert ids(dataset) == {"train": "a b"}
+    assert "val has the same images as train, and is left out" in dataset.notes
 
 
 @pytest.mark.parametrize("layout", ["{kind}/{split}", "{split}/{kind}"])
@@ -180,8 +261,8 @@ def test_a_polygon_of_yolo_becomes_its_box_and_a_repeated_line_counts_once(tmp_p
     boxes = dataset.splits["train"].records[1].boxes
     assert boxes.xyxy.round(3).tolist() == [[4, 6, 20, 18]]
     notes = "; ".join(dataset.notes)
-    assert "polygons read as the boxes around them: 1" in notes
-    assert "lines that repeat another, left out: 1" in notes
+    assert "polygons read as the boxes around them: 2" in notes
+    assert "train: boxes written twice (one class, one place), counted once: 1" in notes
 
 
 def test_labels_of_yolo_without_names_say_what_to_write(tmp_path):

@@ -69,8 +69,8 @@ def test_masks_that_a_tool_marks_as_crowds_are_objects(tmp_path):
     content = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
     (box,) = content["annotations"]
     mask = {"size": [20, 30], "counts": [43, 5, 552]}
-    crowds = [{**box, "id": i, "iscrowd": 1, "segmentation": mask} for i in range(3)]
-    content["annotations"] = crowds
+    crowd = {**box, "iscrowd": 1, "segmentation": mask}
+    content["annotations"] = [{**crowd, "id": i, "bbox": [2 + i, 3, 9, 8]} for i in range(3)]
     write(tmp_path / "train.json", json.dumps(content))
     dataset = read(tmp_path)
     assert dataset.splits["train"].records[0].boxes.crowd.tolist() == [False] * 3
@@ -155,7 +155,9 @@ def test_an_image_whose_labels_are_all_bad_is_no_negative(tmp_path):
         write(tmp_path / f"labels/{i}.txt", label)
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
     assert image_ids(dataset) == {"train": ["images/1.png", "images/2.png"]}
-    assert "train: images left out, since none of their labels can be used: 1" in dataset.notes[1]
+    assert (
+        "train: images left out, since a bad label does not tell its place: 1" in dataset.notes[1]
+    )
 
 
 def test_labels_of_yolo_are_found_in_another_spelling_and_orphans_are_counted(tmp_path):
@@ -267,11 +269,11 @@ def test_a_file_too_large_for_memory_is_refused_unread(tmp_path, suffix, start):
         load(path)
 
 
-def test_a_box_that_is_there_twice_survives_in_kitti(tmp_path):
+def test_boxes_of_a_class_called_dontcare_are_objects_in_kitti(tmp_path):
     photo(tmp_path / "0.png")
     write_coco(tmp_path / "labels.json", "0.png")
     content = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
-    content["annotations"].append({**content["annotations"][0], "id": 9})
+    content["annotations"].append({**content["annotations"][0], "id": 9, "bbox": [3, 3, 9, 8]})
     content["categories"][0]["name"] = "dontcare"
     write(tmp_path / "labels.json", json.dumps(content))
     convert(read(tmp_path), tmp_path / "kitti", "kitti")
@@ -294,17 +296,20 @@ def test_an_image_that_occurs_twice_can_be_left_out(tmp_path):
         read(tmp_path)
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
     assert image_ids(dataset) == {"train": ["2.png"]}
-    assert "1 bad labels or images, with 2 boxes on these images, left out" in dataset.notes[0]
+    assert "1 bad label or image skipped, with 2 good boxes on images left out" in dataset.notes[0]
 
 
-def test_a_box_of_no_category_makes_no_negative(tmp_path):
+def test_a_box_of_no_category_makes_no_negative_but_a_region(tmp_path):
     photo(tmp_path / "0.png")
     photo(tmp_path / "1.png", 2)
     write_coco(tmp_path / "labels.json", "0.png", "1.png")
     text = (tmp_path / "labels.json").read_text(encoding="utf-8")
     write(tmp_path / "labels.json", text.replace('"category_id": 1', '"category_id": [7]', 1))
     dataset = read(tmp_path, LabelOptions(skip_bad=True))
-    assert image_ids(dataset) == {"train": ["1.png"]}
+    assert image_ids(dataset) == {"train": ["0.png", "1.png"]}
+    region, box = (record.boxes for record in dataset.splits["train"].records)
+    assert (region.crowd.tolist(), box.crowd.tolist()) == ([True], [False])
+    assert region.xyxy.tolist() == box.xyxy.tolist()
 
 
 def test_folders_and_keys_of_yolo_that_name_no_split_are_told(tmp_path):

@@ -352,6 +352,7 @@ def test_scales_and_digests_survive_the_disk_where_there_are_any(tmp_path):
     after = Pool.load(tmp_path / "pool")
     assert after.scales.tolist() == before.scales.tolist() == [[0.5, 16 / 33]]
     assert after.digests.tolist() == before.digests.tolist()
+    assert after.contents.tolist() == before.contents.tolist()
     assert after.hash == before.hash
     pool(1).save(tmp_path / "arrays")
     assert not (tmp_path / "arrays" / "digests.npy").exists()

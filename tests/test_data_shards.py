@@ -15,6 +15,7 @@ from pyarrow import parquet as pq
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images.encoded import PartOfFile
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.readers.parquet import SCHEMA, metadata
@@ -182,6 +183,23 @@ def test_a_bad_value_is_named_with_its_row(shard, changes, said):
     write(shard, [row(image=photo, image_id="first"), row(image=photo, **changes)])
     with pytest.raises(DataError, match=f"train-00000-of-00001.parquet, {said}"):
         read(shard.parent)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_an_id_of_two_images_is_damage_in_one_shard_or_in_two(shard, skip_bad):
+    source(shard.parents[1] / "more", 2)
+    photos = [shard.parents[1] / "more" / f"{i}.png" for i in range(2)]
+    rows = [row(image=photo, image_id="same") for photo in photos]
+    write(shard, rows)
+    said = "{}: an image must occur once in a split, got 'same'. Copy or write the dataset again."
+    options = LabelOptions(skip_bad=skip_bad)
+    with pytest.raises(DataError, match=said.format("00000-of-00001.parquet, row 1")):
+        read(shard.parent, options)
+    shard.unlink()
+    for i in range(2):
+        write(shard.with_name(f"train-0000{i}-of-00002.parquet"), rows[i : i + 1])
+    with pytest.raises(DataError, match=said.format("00001-of-00002.parquet, row 0")):
+        read(shard.parent, options)
 
 
 @pytest.mark.parametrize("options", [{"compression": "ZSTD"}, {"use_dictionary": True}])

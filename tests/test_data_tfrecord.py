@@ -183,7 +183,7 @@ def test_boxes_of_no_class_are_all_named_and_can_be_left_out(tmp_path):
         read(folder)
     found = read(folder, LabelOptions(skip_bad=True))
     assert found.box_counts == {"cat": 1, "dog": 1}
-    assert "3 bad labels or images left out" in found.notes[0]
+    assert "3 bad labels or images skipped" in found.notes[0]
 
 
 def test_an_image_without_objects_is_a_negative(tmp_path):

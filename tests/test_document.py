@@ -133,6 +133,7 @@ FACTS = {
     "evaluate": {
         **dict.fromkeys(("model", "data", "split"), TEXT),
         **dict.fromkeys(("images", "objects"), WHOLE),
+        "trained_on": maybe(WHOLE),
         **dict.fromkeys(("absent_classes", "notes"), each(TEXT)),
         "metrics": named(SCORE),
         "classes": named(closed(objects=WHOLE, ap=SCORE)),

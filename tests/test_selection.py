@@ -548,7 +548,7 @@ def trained(tmp_path):
     for found in variants({"a": (0.30, 0.10), "b": (0.27, 0.28)}):
         at = tmp_path / str(found.number)
         at.mkdir()
-        for name in ("model.safetensors", "model.json"):
+        for name in ("model.safetensors", "model.json", "photos.npy"):
             (at / name).write_text(str(found.number))
         folder.ledger.append(
             "asked",
@@ -662,7 +662,8 @@ def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
     folder = trained(tmp_path)
     found = opened(folder)
     assert (found.row("best").trial, found.champion) == (1, 3)
-    assert (folder.champion / "model.json").read_text() == "3"
+    for name in ("model.json", "photos.npy"):
+        assert (folder.champion / name).read_text() == "3"
     assert set(found.row("b").differences) == {"a"}
     assert found.row("b").intervals["slope/AP"][1] < 0, (
         "a slope may be negative, and is not cut off as a score would be"

@@ -7,6 +7,9 @@ from syndet_ray.data.readers.labels import Edges, LabelledImage
 from syndet_ray.data.readers.values import FURTHEST
 from syndet_ray.errors import DataError
 
+LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
+_STEPS_PER_PX = 100  # files round edges to a hundredth of a pixel, or to less
+
 
 def in_shown_frame(image: LabelledImage, header: picture.Header) -> list[Edges]:
     """The edges of boxes in pixels of the frame that is shown; NaN and infinity stay.
@@ -60,18 +63,45 @@ def shorter_px(edges: Edges) -> float:
     return min(x2 - x1, y2 - y1)
 
 
+def hundredths(edges: Edges) -> tuple[int, int, int, int]:
+    """The edges in hundredths of a pixel: equal for two boxes that no detector tells apart."""
+    x1, y1, x2, y2 = edges
+    return (
+        round(x1 * _STEPS_PER_PX),
+        round(y1 * _STEPS_PER_PX),
+        round(x2 * _STEPS_PER_PX),
+        round(y2 * _STEPS_PER_PX),
+    )
+
+
 def broken_rule(edges: Edges, inside: Edges, wh: tuple[int, int]) -> str:
     """The rule that a box breaks, in words; "" if it breaks none.
 
     inside  the box clipped to its image
     """
-    if not all(abs(edge) <= FURTHEST for edge in edges):
+    if not _is_finite(edges):
         return "a box must have four finite edges (x1, y1, x2, y2)"
     if _is_empty(edges):
         return "a box must have an area (x1, y1, x2, y2)"
     if _is_empty(inside):
         return f"a box must reach into its image, {wh[0]} x {wh[1]} pixels (x1, y1, x2, y2)"
     return ""
+
+
+def region_of(edges: Edges, wh: tuple[int, int]) -> Edges | None:
+    """The part of the image that a box means which breaks a rule, its corners in any order.
+
+    None where it tells no part: with NaN, without width or height, or outside the image.
+    """
+    if not _is_finite(edges):
+        return None
+    x1, y1, x2, y2 = edges
+    region = clip((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), wh)
+    return region if shorter_px(region) >= LEAST_PX else None
+
+
+def _is_finite(edges: Edges) -> bool:
+    return all(abs(edge) <= FURTHEST for edge in edges)
 
 
 def _is_empty(edges: Edges) -> bool:

@@ -15,10 +15,13 @@ import numpy as np
 
 from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
 from syndet_ray.data.box_rules import (
+    LEAST_PX,
     broken_rule,
     clip,
+    hundredths,
     in_shown_frame,
     is_within,
+    region_of,
     shorter_px,
     spill_px,
 )
@@ -26,14 +29,17 @@ from syndet_ray.data.images import picture
 from syndet_ray.data.images.encoded import Encoded, PartOfFile
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Records, Source
 from syndet_ray.data.tally import Tally
 from syndet_ray.errors import DataError
 
 _SPILL_PX = 0.01  # rounding may put a box this far outside its image; that needs no note
-_LEAST_PX = 1.0  # of a clipped box, its shorter side: less is no object that can be seen
+# The labels of the boxes of an image by their place: rounded edges, and whether they are crowds.
+_LabelsAt = dict[tuple[tuple[int, int, int, int], bool], list[int]]
+# A box, its edges as they were drawn and the part of them in the image
+_Drawn = tuple[LabelledBox, Edges, Edges]
 
 
 class Labels:
@@ -69,7 +75,7 @@ class Labels:
         if order is None:
             return tuple(sorted(self._label_of))
         names = [self.new_name(name) for name in order]
-        in_order = [name for name in names if name is not None]
+        in_order = [name for name in names if name]  # a blank one is a problem of its boxes
         return tuple(dict.fromkeys([*in_order, *self._label_of]))
 
     def new_labels(self, classes: Sequence[str]) -> np.ndarray:
@@ -116,26 +122,28 @@ class SourceBuilder:
             rule = "the name of an image must be text in UTF-8: rename the file"
             self._remarks.problem(with_escapes(image.place), rule, got=with_escapes(image_id))
             return
-        kept = self._usable(image, image_id, edges, header.shown_wh)
-        if self._has_new_problem(image.place) and not kept:
-            event = f"{self.split}: images left out, since none of their labels can be used"
+        usable = self._usable(image, image_id, edges, header.shown_wh)
+        regions = sum(box.is_bad for box, _, _ in usable)
+        if self._new_problems(image.place) > regions:
+            event = f"{self.split}: images left out, since a bad label does not tell its place"
             self._remarks.count(event, image.place)
+            self._remarks.boxes_of_problems += len(usable) - regions
             return
         self._image_ids.append(image_id)
         self._images.append(stored)
         self._places.append(image.place)
         self._sizes.extend(header.shown_wh)
-        self._counts.append(kept)
+        self._counts.append(self._keep_all(usable, image_id, image.place))
 
-    def _has_new_problem(self, place: str) -> bool:
-        """True if a box of this image cannot be used.
+    def _new_problems(self, place: str) -> int:
+        """The number of labels that cannot be used of the image that was read last.
 
-        Without it the image may have no box left, but it shows an object: it is no negative.
+        Each stands for an object of which, at best, the place is known.
         """
         problems = self._remarks.problems
         new = problems[self._problems :]
         self._problems = len(problems)
-        return any(str(problem.place).startswith(f"{place}, ") for problem in new)
+        return sum(str(problem.place).startswith(f"{place}, ") for problem in new)
 
     def source(self, classes: tuple[str, ...]) -> Source:
         """All images that were added, in the order of their ids, once their classes are known."""
@@ -178,50 +186,80 @@ class SourceBuilder:
 
     def _usable(
         self, image: LabelledImage, image_id: str, edges: Sequence[Edges], wh: tuple[int, int]
-    ) -> int:
-        """Keeps the boxes that can be used, clipped to their image; returns how many."""
-        kept = 0
+    ) -> list[_Drawn]:
+        """The boxes that can be used, and those to ignore for which a problem was remembered."""
+        usable: list[_Drawn] = []
         for box, given in zip(image.boxes, edges, strict=True):
-            inside = given
-            if not is_within(given, wh):
-                part = self._clip(given, wh, place=f"{image.place}, {box.place}")
-                if part is None:
+            drawn = box
+            if box.name is not None and not self._names.new_name(box.name):
+                if self._names.new_name(box.name) is None:
+                    event = f"{self.split}: boxes of class {box.name!r} dropped"
+                    self._remarks.count(event, f"{image_id}, {box.place}")
                     continue
-                inside = part
-            if self._keep(box, inside, image_id):
-                self._clipped += inside is not given and spill_px(given, inside) > _SPILL_PX
-                kept += 1
-        return kept
+                rule = "the name of its class must have a character to be seen"
+                self._remarks.problem(f"{image.place}, {box.place}", rule, got=box.name)
+                drawn = unusable(given, box.place)
+            if is_within(given, wh):
+                usable.append((drawn, given, given))
+            else:
+                usable += self._clip(drawn, given, wh, place=f"{image.place}, {box.place}")
+        return usable
 
-    def _clip(self, given: Edges, wh: tuple[int, int], *, place: str) -> Edges | None:
-        """The part of a box in its image; None, with a remark, where it cannot be used."""
+    def _clip(
+        self, box: LabelledBox, given: Edges, wh: tuple[int, int], *, place: str
+    ) -> list[_Drawn]:
+        """The part of a box in its image, [] where there is none. A bad box is a problem."""
         inside = clip(given, wh)
         rule = broken_rule(given, inside, wh)
         if rule:
             got = [round(float(edge), 2) for edge in given]
-            self._remarks.problem(place, rule, got=got)
-            return None
-        if spill_px(given, inside) > _SPILL_PX and shorter_px(inside) < _LEAST_PX:
+            if not box.is_bad:
+                self._remarks.problem(place, rule, got=got)
+            region = region_of(given, wh)
+            bad = replace(box, is_bad=True, crowd=True)
+            return [] if region is None else [(bad, region, region)]
+        if spill_px(given, inside) > _SPILL_PX and shorter_px(inside) < LEAST_PX:
             event = f"{self.split}: boxes with less than a pixel in the image, left out"
             self._remarks.count(event, place)
-            return None
-        return inside
+            return []
+        return [(box, given, inside)]
 
-    def _keep(self, box: LabelledBox, edges: Edges, image_id: str) -> bool:
-        """Adds a box to the columns, unless its class is dropped."""
-        label = ANY_CLASS
-        if box.name is not None:
-            name = self._names.new_name(box.name)
-            if name is None:
-                event = f"{self.split}: boxes of class {box.name!r} dropped"
-                self._remarks.count(event, f"{image_id}, {box.place}")
-                return False
-            label = self._names.label(name)
+    def _keep_all(self, usable: Sequence[_Drawn], image_id: str, place: str) -> int:
+        """Adds the boxes of an image to the columns; returns how many."""
+        kept = 0
+        labels_at: _LabelsAt = {}
+        for box, given, inside in usable:
+            if box.is_bad:
+                event = f"{self.split}: bad labels read as regions to ignore"
+                self._remarks.count(event, f"{place}, {box.place}")
+            if self._keep(box, inside, image_id, labels_at):
+                self._clipped += inside is not given and spill_px(given, inside) > _SPILL_PX
+                kept += 1
+        return kept
+
+    def _keep(self, box: LabelledBox, edges: Edges, image_id: str, labels_at: _LabelsAt) -> bool:
+        """Adds a box to the columns, unless its image has it already.
+
+        labels_at  of the boxes of this image so far
+        """
+        name = None if box.name is None else self._names.new_name(box.name)
+        label = ANY_CLASS if name is None else self._names.label(name)
+        is_crowd = box.crowd or name is None
+        labels = labels_at.setdefault((hundredths(edges), is_crowd), [])
+        if label in labels:
+            event = f"{self.split}: boxes written twice (one class, one place), counted once"
+            self._remarks.count(event, f"{image_id}, {box.place}")
+            return False
+        if labels and not is_crowd:
+            event = f"{self.split}: boxes of another class in the very place of a box, kept"
+            self._remarks.count(event, f"{image_id}, {box.place}")
+        labels.append(label)
+        if name is not None:
             self.tally.add(name, image_id, box.place)
         self._edges.extend(edges)
         self._labels.append(label)
         self._visibility.append(box.visibility)
-        self._crowd.append(box.crowd or box.name is None)
+        self._crowd.append(is_crowd)
         return True
 
     def _number_repeated_ids(self) -> set[int]:

@@ -1,5 +1,6 @@
 """Class map: new names of classes, as a file that a person writes: rename, merge, drop."""
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from syndet_ray.files import reading
 ClassMap = Mapping[str, str | None]
 
 _FORM = "Write a line for each class, `old name: new name`, or `old name:` to drop it."
+_UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")  # Unicode's categories of spaces, controls and formats
 _MOST_BYTES = 1 << 20  # a file of names; a larger one is another file
 
 
@@ -43,8 +45,15 @@ def read_class_map(path: Path) -> dict[str, str | None]:
             raise DataError(place, "must begin with the name of a class", do=_FORM)
         if old in names:
             raise DataError(place, "every class must occur once", got=old, do=_FORM)
-        names[old] = _name(place, value)
+        new = names[old] = _name(place, value)
+        if new is not None and is_blank(new):
+            raise DataError(place, "a new name must have a character to be seen", got=new, do=_FORM)
     return names
+
+
+def is_blank(name: str) -> bool:
+    """True for a name without a character that can be seen."""
+    return all(unicodedata.category(letter) in _UNSEEN for letter in name)
 
 
 def _name(place: str, node: Any) -> str | None:

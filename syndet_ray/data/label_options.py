@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass, field, replace
 
-from syndet_ray.data.class_map import ClassMap
+from syndet_ray.data.class_map import ClassMap, is_blank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,14 @@ class LabelOptions:
     classes: ClassMap = field(default_factory=dict)
 
     def new_name(self, name: str) -> str | None:
-        """The name of a class of the data, in composed Unicode; None if it is dropped."""
+        """The name of a class of the data, in composed Unicode; None if it is dropped, "" if it is
+        blank and no name is given to it.
+        """
         composed = unicodedata.normalize("NFC", name)
         for old, new in self.classes.items():
             if unicodedata.normalize("NFC", old) == composed:
                 return None if new is None else unicodedata.normalize("NFC", new)
-        return composed
+        return "" if is_blank(name) else composed
 
     def of_other_data(self) -> "LabelOptions":
         """The options for data of another format."""

@@ -49,6 +49,8 @@ class Pool:
     image_ids     (n,) unicode
     digests       (n, 32) uint8, SHA-256 of each image's file and of its labels in the photo's own
                   pixels; None if the images were never files
+    contents      (n,) uint64, of the SHA-256 of each image's file, whatever its labels; None if the
+                  images were never files
     """
 
     name: str
@@ -66,6 +68,7 @@ class Pool:
     box_counts: np.ndarray
     image_ids: np.ndarray
     digests: np.ndarray | None = None
+    contents: np.ndarray | None = None
 
     @staticmethod
     def of(
@@ -189,6 +192,7 @@ class Pool:
             box_counts=self.box_counts[images],
             image_ids=self.image_ids[images],
             digests=None if self.digests is None else self.digests[images],
+            contents=None if self.contents is None else self.contents[images],
             **columns,
         )
 
@@ -265,6 +269,8 @@ class Pool:
             columns["scales"] = self.scales
         if self.digests is not None:
             columns["digests"] = self.digests
+        if self.contents is not None:
+            columns["contents"] = self.contents
         for name, column in columns.items():
             np.save(folder / f"{name}.npy", column, allow_pickle=False)
         about = {
@@ -297,6 +303,7 @@ class Pool:
                 arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
             scales = _optional_array(folder / "scales.npy")
             digests = _optional_array(folder / "digests.npy")
+            contents = _optional_array(folder / "contents.npy")
         except (OSError, EOFError, ValueError) as error:
             do = "Delete the folder; it is made again."
             raise DataError(folder, f"is not a readable pool ({error})", do=do) from None
@@ -304,7 +311,14 @@ class Pool:
         if scales is None:
             scales = np.ones((len(starts), 2))
         about["classes"] = tuple(about["classes"])
-        return Pool(**about, pixel_starts=starts, scales=scales, digests=digests, **arrays)
+        return Pool(
+            **about,
+            pixel_starts=starts,
+            scales=scales,
+            digests=digests,
+            contents=contents,
+            **arrays,
+        )
 
 
 def _optional_array(file: Path) -> np.ndarray | None:
@@ -363,13 +377,16 @@ def decode(
     pixels = np.empty(int(lengths[:kept].sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
     checked = []
+    contents = np.zeros(len(source), np.uint64)
     for i, record in enumerate(source.records):
         image = _decode_record(record, sizes_wh[i], resized=is_resized)
         if i < kept:
             pixels[starts[i] : ends[i]] = image.reshape(-1)
         content = record.image_bytes()
-        digest = _digest(record, content, source.classes)
+        content_hash = hashlib.sha256(content).digest()
+        digest = _digest(content_hash, record, source.classes)
         digests[i] = np.frombuffer(digest, np.uint8)
+        contents[i] = int.from_bytes(content_hash[:8], "little")
         if streamed:
             rgb = image if often and i >= kept else None
             checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
@@ -389,6 +406,7 @@ def decode(
         scales=sizes_wh / photo_sizes_wh,
         image_ids=np.array(source.image_ids(), dtype=str),
         digests=digests,
+        contents=contents,
         **_box_columns(boxes),
     )
 
@@ -416,10 +434,10 @@ def _stream(
     return Streamed.of(images, resized=resized, decoded=decoded, spans=spans)
 
 
-def _digest(record: Record, content: bytes, classes: Sequence[str]) -> bytes:
+def _digest(content_hash: bytes, record: Record, classes: Sequence[str]) -> bytes:
     """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
 
-    content  the bytes of the file
+    content_hash  the SHA-256 of the file
 
     Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
     Classes enter by name, so that a pool whose classes are reordered keeps its digests (see
@@ -427,7 +445,7 @@ def _digest(record: Record, content: bytes, classes: Sequence[str]) -> bytes:
     """
     boxes = record.boxes
     names = [classes[label] for label in boxes.labels]
-    digest = hashlib.sha256(hashlib.sha256(content).digest())
+    digest = hashlib.sha256(content_hash)
     for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
         digest.update(np.ascontiguousarray(array).data)
     digest.update("\n".join(names).encode())

@@ -19,6 +19,7 @@ from syndet_ray.detection.evaluation import Evaluation, evaluate
 from syndet_ray.detection.export import coco_truth
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions, coco_results
+from syndet_ray.detection.trained_photos import count_trained
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.progress import NamedProgress
@@ -39,6 +40,7 @@ class SplitEvaluation:
                  classes
     predictions  one for each image, in pixels of the pool
     intervals    by metric, 95 % over images; only of metrics that have resamples
+    trained_on   the number of images that the model was trained on; None if it is not known
     notes        what a reader of the scores must know, in words
     """
 
@@ -50,6 +52,7 @@ class SplitEvaluation:
     evaluation: Evaluation
     visibility: Visibility
     intervals: Mapping[str, tuple[float, float]]
+    trained_on: int | None
     notes: tuple[str, ...]
 
 
@@ -84,7 +87,9 @@ def evaluate_model(
         intervals = {name: score_interval(name, draws) for name, draws in evaluation.draws.items()}
     stand_in = STAND_IN if source.stand_in else ""
     of_data = [*dataset.format_words, *dataset.notes, stray, missing]
-    notes = [*of_data, _too_few(pool), _of_training(split), stand_in]
+    trained_on = count_trained(pool, finder.trained)
+    of_training = _of_training(split, len(pool), trained_on)
+    notes = [of_training, *of_data, _too_few(pool), stand_in]
     return SplitEvaluation(
         model=model,
         data=dataset.path,
@@ -94,6 +99,7 @@ def evaluate_model(
         evaluation=evaluation,
         visibility=bins_of(pool),
         intervals=intervals,
+        trained_on=trained_on,
         notes=tuple(note for note in notes if note),
     )
 
@@ -107,8 +113,14 @@ def _too_few(pool: Pool) -> str:
     return f"no intervals: {need}, and there are {images}"
 
 
-def _of_training(split: str) -> str:
-    """A note on photos that are called train; "" for other splits."""
+def _of_training(split: str, images: int, trained_on: int | None) -> str:
+    """A note on photos that the model was trained on, or are called train; "" for others."""
+    if trained_on:
+        those = "all" if trained_on == images else f"{trained_on} of the {images}"
+        return (
+            f"the model was trained on {those} photos, as the content of their files shows: the "
+            "scores are better than on new photos"
+        )
     if split != "train":
         return ""
     return (
@@ -198,6 +210,7 @@ def scores(result: SplitEvaluation) -> dict[str, Any]:
         "hash": result.pool.hash,
         "images": len(result.pool),
         "objects": int((~result.pool.crowd).sum()),
+        "trained_on": result.trained_on,
         "resamples": RESAMPLES,
         "metrics": metrics,
         "visibility": {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import Predictions
+from syndet_ray.detection.trained_photos import read_trained_photos
 from syndet_ray.progress import Progress
 
 
@@ -22,12 +24,14 @@ class Finder:
     """A loaded model.
 
     working_px  longer side, in pixels, of the photos that it was trained on
+    trained     (n,) uint64, these photos, as in `Pool.contents`; None if they are not known
     """
 
     model: nn.Module
     classes: tuple[str, ...]
     working_px: int
     device: torch.device
+    trained: np.ndarray | None = None
 
     @staticmethod
     def load(folder: Path) -> "Finder":
@@ -37,7 +41,11 @@ class Finder:
         assert working_px != "auto", "a detector is settled before it is built"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return Finder(
-            model=saved.model, classes=saved.classes, working_px=working_px, device=device
+            model=saved.model,
+            classes=saved.classes,
+            working_px=working_px,
+            device=device,
+            trained=read_trained_photos(folder),
         )
 
     def decode(self, source: Source, progress: Progress | None = None) -> Pool:

@@ -23,6 +23,7 @@ from syndet_ray.detection.effective import effective_detector, effective_mix, ef
 from syndet_ray.detection.feed import Batch, Feed
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
 
@@ -183,6 +184,7 @@ class Trainer:
         save_model(
             folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen
         )
+        write_trained_photos(folder, self._pools.values())
         if self._average is not None:
             state_dict = self._model.state_dict()
             trained = {name: tensor.contiguous() for name, tensor in state_dict.items()}

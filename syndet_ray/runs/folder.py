@@ -11,7 +11,8 @@ runs/<sweep>-<time>/
                     predictions-<trial>.parquet and the bootstrap draws of its scores,
                     draws-<trial>.parquet
     samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
-    champion/       the best model: model.safetensors, model.json
+    champion/       the best model: model.safetensors, model.json, and the photos that it was
+                    trained on, photos.npy
     figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
     report-error.log  why the report could not be written; only if it could not

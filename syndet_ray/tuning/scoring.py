@@ -18,6 +18,7 @@ from syndet_ray.data.storage import local_copy
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.detection.trained_photos import TRAINED_PHOTOS
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
@@ -234,3 +235,5 @@ def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     with local_copy(checkpoint) as model:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(model / name, folder.champion / name)
+        if (model / TRAINED_PHOTOS).is_file():  # trainings of earlier versions have no list
+            shutil.copyfile(model / TRAINED_PHOTOS, folder.champion / TRAINED_PHOTOS)

@@ -13,7 +13,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.masks import edges_of_short_box
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
@@ -87,16 +87,17 @@ def _box(
 ) -> LabelledBox | None:
     key = for_message(annotation.get("id"))
     place = f"object {key}"
+    edges = edges_of_short_box(annotation.get("bbox"))
     name = classes.get(str(key))
     if name is None:
         rule = "its id must be that of an object with a type in the metadata"
         remarks.problem(f"{path}, {place}", rule, got=key)
-        return None
+        return unusable(edges, place)
     obstruction = share(annotation.get("obstruction"))
     if not math.isnan(obstruction):
         remarks.note("visibility is 1 - obstruction of ana, without parts out of the frame")
     return LabelledBox(
-        xyxy=edges_of_short_box(annotation.get("bbox")),
+        xyxy=edges,
         name=name,
         place=place,
         visibility=1 - obstruction,

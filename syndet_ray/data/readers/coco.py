@@ -14,7 +14,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.masks import mask_edges
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_split
@@ -279,27 +279,27 @@ def _box(
 
     brushed  True if masks that are marked as crowds are objects of this file
     """
-    if annotation["category_id"] is None:
-        rule = "category_id must be the id of a category of this file"
-        remarks.problem(_where(annotation, image), rule, got=annotation["unknown"])
-        return None
-    crowd = _flag(annotation, "iscrowd")
-    ignored = _flag(annotation, "ignore")
-    visibility = annotation.get("visibility")
-    if crowd is None or ignored is None:
-        got = for_message((annotation.get("iscrowd"), annotation.get("ignore")))
-        remarks.problem(_where(annotation, image), "iscrowd and ignore must be 0 or 1", got=got)
-        return None
-    if visibility is not None and not (is_number(visibility) and 0 <= visibility <= 1):
-        rule = "visibility must be a number from 0 (hidden) to 1 (whole)"
-        remarks.problem(_where(annotation, image), rule, got=for_message(visibility))
-        return None
     edges = _edges(annotation)
     if edges is None:
         rule = "bbox must be four numbers: x, y, width, height"
         got = for_message(annotation.get("bbox"))
         remarks.problem(_where(annotation, image), rule, got=got)
         return None
+    if annotation["category_id"] is None:
+        rule = "category_id must be the id of a category of this file"
+        remarks.problem(_where(annotation, image), rule, got=annotation["unknown"])
+        return unusable(edges, annotation["place"])
+    crowd = _flag(annotation, "iscrowd")
+    ignored = _flag(annotation, "ignore")
+    visibility = annotation.get("visibility")
+    if crowd is None or ignored is None:
+        got = for_message((annotation.get("iscrowd"), annotation.get("ignore")))
+        remarks.problem(_where(annotation, image), "iscrowd and ignore must be 0 or 1", got=got)
+        return unusable(edges, annotation["place"])
+    if visibility is not None and not (is_number(visibility) and 0 <= visibility <= 1):
+        rule = "visibility must be a number from 0 (hidden) to 1 (whole)"
+        remarks.problem(_where(annotation, image), rule, got=for_message(visibility))
+        return unusable(edges, annotation["place"])
     if crowd and _has_mask(annotation) and (brushed or _is_brush_mask(annotation)):
         event = "masks of single objects marked iscrowd, read as objects"
         remarks.count(event, _where(annotation, image))
@@ -379,6 +379,6 @@ def _size(image: Entry) -> tuple[int, int] | None:
 
 def _text(place: str, entry: Entry, key: str) -> str:
     value = entry.get(key)
-    if not isinstance(value, str) or not value:
-        raise DataError(place, f"{key} must be a non-empty string", got=for_message(value))
+    if not isinstance(value, str):
+        raise DataError(place, f"{key} must be a string", got=for_message(value))
     return value

@@ -11,7 +11,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder, by_split
 from syndet_ray.data.readers.values import for_message, number, objects
@@ -104,11 +104,13 @@ def _images(
 def _boxes(annotations: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[LabelledBox]:
     for position, annotation in enumerate(annotations):
         place = f"annotation {position}"
+        edges = _edges(annotation.get("coordinates"))
         label = annotation.get("label")
         if not isinstance(label, str) or not label:
             remarks.problem(f"{image}, {place}", "label must be a text", got=for_message(label))
+            yield unusable(edges, place)
             continue
-        yield LabelledBox(xyxy=_edges(annotation.get("coordinates")), name=label, place=place)
+        yield LabelledBox(xyxy=edges, name=label, place=place)
 
 
 def _edges(coordinates: Any) -> Edges:

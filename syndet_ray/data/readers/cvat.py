@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
@@ -303,7 +303,7 @@ def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) ->
         return None
     if not label:
         remarks.problem(place, "a shape must have a label")
-        return None
+        return unusable(edges_of(shape), name)
     if number(shape.get("rotation", "0")) != 0:
         remarks.count("rotated boxes read as the upright boxes around them", place)
     if shape.get("occluded") == "1":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, split_of
 from syndet_ray.data.readers.values import for_message, share
@@ -183,6 +183,7 @@ def _boxes(
         label = annotation.label
         if label is None or not 0 <= label < len(classes):
             remarks.problem(f"{image}, {place}", "must have a label", got=for_message(label))
+            yield unusable(edges, place)
             continue
         attributes = annotation.attributes
         yield LabelledBox(

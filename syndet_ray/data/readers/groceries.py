@@ -13,7 +13,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.readers.values import for_message, is_number, number, objects, texts_by_id
@@ -130,12 +130,12 @@ def _images(
 def _box(
     annotation: Entry, name: str, names: Mapping[str, str], image: str, remarks: Remarks
 ) -> LabelledBox | None:
+    edges = _edges(annotation.get("bbox", annotation.get("bboxs")))
     key = for_message(annotation.get("label_id"))
     if str(key) not in names:
         rule = f"label_id must be one of {_DEFINITIONS[0]}"
         remarks.problem(f"{image}, {name}", rule, got=key)
-        return None
-    edges = _edges(annotation.get("bbox", annotation.get("bboxs")))
+        return unusable(edges, name)
     return LabelledBox(xyxy=edges, name=names[str(key)], place=name)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from syndet_ray.data.readers.image_files import ImageFiles, plain
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import first_files, folders_below, image_folders
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
@@ -145,10 +145,10 @@ def _box(line: str, place: str, path: Path, remarks: Remarks) -> LabelledBox | N
         remarks.count(
             "lines with a score of exactly 1, as CVAT writes labels, read as labels", where
         )
+    truncated, level, _, x1, y1, x2, y2 = values[:7]
     if "\ufffd" in name:
         remarks.problem(where, "its class must be UTF-8", got=shown)
-        return None
-    truncated, level, _, x1, y1, x2, y2 = values[:7]
+        return unusable((x1, y1, x2, y2), place)
     is_region = name.lower() == _ANY_CLASS
     visibility = math.nan if is_region else visible_share(level, truncated)
     if not math.isnan(visibility):

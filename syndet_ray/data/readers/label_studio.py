@@ -259,9 +259,9 @@ def _labels(value: Any) -> list[str]:
     for key, labels in value.items() if isinstance(value, dict) else ():
         if not key.endswith("labels") or not isinstance(labels, list):
             continue
-        names = [label for label in labels if isinstance(label, str) and label]
+        names = [label for label in labels if isinstance(label, str)]
         if names:
-            return names
+            return [name for name in names if name] or names
     return []
 
 

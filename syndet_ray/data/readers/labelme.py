@@ -14,7 +14,7 @@ from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import first_files, folders_below, image_folders
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, is_number, number, objects
@@ -102,6 +102,7 @@ def _boxes(content: Entry, image: str, remarks: Remarks) -> Iterator[LabelledBox
         label, kind = shape.get("label"), shape.get("shape_type")
         if not isinstance(label, str) or not label:
             remarks.problem(f"{image}, {place}", "label must be a text", got=for_message(label))
+            yield unusable(_edges(shape), place)
             continue
         if kind in _WITHOUT_AREA:
             event = "shapes without an area (points, lines), left out"

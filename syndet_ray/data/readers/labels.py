@@ -15,10 +15,12 @@ class LabelledBox:
 
     xyxy        continuous edges in the annotated frame (x2 and y2 exclusive), in pixels, or in
                 shares of the frame's sides if the image is `relative`
-    name        its class; None for a region in which objects of any class are not labelled
+    name        its class, a problem if it is blank; None for a region in which objects of any
+                class are not labelled
     place       where it stands in the annotation of its image: "annotation 7", "object 2"
     visibility  0 to 1, NaN where unknown
     crowd       True for a region of uncounted objects, neutral in scores, never trained on
+    is_bad      True if a problem of the remarks says what is wrong with it, as with its class
     """
 
     xyxy: Edges
@@ -26,6 +28,12 @@ class LabelledBox:
     place: str
     visibility: float = math.nan
     crowd: bool = False
+    is_bad: bool = False
+
+
+def unusable(xyxy: Edges, place: str) -> LabelledBox:
+    """A box of which a field is wrong, which is a problem of the remarks: a region to ignore."""
+    return LabelledBox(xyxy=xyxy, name=None, place=place, crowd=True, is_bad=True)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)

@@ -105,9 +105,20 @@ def _classes_and_rows(files: Sequence[Path]) -> tuple[tuple[str, ...], int]:
 
 
 def _images_of(paths: Sequence[Path]) -> Iterator[LabelledImage]:
-    """The images of shards, whose labels are in memory for one shard at a time."""
+    """The images of shards, whose labels are in memory for one shard at a time.
+
+    Raises DataError for an id that occurs twice: the shards were damaged or mixed, whatever their
+    images are.
+    """
+    ids: set[str] = set()
     for path in paths:
-        yield from _images(_shard(path))
+        for image in _images(_shard(path)):
+            assert image.image_id is not None
+            if image.image_id in ids:
+                rule = "an image must occur once in a split"
+                raise DataError(image.place, rule, got=image.image_id, do=_COPY)
+            ids.add(image.image_id)
+            yield image
         pa.default_memory_pool().release_unused()  # else as much again stays reserved
 
 

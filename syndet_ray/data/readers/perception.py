@@ -12,7 +12,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, number, objects, texts_by_id
@@ -109,11 +109,13 @@ def _boxes(
     values: Sequence[Entry], names: Mapping[str, str], image: str, remarks: Remarks
 ) -> Iterator[LabelledBox]:
     for position, value in enumerate(values):
+        place = f"box {position}"
+        x, y, width, height = (number(value.get(key)) for key in ("x", "y", "width", "height"))
+        xyxy = x, y, x + width, y + height
         name = value.get("label_name") or names.get(str(value.get("label_id")))
         if not isinstance(name, str) or not name:
             rule = "label_name must be a text, or label_id one of annotation_definitions.json"
-            remarks.problem(f"{image}, box {position}", rule, got=for_message(name))
+            remarks.problem(f"{image}, {place}", rule, got=for_message(name))
+            yield unusable(xyxy, place)
             continue
-        x, y, width, height = (number(value.get(key)) for key in ("x", "y", "width", "height"))
-        xyxy = x, y, x + width, y + height
-        yield LabelledBox(xyxy=xyxy, name=name, place=f"box {position}")
+        yield LabelledBox(xyxy=xyxy, name=name, place=place)

@@ -21,7 +21,7 @@ class Remarks:
     """
 
     problems: list[SyndetError] = field(default_factory=list)
-    boxes_of_problems: int = 0  # boxes on images that cannot be used
+    boxes_of_problems: int = 0  # good boxes on images that are left out
     _notes: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     _counts: Counter[str] = field(default_factory=Counter)
     _firsts: dict[str, str] = field(default_factory=dict)
@@ -60,10 +60,12 @@ class Remarks:
             raise self._error(place)
         rules = Counter(problem.rule for problem in self.problems)
         kinds = [f"{count} x {rule}" for rule, count in rules.most_common()]
-        what = "bad labels or images"
-        if self.boxes_of_problems:
-            what += f", with {self.boxes_of_problems} boxes on these images,"
-        self.note(f"{len(self.problems)} {what} left out: {'; '.join(kinds)}")
+        count = len(self.problems)
+        what = "bad label or image" if count == 1 else "bad labels or images"
+        others = self.boxes_of_problems
+        boxes = "1 good box" if others == 1 else f"{others} good boxes"
+        on_images = f", with {boxes} on images left out" if others else ""
+        self.note(f"{count} {what} skipped{on_images}: {'; '.join(kinds)}")
 
     def _error(self, place: object) -> SyndetError:
         if len(self.problems) == 1:

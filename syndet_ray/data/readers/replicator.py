@@ -18,7 +18,7 @@ import numpy as np
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, share
@@ -143,14 +143,15 @@ def _box(
     row: Any, position: int, names: dict[str, str], path: Path, remarks: Remarks
 ) -> LabelledBox | None:
     place = f"box {position}"
+    x_min, y_min, x_max, y_max = (float(row[edge]) for edge in _EDGES)
+    xyxy = x_min, y_min, x_max + 1, y_max + 1
     key = str(row["semanticId"])
     if key not in names:
         rule = "its semanticId must have a class in the labels of its frame"
         remarks.problem(f"{path}, {place}", rule, got=key)
-        return None
-    x_min, y_min, x_max, y_max = (float(row[edge]) for edge in _EDGES)
+        return unusable(xyxy, place)
     return LabelledBox(
-        xyxy=(x_min, y_min, x_max + 1, y_max + 1),
+        xyxy=xyxy,
         name=names[key],
         place=place,
         visibility=1 - _occlusion(row, remarks),

@@ -13,7 +13,7 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, number, objects, share, texts_by_id
@@ -122,13 +122,14 @@ def _box(
     remarks: Remarks,
     visibility: float,
 ) -> LabelledBox | None:
+    place = f"box {position}"
+    xyxy = _edges(value)
     name = value.get("labelName") or names.get(str(value.get("labelId")))
     if not isinstance(name, str) or not name:
         rule = "labelName must be a text, or labelId one of annotation_definitions.json"
-        remarks.problem(f"{image}, box {position}", rule, got=for_message(name))
-        return None
-    xyxy = _edges(value)
-    return LabelledBox(xyxy=xyxy, name=name, place=f"box {position}", visibility=visibility)
+        remarks.problem(f"{image}, {place}", rule, got=for_message(name))
+        return unusable(xyxy, place)
+    return LabelledBox(xyxy=xyxy, name=name, place=place, visibility=visibility)
 
 
 def _edges(value: Entry) -> Edges:

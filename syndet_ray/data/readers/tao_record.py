@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from syndet_ray.data.readers.example import Feature, Features, SerialExample
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, unusable
 from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.values import for_message, number
@@ -78,6 +78,7 @@ def _boxes(place: str, features: Features, remarks: Remarks) -> list[LabelledBox
         text = _text([name]) if isinstance(name, bytes) else ""
         if not text:
             remarks.problem(f"{place}, box {i}", "target/object_class must be a text")
+            boxes.append(unusable((x1, y1, x2, y2), f"box {i}"))
             continue
         is_region = text.lower() == _ANY_CLASS
         visibility = math.nan

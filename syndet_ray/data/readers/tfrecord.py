@@ -17,7 +17,7 @@ from syndet_ray.data.readers.example import Features, SerialExample, read_exampl
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_map import LabelMap, read_label_map
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, by_split, split_of
 from syndet_ray.errors import DataError, nearest
@@ -165,16 +165,18 @@ def _boxes(
             rule = "edges must be shares of the image's sides, 0 to 1: divide pixels by them"
             remarks.problem(where, rule, got=shares[i].round(3).tolist())
             continue
+        x1, y1, x2, y2 = shares[i].tolist()
+        xyxy = x1, y1, x2, y2
         try:
             name = _class(where, texts[i], labels[i], label_map)
         except DataError as error:
             remarks.problems.append(error)
+            yield unusable(xyxy, f"box {i}")
             continue
         if is_difficult[i]:
             remarks.count("difficult objects read as crowds, neutral in scores", where)
         crowd = bool(is_difficult[i]) or any(values[i] for values in flags)
-        x1, y1, x2, y2 = shares[i].tolist()
-        yield LabelledBox(xyxy=(x1, y1, x2, y2), name=name, place=f"box {i}", crowd=crowd)
+        yield LabelledBox(xyxy=xyxy, name=name, place=f"box {i}", crowd=crowd)
 
 
 def _shares(place: str, features: Features) -> np.ndarray:

@@ -21,7 +21,7 @@ from syndet_ray.data.readers.label_folders import (
     image_folders,
     texts_in,
 )
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
 from syndet_ray.data.readers.values import for_message, number
@@ -119,6 +119,7 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
 
     Lists of one class (cat_train.txt) hold the same images and are not read. trainval.txt counts
     for images that are in no other list. Images of CVAT's default.txt are train beside other lists.
+    Another image of two lists belongs to the later split, as in train, val, test.
     """
     stems = [Path(name).stem for name in texts_in(lists, ".txt")]
     of_split = [
@@ -128,14 +129,20 @@ def _listed_splits(lists: Path, images: ImageFiles, remarks: Remarks) -> dict[st
         return None
     of_split += [stem for stem in stems if stem.lower() == _NO_SUBSET]
     splits: dict[str, str] = {}
-    for stem in sorted(of_split, key=lambda stem: stem.lower() == "trainval"):
+    for stem in sorted(of_split, key=_claim):
         split = split_of_name(stem) or "train"
         for line in _lines(lists / f"{stem}.txt"):
             first = splits.setdefault(_listed_name(line), split)
             if first != split and stem.lower() != "trainval":
-                event = "images in the lists of two splits, read in the first one"
+                event = f"{split}: images that the list of {first} names too, left out of {split}"
                 remarks.count(event, f"{lists / f'{stem}.txt'}, {for_message(line)}")
     return splits
+
+
+def _claim(stem: str) -> tuple[bool, int]:
+    """Sorts lists by their claim on an image that several name: test, val, train, trainval."""
+    split = split_of_name(stem) or "train"
+    return stem.lower() == "trainval", -list(SPLITS).index(split)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -267,6 +274,8 @@ def _boxes(path: Path, root: Element, remarks: Remarks) -> Iterator[LabelledBox]
         if not name or box is None:
             rule = "an object must have a name and a <bndbox>"
             remarks.problem(where, rule, got=for_message(name))
+            if box is not None:
+                yield unusable(_edges(box, first=1 if is_of_voc else 0), place)
             continue
         remarks.note(_NOTE_VOC if is_of_voc else _NOTE_TOOLS)
         if any(number(_text(element, flag)) > 0 for flag in _FLAGS):

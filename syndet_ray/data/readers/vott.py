@@ -15,7 +15,7 @@ from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, number, objects
@@ -133,6 +133,7 @@ def _boxes(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[L
         )
         if not texts:
             remarks.problem(f"{image}, {place}", "must have a tag", got=for_message(tags))
+            yield unusable(_edges(region), place)
         if len(texts) > 1:
             event = "regions with several tags, read as a box of each class"
             remarks.count(event, f"{image}, {place}")

@@ -6,7 +6,7 @@ image without a label file, or with an empty one, has no objects (docs.ultralyti
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from syndet_ray.data.readers.label_folders import (
     label_folders,
     texts_in,
 )
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.data.readers.yolo_files import (
@@ -38,10 +38,10 @@ from syndet_ray.data.readers.yolo_files import (
     from_folders,
     from_yaml,
     lines_of,
-    listed_image,
     name_files,
     yaml_files,
 )
+from syndet_ray.data.readers.yolo_splits import Listing, listings
 from syndet_ray.errors import DataError
 
 LAYOUT = "data.yaml, obj.data or classes.txt of YOLO with images/ and labels/*.txt"
@@ -70,13 +70,15 @@ def read(folder: Path, files: Sequence[Path], images: ImageFiles, remarks: Remar
     dataset = _dataset(folder, files, images, remarks)
     splits = {}
     labels = _LabelFiles(images, remarks)
-    for split, sources in dataset.sources.items():
-        if _has_labels(sources, images):
-            splits[split] = _images(dataset, sources, labels, images, remarks)
+    listing_of = listings(dataset.sources, images, remarks)
+    for split, listing in listing_of.items():
+        sources = dataset.sources[split]
+        if _has_labels(listing, images):
+            splits[split] = _images(dataset, listing(remarks), labels, images, remarks)
             continue
         place = ", ".join(str(source) for source in sources)
         if split == "train":
-            raise _without_labels(place, sources, images)
+            raise _without_labels(place, listing)
         remarks.note(f"{split} is left out: no image has a label file ({place})")
     last = next(reversed(splits), None)
     if last is not None:
@@ -128,10 +130,9 @@ def _is_label(path: Path) -> bool:
     return all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:5])
 
 
-def _has_labels(sources: Sequence[Path], images: ImageFiles) -> bool:
+def _has_labels(listing: Listing, images: ImageFiles) -> bool:
     labels = _LabelFiles(images, Remarks())
-    paths = (path for source in sources for path in _image_files(source, images, Remarks()))
-    return any(labels.of(path) for path in paths)
+    return any(labels.of(path) for path in listing(Remarks()))
 
 
 class _LabelFiles:
@@ -232,31 +233,14 @@ def _spellings(name: str) -> set[str]:
     return {stem, unquote(stem), without_upload_prefix(stem)}
 
 
-def _without_labels(place: str, sources: Sequence[Path], images: ImageFiles) -> DataError:
-    """The error for images of which none has labels, or none exists."""
-    for source in sources:
-        if any(_image_files(source, images, Remarks())):
-            do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
-            return DataError(place, "none of its images has a label file", do=do)
-    do = "Export the dataset with its images."
-    return DataError(place, "none of its images exists in the dataset's folder", do=do)
-
-
-def _image_files(source: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
-    """The images of a folder, at any depth, or of a list."""
-    if source.suffix.lower() != ".txt":
-        for folder in folders_below(source):
-            yield from images.in_folder(folder)
-        return
-    seen_paths: dict[Path, None] = {}
-    for position, line in enumerate(lines_of(source)):
-        place = f"{source}, line {position + 1}"
-        path = listed_image(source.parent, line, images, place) if line else None
-        if path in seen_paths:
-            remarks.count("images that a list names twice, read once", place)
-        elif path is not None:
-            seen_paths[path] = None
-            yield path
+def _without_labels(place: str, listing: Listing) -> DataError:
+    """The error for images of which none has labels, or none exists that is train's alone."""
+    if any(listing(Remarks())):
+        do = "labels/ must mirror images/: labels/a.txt for images/a.jpg."
+        return DataError(place, "none of its images has a label file", do=do)
+    do = "Export the dataset with its images, and leave some to train alone."
+    rule = "none of its images exists in the dataset's folder, or all belong to other splits too"
+    return DataError(place, rule, do=do)
 
 
 def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
@@ -266,43 +250,37 @@ def _is_linked_out(image: Path, folders: Sequence[Path]) -> bool:
 
 def _images(
     dataset: YoloFiles,
-    sources: Sequence[Path],
+    files: Iterable[Path],
     labels: _LabelFiles,
     images: ImageFiles,
     remarks: Remarks,
 ) -> Iterator[LabelledImage]:
-    for source in sources:
-        for image in _image_files(source, images, remarks):
-            path = labels.of(image)
-            if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
-                rule = "its label file must lie in the dataset's folder, links included"
-                remarks.problem(str(image), rule)
-                continue
-            if path is None and (candidates := labels.candidates(image)):
-                rule = "has no label file, and several images or label files have its name"
-                remarks.problem(str(image), rule, got=str(candidates[0]))
-                continue
-            if path is None:
-                event = "images without a label file, read as images without objects"
-                remarks.count(event, images.id_of(image))
-                yield LabelledImage(image=image, boxes=(), relative=True, place=str(image))
-                continue
-            boxes = list(_boxes(path, dataset, remarks))
-            yield LabelledImage(image=image, boxes=boxes, relative=True, place=str(path))
+    for image in files:
+        path = labels.of(image)
+        if path is None and _is_linked_out(image, labels.folders_of(image.parent)):
+            rule = "its label file must lie in the dataset's folder, links included"
+            remarks.problem(str(image), rule)
+            continue
+        if path is None and (candidates := labels.candidates(image)):
+            rule = "has no label file, and several images or label files have its name"
+            remarks.problem(str(image), rule, got=str(candidates[0]))
+            continue
+        if path is None:
+            event = "images without a label file, read as images without objects"
+            remarks.count(event, images.id_of(image))
+            yield LabelledImage(image=image, boxes=(), relative=True, place=str(image))
+            continue
+        boxes = list(_boxes(path, dataset, remarks))
+        yield LabelledImage(image=image, boxes=boxes, relative=True, place=str(path))
 
 
 def _boxes(path: Path, dataset: YoloFiles, remarks: Remarks) -> Iterator[LabelledBox]:
-    lines: set[str] = set()
     for position, line in enumerate(lines_of(path)):
         place = f"line {position + 1}"
         where = f"{path}, {place}"
-        if line in lines:
-            remarks.count("lines that repeat another, left out", where)
-        elif line:
-            lines.add(line)
-            box = _box(line, place, where, dataset, remarks)
-            if box is not None:
-                yield box
+        box = _box(line, place, where, dataset, remarks) if line else None
+        if box is not None:
+            yield box
 
 
 def _box(
@@ -321,16 +299,16 @@ def _box(
         rule = "must hold a class and four numbers, or the corners of a polygon"
         remarks.problem(where, rule, got=shown)
         return None
+    if not all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:]):
+        rule = "its numbers must be shares of the image's sides, 0 to 1: divide pixels by them"
+        remarks.problem(where, rule, got=shown)
+        return None
     name = dataset.names.get(int(values[0])) if values[0].is_integer() else None
     if name is None:
         count = len(dataset.names)
         rule = f"its class must be a number of the {count} names in {dataset.place.name}, from 0"
         remarks.problem(where, rule, got=for_message(line.split()[0]))
-        return None
-    if not all(-_OUTSIDE <= value <= 1 + _OUTSIDE for value in values[1:]):
-        rule = "its numbers must be shares of the image's sides, 0 to 1: divide pixels by them"
-        remarks.problem(where, rule, got=shown)
-        return None
+        return unusable(_edges(values[1:]), place)
     if len(values) > 5:
         remarks.count("polygons read as the boxes around them", where)
     return LabelledBox(xyxy=_edges(values[1:]), name=name, place=place)

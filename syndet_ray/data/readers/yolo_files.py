@@ -80,10 +80,8 @@ def from_yaml(path: Path, images: ImageFiles, remarks: Remarks) -> YoloFiles:
                 missing[split] = entry
             else:
                 paths.append(source)
-        if paths and paths not in sources.values():
+        if paths:
             sources[split] = paths
-        elif paths:
-            remarks.note(f"{path}: {split} has the same images as another split, and is left out")
     if not sources and not missing:
         sources = _sources_in_folders(images)
     if not sources or "train" in missing:
@@ -200,7 +198,7 @@ def _names_of_yaml(path: Path, content: Mapping[Any, Any]) -> dict[int, str]:
             rule = "its names must be a list, or numbers with names"
             raise DataError(path, rule, got=for_message(names))
         # YAML reads the names no, on and yes as false and true
-        if not isinstance(name, str | int | float) or isinstance(name, bool) or name == "":
+        if not isinstance(name, str | int | float) or isinstance(name, bool):
             do = 'Put it in quotes: "no", "on".'
             raise DataError(path, "a name of a class must be a text", got=for_message(name), do=do)
         texts[at] = name if isinstance(name, str) else str(for_message(name))
