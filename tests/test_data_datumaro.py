@@ -69,7 +69,7 @@ def test_other_messages_mention_datumaro(tmp_path):
     with pytest.raises(DataError, match="Other formats: `format` datumaro:NAME"):
         read(tmp_path)
     with pytest.raises(DataError, match="Other formats: `format` datumaro:NAME"):
-        read(tmp_path, LabelOptions(format="labelme"))
+        read(tmp_path, LabelOptions(format="openlabel"))
 
 
 @needs_datumaro

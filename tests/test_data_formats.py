@@ -68,7 +68,7 @@ def write_with_blank_class(name, folder, blank, monkeypatch):
     "name", [name for name, sample in SAMPLES.items() if sample.format not in ("YOLO", "BOP")]
 )
 def test_a_class_that_cannot_be_seen_is_a_bad_label(tmp_path, name, blank, monkeypatch):
-    if name == "KITTI" and blank == "  ":
+    if name.startswith("KITTI") and blank == "  ":
         pytest.skip("without a first word it is a file of another format")
     write_with_blank_class(name, tmp_path, blank, monkeypatch)
     with pytest.raises(SyndetError, match=r"has 2 labels or images that cannot be used"):

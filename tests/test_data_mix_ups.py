@@ -369,7 +369,7 @@ def test_a_task_of_label_studio_with_regions_of_two_images_is_refused(tmp_path):
         "annotations": [{"result": regions}],
     }
     write(tmp_path / "project.json", json.dumps([task]))
-    with pytest.raises(DataError, match="has regions of several images"):
+    with pytest.raises(DataError, match="has 2 images, and the export does not say which"):
         read(tmp_path)
 
 
@@ -385,3 +385,11 @@ def test_a_picture_beside_the_names_of_classes_of_yolo_is_no_photo(tmp_path):
         "train": ["images/train/train.png"],
         "val": ["images/val/val.png"],
     }
+
+
+def test_a_line_without_its_class_gets_no_number_for_one(tmp_path):
+    photo(tmp_path / "images/a.png")
+    values = "0.00 0 0.00 10 10 30 30 0 0 0 0 0 0 0"
+    write(tmp_path / "labels/a.txt", f"cat {values} 1.0\n{values} 1.0\n")
+    with pytest.raises(DataError, match="line 2: must hold a class"):
+        read(tmp_path)

@@ -6,6 +6,7 @@ they do not know.
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ _ANY_CLASS = "dontcare"  # regions in which objects are not labelled
 _MOST_BYTES = 10_000_000  # of one image's labels: more is no label file
 _MOST_SHOWN = 80  # characters of a line in a message
 _LEVELS = (-1.0, 0.0, 1.0, 2.0, 3.0)
+_FRACTION = re.compile(r"-?\d+\.\d*")
 
 
 def files(folder: Path) -> list[Path]:
@@ -83,13 +85,19 @@ def _is_kitti(path: Path) -> bool:
 def fields_of(line: str) -> tuple[str, list[float]] | None:
     """(class, its 14 numbers, or 15 with a score) of a line; None for another line.
 
-    A class may hold blanks, and end with a number: the numbers are read from the end.
+    A class may hold blanks, and end with a number: the numbers are read from the end. It is no
+    fraction: before a line that lacks its class that is the first number.
     """
     words = line.split()
     for count in (_NUMBERS + 1, _NUMBERS):
         values = [number(word) for word in words[-count:]]
         name = " ".join(words[:-count])
-        if not name or len(values) != count or any(map(math.isnan, values)):
+        if (
+            not name
+            or _FRACTION.fullmatch(name)
+            or len(values) != count
+            or any(map(math.isnan, values))
+        ):
             continue
         if -1 <= values[0] <= 1 and values[1] in _LEVELS:
             return name, values
