@@ -12,8 +12,8 @@ from syndet_ray.errors import DataError
 
 _DO = "Copy or export the file again."
 _PARTS = (
-    "Export it in several parts; or convert it where there is more memory, with `data convert` and "
-    "`--to parquet`, of which any machine reads the result."
+    "Export it in several parts; or convert it to Parquet where there is more memory, with "
+    "`data convert`: any machine reads the result."
 )
 _MOST_BYTES = 2_000_000_000
 _SMALL_BYTES = 32 << 20  # at most 0.8 GB when parsed: not worth a look before
