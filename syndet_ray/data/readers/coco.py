@@ -18,7 +18,7 @@ from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Re
 from syndet_ray.data.readers.masks import mask_edges
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_split
-from syndet_ray.data.readers.values import for_message, is_number, number
+from syndet_ray.data.readers.values import for_message, is_number, size_or_none
 from syndet_ray.errors import DataError
 
 LAYOUT = (
@@ -371,10 +371,7 @@ def _is_of_label_studio(content: Entry) -> bool:
 
 def _size(image: Entry) -> tuple[int, int] | None:
     """Width and height as the file gives them; some exporters leave them out, or write text."""
-    width, height = number(image.get("width")), number(image.get("height"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(image.get("width"), image.get("height"))
 
 
 def _text(place: str, entry: Entry, key: str) -> str:

@@ -20,7 +20,7 @@ from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Re
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
-from syndet_ray.data.readers.values import for_message, number
+from syndet_ray.data.readers.values import for_message, number, size_or_none
 from syndet_ray.data.readers.xml_file import load_xml
 from syndet_ray.errors import DataError
 
@@ -367,7 +367,4 @@ def _numbers(shape: Element, keys: Sequence[str]) -> list[float]:
 
 
 def _size(image: Element) -> tuple[int, int] | None:
-    width, height = _numbers(image, ("width", "height"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(image.get("width"), image.get("height"))

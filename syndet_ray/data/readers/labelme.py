@@ -17,7 +17,7 @@ from syndet_ray.data.readers.label_folders import first_files, folders_below, im
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
-from syndet_ray.data.readers.values import for_message, is_number, number, objects
+from syndet_ray.data.readers.values import for_message, is_number, objects, size_or_none
 from syndet_ray.errors import DataError
 
 LAYOUT = "one labelme .json for each image, beside it"
@@ -145,7 +145,4 @@ def _around(edges: Sequence[Edges]) -> Edges:
 
 
 def _size(content: Entry) -> tuple[int, int] | None:
-    width, height = number(content.get("imageWidth")), number(content.get("imageHeight"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(content.get("imageWidth"), content.get("imageHeight"))

@@ -16,7 +16,14 @@ from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
-from syndet_ray.data.readers.values import for_message, number, objects, share, texts_by_id
+from syndet_ray.data.readers.values import (
+    for_message,
+    number,
+    objects,
+    share,
+    size_or_none,
+    texts_by_id,
+)
 from syndet_ray.errors import DataError
 
 LAYOUT = "sequence.<n>/step<n>.frame_data.json with their images (Unity SOLO)"
@@ -146,7 +153,4 @@ def _pair(values: Any) -> tuple[float, float]:
 
 
 def _size(capture: Entry) -> tuple[int, int] | None:
-    width, height = _pair(capture.get("dimension"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(*_pair(capture.get("dimension")))

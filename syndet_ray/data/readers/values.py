@@ -31,6 +31,14 @@ def number(value: Any) -> float:
     return float(value) if is_number(value) else math.nan
 
 
+def size_or_none(width: Any, height: Any) -> tuple[int, int] | None:
+    """The size of an image in whole pixels; None unless both sides are numbers or such texts."""
+    sides = number(width), number(height)
+    if any(map(math.isnan, sides)):
+        return None
+    return int(sides[0]), int(sides[1])
+
+
 def for_message(value: Any) -> Any:
     """A value for a message: long ones as their first characters."""
     if isinstance(value, int):  # Python refuses to write the longest ones

@@ -5,7 +5,6 @@ itself in `<source><database>The VOC2007 Database`. LabelImg, Roboflow, VoTT and
 from 0.
 """
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -24,7 +23,7 @@ from syndet_ray.data.readers.label_folders import (
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
-from syndet_ray.data.readers.values import for_message, number
+from syndet_ray.data.readers.values import for_message, number, size_or_none
 from syndet_ray.data.readers.xml_file import load_xml
 from syndet_ray.errors import DataError
 
@@ -294,10 +293,7 @@ def _edges(box: Element, first: int) -> Edges:
 
 
 def _size(root: Element) -> tuple[int, int] | None:
-    width, height = number(_text(root, "size/width")), number(_text(root, "size/height"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(_text(root, "size/width"), _text(root, "size/height"))
 
 
 def _text(element: Element, path: str) -> str:

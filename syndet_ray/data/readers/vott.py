@@ -18,7 +18,7 @@ from syndet_ray.data.readers.label_files import begins_with, label_files
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
-from syndet_ray.data.readers.values import for_message, number, objects
+from syndet_ray.data.readers.values import for_message, number, objects, size_or_none
 from syndet_ray.errors import DataError
 
 LAYOUT = "*-export.json or *-asset.json of VoTT next to its images"
@@ -161,7 +161,4 @@ def _size(asset: Entry) -> tuple[int, int] | None:
     size = asset.get("size")
     if not isinstance(size, dict):
         return None
-    width, height = number(size.get("width")), number(size.get("height"))
-    if math.isnan(width) or math.isnan(height):
-        return None
-    return int(width), int(height)
+    return size_or_none(size.get("width"), size.get("height"))
