@@ -16,7 +16,14 @@ from xml.etree.ElementTree import Element
 
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import (
+    NO_EDGES,
+    Edges,
+    LabelledBox,
+    LabelledImage,
+    Reading,
+    unusable,
+)
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
@@ -358,7 +365,7 @@ _EDGES_OF: Mapping[str, Callable[[Element], Edges]] = {
 def _around(xs: Sequence[float], ys: Sequence[float]) -> Edges:
     """The edges around points; NaN if a coordinate is NaN, which `min` would hide."""
     if any(math.isnan(value) for value in (*xs, *ys)):
-        return math.nan, math.nan, math.nan, math.nan
+        return NO_EDGES
     return min(xs), min(ys), max(xs), max(ys)
 
 

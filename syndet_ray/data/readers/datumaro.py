@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.data.readers.image_files import ImageFiles
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import (
+    Edges,
+    LabelledBox,
+    LabelledImage,
+    Reading,
+    around,
+    unusable,
+)
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, split_of
 from syndet_ray.data.readers.values import for_message, share
@@ -216,7 +223,7 @@ def _objects(annotations: Sequence[Any]) -> Iterator[tuple[int, Any, Edges]]:
             one_object = key if annotation.id else (*key, position)
             parts.setdefault(one_object, []).append((position, annotation, edges))
     for key, masks in parts.items():
-        edges = _around([edges for _, _, edges in masks])
+        edges = around([edges for _, _, edges in masks])
         if not any(_is_within(edges, box) for box in boxes.get(key[:3], [])):
             yield masks[0][0], masks[0][1], edges
 
@@ -237,11 +244,6 @@ def _mask_edges(mask: np.ndarray) -> Edges:
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-
-def _around(edges: Sequence[Edges]) -> Edges:
-    corners = np.array(edges, np.float64)
-    return (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
 
 
 def _is_within(inner: Edges, outer: Edges) -> bool:

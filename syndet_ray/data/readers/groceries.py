@@ -5,7 +5,6 @@ positions in that list; annotation_definitions.json names the classes
 (datasetinsights/datasets/groceries_real.py).
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,14 @@ from typing import Any
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import (
+    NO_EDGES,
+    Edges,
+    LabelledBox,
+    LabelledImage,
+    Reading,
+    unusable,
+)
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.readers.values import for_message, is_number, number, objects, texts_by_id
@@ -141,6 +147,6 @@ def _box(
 
 def _edges(box: Any) -> Edges:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        return math.nan, math.nan, math.nan, math.nan
+        return NO_EDGES
     x, y, width, height = map(number, box)
     return x, y, x + width, y + height

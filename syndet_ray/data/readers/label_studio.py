@@ -17,7 +17,7 @@ from syndet_ray.data.readers.brush import brush_edges
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading
+from syndet_ray.data.readers.labels import NO_EDGES, Edges, LabelledBox, LabelledImage, Reading
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import by_split
@@ -31,7 +31,6 @@ _MIN_KEYS = (
     "annotator",
 )  # of JSON-MIN, of which all entries have one
 _OTHERS = "tasks with several annotations, of which one is read"
-_NO_GEOMETRY = (math.nan, math.nan, math.nan, math.nan)
 Entry = dict[str, Any]
 
 
@@ -280,10 +279,10 @@ def _edges(value: Entry, region: Entry, place: str, remarks: Remarks) -> Edges |
 
 def _edges_of_points(points: Any) -> Edges:
     if not isinstance(points, list) or not points:
-        return _NO_GEOMETRY
+        return NO_EDGES
     for point in points:
         if not isinstance(point, list) or len(point) != 2 or not all(map(is_number, point)):
-            return _NO_GEOMETRY
+            return NO_EDGES
     xs, ys = zip(*points, strict=True)
     return min(xs) / 100, min(ys) / 100, max(xs) / 100, max(ys) / 100
 
@@ -314,9 +313,9 @@ def _edges_of_ellipse(value: Entry, region: Entry) -> Edges:
 def _edges_of_brush(value: Entry, region: Entry) -> Edges:
     width, height = _sides(region)
     if math.isnan(width) or math.isnan(height):
-        return _NO_GEOMETRY
+        return NO_EDGES
     edges = brush_edges(value["rle"], (int(width), int(height)))
-    return _NO_GEOMETRY if edges is None else _as_shares(edges, (width, height))
+    return NO_EDGES if edges is None else _as_shares(edges, (width, height))
 
 
 def _sides(region: Entry) -> tuple[float, float]:

@@ -14,7 +14,15 @@ from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import load_json
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import first_files, folders_below, image_folders
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import (
+    NO_EDGES,
+    Edges,
+    LabelledBox,
+    LabelledImage,
+    Reading,
+    around,
+    unusable,
+)
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, is_number, objects, size_or_none
@@ -24,7 +32,6 @@ LAYOUT = "one labelme .json for each image, beside it"
 _HEAD = 4096  # bytes of a file in which its first keys stand
 _KEYS = (b'"imagePath"', b'"version"', b'"flags"')
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
-_NO_EDGES = (math.nan, math.nan, math.nan, math.nan)
 Entry = dict[str, Any]
 
 
@@ -115,13 +122,13 @@ def _boxes(content: Entry, image: str, remarks: Remarks) -> Iterator[LabelledBox
         if len(edges) > 1:
             event = "shapes of one class and group, read as one object"
             remarks.count(event, f"{image}, {place}")
-        yield LabelledBox(xyxy=_around(edges), name=label, place=place)
+        yield LabelledBox(xyxy=around(edges), name=label, place=place)
 
 
 def _edges(shape: Entry) -> Edges:
     points = shape.get("points")
     if not isinstance(points, list) or len(points) < 2 or not all(map(_is_point, points)):
-        return _NO_EDGES
+        return NO_EDGES
     if shape.get("shape_type") == "circle":  # its center, and a point on it
         (x, y), (x_on, y_on) = points[:2]
         radius = math.hypot(x_on - x, y_on - y)
@@ -134,14 +141,6 @@ def _edges(shape: Entry) -> Edges:
 
 def _is_point(point: Any) -> bool:
     return isinstance(point, list) and len(point) == 2 and all(map(is_number, point))
-
-
-def _around(edges: Sequence[Edges]) -> Edges:
-    """The box around all of these; NaN if one of them is."""
-    if any(math.isnan(edge) for box in edges for edge in box):
-        return _NO_EDGES
-    lefts, tops, rights, bottoms = zip(*edges, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _size(content: Entry) -> tuple[int, int] | None:

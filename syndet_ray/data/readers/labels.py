@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from syndet_ray.data.images.encoded import Encoded
 
 Edges = tuple[float, float, float, float]
+NO_EDGES: Edges = (math.nan, math.nan, math.nan, math.nan)  # of a box that cannot be read
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -29,6 +30,14 @@ class LabelledBox:
     visibility: float = math.nan
     crowd: bool = False
     is_bad: bool = False
+
+
+def around(edges: Sequence[Edges]) -> Edges:
+    """The edges around all of these; NaN if one of them is."""
+    if any(math.isnan(edge) for box in edges for edge in box):
+        return NO_EDGES
+    lefts, tops, rights, bottoms = zip(*edges, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def unusable(xyxy: Edges, place: str) -> LabelledBox:

@@ -1,12 +1,11 @@
 """Masks: the box around a segmentation as COCO writes it, polygons or run lengths."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from syndet_ray.data.readers.labels import Edges
+from syndet_ray.data.readers.labels import NO_EDGES, Edges
 from syndet_ray.data.readers.values import is_number, number
 
 _MOST_BITS = 40  # of a run length: more pixels than any image has
@@ -33,7 +32,7 @@ def edges_of_short_box(box: Any) -> Edges:
     that the box ends one pixel later.
     """
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        return math.nan, math.nan, math.nan, math.nan
+        return NO_EDGES
     x, y, width, height = map(number, box)
     return x, y, x + width + 1, y + height + 1
 

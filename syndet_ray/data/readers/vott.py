@@ -15,7 +15,14 @@ from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
-from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import (
+    NO_EDGES,
+    Edges,
+    LabelledBox,
+    LabelledImage,
+    Reading,
+    unusable,
+)
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import for_message, number, objects, size_or_none
@@ -153,7 +160,7 @@ def _edges(region: Entry) -> Edges:
         [number(point.get("y")) for point in points],
     )
     if not points or any(map(math.isnan, [*xs, *ys])):
-        return math.nan, math.nan, math.nan, math.nan
+        return NO_EDGES
     return min(xs), min(ys), max(xs), max(ys)
 
 
