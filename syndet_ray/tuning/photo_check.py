@@ -2,8 +2,7 @@
 time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.memory import decoded_bytes, fits_memory, kept_share, lack_words
-from syndet_ray.data.pool import Pool, decode
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
@@ -27,13 +24,7 @@ from syndet_ray.data.scale import (
 from syndet_ray.data.splits import cut
 from syndet_ray.data.splits.groups import image_hashes
 from syndet_ray.data.splits.looks import Looks
-from syndet_ray.data.splits.split import (
-    SharedPhoto,
-    cut_by_looks,
-    refuse_copies,
-    selection,
-    with_validation,
-)
+from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import check_enough
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.definitions import reach, space_check
@@ -50,7 +41,14 @@ from syndet_ray.tuning.class_check import (
     without_unlearnable,
     without_unused,
 )
-from syndet_ray.tuning.notes import SCORED, data_notes
+from syndet_ray.tuning.notes import data_notes
+from syndet_ray.tuning.photo_pools import (
+    decode_photos,
+    decode_splits,
+    near_copy_counts,
+    refuse_shared_photos,
+    settle_streaming,
+)
 from syndet_ray.wording import counted
 
 _CUT_AGAIN = (
@@ -61,8 +59,6 @@ _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
     "Boxes of crowds do not count."
 )
-
-Decoding = Callable[[Source, str], Pool]
 
 
 def real_data(
@@ -105,10 +101,12 @@ def real_data(
     others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
-    streaming = _streaming([*splits.values(), *others_train.values()], scale, asked=stream)
+    streaming = settle_streaming([*splits.values(), *others_train.values()], scale, asked=stream)
     looks = Looks()
-    decoding = partial(_decode, scale=scale, progress=progress, streaming=streaming, looks=looks)
-    dataset, pools = _decoded_splits(
+    decoding = partial(
+        decode_photos, scale=scale, progress=progress, streaming=streaming, looks=looks
+    )
+    dataset, pools = decode_splits(
         given,
         splits,
         decoding,
@@ -124,7 +122,7 @@ def real_data(
     }
     # A val that was cut from train was compared with it, until there was nothing left to refuse.
     is_compared = dataset is not given and not allow_near_copies
-    shared = _shared_photos(
+    shared = refuse_shared_photos(
         pools,
         others_pools,
         place,
@@ -152,7 +150,7 @@ def real_data(
         notes=(*streaming_notes, *notes),
         streaming=streaming_notes,
         others=others_pools,
-        near_copies=_near_copies(shared),
+        near_copies=near_copy_counts(shared),
     )
 
 
@@ -253,142 +251,6 @@ def _scale(
     for crop_px in reach.values(sweep, "training.crop_px") - {recipe_px}:
         check_crop(train, scale, crop_px, train_place)
     return scale
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Streaming:
-    """Decoding of photos that do not all stay in memory.
-
-    note        that they are decoded again, and why
-    kept_share  the share of them that stays in memory
-    """
-
-    note: str
-    kept_share: float
-
-
-def _streaming(sources: Sequence[Source], scale: WorkingScale, *, asked: bool) -> _Streaming | None:
-    """None if photos are kept in memory.
-
-    asked  True if the user wants the memory for something else, so that none is kept
-    """
-    if asked:
-        kept, why = 0.0, "as asked"
-    elif fits_memory(sources, scale.longest_px):
-        return None
-    else:
-        kept = kept_share(sources, scale.longest_px)
-        why = f"{lack_words(sources, scale.longest_px)}; {kept:.0%} of them are kept"
-    note = f"photos are not kept in memory, but decoded each time they are needed: {why}"
-    return _Streaming(note=note, kept_share=kept)
-
-
-def _decode(
-    source: Source,
-    name: str,
-    *,
-    scale: WorkingScale,
-    progress: NamedProgress,
-    streaming: _Streaming | None,
-    looks: Looks,
-) -> Pool:
-    decoded = partial(progress, f"decoding {name}")
-    if streaming is None:
-        return decode(source, scale.longest_px, decoded)
-    kept = int(streaming.kept_share * decoded_bytes([source], scale.longest_px))
-    return decode(
-        source, scale.longest_px, decoded, streamed=True, kept_bytes=kept, look=looks.look
-    )
-
-
-def _decoded_splits(
-    dataset: Dataset,
-    first_cut: Mapping[str, Source],
-    decoding: Decoding,
-    seed: int,
-    progress: NamedProgress,
-    *,
-    allow_near_copies: bool,
-    looks: Looks,
-) -> tuple[Dataset, dict[str, Pool]]:
-    """A dataset with all three splits, and their decoded photos. A val that is cut from train
-    shares no photo with it.
-
-    first_cut  the three splits, with val cut without a look at the photos
-    decoding   decodes a source, given its name in the progress
-    """
-    if "val" in dataset.splits:
-        pools = {split: decoding(dataset.splits[split], split) for split in first_cut}
-        return dataset, pools
-    given = dataset.splits["train"]
-    # Photos that will probably stay together are decoded together: then neither train nor val is
-    # copied when it is sent elsewhere.
-    whole = replace(given, records=(*first_cut["train"].records, *first_cut["val"].records))
-    decoded = decoding(whole, "train")
-    looking = partial(progress, "looking for copies of val")
-    train = selection(decoded, whole, given)
-    dataset = cut_by_looks(
-        dataset, train, seed, allowed=allow_near_copies, progress=looking, looks=looks
-    )
-    pools = {split: selection(decoded, whole, dataset.splits[split]) for split in ("train", "val")}
-    pools["test"] = decoding(dataset.splits["test"], "test")
-    return dataset, pools
-
-
-def _shared_photos(
-    pools: Mapping[str, Pool],
-    others: Mapping[str, Pool],
-    place: str,
-    progress: NamedProgress,
-    *,
-    allowed: bool,
-    is_val_compared: bool,
-    looks: Looks,
-) -> dict[str, list[SharedPhoto]]:
-    """Photos that are in two places, by "val", "test" or the folder of other photos. Raises
-    DataError if they are refused.
-
-    is_val_compared  True if val is known to share no photo with train
-    """
-    against = {"test": {"train": pools["train"], "val": pools["val"]}}
-    if not is_val_compared:
-        against = {"val": {"train": pools["train"]}, **against}
-    scored = {split: pools[split] for split in SCORED}
-    shared = {}
-    for split, originals in against.items():
-        looking = partial(progress, f"looking for copies of {split}")
-        shared[split] = refuse_copies(
-            scored[split],
-            originals,
-            f"{place}, {split}",
-            allowed=allowed,
-            progress=looking,
-            looks=looks,
-        )
-    for folder, pool in others.items():
-        looking = partial(progress, f"looking for copies in {Path(folder).name}")
-        shared[folder] = refuse_copies(
-            pool,
-            scored,
-            folder,
-            allowed=allowed,
-            of_one_dataset=False,
-            progress=looking,
-            looks=looks,
-        )
-    return shared
-
-
-def _near_copies(shared: Mapping[str, Sequence[SharedPhoto]]) -> dict[str, int]:
-    """The number of scored photos that are also elsewhere, by their split."""
-    images: dict[str, set[str]] = {split: set() for split in SCORED}
-    for part, photos in shared.items():
-        if part in SCORED:
-            images[part] |= {photo.image for photo in photos}
-        else:
-            for photo in photos:
-                images[photo.split].add(photo.original)
-    return {split: len(copies) for split, copies in images.items() if copies}
 
 
 def _object_range_px(scale: WorkingScale, sweep: LoadedSweep) -> tuple[float, float]:
