@@ -21,7 +21,8 @@ from typing import Any
 import cv2
 import torch
 
-from syndet_ray.data.pool import Pool, align_labels, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.splits.split import with_validation

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.detection.models import load_model

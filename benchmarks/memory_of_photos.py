@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import decode
+from syndet_ray.data.decode import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images import picture
-from syndet_ray.data.pool import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import anchors, training_boxes_wh, working_scale
 from syndet_ray.definitions.mix import Mix

@@ -13,8 +13,9 @@ import cv2
 import torch
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images import picture
-from syndet_ray.data.pool import align_labels, decode
+from syndet_ray.data.pool import align_labels
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.splits.split import with_validation

@@ -33,8 +33,8 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
+from syndet_ray.data.decode import decode
 from syndet_ray.data.memory import decoded_bytes
-from syndet_ray.data.pool import decode
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import anchors, training_boxes_wh, working_scale

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from syndet_ray.data.pool import decode
+from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError
 

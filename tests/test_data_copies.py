@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images import picture
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.splits.belonging import (

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.splits.copies import copies
 from syndet_ray.data.splits.moved import LabelledPhoto, show_different_objects
 from syndet_ray.data.splits.split import refuse_copies

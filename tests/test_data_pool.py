@@ -14,8 +14,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import _scale_boxes, decode
 from syndet_ray.data.images import picture
-from syndet_ray.data.pool import Pool, _scale_boxes, align_labels, decode
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.errors import DataError

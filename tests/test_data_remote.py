@@ -21,7 +21,7 @@ import boto3
 import pytest
 from conftest import keys
 
-from syndet_ray.data.pool import decode
+from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.remote import bucket, download, node_cache, unpack
 from syndet_ray.data.remote.address import (

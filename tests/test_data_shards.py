@@ -14,9 +14,9 @@ from PIL import Image
 from pyarrow import parquet as pq
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.readers.parquet import SCHEMA, metadata
 from syndet_ray.data.record import Record, Source

@@ -19,9 +19,10 @@ from PIL import ExifTags, Image
 
 from syndet_ray import Mix, Recipe, Training
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images import picture
 from syndet_ray.data.images.encoded import PartOfFile
-from syndet_ray.data.pool import Pool, align_labels, decode
+from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.splits.copies import copies, copies_within
 from syndet_ray.data.streamed import check_files

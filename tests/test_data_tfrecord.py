@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.readers.example import crc32c, masked_crc32c, parse_example
 from syndet_ray.errors import DataError

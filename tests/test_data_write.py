@@ -9,7 +9,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.write import contact_sheet, write_dataset
 from syndet_ray.errors import DataError

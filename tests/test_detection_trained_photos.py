@@ -11,7 +11,8 @@ from test_detection_train import trainer
 from test_predict import CLASSES, judged
 
 from syndet_ray.data.convert import convert
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.deploy import evaluate as evaluating
 from syndet_ray.detection.models import build, save_model

@@ -22,8 +22,8 @@ from rich.console import Console
 from syndet_ray import cli
 from syndet_ray.cli import scorecard, terminal
 from syndet_ray.data import stand_in
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images.unlabelled import find
-from syndet_ray.data.pool import decode
 from syndet_ray.data.read import read
 from syndet_ray.deploy import evaluate as evaluating
 from syndet_ray.deploy.finder import Finder, in_photo

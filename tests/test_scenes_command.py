@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from syndet_ray import SceneParameters
-from syndet_ray.data.pool import decode
+from syndet_ray.data.decode import decode
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes.command import program_of, render_by_command, run_command
 

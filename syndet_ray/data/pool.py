@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +11,12 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.images import picture
-from syndet_ray.data.record import Record, Source
-from syndet_ray.data.scale import working_sizes
-from syndet_ray.data.streamed import Checked, Streamed
+from syndet_ray.data.streamed import Streamed
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import whole_folder
-from syndet_ray.progress import Progress
 
 _BOX_COLUMNS = ("xyxy", "labels", "visibility", "crowd")
 _SAVED = ("pixels", "sizes_wh", *_BOX_COLUMNS, "box_counts", "image_ids")
-
-# called with a record, its image, (h, w, 3) uint8, and the image's digest, as in the pool
-Look = Callable[[Record, np.ndarray, bytes], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,11 +84,11 @@ class Pool:
             synthetic=synthetic,
             stand_in=stand_in,
             pixels=_flat_pixels(images),
-            pixel_starts=_starts(_bytes_of(sizes_wh)),
+            pixel_starts=starts_of(bytes_of(sizes_wh)),
             sizes_wh=sizes_wh,
             scales=np.ones((len(images), 2)),
             image_ids=np.array(image_ids, dtype=str),
-            **_box_columns(boxes),
+            **box_columns(boxes),
         )
 
     def __len__(self) -> int:
@@ -103,7 +96,7 @@ class Pool:
 
     @cached_property
     def _box_starts(self) -> np.ndarray:
-        return _starts(self.box_counts)
+        return starts_of(self.box_counts)
 
     @property
     def _image_of_box(self) -> np.ndarray:
@@ -128,7 +121,7 @@ class Pool:
     @property
     def image_bytes(self) -> int:
         """Bytes of memory that the pixels of all images of the pool take when decoded."""
-        return int(_bytes_of(self.sizes_wh).sum())
+        return int(bytes_of(self.sizes_wh).sum())
 
     def image(self, i: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB, a view, or decoded again where the pool is streamed.
@@ -204,7 +197,7 @@ class Pool:
         """
         if isinstance(self.pixels, Streamed):
             return self._compact_stream(self.pixels)
-        starts = _starts(_bytes_of(self.sizes_wh))
+        starts = starts_of(bytes_of(self.sizes_wh))
         first = int(self.pixel_starts[0]) if len(self) else 0
         if np.array_equal(self.pixel_starts - first, starts):
             if self.pixels.size == self.image_bytes:
@@ -284,7 +277,7 @@ class Pool:
     def _write_pixels(self, file: Path) -> None:
         """Decodes the images into a file, one by one: together they may not fit into memory."""
         pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (self.image_bytes,))
-        starts = _starts(_bytes_of(self.sizes_wh)).tolist()
+        starts = starts_of(bytes_of(self.sizes_wh)).tolist()
         for i, start in enumerate(starts):
             image = self.image(i).reshape(-1)
             pixels[start : start + image.size] = image
@@ -307,7 +300,7 @@ class Pool:
         except (OSError, EOFError, ValueError) as error:
             do = "Delete the folder; it is made again."
             raise DataError(folder, f"is not a readable pool ({error})", do=do) from None
-        starts = _starts(_bytes_of(arrays["sizes_wh"]))
+        starts = starts_of(bytes_of(arrays["sizes_wh"]))
         if scales is None:
             scales = np.ones((len(starts), 2))
         about["classes"] = tuple(about["classes"])
@@ -339,134 +332,7 @@ def align_labels(pool: Pool, classes: tuple[str, ...]) -> Pool:
     return replace(pool, classes=classes, labels=labels)
 
 
-def decode(
-    source: Source,
-    working_px: int | None = None,
-    progress: Progress | None = None,
-    *,
-    streamed: bool = False,
-    kept_bytes: int = 0,
-    often: bool = True,
-    look: Look | None = None,
-) -> Pool:
-    """Decodes every image of a source into a pool.
-
-    Each goes straight into its place, so that no image is in memory twice for long.
-
-    working_px  longer side that every image is brought to, together with its boxes; None leaves all
-                images as they are
-    progress    is called with (images done, images in all) after each image
-    streamed    True to decode images again when they are needed. All are decoded once, to find
-                those that are damaged
-    kept_bytes  of a streamed pool, the bytes of memory for images that are kept decoded: the first
-                ones, as many as fit. Any order of training draws them as often as the others
-    often       of a streamed pool, True if its images will be decoded so often that it is worth to
-                find a faster way
-    look        is called with each image while it is decoded
-
-    Raises DataError naming the record whose image cannot be read.
-    """
-    sizes = [record.size_wh for record in source.records]
-    photo_sizes_wh = np.array(sizes, np.int64).reshape(-1, 2)
-    sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
-    lengths = _bytes_of(sizes_wh)
-    starts = _starts(lengths)
-    is_resized = working_px is not None
-    ends = starts + lengths
-    kept = int(np.searchsorted(ends, kept_bytes, "right")) if streamed else len(source)
-    pixels = np.empty(int(lengths[:kept].sum()), np.uint8)
-    digests = np.zeros((len(source), 32), np.uint8)
-    checked = []
-    contents = np.zeros(len(source), np.uint64)
-    for i, record in enumerate(source.records):
-        image = _decode_record(record, sizes_wh[i], resized=is_resized)
-        if i < kept:
-            pixels[starts[i] : ends[i]] = image.reshape(-1)
-        content = record.image_bytes()
-        content_hash = hashlib.sha256(content).digest()
-        digest = _digest(content_hash, record, source.classes)
-        digests[i] = np.frombuffer(digest, np.uint8)
-        contents[i] = int.from_bytes(content_hash[:8], "little")
-        if streamed:
-            rgb = image if often and i >= kept else None
-            checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
-        if look is not None:
-            look(record, image, digest)
-        if progress is not None:
-            progress(i + 1, len(source))
-    boxes = list(map(_scale_boxes, source.records, sizes_wh))
-    return Pool(
-        name=source.name,
-        classes=source.classes,
-        synthetic=source.synthetic,
-        stand_in=source.stand_in,
-        pixels=_stream(checked, pixels, ends, resized=is_resized) if streamed else pixels,
-        pixel_starts=np.arange(len(source)) if streamed else starts,
-        sizes_wh=sizes_wh,
-        scales=sizes_wh / photo_sizes_wh,
-        image_ids=np.array(source.image_ids(), dtype=str),
-        digests=digests,
-        contents=contents,
-        **_box_columns(boxes),
-    )
-
-
-def _decode_record(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:
-    """(h, w, 3) uint8, the image of a record; it already has size_wh where it is not resized."""
-    width, height = size_wh.tolist()
-    target_wh = (width, height) if resized else None
-    image = picture.pixels(record.image, record.place, target_wh)
-    assert image.shape == (height, width, 3), (record.place, image.shape, record.size_wh)
-    return image
-
-
-def _stream(
-    images: Sequence[Checked], decoded: np.ndarray, ends: np.ndarray, *, resized: bool
-) -> Streamed:
-    """Streamed images, of which the first ones are decoded.
-
-    decoded  their pixels, flat
-    ends     (n,) the end that each image would have if all were decoded
-    """
-    lengths = np.diff(ends, prepend=0)
-    spans = np.stack([ends - lengths, lengths], axis=1)
-    spans[ends > decoded.size] = 0
-    return Streamed.of(images, resized=resized, decoded=decoded, spans=spans)
-
-
-def _digest(content_hash: bytes, record: Record, classes: Sequence[str]) -> bytes:
-    """SHA-256 of an image's file and of its labels as they were read, 32 bytes.
-
-    content_hash  the SHA-256 of the file
-
-    Boxes are those of the record: scaled and scaled back, they would differ in their last bits.
-    Classes enter by name, so that a pool whose classes are reordered keeps its digests (see
-    aligned).
-    """
-    boxes = record.boxes
-    names = [classes[label] for label in boxes.labels]
-    digest = hashlib.sha256(content_hash)
-    for array in (boxes.xyxy, boxes.visibility, boxes.crowd):
-        digest.update(np.ascontiguousarray(array).data)
-    digest.update("\n".join(names).encode())
-    return digest.digest()
-
-
-def _scale_boxes(record: Record, size_wh: np.ndarray) -> Boxes:
-    """The boxes of a record, on its image resized to size_wh."""
-    photo_edges = np.tile(record.size_wh, 2)
-    edges = np.tile(size_wh, 2)
-    boxes = record.boxes
-    is_outside = (boxes.xyxy < 0) | (boxes.xyxy > photo_edges)
-    assert not is_outside.any(), record.place
-    if np.array_equal(photo_edges, edges):
-        return boxes
-    # The product comes first, so that a box that reaches the photo's edge ends exactly at the edge
-    # of the image.
-    return replace(boxes, xyxy=boxes.xyxy * edges / photo_edges)
-
-
-def _box_columns(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
+def box_columns(boxes: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """The boxes of many images as the columns of a pool."""
     parts = [Boxes.none(), *boxes]  # without any image the columns still need their types
     columns = {}
@@ -482,11 +348,11 @@ def _flat_pixels(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.uint8), *flat])
 
 
-def _bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
+def bytes_of(sizes_wh: np.ndarray) -> np.ndarray:
     """(n,) int64, bytes of images in `pixels`."""
     return sizes_wh.prod(axis=1) * 3
 
 
-def _starts(lengths: np.ndarray) -> np.ndarray:
+def starts_of(lengths: np.ndarray) -> np.ndarray:
     """(n,) int64, the index at which each of n consecutive parts begins."""
     return (np.cumsum(lengths) - lengths).astype(np.int64)

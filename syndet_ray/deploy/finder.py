@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.decode import decode
 from syndet_ray.data.images import picture
 from syndet_ray.data.memory import fits_memory
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Source
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.predict import predict

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from syndet_ray.data.classes import class_words
+from syndet_ray.data.decode import decode
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.splits import copies

@@ -24,7 +24,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
 from syndet_ray.definitions.scene_parameters import SceneParameters

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from syndet_ray.data.decode import decode
 from syndet_ray.data.memory import decoded_bytes, fits_memory, kept_share, lack_words
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import WorkingScale

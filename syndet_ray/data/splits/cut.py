@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from syndet_ray import seeds
-from syndet_ray.data.pool import Pool, decode
+from syndet_ray.data.decode import decode
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.scale import working_scale
