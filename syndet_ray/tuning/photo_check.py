@@ -3,6 +3,7 @@ time.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -75,30 +76,21 @@ def real_data(
     of the sweep name.
 
     All labels are read before any photo is decoded. `hold_out` is the share of train that becomes
-    the missing test split, see `cut.hold_out`. Photos that would not fit into memory are streamed:
-    decoded each time they are needed; with `stream`, all are. Raises DataError for what cannot be
-    used, also for near copies in two splits unless they are allowed; and DefinitionError for a
-    sweep that varies the working scale, or a setting that has no effect with its assets.
+    the missing test split, see `cut.hold_out`. Where photos do not all fit into memory, most are
+    streamed: decoded each time they are needed; with `stream`, all are. Raises DataError for what
+    cannot be used, also for near copies in two splits unless they are allowed; and DefinitionError
+    for a sweep that varies the working scale, or a setting that has no effect with its assets.
     """
     _check_one_scale(sweep)
-    labels = labels or LabelOptions()
-    others = _others_photos(sweep, labels, progress)
-    is_cut = hold_out is not None
-    place, given, as_stored = _labelled_photos(path, labels, progress, is_cut=is_cut)
-    assets = None
-    if hold_out is not None:
-        assets = asset_classes(sweep)
-        settle_classes(given, assets, others, place, sweep)  # before it takes time
-        given = cut.hold_out(
-            given,
-            hold_out,
-            progress,
-            as_stored=as_stored,
-            allow_near_copies=allow_near_copies,
-        )
-    given, splits = _checked_splits(given, sweep, others, place, assets)
-    _check_cutouts(sweep, splits["test"])
-    others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
+    photos = _checked_photos(
+        path,
+        sweep,
+        progress,
+        labels=labels or LabelOptions(),
+        allow_near_copies=allow_near_copies,
+        hold_out=hold_out,
+    )
+    place, given, splits, others = photos.place, photos.given, photos.splits, photos.others
     scale = _scale(sweep, splits, others, place)
     others_train = {folder: other.splits["train"] for folder, other in others.items()}
     streaming = settle_streaming([*splits.values(), *others_train.values()], scale, asked=stream)
@@ -152,6 +144,55 @@ def real_data(
         others=others_pools,
         near_copies=near_copy_counts(shared),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CheckedPhotos:
+    """The photos of a sweep whose labels were checked, before they are decoded into pools.
+
+    place   the name of the user's photos in errors
+    given   the user's photos before val is cut, and after test was, with the classes of the run
+    splits  all three splits of them, with val cut without a look at the photos
+    others  other photos, by folder
+    """
+
+    place: str
+    given: Dataset
+    splits: Mapping[str, Source]
+    others: Mapping[str, Dataset]
+
+
+def _checked_photos(
+    path: Path | None,
+    sweep: LoadedSweep,
+    progress: NamedProgress,
+    *,
+    labels: LabelOptions,
+    allow_near_copies: bool,
+    hold_out: float | None,
+) -> _CheckedPhotos:
+    """Reads all labels, cuts test if it is to be held out, and checks all against the sweep.
+
+    See `real_data` for what raises. To hold out decodes photos once, for their looks.
+    """
+    others = _others_photos(sweep, labels, progress)
+    is_cut = hold_out is not None
+    place, given, as_stored = _labelled_photos(path, labels, progress, is_cut=is_cut)
+    assets = None
+    if hold_out is not None:
+        assets = asset_classes(sweep)
+        settle_classes(given, assets, others, place, sweep)  # before it takes time
+        given = cut.hold_out(
+            given,
+            hold_out,
+            progress,
+            as_stored=as_stored,
+            allow_near_copies=allow_near_copies,
+        )
+    given, splits = _checked_splits(given, sweep, others, place, assets)
+    _check_cutouts(sweep, splits["test"])
+    others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
+    return _CheckedPhotos(place=place, given=given, splits=splits, others=others)
 
 
 def _cut_splits(given: Dataset, hold_out: float | None) -> set[str]:
