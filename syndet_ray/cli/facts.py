@@ -59,6 +59,11 @@ def data_facts(data: "RealData") -> dict[str, Any]:
     }
 
 
+def machine_facts(cores: int, gpus: int) -> dict[str, int]:
+    """The machine on which the check runs."""
+    return {"cores": cores, "gpus": gpus}
+
+
 def cost_facts(cost: "Cost") -> dict[str, Any]:
     """Time and images: at most, and at least if pruning is as early as possible."""
     return {
@@ -324,8 +329,3 @@ def _recipe(entry: "Entry") -> dict[str, Any]:
         "images": entry.images,
         "seconds": entry.seconds,
     }
-
-
-def machine_facts(cores: int, gpus: int) -> dict[str, int]:
-    """The machine on which the check runs."""
-    return {"cores": cores, "gpus": gpus}

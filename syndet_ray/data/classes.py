@@ -133,7 +133,7 @@ def _relabel_columns(records: Records, new_labels: np.ndarray, classes: int) -> 
 
 
 def _relabel(record: Record, new_labels: np.ndarray, classes: int) -> Record:
-    """A record with new labels, likewise."""
+    """A record with new labels; the boxes of label ANY_CLASS become crowds of each class."""
     relabelled = replace(record.boxes, labels=new_labels[record.boxes.labels])
     spread, _ = spread_regions(relabelled, classes)
     return replace(record, boxes=spread)

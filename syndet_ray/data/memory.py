@@ -12,7 +12,7 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 
 MOST_OF_AVAILABLE = 0.6  # the rest is for trials, rendered scenes and Ray's object store
-# Of photos that do not fit, some are kept all the same. They lie in this process and in the object
+# Of photos that do not fit together, some are kept. They lie in this process and in the object
 # store of Ray, so both together take no more than above.
 _MOST_OF_AVAILABLE_KEPT = MOST_OF_AVAILABLE / 2
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -33,7 +33,7 @@ def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
 
 
 def kept_share(sources: Iterable[Source], longest_px: int) -> float:
-    """The share of photos that do not fit into memory that is kept decoded all the same."""
+    """Of photos that do not fit into memory together, the share that is kept decoded."""
     return _MOST_OF_AVAILABLE_KEPT * available_bytes() / decoded_bytes(sources, longest_px)
 
 

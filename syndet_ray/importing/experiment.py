@@ -21,7 +21,7 @@ from syndet_ray.importing.settings import (
 ASSUMED_IMAGES_PER_EPOCH = 1000
 MOST_SEED = 2**31 - 1  # those of the other tools have 32 bits
 ASSUMED = "ASSUMED"  # marks an origin that its reader should look at
-NOT_KNOWN = "is not known here"  # why a setting is not taken that we never heard of
+NOT_KNOWN = "is not known here"  # of a setting that no table of the tool names
 # Of every imported recipe: the other tools train on one dataset, all layers at one rate, on whole
 # images that are not resized at random.
 _COMMON: dict[str, tuple[Any, str]] = {

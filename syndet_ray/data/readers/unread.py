@@ -10,6 +10,7 @@ from syndet_ray.errors import DataError
 
 _HEAD = 4096  # bytes of a file in which its format shows
 _MOST_LOOKED_AT = 20  # files that match one pattern
+_COCO_OF_VIA = "Export annotations in COCO format there."
 _COCO_OF_FIFTYONE = "dataset_type=fiftyone.types.COCODetectionDataset"
 
 
@@ -58,19 +59,19 @@ _FORMATS = (
         name="VGG Image Annotator",
         patterns=("*.json", "*/*.json"),
         words=(b'"regions"', b'"shape_attributes"'),
-        do="Export annotations in COCO format there.",
+        do=_COCO_OF_VIA,
     ),
     _Format(
         name="VGG Image Annotator (project)",
         patterns=("*.json",),
         words=(b'"_via_settings"',),
-        do="Export annotations in COCO format there.",
+        do=_COCO_OF_VIA,
     ),
     _Format(
         name="VGG Image Annotator (CSV)",
         patterns=("*.csv", "*/*.csv"),
         words=(b"region_shape_attributes",),
-        do="Export annotations in COCO format there.",
+        do=_COCO_OF_VIA,
     ),
     _Format(
         name="TensorFlow's table of boxes (CSV)",

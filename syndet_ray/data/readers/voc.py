@@ -86,10 +86,10 @@ def _is_voc(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_HEAD).replace(b"\0", b"")  # in UTF-16 too
     is_annotation = b"<annotation>" in head or b"<annotation " in head
-    return is_annotation and not is_label_me(head)
+    return is_annotation and not _is_label_me(head)
 
 
-def is_label_me(head: bytes) -> bool:
+def _is_label_me(head: bytes) -> bool:
     """True for the first bytes of an annotation of LabelMe, which has polygons and no boxes."""
     return (b"<polygon>" in head or b"<imagesize>" in head) and b"<bndbox>" not in head
 

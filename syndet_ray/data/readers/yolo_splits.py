@@ -26,7 +26,7 @@ def listings(
 
     An image of several splits belongs to the last of them, in the order train, val, test; but a
     split that names a folder of another one has only what is in no folder of others. Those that a
-    split loses are counted. A split of the very images of another one is left out, with a note.
+    split loses are counted. A split with the same images as another one is left out, with a note.
     """
     if not _may_overlap(list(chain.from_iterable(sources.values()))):
         return {split: partial(_in_sources, paths, images) for split, paths in sources.items()}
@@ -85,7 +85,10 @@ def _holds_another(split: str, sources: Mapping[str, Sequence[Path]]) -> bool:
 
 def _in_sources(paths: Sequence[Path], images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
     for path in paths:
-        yield from _in_list(path, images, remarks) if _is_list(path) else _in_folder(path, images)
+        if _is_list(path):
+            yield from _in_list(path, images, remarks)
+        else:
+            yield from _in_folder(path, images)
 
 
 def _in_folder(folder: Path, images: ImageFiles) -> Iterator[Path]:
@@ -95,14 +98,15 @@ def _in_folder(folder: Path, images: ImageFiles) -> Iterator[Path]:
 
 
 def _in_list(path: Path, images: ImageFiles, remarks: Remarks) -> Iterator[Path]:
-    seen_paths: dict[Path, None] = {}
+    """The images that a list names, each once; a second line for one is counted."""
+    seen_paths: set[Path] = set()
     for position, line in enumerate(lines_of(path)):
         place = f"{path}, line {position + 1}"
         image = listed_image(path.parent, line, images, place) if line else None
         if image in seen_paths:
             remarks.count("images that a list names twice, read once", place)
         elif image is not None:
-            seen_paths[image] = None
+            seen_paths.add(image)
             yield image
 
 

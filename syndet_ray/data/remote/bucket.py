@@ -252,9 +252,8 @@ def _continue(client: Any, bucket: str, wanted: _Object, part: Path, stop: threa
 def _part(path: Path, etag: str) -> Path:
     """The file in which a version of an object lies until it is whole."""
     version = hashlib.sha256(etag.encode()).hexdigest()[:12]
-    name = hashlib.sha256(path.name.encode()).hexdigest()[
-        :12
-    ]  # a long name leaves no room for more
+    # not the name itself: a long one leaves no room for more
+    name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
     return path.with_name(f".{name}-{version}.part")
 
 

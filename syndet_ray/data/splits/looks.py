@@ -127,10 +127,11 @@ def _file_key(digest: bytes, width: int, height: int) -> _Key:
 
 
 def _digest(image: np.ndarray) -> bytes:
+    """SHA-256 of the image's size and pixels."""
     size = np.array(image.shape, np.int64).tobytes()
-    digest = hashlib.sha256(size)
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
+    sha256 = hashlib.sha256(size)
+    sha256.update(np.ascontiguousarray(image).data)
+    return sha256.digest()
 
 
 def _small(image: np.ndarray) -> np.ndarray:
