@@ -33,7 +33,7 @@ def fits_memory(sources: Iterable[Source], longest_px: int) -> bool:
 
 
 def kept_share(sources: Iterable[Source], longest_px: int) -> float:
-    """Of photos that do not fit into memory together, the share that is kept decoded."""
+    """The kept share of photos that do not fit together: these stay decoded in memory."""
     return _MOST_OF_AVAILABLE_KEPT * available_bytes() / decoded_bytes(sources, longest_px)
 
 
