@@ -5,7 +5,6 @@ degrees, clockwise about the box's center (docs.cvat.ai, XML annotation format).
 are listed by track and frame number.
 """
 
-import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +16,11 @@ from xml.etree.ElementTree import Element
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.labels import (
-    NO_EDGES,
     Edges,
     LabelledBox,
     LabelledImage,
     Reading,
+    around_points,
     unusable,
 )
 from syndet_ray.data.readers.remarks import Remarks
@@ -338,7 +337,7 @@ def _edges_of_polygon(shape: Element) -> Edges:
         x, _, y = point.partition(",")
         xs.append(number(x))
         ys.append(number(y))
-    return _around(xs, ys)
+    return around_points(xs, ys)
 
 
 def _edges_of_mask(shape: Element) -> Edges:
@@ -350,7 +349,7 @@ def _edges_of_cuboid(shape: Element) -> Edges:
     corners = [f"{corner}{i}" for corner in ("tl", "tr", "bl", "br") for i in (1, 2)]
     xs = _numbers(shape, [f"x{corner}" for corner in corners])
     ys = _numbers(shape, [f"y{corner}" for corner in corners])
-    return _around(xs, ys)
+    return around_points(xs, ys)
 
 
 _EDGES_OF: Mapping[str, Callable[[Element], Edges]] = {
@@ -360,13 +359,6 @@ _EDGES_OF: Mapping[str, Callable[[Element], Edges]] = {
     "mask": _edges_of_mask,
     "cuboid": _edges_of_cuboid,
 }
-
-
-def _around(xs: Sequence[float], ys: Sequence[float]) -> Edges:
-    """The edges around points; NaN if a coordinate is NaN, which `min` would hide."""
-    if any(math.isnan(value) for value in (*xs, *ys)):
-        return NO_EDGES
-    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _numbers(shape: Element, keys: Sequence[str]) -> list[float]:

@@ -33,11 +33,16 @@ class LabelledBox:
 
 
 def around(edges: Sequence[Edges]) -> Edges:
-    """The edges around all of these; NaN if one of them is."""
-    if any(math.isnan(edge) for box in edges for edge in box):
-        return NO_EDGES
+    """The edges around all of these, at least one; NaN if one of them is."""
     lefts, tops, rights, bottoms = zip(*edges, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+    return around_points([*lefts, *rights], [*tops, *bottoms])
+
+
+def around_points(xs: Sequence[float], ys: Sequence[float]) -> Edges:
+    """The edges around points; NaN without points, or if a coordinate is NaN, which `min` hides."""
+    if not xs or any(map(math.isnan, (*xs, *ys))):
+        return NO_EDGES
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def unusable(xyxy: Edges, place: str) -> LabelledBox:

@@ -5,7 +5,6 @@ each. An image that was never opened (state 0) is not labelled; one that was, wi
 no objects (microsoft/VoTT, src/models/applicationState.ts).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.json_file import json_or_none, load_json
 from syndet_ray.data.readers.label_files import begins_with, label_files
 from syndet_ray.data.readers.labels import (
-    NO_EDGES,
     Edges,
     LabelledBox,
     LabelledImage,
     Reading,
+    around_points,
     unusable,
 )
 from syndet_ray.data.readers.remarks import Remarks
@@ -159,9 +158,7 @@ def _edges(region: Entry) -> Edges:
         [number(point.get("x")) for point in points],
         [number(point.get("y")) for point in points],
     )
-    if not points or any(map(math.isnan, [*xs, *ys])):
-        return NO_EDGES
-    return min(xs), min(ys), max(xs), max(ys)
+    return around_points(xs, ys)
 
 
 def _size(asset: Entry) -> tuple[int, int] | None:
