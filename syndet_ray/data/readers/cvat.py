@@ -7,24 +7,17 @@ are listed by track and frame number.
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from syndet_ray.data.readers.cvat_shapes import BOX, EDGES_OF, WITHOUT_AREA
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import (
-    Edges,
-    LabelledBox,
-    LabelledImage,
-    Reading,
-    around_points,
-    unusable,
-)
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
-from syndet_ray.data.readers.rotation import around_ellipse, around_turned
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
 from syndet_ray.data.readers.values import for_message, number, size_or_none
 from syndet_ray.data.readers.xml_file import load_xml
@@ -34,8 +27,6 @@ LAYOUT = "annotations.xml (CVAT for images or for video) with images/, or one su
 _HEAD = 4096  # bytes of a file in which its root element stands
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
-_BOX = ("xtl", "ytl", "xbr", "ybr")
-_WITHOUT_AREA = ("polyline", "points", "skeleton")
 _NO_SUBSETS = ("", "default")  # of a task that was given none
 # (label, shape) of a frame
 Shapes = list[tuple[str, Element]]
@@ -275,7 +266,7 @@ def _is_outside(shape: Element) -> bool:
 def _box_between(start: Element, end: Element, share: float) -> Element:
     """A box at a share of the way between two keyframes."""
     attributes = dict(start.attrib)
-    for key in (*_BOX, "rotation"):
+    for key in (*BOX, "rotation"):
         default = "0" if key == "rotation" else None
         first, last = number(start.get(key, default)), number(end.get(key, default))
         attributes[key] = repr(first + share * (last - first))
@@ -301,10 +292,10 @@ def _images(
 def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) -> LabelledBox | None:
     """The box around a shape; None for what is no object, or has no class."""
     place = f"{image}, {name}"
-    if shape.tag in _WITHOUT_AREA:
+    if shape.tag in WITHOUT_AREA:
         remarks.count("lines, points and skeletons left out", place)
         return None
-    edges_of = _EDGES_OF.get(shape.tag)
+    edges_of = EDGES_OF.get(shape.tag)
     if edges_of is None:  # a tag of the whole image
         return None
     if not label:
@@ -316,53 +307,6 @@ def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) ->
         event = "boxes marked occluded (CVAT does not say how much: their visibility is unknown)"
         remarks.count(event, place)
     return LabelledBox(xyxy=edges_of(shape), name=label, place=name)
-
-
-def _edges_of_box(shape: Element) -> Edges:
-    x1, y1, x2, y2 = _numbers(shape, _BOX)
-    degrees = number(shape.get("rotation", "0"))
-    if degrees == 0:
-        return x1, y1, x2, y2
-    return around_turned((x1, y1, x2, y2), degrees, ((x1 + x2) / 2, (y1 + y2) / 2))
-
-
-def _edges_of_ellipse(shape: Element) -> Edges:
-    x, y, width, height = _numbers(shape, ("cx", "cy", "rx", "ry"))
-    return around_ellipse((x, y), (width, height), number(shape.get("rotation", "0")))
-
-
-def _edges_of_polygon(shape: Element) -> Edges:
-    xs, ys = [], []
-    for point in shape.get("points", "").split(";"):
-        x, _, y = point.partition(",")
-        xs.append(number(x))
-        ys.append(number(y))
-    return around_points(xs, ys)
-
-
-def _edges_of_mask(shape: Element) -> Edges:
-    left, top, width, height = _numbers(shape, ("left", "top", "width", "height"))
-    return left, top, left + width, top + height
-
-
-def _edges_of_cuboid(shape: Element) -> Edges:
-    corners = [f"{corner}{i}" for corner in ("tl", "tr", "bl", "br") for i in (1, 2)]
-    xs = _numbers(shape, [f"x{corner}" for corner in corners])
-    ys = _numbers(shape, [f"y{corner}" for corner in corners])
-    return around_points(xs, ys)
-
-
-_EDGES_OF: Mapping[str, Callable[[Element], Edges]] = {
-    "box": _edges_of_box,
-    "ellipse": _edges_of_ellipse,
-    "polygon": _edges_of_polygon,
-    "mask": _edges_of_mask,
-    "cuboid": _edges_of_cuboid,
-}
-
-
-def _numbers(shape: Element, keys: Sequence[str]) -> list[float]:
-    return [number(shape.get(key)) for key in keys]
 
 
 def _size(image: Element) -> tuple[int, int] | None:
