@@ -1,18 +1,20 @@
 """Assets: reads folders of meshes, cut-outs and background images into a Library.
 
     FOLDER/assets.json            optional: {"unit": ..., "size_m": ..., "open": ...}
-    FOLDER/<class>/**.glb         a mesh: GLB, OBJ, PLY or STL
+    FOLDER/<class>/**.glb         a mesh: GLB, glTF, OBJ, PLY or STL
     FOLDER/<class>/**.png         a cut-out: PNG with transparency, or an image next to which lies
                                   NAME_mask.png or NAME.json
 
 unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or
 "millimetres", the unit of the numbers in its file. size_m, 0.05 by default, holds for all classes
-or by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long. If
-open is true, meshes may have holes. `folder_names` says which class a folder has.
+or by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long.
+Meshes may have holes; if open is true, that is intended and not noted. `folder_names` says which
+class a folder has.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -27,6 +29,7 @@ from syndet_ray.folder_names import name_of
 from syndet_ray.scenes import cutouts, meshes, shapes
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
+from syndet_ray.scenes.neighbours import below
 from syndet_ray.scenes.scene import NO_CLASS
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -39,6 +42,21 @@ _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
 _LIKE_SIZES = 1.3
 _METRES = {"metres": 1.0, "millimetres": 1e-3}
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
+# Models of other programs, which are not read: images beside them are their textures.
+_FOREIGN = (
+    ".3ds",
+    ".blend",
+    ".dae",
+    ".fbx",
+    ".ma",
+    ".max",
+    ".mb",
+    ".usd",
+    ".usda",
+    ".usdc",
+    ".usdz",
+)
+_TEXTURE_FOLDERS = ("maps", "texture", "textures")
 
 
 class _Settings(BaseModel):
@@ -77,22 +95,54 @@ def load(objects: str, surroundings: str = "shapes", backgrounds: str = "") -> L
         return _load(objects, surroundings, backgrounds)
 
 
+@dataclass(kw_only=True)
+class _Part:
+    """Files and meshes of one part of a library.
+
+    files  by the name under which their content is hashed
+    models, settings  by the name of an asset, of meshes
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    models: dict[str, meshes.Model] = field(default_factory=dict)
+    settings: _Settings = field(default_factory=lambda: _Settings())
+
+    def notes(self) -> Iterator[str]:
+        """Counts of what is surprising about the meshes."""
+        open_names = [name for name, model in self.models.items() if model.open_edges]
+        if open_names and not self.settings.open:
+            edges = self.models[open_names[0]].open_edges
+            yield (
+                f"{len(open_names)} of {len(self.models)} meshes have holes, the first is "
+                f"{open_names[0]} ({edges} edges with a face on one side only): their inside is "
+                f'rendered like their outside; {{"open": true}} in {self.settings.file} says that '
+                "this is intended"
+            )
+        blended = [name for name, model in self.models.items() if model.is_blended]
+        if blended:
+            yield (
+                f"{len(blended)} of {len(self.models)} meshes have parts that light shines "
+                f"through, the first is {blended[0]}: what is more than half transparent is cut "
+                "away, the rest is rendered opaque"
+            )
+
+
 def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
-    files: dict[str, dict[str, Path]] = {"assets": {}, "surroundings": {}, "backgrounds": {}}
+    parts = {part: _Part() for part in ("assets", "surroundings", "backgrounds")}
     classes: tuple[str, ...] = CLASSES
     assets: dict[str, Asset] = {}
     notes: tuple[str, ...] = ()
     if objects != "dice":
-        classes, assets, notes = _classes(_folder(objects), files["assets"])
+        classes, assets, notes = _classes(_folder(objects), parts["assets"])
     if surroundings == "shapes":
-        assets |= _shapes(files["surroundings"])
+        assets |= _shapes(parts["surroundings"])
     elif surroundings:
-        assets |= _surroundings(_folder(surroundings), files["surroundings"])
+        assets |= _surroundings(_folder(surroundings), parts["surroundings"])
     images: tuple[str, ...] = ()
     if backgrounds:
-        images = _backgrounds(_folder(backgrounds), files["backgrounds"])
-    contents = {part: _contents(read) for part, read in files.items()}
-    hashes = {part: _hash((), hashes_of_files) for part, hashes_of_files in contents.items()}
+        images = _backgrounds(_folder(backgrounds), parts["backgrounds"])
+    contents = {name: _contents(part.files) for name, part in parts.items()}
+    hashes = {name: _hash((), hashes_of_files) for name, hashes_of_files in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
     return Library(
         classes=classes,
@@ -100,14 +150,14 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
         backgrounds=images,
         hash=_hash(classes, whole),
         hashes=hashes,
-        notes=notes,
+        notes=(*notes, *parts["assets"].notes(), *parts["surroundings"].notes()),
     )
 
 
 def _classes(
-    folder: Path, read: dict[str, Path]
+    folder: Path, part: _Part
 ) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
-    """The classes, their assets, and notes on their sizes; the files read are added to `read`."""
+    """The classes, their assets, and notes on their sizes; what is read is added to `part`."""
     folders = []
     for path in sorted(folder.iterdir()):
         is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
@@ -120,11 +170,11 @@ def _classes(
     for path in folders:
         _check_settings_above(path, folder)
     classes = tuple(name_of(path.name) for path in folders)
-    settings = _settings(folder, classes, read)
+    part.settings = _settings(folder, classes, part.files)
     assets: dict[str, Asset] = {}
     for label, path in enumerate(folders):
-        assets |= _assets(path, f"{path.name}/", label, settings, read)
-    return classes, assets, _notes_on_sizes(assets.values(), settings)
+        assets |= _assets(path, f"{path.name}/", label, part)
+    return classes, assets, _notes_on_sizes(assets.values(), part.settings)
 
 
 def _check_settings_above(class_folder: Path, folder: Path) -> None:
@@ -132,7 +182,7 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
 
     Next to an image of the same name it is a polygon, see `cutouts`.
     """
-    for file in _files(class_folder):
+    for file in below(class_folder):
         is_polygon = any(file.with_suffix(suffix).is_file() for suffix in IMAGE_SUFFIXES)
         if file.name == _SETTINGS and not is_polygon:
             rule = "holds for all classes, and cannot lie in the folder of one"
@@ -158,51 +208,75 @@ def _notes_on_sizes(assets: Iterable[Asset], settings: _Settings) -> tuple[str, 
     return (note,)
 
 
-def _surroundings(folder: Path, read: dict[str, Path]) -> dict[str, Asset]:
-    return _assets(folder, "surroundings:", NO_CLASS, _settings(folder, (), read), read)
+def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
+    part.settings = _settings(folder, (), part.files)
+    return _assets(folder, "surroundings:", NO_CLASS, part)
 
 
-def _shapes(read: dict[str, Path]) -> dict[str, Asset]:
-    read["shapes"] = Path(shapes.__file__)  # their code determines them
+def _shapes(part: _Part) -> dict[str, Asset]:
+    part.files["shapes"] = Path(shapes.__file__)  # their code determines them
     return {
         f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=_SIZE_M)
         for i, mesh in enumerate(shapes.shapes())
     }
 
 
-def _assets(
-    folder: Path, prefix: str, label: int, settings: _Settings, read: dict[str, Path]
-) -> dict[str, Asset]:
-    """All meshes and cut-outs in a folder and below it, by prefix and path; the files read are
-    added to `read`.
+def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Asset]:
+    """All meshes and cut-outs in a folder and below it, by prefix and path; what is read is added
+    to `part`.
     """
     class_name = name_of(folder.name)
-    files = list(_files(folder))
+    files = below(folder)
     models = [file for file in files if file.suffix.lower() in meshes.SUFFIXES]
-    needed = {file: meshes.references(file) for file in models}
-    textures = {file.resolve() for file in chain.from_iterable(needed.values())}
-    images = [file for file in files if _is_image(file) and file.resolve() not in textures]
-    masks = {cutouts.shape_file(file) for file in images}
+    needed = {file: meshes.references(file, folder) for file in models}
+    pictures = _cut_outs(files, needed)
+    _check_foreign(folder, files, [*models, *pictures])
     assets = {}
-    for file in files:
-        if file in needed:
-            mesh = meshes.read(file, may_be_open=settings.open, settings=settings.file)
-            scale = _scale(mesh, file, settings, class_name)
-            asset = Asset(label=label, mesh=mesh, scale=scale)
-            parts = [file, *needed[file]]
-        elif file in images and file not in masks:
-            scale = settings.size_of(class_name)
-            asset = Asset(label=label, mesh=cutouts.read(file), scale=scale, picture=True)
-            parts = [file, *filter(None, [cutouts.shape_file(file)])]
-        else:
-            continue
+    for file in (*models, *pictures):
         name = prefix + file.relative_to(folder).as_posix()
-        assets[name] = asset
-        read |= {f"{name}|{k}": part for k, part in enumerate(parts)}
+        if file in needed:
+            model = meshes.read(file, folder)
+            part.models[name] = model
+            scale = _scale(model.mesh, file, part.settings, class_name)
+            assets[name] = Asset(label=label, mesh=model.mesh, scale=scale)
+            read = [file, *needed[file]]
+        else:
+            scale = part.settings.size_of(class_name)
+            mesh = cutouts.read(file)
+            assets[name] = Asset(label=label, mesh=mesh, scale=scale, picture=True)
+            read = [file, *filter(None, [cutouts.shape_file(file)])]
+        part.files |= {f"{name}|{k}": path for k, path in enumerate(read)}
     if not assets:
         got = [file.name for file in files][:8]
         raise DataError(folder, "holds no mesh and no cut-out", got=got, do=_KINDS)
-    return assets
+    return {name: assets[name] for name in sorted(assets)}
+
+
+def _cut_outs(files: Sequence[Path], needed: Mapping[Path, list[Path]]) -> list[Path]:
+    """The images that are cut-outs: no textures of meshes, and no masks of other images.
+
+    Beside meshes a folder "textures" holds theirs, used or not.
+    """
+    textures = {file.resolve() for file in chain.from_iterable(needed.values())}
+    images = [file for file in files if _is_image(file) and file.resolve() not in textures]
+    if needed:
+        images = [file for file in images if file.parent.name.lower() not in _TEXTURE_FOLDERS]
+    masks = {cutouts.shape_file(file) for file in images}
+    return [file for file in images if file not in masks]
+
+
+def _check_foreign(folder: Path, files: Sequence[Path], assets: Sequence[Path]) -> None:
+    """Raises DataError for a model of a format that is not read, unless another file of its name,
+    or a mesh in its folder, shows the same object.
+    """
+    for file in files:
+        if file.suffix.lower() not in _FOREIGN:
+            continue
+        has_mesh = any(asset.suffix.lower() in meshes.SUFFIXES for asset in assets)
+        if not has_mesh:
+            rule = f"the class {name_of(folder.name)} has a model of a format that is not read"
+            do = "Export it as GLB, with its textures packed."
+            raise DataError(file, rule, got=file.suffix, do=do)
 
 
 def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
@@ -253,15 +327,15 @@ def _parse(path: Path) -> _Settings:
         raise DataError(path, f"{place}: {first['msg']}", got=first["input"], do=do) from None
 
 
-def _backgrounds(folder: Path, read: dict[str, Path]) -> tuple[str, ...]:
-    images = [file.absolute() for file in _files(folder) if _is_image(file)]
+def _backgrounds(folder: Path, part: _Part) -> tuple[str, ...]:
+    images = [file.absolute() for file in below(folder) if _is_image(file)]
     if not images:
         got = sorted(path.name for path in folder.iterdir())[:8]
         do = f"Images are {', '.join(IMAGE_SUFFIXES)}."
         raise DataError(folder, "holds no images for backgrounds", got=got, do=do)
     for image in images:
         picture.header(image, str(image))
-        read[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
+        part.files[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
     return tuple(map(str, images))
 
 
@@ -271,15 +345,6 @@ def _folder(path: str) -> Path:
         rule = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(path, rule, do="Give a folder, or a built-in name.")
     return folder
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files in a folder and below it, in order, without hidden ones."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        is_hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not is_hidden:
-            yield path
 
 
 def _is_image(file: Path) -> bool:

@@ -43,8 +43,8 @@ def read(image: Path) -> Mesh:
     rgb = colors[..., :3]
     shape = shape_file(image)
     if shape is None:
-        _check_transparency(image)
         alpha = colors[..., 3]
+        _check_transparency(image, alpha)
     elif shape.suffix == ".json":
         alpha = _polygon(shape, rgb.shape[:2])
     else:
@@ -63,7 +63,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
     """
     rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    rgb, alpha = _bleed(rgb[crop], alpha[crop]), alpha[crop]
+    rgb, alpha = bleed(rgb[crop], alpha[crop]), alpha[crop]
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
     points, faces, count = [], [], 0
@@ -158,7 +158,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def _bleed(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def bleed(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """rgb with each transparent pixel in the colour of the nearest opaque one: outlines must not
     show the background.
     """
@@ -172,9 +172,12 @@ def _bleed(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return colors[nearest]
 
 
-def _check_transparency(image: Path) -> None:
+def _check_transparency(image: Path, alpha: np.ndarray) -> None:
     if picture.TRANSPARENT not in picture.header(image, str(image)).unusual:
         rule = "a cut-out must say which part is the object, and it has no transparency"
+        raise DataError(image, rule, do=_DO)
+    if (alpha == 255).all():
+        rule = "a cut-out must say which part is the object, and nothing in it is transparent"
         raise DataError(image, rule, do=_DO)
 
 

@@ -1,10 +1,10 @@
 """Meshes: reads a file of triangles of another program as one mesh with one texture."""
 
-import json
+import io
 import re
 import struct
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 import trimesh
 
 from syndet_ray.data.images import picture
-from syndet_ray.errors import DataError
-from syndet_ray.scenes.cutouts import TEXTURE_PX, inset, shrunk
+from syndet_ray.errors import DataError, SyndetError
+from syndet_ray.scenes import gltf, transparency
+from syndet_ray.scenes.cutouts import TEXTURE_PX, bleed, inset, shrunk
 from syndet_ray.scenes.library import Mesh
+from syndet_ray.scenes.neighbours import Neighbours
 
-SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+SUFFIXES = (*gltf.SUFFIXES, ".obj", ".ply", ".stl")
 MAX_FACES = 200_000  # more cost memory and time in every scene, and are not visible
 
 _TEXTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tga", ".tif", ".tiff", ".webp")
@@ -27,19 +29,37 @@ _WELD = 1e-5
 _PLAIN = 0.8  # linear grey of a mesh without colour: light, so that a scene can tint it
 # The key, in an atlas, of the white texture of parts without one.
 _WHITE = b""
+_OPAQUE = 0.5  # least alpha of what is rendered, where a material does not say otherwise
+# What readers of damaged files raise.
+_DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError)
 
 
-def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model:
+    """A mesh as it was read, and what is worth a note about it.
+
+    open_edges  edges with a face on one side only: its inside is rendered like its outside
+    is_blended  it has parts that light shines through: what is half transparent or more is cut
+                away, the rest is rendered opaque
+    """
+
+    mesh: Mesh
+    open_edges: int
+    is_blended: bool
+
+
+def read(path: Path, root: Path) -> Model:
     """The mesh in a file, all its parts as one, in the units of the file and centred on its
     bounding box.
 
-    settings  the path of the assets.json that says if it may be open; the file need not exist
+    root  the folder in which, and below which, its materials and textures lie
 
-    Textures and vertex colours are kept, transparency is not. Nothing is fetched from other
-    machines. Raises DataError for a mesh that cannot be read or rendered, and for holes in the
-    surface unless it may be open.
+    Textures and vertex colours are kept; what a glTF file says to be transparent is cut away.
+    Nothing is fetched from other machines. Raises DataError for a mesh that cannot be read or
+    rendered.
     """
-    for file in references(path):
+    neighbours = Neighbours(path, root)
+    for file in references(path, root):
         if not file.is_file():
             rule = f"the mesh needs a file that does not exist: {file.name}"
             do = f"Put it to {file}, or export the mesh with its textures packed (GLB)."
@@ -47,74 +67,73 @@ def read(path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
         if file.suffix.lower() in _TEXTURES:
             # trimesh silently leaves out what it cannot open
             picture.header(file, str(file))
-    parts = [_part(geometry, path) for geometry in _geometries(path)]
+    geometries = _geometries(path, neighbours)
+    parts = [_part(geometry, path) for geometry in geometries]
     mesh = _centre(_join(parts), path)
-    return _outward(mesh, path, may_be_open=may_be_open, settings=settings)
+    mesh, open_edges = _outward(mesh)
+    is_blended = any(_alpha_mode(geometry.visual) == "BLEND" for geometry in geometries)
+    return Model(mesh=mesh, open_edges=open_edges, is_blended=is_blended)
 
 
-def references(path: Path) -> list[Path]:
-    """The files that a mesh file needs: materials and textures. Raises DataError if it cannot be
-    read.
+def references(path: Path, root: Path) -> list[Path]:
+    """The files below a folder that a mesh file needs: materials and textures. Raises DataError if
+    it cannot be read.
     """
     try:
-        return list(_REFERENCES[path.suffix.lower()](path))
-    except (OSError, ValueError, TypeError, AttributeError, struct.error) as error:
+        return list(_REFERENCES[path.suffix.lower()](path, Neighbours(path, root)))
+    except _DAMAGED as error:
         raise _unreadable(path, error) from None
 
 
-# Options such as "-s 1 1 1" stand before a texture's name.
-_OPTIONS = rb"(?:\s+-\w+(?:\s+-?[\d.]+|\s+on|\s+off)*)*"
+def _obj_references(path: Path, neighbours: Neighbours) -> Iterator[Path]:
+    for line in _named_values(path, rb"mtllib"):
+        for library in neighbours.find_libraries(line):
+            yield library
+            if library.is_file():
+                yield from map(neighbours.find_texture, _named_values(library, rb"map_kd"))
+                # Bump maps and the like are not rendered: they need not exist, and are no cut-outs
+                # if they do.
+                others = _named_values(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)")
+                yield from filter(Path.is_file, map(neighbours.find_texture, others))
 
 
-def _obj_references(path: Path) -> Iterator[Path]:
-    for library in _named_files(path, rb"mtllib"):
-        yield library
-        if library.is_file():
-            yield from _named_files(library, rb"map_kd" + _OPTIONS)
-            # Bump maps and the like are not rendered: they need not exist, and are no cut-outs if
-            # they do.
-            others = _named_files(library, rb"(?:map_(?!kd)\w+|bump|norm|disp|decal)" + _OPTIONS)
-            yield from (file for file in others if file.is_file())
+def _ply_references(path: Path, neighbours: Neighbours) -> Iterator[Path]:
+    return map(neighbours.find, _named_values(path, rb"comment\s+texturefile"))
 
 
-def _ply_references(path: Path) -> Iterator[Path]:
-    return _named_files(path, rb"comment\s+texturefile")
-
-
-def _named_files(path: Path, keyword: bytes) -> Iterator[Path]:
-    """The files that lines "keyword NAME" of a text file name."""
+def _named_values(path: Path, keyword: bytes) -> Iterator[str]:
+    """The values in lines "keyword VALUE" of a text file."""
     with path.open("rb") as file:
         for line in file:
             if match := re.match(rb"\s*" + keyword + rb"\s+(.*\S)", line, re.IGNORECASE):
-                name = match[1].decode(errors="replace").replace("\\", "/")
-                yield path.parent / name
+                yield match[1].decode(errors="replace")
             if line.startswith(b"end_header"):  # only numbers follow in a PLY file
                 return
 
 
-def _glb_references(path: Path) -> Iterator[Path]:
-    with path.open("rb") as file:
-        magic, _, _, length, kind = struct.unpack("<4sIII4s", file.read(20))
-        if (magic, kind) != (b"glTF", b"JSON"):
-            raise ValueError("not a GLB file")
-        tree = json.loads(file.read(length))
-    for item in [*tree.get("images", []), *tree.get("buffers", [])]:
-        if not (uri := item.get("uri", "data:")).startswith("data:"):
-            yield path.parent / uri
-
-
-_REFERENCES = {
-    ".glb": _glb_references,
+_REFERENCES: dict[str, Callable[[Path, Neighbours], Iterator[Path]]] = {
+    ".glb": gltf.references,
+    ".gltf": gltf.references,
     ".obj": _obj_references,
     ".ply": _ply_references,
-    ".stl": lambda _: iter(()),
+    ".stl": lambda path, neighbours: iter(()),
 }
 
 
-def _geometries(path: Path) -> list[Any]:
+def _geometries(path: Path, neighbours: Neighbours) -> list[Any]:
+    suffix = path.suffix.lower()
     try:
-        scene = trimesh.load_scene(path, process=False, allow_remote=False)
+        content = gltf.plain(path, neighbours) if suffix in gltf.SUFFIXES else path.read_bytes()
+        scene = trimesh.load_scene(
+            io.BytesIO(content),
+            file_type=".glb" if suffix in gltf.SUFFIXES else suffix,
+            resolver=neighbours,
+            process=False,
+            allow_remote=False,
+        )
         geometries = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
+    except SyndetError:
+        raise
     except Exception as error:  # trimesh's parsers raise errors of any type
         raise _unreadable(path, error) from None
     count = sum(len(geometry.faces) for geometry in geometries)
@@ -138,13 +157,54 @@ def _part(geometry: Any, path: Path) -> Mesh:
     vertices, faces = np.asarray(geometry.vertices, float), np.asarray(geometry.faces, np.int64)
     if not np.isfinite(vertices).all():
         raise DataError(path, "vertices must be finite numbers", do="Export it again.")
-    linear = path.suffix.lower() == ".glb"  # glTF alone keeps colours as linear light
+    linear = path.suffix.lower() in gltf.SUFFIXES  # glTF alone keeps colours as linear light
     image, uv = _image(geometry.visual), getattr(geometry.visual, "uv", None)
     colors = np.ones((len(vertices), 3), np.float32) * _color(geometry.visual, linear)
     if image is None or uv is None:
         return Mesh(vertices=vertices, faces=faces, colors=colors)
-    texture, uv = _unroll(_texture(image, path), np.asarray(uv, float))
-    return Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=texture)
+    rgba, uv = _unroll(_texture(image, path), np.asarray(uv, float))
+    texture = np.ascontiguousarray(rgba[..., :3])
+    part = Mesh(vertices=vertices, faces=faces, colors=colors, uv=uv, texture=texture)
+    return _without_transparent_faces(part, rgba[..., 3], geometry.visual)
+
+
+def _without_transparent_faces(part: Mesh, alpha: np.ndarray, visual: Any) -> Mesh:
+    """The part where its texture, with alpha (h, w) uint8, is opaque, if its material asks for
+    that; all of it where nothing is opaque that light is said to shine through, as glass.
+    """
+    mode = _alpha_mode(visual)
+    if mode == "MASK":
+        limit = visual.material.alphaCutoff
+        opaque = alpha / 255 * _alpha_factor(visual) >= (_OPAQUE if limit is None else limit)
+    elif mode == "BLEND":
+        opaque = alpha / 255 >= _OPAQUE
+    else:
+        return part
+    if opaque.all() or (mode == "BLEND" and not opaque.any()):
+        return part
+    at_vertices = np.concatenate([part.vertices, part.colors], axis=1)
+    assert part.uv is not None
+    corners, uv = transparency.cut(at_vertices[part.faces], part.uv[part.faces], opaque)
+    return Mesh(
+        vertices=corners[..., :3].reshape(-1, 3),
+        faces=np.arange(3 * len(corners)).reshape(-1, 3),
+        colors=corners[..., 3:].reshape(-1, 3),
+        uv=uv.reshape(-1, 2),
+        texture=part.texture,
+    )
+
+
+def _alpha_mode(visual: Any) -> str:
+    """The transparency that a material of glTF asks for: "OPAQUE", "MASK" or "BLEND"."""
+    return getattr(getattr(visual, "material", None), "alphaMode", None) or "OPAQUE"
+
+
+def _alpha_factor(visual: Any) -> float:
+    factor = visual.material.baseColorFactor
+    if factor is None or len(factor) < 4:
+        return 1.0
+    greatest = np.iinfo(factor.dtype).max if factor.dtype.kind == "u" else 1
+    return float(factor[3] / greatest)
 
 
 def _image(visual: Any) -> Any:
@@ -179,11 +239,16 @@ def _light(colors: np.ndarray, linear: bool) -> np.ndarray:
 
 
 def _texture(image: Any, path: Path) -> np.ndarray:
+    """(h, w, 4) uint8, what is transparent in the colour of the nearest opaque pixel."""
     try:
-        return np.asarray(image.convert("RGB"))
+        rgba = np.array(image.convert("RGBA"))
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
         rule = f"its texture cannot be read ({error})"
         raise DataError(path, rule, do="Replace the texture.") from None
+    alpha = rgba[..., 3]
+    if (alpha >= 128).any() and (alpha < 250).any():
+        rgba[..., :3] = bleed(rgba[..., :3], alpha)
+    return rgba
 
 
 def _unroll(texture: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -257,9 +322,9 @@ def _centre(mesh: Mesh, path: Path) -> Mesh:
     )
 
 
-def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Mesh:
-    """The mesh with its faces counter-clockwise seen from outside, and without faces that have no
-    area.
+def _outward(mesh: Mesh) -> tuple[Mesh, int]:
+    """The mesh without faces that have no area, and the number of its open edges. Without any, its
+    faces are counter-clockwise seen from outside.
     """
     longest = np.ptp(mesh.vertices, axis=0).max()
     grid = np.round(mesh.vertices / (_WELD * longest)).astype(np.int64)
@@ -268,17 +333,12 @@ def _outward(mesh: Mesh, path: Path, *, may_be_open: bool, settings: Path) -> Me
     has_area = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
     faces, corners = mesh.faces[has_area], corners[has_area]
     open_edges = _open_edges(corners)
-    if open_edges and may_be_open:
-        return replace(mesh, faces=faces)
     if open_edges:
-        rule = f"the mesh must be watertight: {open_edges} edges have a face on one side only"
-        do = f'Close its holes, or write {{"open": true}} into {settings}: '
-        do += "its inside is then rendered like its outside."
-        raise DataError(path, rule, do=do)
+        return replace(mesh, faces=faces), open_edges
     shell = trimesh.Trimesh(mesh.vertices[first], corners, process=False)
     trimesh.repair.fix_normals(shell, multibody=True)
     is_turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
-    return replace(mesh, faces=np.where(is_turned, faces[:, ::-1], faces))
+    return replace(mesh, faces=np.where(is_turned, faces[:, ::-1], faces)), 0
 
 
 def _open_edges(faces: np.ndarray) -> int:
