@@ -22,7 +22,7 @@ SUFFIXES = (".glb", ".gltf")
 
 _MAGIC, _JSON, _BINARY = b"glTF", b"JSON", b"BIN\0"
 _FLOAT = 5126
-_TYPES: dict[int, type] = {
+_TYPES: dict[int, Any] = {
     5120: np.int8,
     5121: np.uint8,
     5122: np.int16,
@@ -74,8 +74,9 @@ def plain(path: Path, neighbours: Neighbours) -> bytes:
     writer = _Writer(tree, b"".join(buffers))
     for material in tree.get("materials", []):
         _set_base_color(material)
-    for texture in {_texture_index(material) for material in tree.get("materials", [])} - {None}:
-        _check_texture(tree, writer, texture, path, neighbours)
+    for material in tree.get("materials", []):
+        if (texture := _base_texture(material)) is not None:
+            _check_texture(tree, writer, texture["index"], path, neighbours)
     for mesh in tree.get("meshes", []):
         for primitive in mesh["primitives"]:
             _make_plain(primitive, tree, writer, path)
@@ -152,11 +153,6 @@ def _set_base_color(material: dict[str, Any]) -> None:
 
 def _base_texture(material: dict[str, Any]) -> dict[str, Any] | None:
     return material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
-
-
-def _texture_index(material: dict[str, Any]) -> int | None:
-    texture = _base_texture(material)
-    return None if texture is None else texture["index"]
 
 
 def _check_texture(
@@ -254,7 +250,8 @@ class _Writer:
         """
         if "sparse" in accessor:
             raise ValueError("sparse accessors are read as floats only")
-        dtype = np.dtype(_TYPES[accessor["componentType"]])
+        kind = _TYPES[accessor["componentType"]]
+        dtype = np.dtype(kind)
         columns = _COLUMNS[accessor["type"]]
         view = self._tree["bufferViews"][accessor["bufferView"]]
         stride = view.get("byteStride", columns * dtype.itemsize)
@@ -267,7 +264,7 @@ class _Writer:
         )
         values = stored.astype(float)
         if accessor.get("normalized", False):
-            values = np.maximum(values / np.iinfo(dtype).max, -1)
+            values = np.maximum(values / np.iinfo(kind).max, -1)
         return values
 
     def _add(self, values: np.ndarray, kind: str) -> int:
