@@ -28,7 +28,7 @@ from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 4
+RENDERER_VERSION = 5
 
 # Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start again for the
 # next.

@@ -13,11 +13,12 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray.scenes.library import Mesh
+from syndet_ray.scenes.rest import stable_turns
 
 _CELLS = 96  # along the longer side of the map
-_POSES = 10  # places and turns tried for a body; it takes the one at which it rests lowest
+# Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
+_PLACES = 10
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
-_LEAST_SHARE = 0.02  # stable poses rarer than this are left out
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,13 +55,16 @@ class Heap:
         """Drops a mesh of this scale (metres per unit); the centre (3,) and turn (3, 3) at which it
         comes to rest.
 
-        face_up: its side +z never lies below. None if it is wider than the tray.
+        The side on which it lies is drawn first, by its chance, then the place: among the sides,
+        the flattest would nearly always be the lowest. face_up: its side +z never lies below. None
+        if it is wider than the tray.
         """
         best: _Rest | None = None
-        for _ in range(_POSES):
-            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ _draw_stable_turn(mesh, rng)
-            if face_up and turn[2, 2] < 0:
-                turn = np.diag([1, -1, -1]) @ turn
+        side = _draw_stable_turn(mesh, rng)
+        if face_up and side[2, 2] < 0:
+            side = np.diag([1, -1, -1]) @ side
+        for _ in range(_PLACES):
+            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
             tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
             place = rng.random(2)
             for pose, may_lie_on_floor in ((turn, True), (tipped, False)):
@@ -170,20 +174,6 @@ def _draw_stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
     """(3, 3) a turn in which the mesh stays on a level floor, by its probability."""
     turns, chances = stable_turns(mesh)
     return turns[rng.choice(len(turns), p=chances)]
-
-
-@lru_cache(maxsize=1024)
-def stable_turns(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """(k, 3, 3) turns in which a mesh rests on a face of its convex hull, and how likely each is
-    when it is dropped.
-    """
-    body = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    transforms, chances = trimesh.poses.compute_stable_poses(
-        body.convex_hull, sigma=0, threshold=_LEAST_SHARE
-    )
-    if not len(transforms):  # a ball: every turn is as likely as any other
-        return np.eye(3)[None], np.ones(1)
-    return np.array(transforms)[:, :3, :3], np.array(chances) / np.sum(chances)
 
 
 def _yaw(angle: float) -> np.ndarray:
