@@ -116,13 +116,13 @@ def _mitsuba_camera(mitsuba: Any, camera: Camera) -> dict[str, Any]:
     pose[:3] = np.stack([-right, -down, forward, camera.position], axis=1)
     return {
         "type": "perspective",
-        "fov": float(2 * np.degrees(np.arctan(camera.size_px / 2 / camera.focal_px))),
+        "fov": float(2 * np.degrees(np.arctan(camera.size_wh[0] / 2 / camera.focal_px))),
         "near_clip": 1e-3,
         "to_world": mitsuba.ScalarTransform4f(pose),
         "film": {
             "type": "hdrfilm",
-            "width": camera.size_px,
-            "height": camera.size_px,
+            "width": camera.size_wh[0],
+            "height": camera.size_wh[1],
             "rfilter": {"type": "gaussian"},
         },
     }

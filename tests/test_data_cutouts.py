@@ -115,8 +115,11 @@ def test_given_masks_are_taken_as_they_are(tmp_path):
     counts = cut_out(data, tmp_path / "out", 1, 0, masks=tmp_path / "masks")
     assert counts == {"disc": 1, "plate": 0}
     with Image.open(tmp_path / "out" / "disc" / "train_0-0.png") as image:
-        assert image.size == (30, 30)
-        assert np.asarray(image)[..., 3].min() == 255
+        alpha = np.asarray(image)[..., 3]
+    # an opaque rectangle, which is refused as a cut-out unless a border says what it is
+    assert alpha.shape == (32, 32) and (alpha[1:-1, 1:-1] == 255).all()
+    assert (alpha == 255).sum() == 30 * 30
+    assert list(load(str(tmp_path / "out"), "").assets) == ["disc/train_0-0.png"]
 
 
 def test_masks_that_do_not_fit_are_named(tmp_path):

@@ -58,7 +58,8 @@ def pictures(tmp_path_factory):
     """A folder with two classes of cut-outs, and one with what surrounds them."""
     folder = tmp_path_factory.mktemp("pictures")
     colors = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 4), np.uint8)
-    colors[..., 3] = 255
+    colors[:, 1:-1, 1:-1, 3] = 255
+    colors[:, [0, -1], :, 3] = colors[:, :, [0, -1], 3] = 0
     for name, pixels in zip(("found/leaf", "found/nut", "around"), colors, strict=True):
         (folder / name).mkdir(parents=True)
         Image.fromarray(pixels).save(folder / name / "one.png")

@@ -210,14 +210,14 @@ def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
     )
     # The right border of the image runs through the die's middle.
     aside = replace(
-        straight, position=(-straight.size_px / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4)
+        straight, position=(-straight.size_wh[0] / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4)
     )
     whole, half = (
         render(replace(scene, bodies=(die,), camera=camera))[1] for camera in (straight, aside)
     )
     assert whole.visibility[0] == pytest.approx(1, abs=0.01)
     assert half.visibility[0] == pytest.approx(0.5, abs=0.1)
-    assert half.xyxy[0, 2] == straight.size_px
+    assert half.xyxy[0, 2] == straight.size_wh[0]
 
 
 def test_a_hidden_die_has_no_box():
@@ -269,6 +269,26 @@ def test_a_scene_survives_json_and_renders_at_any_size(size):
     assert again == scene
     np.testing.assert_array_equal(render(again)[0], render(scene)[0])
     assert render(scene)[0].shape == (size, size, 3)
+
+
+@pytest.mark.parametrize("aspect", [0.5, 16 / 9])
+@pytest.mark.parametrize("arrangement", ["tray", "layers"])
+def test_an_image_has_the_aspect_that_was_asked(aspect, arrangement):
+    size_wh = (96, 54) if aspect > 1 else (48, 96)
+    parameters = SceneParameters(image_px=96, aspect=aspect, objects=9, arrangement=arrangement)
+    wide = parameters.model_copy(update={"size_px": (9.0, 14.0)})
+    labels = []
+    for i in range(4):
+        scene = draw_scene(wide, 2, i)
+        image, boxes = render(scene, library_of(wide))
+        assert image.shape == (*size_wh[::-1], 3)
+        labels.append(boxes.xyxy)
+        ids = raycast.render(scene, library_of(wide)).ids
+        if arrangement == "layers":
+            assert (ids < 0).mean() < 0.05, "clutter covers all of the image"
+    xyxy = np.concatenate(labels)
+    assert (xyxy[:, :2] >= 0).all() and (xyxy[:, 2:] <= size_wh).all()
+    assert (xyxy[:, 2:].max(axis=0) > np.array(size_wh) * 0.8).all(), "objects reach both borders"
 
 
 def properties(scene):

@@ -100,7 +100,7 @@ def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
             texture_seed=0,
         ),
         light=Light(lamps=tuple(lamps), sky_color=sky, slope=(1.0, 0.0) if bodies else (0.0, 0.0)),
-        camera=Camera(position=eye, rotation=pose, focal_px=380.0, size_px=128, **camera),
+        camera=Camera(position=eye, rotation=pose, focal_px=380.0, size_wh=(128, 128), **camera),
         sensor=Sensor(
             exposure=1.0,
             white_balance=WHITE,

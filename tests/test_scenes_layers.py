@@ -68,7 +68,7 @@ def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
             objects=1,
             distractors=0,
             occluders=0.0,
-            image_px=160,
+            image_wh=(160, 160),
             size_px=(60.0, 60.0),
             background_scale=(1.0, 1.0),
             overlap=1.0,

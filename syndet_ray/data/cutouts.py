@@ -235,8 +235,10 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     columns = np.flatnonzero(is_object.any(axis=0))
     top, bottom = rows[0], rows[-1] + 1
     left, right = columns[0], columns[-1] + 1
-    rgba = np.dstack([rgb[crop], alpha])
-    return rgba[top:bottom, left:right]
+    rgba = np.dstack([rgb[crop], alpha])[top:bottom, left:right]
+    # An upright rectangle gets a transparent border: an opaque image is refused as a cut-out.
+    is_rectangle = (rgba[..., 3] == 255).all()
+    return np.pad(rgba, ((1, 1), (1, 1), (0, 0))) if is_rectangle else rgba
 
 
 def _sides(box: np.ndarray) -> np.ndarray:

@@ -66,8 +66,11 @@ class SceneParameters(Value):
     )
     image_px: Annotated[int, Field(ge=64, le=MOST_SCENE_PX)] | Literal["auto"] = Field(
         "auto",
-        description="width and height of the rendered image, pixels; "
+        description="longer side of the rendered image, pixels; "
         "auto: what the training crop needs, 256 outside of a sweep",
+    )
+    aspect: float = Field(
+        1.0, ge=0.25, le=4, description="width of the rendered image, divided by its height"
     )
     size_px: tuple[float, float] = Field(
         (29.0, 53.0), description="minimum and maximum width of an object, pixels"
@@ -171,8 +174,14 @@ class SceneParameters(Value):
 
     @property
     def side_px(self) -> int:
-        """Width and height of the rendered image, pixels."""
+        """Longer side of the rendered image, pixels."""
         return _SIDE_WITHOUT_CROPS_PX if self.image_px == "auto" else self.image_px
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the rendered image, pixels."""
+        shorter = max(1, round(self.side_px * min(self.aspect, 1 / self.aspect)))
+        return (self.side_px, shorter) if self.aspect >= 1 else (shorter, self.side_px)
 
     def settle(self) -> "SceneParameters":
         """The same with nothing left to "auto": equal scenes have equal parameters."""

@@ -301,8 +301,8 @@ def _near(scene: Scene) -> np.ndarray:
     height of the ground.
     """
     camera = scene.camera
-    steps = (np.arange(camera.size_px) + 0.5 - camera.size_px / 2) / camera.focal_px
-    x, y = np.meshgrid(steps, steps)
+    columns, rows = (np.arange(side) + 0.5 - side / 2 for side in camera.size_wh)
+    x, y = np.meshgrid(columns / camera.focal_px, rows / camera.focal_px)
     rays = np.stack([x, y, np.ones_like(x)], axis=2) @ np.array(camera.rotation)
     reach = -camera.position[2] / np.minimum(rays[..., 2], -1e-6)
     points = rays[..., :2] * reach[..., None] + camera.position[:2]

@@ -55,7 +55,7 @@ def render(path: Path, samples: int) -> None:
         _add_mesh(meshes[number], images, index=index, gloss=gloss)
     _add_light(scene["light"])
     _add_camera(scene["camera"])
-    _set_up(scene["camera"]["size_px"], scene["jitter"])
+    _set_up(scene["camera"]["size_wh"], scene["jitter"])
     output = np.concatenate([_radiance(path, samples), _ids(path)], axis=2)
     partial = path.with_suffix(".partial.npy")
     np.save(partial, output)
@@ -164,8 +164,8 @@ def _add_light(light: dict) -> None:
 
 def _add_camera(camera: dict) -> None:
     data = bpy.data.cameras.new("camera")
-    data.sensor_width = 36.0  # mm, and the image is square
-    data.lens = camera["focal_px"] / camera["size_px"] * data.sensor_width
+    data.sensor_width = 36.0  # mm, of the longer side
+    data.lens = camera["focal_px"] / max(camera["size_wh"]) * data.sensor_width
     data.clip_start, data.clip_end = 1e-3, 1e3
     if camera["aperture_m"] > 0:
         data.dof.use_dof = True
@@ -182,11 +182,11 @@ def _add_camera(camera: dict) -> None:
     bpy.context.scene.camera = placed
 
 
-def _set_up(size_px: int, seed: int) -> None:
+def _set_up(size_wh: list[int], seed: int) -> None:
     scene = bpy.context.scene
     scene.render.engine, scene.cycles.device = "CYCLES", "CPU"
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
-    scene.render.resolution_x = scene.render.resolution_y = size_px
+    scene.render.resolution_x, scene.render.resolution_y = size_wh
     scene.render.resolution_percentage = 100
     # linear light with any view transform
     scene.render.image_settings.file_format = "OPEN_EXR"

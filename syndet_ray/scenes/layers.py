@@ -25,7 +25,7 @@ _OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
 _CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500
 # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
 _SOLID = 0.6
-_COVER_CELLS = 64  # cells along the image in which it is checked that the background covers it
+_COVER_CELLS = 64  # cells along the longer side in which it is checked that the background covers it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,7 +51,7 @@ class Plan:
     objects: int
     distractors: int
     occluders: float
-    image_px: int
+    image_wh: tuple[int, int]
     size_px: tuple[float, float]
     background_scale: tuple[float, float]
     overlap: float
@@ -175,26 +175,28 @@ def _background(
     yet, until all are covered.
     """
     placed: list[Placed] = []
-    cell = plan.image_px / _COVER_CELLS
-    covered = np.zeros((_COVER_CELLS, _COVER_CELLS), np.uint8)
+    cell = max(plan.image_wh) / _COVER_CELLS
+    columns, rows = (int(np.ceil(side / cell)) for side in plan.image_wh)
+    covered = np.zeros((rows, columns), np.uint8)
     low, high = plan.background_scale
     behind = plan.distance_of(plan.size_px[0]) + 2 + high
     # Several times as many as lie side by side, and never so many that a scene takes minutes.
-    pieces = 5 * (plan.image_px / (np.mean(plan.size_px) * (low + high) / 2)) ** 2
+    piece_px = np.mean(plan.size_px) * (low + high) / 2
+    pieces = 5 * np.prod(plan.image_wh) / piece_px**2
     most = int(np.clip(pieces, _CLUTTER_LEAST, _CLUTTER_MOST))
     while not covered.all() and len(placed) < most:
-        rows, columns = np.nonzero(covered == 0)
-        k = int(rng.integers(len(rows)))
+        bare = np.argwhere(covered == 0)
+        row, column = bare[int(rng.integers(len(bare)))]
         asset, turn, _ = next(others)
         width = float(np.mean(plan.size_px) * rng.uniform(low, high))
         flat, unit = _flatten(outlines[asset], turn, width)
-        middle = (np.array([columns[k], rows[k]]) + rng.random(2)) * cell
+        middle = (np.array([column, row]) + rng.random(2)) * cell
         # Only a hull's inner part counts as covering: shapes may be hollow, and what lies deeper is
         # seen at a slant.
         inner = ((flat * _SOLID + middle) / cell - 0.5).astype(np.float32)
         hull = np.round(cv2.convexHull(inner) * 16).astype(np.int32)
         cv2.fillConvexPoly(covered, hull, 1, shift=4)  # in 16ths of a cell
-        covered[rows[k], columns[k]] = 1
+        covered[row, column] = 1
         placed.append(
             Placed(asset=asset, turn=turn, middle_px=middle, unit_px=unit, distance=behind)
         )
@@ -211,9 +213,9 @@ def _free_place(
     """
     area = _areas(box)
     allowed = overlap * np.minimum(area, _areas(boxes))
-    for middle in rng.uniform(0, plan.image_px, (_TRIES, 2)):
+    for middle in rng.uniform(0, plan.image_wh, (_TRIES, 2)):
         moved = box + np.tile(middle, 2)
-        inside = _areas(np.clip(moved, 0, plan.image_px))
+        inside = _areas(np.clip(moved, 0, np.tile(plan.image_wh, 2)))
         if inside < (1 - plan.crop) * area:
             continue
         common = np.minimum(moved[2:], boxes[:, 2:]) - np.maximum(moved[:2], boxes[:, :2])

@@ -249,7 +249,7 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
         position=vector(target - forward * distance),
         rotation=matrix(rows),
         focal_px=float(zoom * unit_px / library.unit_m * distance),
-        size_px=parameters.side_px,
+        size_wh=parameters.size_wh,
         focus_m=float(distance),
     )
 
@@ -269,7 +269,7 @@ def _draw_camera_above(
         position=(0.0, 0.0, deepest * library.unit_m),
         rotation=((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)),
         focal_px=float(zoom * mean / library.seen_per_unit * distance),
-        size_px=parameters.side_px,
+        size_wh=parameters.size_wh,
         focus_m=distance * library.unit_m,
     )
 

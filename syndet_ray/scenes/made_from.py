@@ -35,6 +35,10 @@ def facts(parameters: SceneParameters) -> dict[str, bool]:
     }
 
 
+# the settings that properties of scene parameters read
+_READ_BY = {"side_px": ("image_px",), "size_wh": ("image_px", "aspect")}
+
+
 @lru_cache(maxsize=64)
 def _names(parameters: SceneParameters) -> frozenset[str]:
     if parameters.generator.startswith(command.PREFIX):
@@ -60,5 +64,5 @@ class _Recorder:
         self._parameters, self.names = parameters, set[str]()
 
     def __getattr__(self, name: str) -> Any:
-        self.names.add("image_px" if name == "side_px" else name)
+        self.names.update(_READ_BY.get(name, (name,)))
         return getattr(self._parameters, name)

@@ -170,7 +170,7 @@ def _plan(parameters: SceneParameters, library: Library, camera: Camera) -> laye
         objects=parameters.objects,
         distractors=parameters.distractors,
         occluders=parameters.occluders,
-        image_px=camera.size_px,
+        image_wh=camera.size_wh,
         size_px=(least * zoom, greatest * zoom),
         background_scale=parameters.background_scale,
         overlap=0.0 if is_alone else parameters.overlap,
@@ -193,7 +193,7 @@ def _in_world(item: layers.Placed, camera: Camera, library: Library) -> tuple[np
     """Centre (3,) in metres, and metres per unit, of what is placed in the image."""
     depth = item.distance * library.unit_m
     scale = item.unit_px * depth / camera.focal_px
-    from_middle = item.middle_px - camera.size_px / 2
+    from_middle = item.middle_px - np.array(camera.size_wh) / 2
     across = from_middle * [1, -1] * depth / camera.focal_px
     return np.array(camera.position) + np.append(across, -depth), scale
 

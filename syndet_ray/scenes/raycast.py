@@ -63,22 +63,22 @@ def render(scene: Scene, library: Library = DICE) -> Rendering:
     `scene.jitter`.
     """
     _keep_memory()
-    size = scene.camera.size_px
+    width, height = scene.camera.size_wh
     world = _World(scene, library)
-    y, x = np.indices((size, size), np.float32).reshape(2, -1) + np.float32(0.5)
+    y, x = np.indices((height, width), np.float32).reshape(2, -1) + np.float32(0.5)
     hits = world.cast(x, y)
     open_to = _openness(world, hits, scene)
     light = world.shade(hits, open_to)
     # Pixels at borders are the mean of several rays.
-    edge = np.flatnonzero(_borders(hits.targets.reshape(size, size)))
+    edge = np.flatnonzero(_borders(hits.targets.reshape(height, width)))
     count = len(_EDGE_OFFSETS)
     dx, dy = np.array(_EDGE_OFFSETS, np.float32).T[:, :, None]
     extra_hits = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel())
     extra_light = world.shade(extra_hits, np.tile(open_to[:, edge], count))
     light[:, edge] += extra_light.reshape(3, count, -1).sum(axis=1)
     light[:, edge] /= 1 + count
-    radiance = np.ascontiguousarray(light.T).reshape(size, size, 3)
-    ids = np.maximum(hits.targets, -1).reshape(size, size)
+    radiance = np.ascontiguousarray(light.T).reshape(height, width, 3)
+    ids = np.maximum(hits.targets, -1).reshape(height, width)
     return Rendering(radiance, ids)
 
 
@@ -307,7 +307,8 @@ def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
     vertices = world_vertices(replace(scene, bodies=(body,)), library)[0]
     outline = project(vertices, camera)
     # An object so near that it spans many images is cut at four of them on each side.
-    least, most = -4 * camera.size_px, 5 * camera.size_px
+    size_wh = np.array(camera.size_wh)
+    least, most = -4 * size_wh, 5 * size_wh
     low = np.clip(np.floor(outline.min(axis=0)), least, most).astype(int)
     high = np.clip(np.ceil(outline.max(axis=0)), least, most).astype(int)
     pixels = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1)
@@ -330,15 +331,15 @@ def project(points: np.ndarray, camera: Camera) -> np.ndarray:
     top left corner.
     """
     in_camera = (points - np.array(camera.position)) @ np.array(camera.rotation).T
-    return in_camera[..., :2] / in_camera[..., 2:] * camera.focal_px + camera.size_px / 2
+    return in_camera[..., :2] / in_camera[..., 2:] * camera.focal_px + np.array(camera.size_wh) / 2
 
 
 def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(3, n) float32 unit directions of the rays through pixel coordinates: the inverse of
     `project`.
     """
-    middle, focal = np.float32(camera.size_px / 2), np.float32(camera.focal_px)
-    in_camera = np.stack([(x - middle) / focal, (y - middle) / focal, np.ones_like(x)])
+    middle, focal = np.array(camera.size_wh, np.float32) / 2, np.float32(camera.focal_px)
+    in_camera = np.stack([(x - middle[0]) / focal, (y - middle[1]) / focal, np.ones_like(x)])
     return _unit(np.array(camera.rotation, np.float32).T @ in_camera)
 
 
@@ -356,9 +357,9 @@ def _run(
 
 def _openness(world: _World, hits: _Hits, scene: Scene) -> np.ndarray:
     """(k + 1, n) the share of each of k lamps, and of the sky, that reaches each hit."""
-    size = scene.camera.size_px
+    width, height = scene.camera.size_wh
     rng = seeds.generator(scene.jitter, "shadow")
-    sampled = np.arange(size * size).reshape(size, size)[::2, ::2]
+    sampled = np.arange(width * height).reshape(height, width)[::2, ::2]
     rows, columns = np.indices(sampled.shape)
     cell = (rows % _TILE * _TILE + columns % _TILE).ravel()
     facing = hits.normals.take(sampled.ravel(), axis=1)
@@ -373,7 +374,7 @@ def _openness(world: _World, hits: _Hits, scene: Scene) -> np.ndarray:
     sky = _sphere(rng).astype(np.float32).take(cell, axis=1)
     lit.append(~world.is_occluded(lifted, facing * np.float32(1.001) + sky))
     samples = np.reshape(lit, (-1, *sampled.shape))
-    shares = _average(samples, hits.codes.reshape(size, size))
+    shares = _average(samples, hits.codes.reshape(height, width))
     # Light that is kept out is partly replaced by what the surroundings throw back.
     shares[-1] = 0.2 + 0.8 * shares[-1]
     return shares

@@ -104,7 +104,7 @@ class Light:
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """A camera: position in metres, a row-major rotation with rows right, down and forward, focal
-    length in pixels.
+    length and size of the image, width and height, in pixels.
 
     aperture_m is the diameter of the lens and focus_m the distance at which it is sharp, along the
     forward axis; 0 is a pinhole. Only the path tracer renders what is out of focus.
@@ -113,7 +113,7 @@ class Camera:
     position: Vector
     rotation: tuple[Vector, Vector, Vector]
     focal_px: float
-    size_px: int
+    size_wh: tuple[int, int]
     aperture_m: float = 0.0
     focus_m: float = 1.0
 

@@ -90,4 +90,5 @@ def usage_words(disk: Disk, room: Room, storage: str | None) -> str:
 
 def _set_bytes(parameters: SceneParameters, count: int) -> int:
     """The bytes of the pixels of a rendered set; its boxes are negligible."""
-    return count * parameters.side_px**2 * _BYTES_A_PIXEL
+    width, height = parameters.size_wh
+    return count * width * height * _BYTES_A_PIXEL
