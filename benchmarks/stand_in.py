@@ -28,6 +28,7 @@ from syndet_ray.scenes import blender
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
+from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import (
@@ -119,7 +120,8 @@ def _dice(n: int, half_size: tuple[float, float], rng: _Rng, poses: _Rng) -> tup
     edges = 0.016 * (1 + mixed * (not is_set) * rng.uniform(-1, 1, n))
     makes = [_make(rng) for _ in range(1 if is_set else max(2, n // 2))]
     chosen = [makes[k] for k in rng.integers(len(makes), size=n)]
-    pile = drop(edges, np.array([die.rounding for die, _ in chosen]), half_size, poses)
+    roundings = np.array([die.rounding for die, _ in chosen])
+    pile = drop(edges, roundings, half_size, whole(half_size), poses)
     turns = [pile.rotations[i] @ _roll(poses) for i in range(n)]
     return tuple(
         Body(
@@ -270,6 +272,7 @@ def _ground(n: int, half_size: tuple[float, float], floors: list[Path], rng: _Rn
         floor_color=vector(lining),
         wall_color=vector(wood),
         table_color=vector(table if has_tray else lining),
+        horizon=vector(table if has_tray else lining),
         texture=str(floor),
         texture_scale=float(scale),
         texture_contrast=float(contrast) if has_tray else 1.0,
@@ -330,7 +333,7 @@ def _camera(dice: tuple[Body, ...], rng: _Rng) -> Camera:
         position=vector(position),
         rotation=matrix(rows),
         focal_px=focal_px,
-        size_px=SIZE_PX,
+        size_wh=(SIZE_PX, SIZE_PX),
         aperture_m=float(widest * rng.random()),
         focus_m=sharp,
     )

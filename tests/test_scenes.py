@@ -30,8 +30,8 @@ from syndet_ray.scenes.dice import (
     pip_coverage,
     up_face,
 )
+from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
-from syndet_ray.scenes.library import DICE
 from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
 
@@ -43,13 +43,14 @@ STRENGTHS = (
 )  # fmt: skip
 SMALL = {"image_px": 96, "objects": 6}
 MIXED = SMALL | {"distractors": 3, "light_color": 0.0}
-TRAY_HALF_M = DICE.tray_half_m
+TRAY_HALF_M = 4 * EDGE_M
+HALF_SIZE = TRAY_HALF_M, TRAY_HALF_M
 
 
 def pile_of(n, seed):
     rng = np.random.default_rng(seed)
     edges = EDGE_M * rng.uniform(0.84, 1.16, n)
-    return drop(edges, rng.uniform(0.07, 0.22, n), (TRAY_HALF_M, TRAY_HALF_M), rng)
+    return drop(edges, rng.uniform(0.07, 0.22, n), HALF_SIZE, whole(HALF_SIZE), rng)
 
 
 def overlaps(pile, scale, moved=0.0):
@@ -166,8 +167,9 @@ def test_a_crowded_pile_stays_in_its_tray_does_not_tower_and_leans():
 
 
 def test_a_tray_smaller_than_a_die_is_refused():
+    half = 0.01, 0.01
     with pytest.raises(ValueError, match="does not fit into a tray"):
-        drop(np.array([0.02]), np.array([0.1]), (0.01, 0.01), np.random.default_rng(0))
+        drop(np.array([0.02]), np.array([0.1]), half, whole(half), np.random.default_rng(0))
 
 
 def test_more_dice_hide_more_of_one_another():
@@ -210,7 +212,8 @@ def test_a_die_cut_by_the_border_is_as_visible_as_the_part_inside():
     )
     # The right border of the image runs through the die's middle.
     aside = replace(
-        straight, position=(-straight.size_wh[0] / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4)
+        straight,
+        position=(-straight.size_wh[0] / 2 / straight.focal_px * (0.4 - EDGE_M / 2), 0, 0.4),
     )
     whole, half = (
         render(replace(scene, bodies=(die,), camera=camera))[1] for camera in (straight, aside)

@@ -19,6 +19,7 @@ from syndet_ray.scenes import blender, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
+from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.materials import tint_colors
@@ -94,6 +95,7 @@ def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
             floor_color=ground,
             wall_color=(0.3, 0.2, 0.1),
             table_color=ground,
+            horizon=sky,
             texture="plain",
             texture_scale=0.08,
             texture_contrast=0.0,
@@ -116,7 +118,7 @@ def scene(bodies=(), lamps=LAMPS, sky=SKY, ground=WHITE, **camera):
 
 def dice_and_box():
     rng = seeds.generator(0, "blender test")
-    pile = drop(np.full(8, 0.016), np.full(8, 0.15), (0.03, 0.05), rng)
+    pile = drop(np.full(8, 0.016), np.full(8, 0.15), (0.03, 0.05), whole((0.03, 0.05)), rng)
     die = Die(
         rounding=0.15,
         pip_radius=0.1,

@@ -18,6 +18,7 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import layers, raycast
 from syndet_ray.scenes.annotate import annotate, apply_style, silhouettes
+from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap
 from syndet_ray.scenes.library import Mesh
@@ -25,6 +26,7 @@ from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.rest import stable_turns
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
 
+AROUND = whole((0.06, 0.06))  # more than the trays here
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
 
 
@@ -255,8 +257,8 @@ def test_a_thing_stands_as_often_as_it_would_if_it_fell():
     turns, chances = stable_turns(box)
     up = [int(np.abs(turn[2]).argmax()) for turn in turns]
     expected = np.bincount(up, chances, minlength=3)
-    heap_of_one = partial(Heap, half_width=0.05, half_depth=0.05)
-    fallen = [heap_of_one().drop(box, 0.02, rng)[1] for _ in range(300)]
+    heap_of_one = partial(Heap, half_width=0.05, half_depth=0.05, unit_m=0.02)
+    fallen = [heap_of_one().drop(box, 0.02, AROUND, rng)[1] for _ in range(300)]
     counts = np.bincount([int(np.abs(turn[2]).argmax()) for turn in fallen], minlength=3)
     assert scipy.stats.chisquare(counts, 300 * expected).pvalue > 0.01
     assert (counts > 0).all()
@@ -265,12 +267,12 @@ def test_a_thing_stands_as_often_as_it_would_if_it_fell():
 def test_nothing_is_in_anything_else_and_everything_rests():
     library = library_of(SceneParameters())
     rng = np.random.default_rng(0)
-    heap = Heap(half_width=0.06, half_depth=0.06)
+    heap = Heap(half_width=0.06, half_depth=0.06, unit_m=0.03)
     solids, lowest = [], []
     for name in library.names_of(NO_CLASS) * 2:
         mesh = library.assets[name].mesh
         before = heap.heights.copy()
-        centre, turn = heap.drop(mesh, 0.03, rng)
+        centre, turn = heap.drop(mesh, 0.03, AROUND, rng)
         placed = mesh.vertices @ turn.T * 0.03 + centre
         assert np.abs(placed[:, :2]).max() <= 0.06 + 1e-9
         assert placed[:, 2].min() > -2 * heap.cell
@@ -291,8 +293,8 @@ def test_nothing_is_in_anything_else_and_everything_rests():
 
 
 def test_a_picture_never_lies_on_its_face():
-    heap, rng = Heap(half_width=0.05, half_depth=0.05), np.random.default_rng(1)
-    fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, rng, face_up=True)[1] for _ in range(25)]
+    heap, rng = Heap(half_width=0.05, half_depth=0.05, unit_m=0.02), np.random.default_rng(1)
+    fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, AROUND, rng, face_up=True)[1] for _ in range(25)]
     assert min(turn[2, 2] for turn in fallen) > 0
     assert (layers.turns(front=True)[:, 2, 2] >= 0.5 - 1e-9).all()
     poses = layers.random_poses([[0], [1, 2, 3]], (20.0, 30.0), rng, {1, 2, 3})
@@ -305,10 +307,8 @@ def test_a_picture_never_lies_on_its_face():
 
 
 def test_a_thing_wider_than_the_tray_finds_no_place():
-    assert (
-        Heap(half_width=0.01, half_depth=0.01).drop(_box(1, 1, 1), 0.03, np.random.default_rng(0))
-        is None
-    )
+    heap = Heap(half_width=0.01, half_depth=0.01, unit_m=0.03)
+    assert heap.drop(_box(1, 1, 1), 0.03, AROUND, np.random.default_rng(0)) is None
 
 
 # Label styles

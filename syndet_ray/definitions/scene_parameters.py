@@ -110,7 +110,7 @@ class SceneParameters(Value):
         1.0, description="maximum gloss of an object, 1 is a mirror; cut-outs have none"
     )
     camera_tilt_deg: float = Field(
-        25.0, ge=0, le=60, description="tray: maximum angle between camera and vertical, degrees"
+        25.0, ge=0, le=85, description="tray: maximum angle between camera and vertical, degrees"
     )
     camera_height: Share = Field(
         0.5, description="strength: distance, by up to 4 times; focal length keeps the size"

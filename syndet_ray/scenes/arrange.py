@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from syndet_ray.scenes.framing import Region
+
 # Places tried for a die at once; it takes the lowest at which it is stable, as rolling dice do.
 _TRIES = 32
 # A die that finds no floor leans this often if it could lie flat on others one die high, and always
@@ -85,10 +87,11 @@ def drop(
     edges: np.ndarray,
     roundings: np.ndarray,
     half_size: tuple[float, float],
+    region: Region,
     rng: np.random.Generator,
 ) -> Pile:
-    """Drops n dice, one after another, into a tray that reaches `half_size` metres from the origin
-    along x and y.
+    """Drops n dice, one after another, onto a region of a tray that reaches `half_size` metres from
+    the origin along x and y.
 
     edges (n,) metres; roundings (n,) radii of their rounded edges, as shares of the edge. A die
     lies flat on the floor or on others if its centre is over what carries it; else it leans as low
@@ -99,7 +102,7 @@ def drop(
         raise ValueError(f"a die of edge {np.max(edges)} does not fit into a tray of {tray}")
     pile = Pile(edges, roundings)
     for edge in edges:
-        xy, yaw = _places(float(edge), half_size, rng)
+        xy, yaw = _places(float(edge), half_size, region, rng)
         place = _flat_place(pile, xy, yaw, float(edge))
         if place is None or _leans(place[1], edge, rng):
             pile.add_leaning(*_settle(pile, xy[:_STARTS], yaw[:_STARTS], half_size, rng))
@@ -118,13 +121,13 @@ def _leans(floor: float, edge: float, rng: np.random.Generator) -> bool:
 
 
 def _places(
-    edge: float, half_size: tuple[float, float], rng: np.random.Generator
+    edge: float, half_size: tuple[float, float], region: Region, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random xy (k, 2) and yaw (k,) at which a flat die lies inside the tray."""
+    """Random xy (k, 2) in a region and yaw (k,) at which a flat die lies inside the tray."""
     yaw = rng.uniform(0, 2 * np.pi, _TRIES)
     reach = edge / 2 * (np.abs(np.cos(yaw)) + np.abs(np.sin(yaw)))
     room = np.array(half_size) - reach[:, None]
-    return rng.uniform(-1, 1, (_TRIES, 2)) * room, yaw
+    return np.clip(region.draw(_TRIES, rng), -room, room), yaw
 
 
 def _flat_place(

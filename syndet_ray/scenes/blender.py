@@ -20,7 +20,7 @@ from syndet_ray.progress import Progress
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
-from syndet_ray.scenes.raycast import Rendering, walls
+from syndet_ray.scenes.raycast import Rendering, reach_m, walls
 from syndet_ray.scenes.scene import Body, Ground, Scene
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
@@ -37,12 +37,12 @@ _NO_GROUND = Ground(
     floor_color=_BLACK,
     wall_color=_BLACK,
     table_color=_BLACK,
+    horizon=_BLACK,
     texture="plain",
     texture_scale=1.0,
     texture_contrast=0.0,
     texture_seed=0,
 )
-_TABLE_HALF_M = 20.0  # nearly endless
 _POLL_S = 0.05  # between looks at the output; short against the seconds of a scene
 _LOG_LINES = 12  # of the log, quoted in an error
 _PRECISION = {"faces": np.int32, "texture": np.int32}
@@ -96,7 +96,7 @@ def meshes(scene: Scene, library: Library) -> list[_Arrays]:
         is_mesh = body.die is None
         local = _mesh(body, library.assets[body.asset].mesh) if is_mesh else _die(body)
         arrays.append(_place(body, local))
-    return [*arrays, *_ground(scene.ground)]
+    return [*arrays, *_ground(scene)]
 
 
 def _place(body: Body, arrays: _Arrays) -> _Arrays:
@@ -183,10 +183,11 @@ def _recolor(body: Body) -> np.ndarray:
     return (tint_colors(changed, body) - tint_colors(grey, body)) / step
 
 
-def _ground(ground: Ground) -> list[_Arrays]:
+def _ground(scene: Scene) -> list[_Arrays]:
     """Floor, table and the tray's walls."""
+    ground, reach = scene.ground, reach_m(scene)
     inner = _rectangle(ground.half_width, ground.half_depth)
-    outer = _rectangle(_TABLE_HALF_M, _TABLE_HALF_M)
+    outer = _rectangle(reach, reach)
     frame = []
     for i in range(4):
         next_ = (i + 1) % 4

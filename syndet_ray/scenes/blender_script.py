@@ -53,7 +53,7 @@ def render(path: Path, samples: int) -> None:
         is_body = number < len(bodies)
         index, gloss = (number, bodies[number]["gloss"]) if is_body else (-1, 0.0)
         _add_mesh(meshes[number], images, index=index, gloss=gloss)
-    _add_light(scene["light"])
+    _add_light(scene["light"], scene["ground"]["horizon"])
     _add_camera(scene["camera"])
     _set_up(scene["camera"]["size_wh"], scene["jitter"])
     output = np.concatenate([_radiance(path, samples), _ids(path)], axis=2)
@@ -143,12 +143,19 @@ def _rgba(colors: np.ndarray) -> np.ndarray:
     return np.concatenate([colors, np.ones((len(colors), 1))], axis=1).astype(np.float32)
 
 
-def _add_light(light: dict) -> None:
+def _add_light(light: dict, horizon: list[float]) -> None:
     world = bpy.data.worlds.new("sky")
     world.use_nodes = True
-    # A white floor under a sky of one radiance has that radiance.
-    background = world.node_tree.nodes["Background"]
-    background.inputs["Color"].default_value = (*light["sky_color"], 1)
+    # A white floor under a sky of one radiance has that radiance. The camera itself sees another
+    # one beyond the table.
+    tree = world.node_tree
+    path, mix = tree.nodes.new("ShaderNodeLightPath"), tree.nodes.new("ShaderNodeMix")
+    mix.data_type = "RGBA"
+    sky, seen = mix.inputs["A"], mix.inputs["B"]
+    for socket, color in ((sky, light["sky_color"]), (seen, horizon)):
+        socket.default_value = (*color, 1)
+    tree.links.new(path.outputs["Is Camera Ray"], mix.inputs["Factor"])
+    tree.links.new(mix.outputs["Result"], tree.nodes["Background"].inputs["Color"])
     bpy.context.scene.world = world
     for lamp in light["lamps"]:
         sun = bpy.data.lights.new("lamp", "SUN")

@@ -103,7 +103,9 @@ def _draw_bodies(
         parameters, library, shapes=rng("shape"), colors=rng("object color"), hues=rng("hue")
     )
     if parameters.arrangement == "tray":
-        return in_tray(parameters, library, wardrobe, sizes=rng("size"), poses=rng("pose"))
+        return in_tray(
+            parameters, library, wardrobe, camera=camera, sizes=rng("size"), poses=rng("pose")
+        )
     return in_layers(parameters, library, wardrobe, camera=camera, poses=rng("pose"), place=place)
 
 

@@ -12,10 +12,14 @@ import trimesh
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from syndet_ray.scenes.framing import Region
 from syndet_ray.scenes.library import Mesh
 from syndet_ray.scenes.rest import stable_turns
 
-_CELLS = 96  # along the longer side of the map
+_CELLS = 12  # of the map along an object
+# A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
+# the camera.
+_HIGHEST = 4.0
 # Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
 _PLACES = 10
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
@@ -36,28 +40,36 @@ class _Rest:
 class Heap:
     """A tray that reaches half_width and half_depth metres from the origin, and the bodies in it.
 
-    heights (rows, columns) metres, rows along y and columns along x.
+    unit_m is the size of an object; heights (rows, columns) metres, rows along y and columns along
+    x.
     """
 
     half_width: float
     half_depth: float
+    unit_m: float
     heights: np.ndarray = field(init=False)
     cell: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cell = 2 * max(self.half_width, self.half_depth) / _CELLS
+        self.cell = self.unit_m / _CELLS
         shape = round(2 * self.half_depth / self.cell), round(2 * self.half_width / self.cell)
         self.heights = np.zeros(shape)
 
     def drop(
-        self, mesh: Mesh, scale: float, rng: np.random.Generator, *, face_up: bool = False
+        self,
+        mesh: Mesh,
+        scale: float,
+        region: Region,
+        rng: np.random.Generator,
+        *,
+        face_up: bool = False,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Drops a mesh of this scale (metres per unit); the centre (3,) and turn (3, 3) at which it
-        comes to rest.
+        """Drops a mesh of this scale (metres per unit) onto a region of the tray; the centre (3,)
+        and turn (3, 3) at which it comes to rest.
 
         The side on which it lies is drawn first, by its chance, then the place: among the sides,
         the flattest would nearly always be the lowest. face_up: its side +z never lies below. None
-        if it is wider than the tray.
+        if it is wider than the tray, or would lie on top of a tower.
         """
         best: _Rest | None = None
         side = _draw_stable_turn(mesh, rng)
@@ -66,12 +78,12 @@ class Heap:
         for _ in range(_PLACES):
             turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
             tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
-            place = rng.random(2)
+            place = region.draw(1, rng)[0]
             for pose, may_lie_on_floor in ((turn, True), (tipped, False)):
                 rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
                 if rest is not None and (best is None or rest.height < best.height):
                     best = rest
-        if best is None:
+        if best is None or best.height > _HIGHEST * self.unit_m:
             return None
         self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
         return np.array([*self._middle(best.window), best.height]), best.turn
@@ -85,7 +97,7 @@ class Heap:
         *,
         may_lie_on_floor: bool,
     ) -> _Rest | None:
-        """A turned mesh at rest at a place as in `_window`; None if the tray has no room for it.
+        """A turned mesh at rest at a place (2,) in metres; None if the tray has no room for it.
 
         On the floor a body lies in a stable turn; only a body that leans on others is tipped.
         """
@@ -103,13 +115,14 @@ class Heap:
         return _Rest(height=height, turn=turn, window=window, top=top)
 
     def _window(self, shape: tuple[int, ...], place: np.ndarray) -> tuple[slice, slice] | None:
-        """The part of the map under a profile of this shape, at a place (2,) of 0 to 1 between the
-        walls.
+        """The part of the map under a profile of this shape whose middle is at a place (2,), x and
+        y in metres, or as near to it as the walls allow.
         """
         room = np.array(self.heights.shape) - shape
         if (room < 0).any():
             return None
-        row, column = np.floor(place * (room + 1)).astype(int)
+        middle = place[::-1] / self.cell + np.array(self.heights.shape) / 2
+        row, column = np.clip(np.floor(middle - np.array(shape) / 2).astype(int), 0, room)
         return slice(row, row + shape[0]), slice(column, column + shape[1])
 
     def _middle(self, window: tuple[slice, slice]) -> np.ndarray:

@@ -25,7 +25,9 @@ _OCCLUDED = (0.2, 0.3)  # an occluder's area, in areas of its target
 _CLUTTER_LEAST, _CLUTTER_MOST = 300, 2500
 # the inner part of a piece's outline, as a share of its width, that surely hides what is behind it
 _SOLID = 0.6
-_COVER_CELLS = 64  # cells along the longer side in which it is checked that the background covers it
+_COVER_CELLS = (
+    64  # cells along the longer side in which it is checked that the background covers it
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

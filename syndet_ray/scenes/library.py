@@ -108,11 +108,6 @@ class Library:
         """The mean width of the box around an object, in units."""
         return BOX_PER_EDGE if self.dice else 1.0
 
-    @property
-    def tray_half_m(self) -> float:
-        """Half the inner side of the tray."""
-        return 4 * self.unit_m
-
     def names_of(self, label: int) -> list[str]:
         """The names of the assets of a class, in order; with NO_CLASS those of surroundings."""
         return [name for name, asset in self.assets.items() if asset.label == label]

@@ -27,6 +27,13 @@ from syndet_ray.scenes.scene import (
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
+# Half the inner side of the tray, in objects, and the least share of the image that it fills.
+_TRAY_HALF, _TRAY_SHARE = 4.0, 0.8
+# A camera that is tilted further is held level, give or take this much: from above any side of an
+# image may be its upper one.
+_LEVEL_FROM_DEG, _ROLL_DEG = 30.0, 5.0
+_LEAST_HEIGHT = 3.0  # of the camera above the floor, in objects: it never looks through them
+
 # Objects of one scene differ by up to this much in size, at full strength.
 _SCALE_SPREAD = 0.32
 
@@ -138,6 +145,15 @@ def draw_color(rng: np.random.Generator) -> Color:
     return _linear(_vivid(*rng.random(3)))
 
 
+def tray_half_m(parameters: SceneParameters, library: Library) -> float:
+    """Half the inner side of the tray, metres: it fills most of the image, however small the
+    objects are in it.
+    """
+    mean_px = float(np.mean(parameters.size_px)) / library.seen_per_unit
+    seen_units = max(parameters.size_wh) / mean_px
+    return library.unit_m * max(_TRAY_HALF, _TRAY_SHARE / 2 * seen_units)
+
+
 def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Ground:
     """A floor, its tray and the table.
 
@@ -158,14 +174,19 @@ def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Ge
         amount = parameters.floor_texture
     is_textured = amount > 0
     enlarged = 3 ** (2 * scale - 1) if is_textured else 1
+    # a wall, darker or brighter than the floor, or a sky
+    away, light = np.array(_linear(_vivid(*rng.random(3)))), 2.0 ** rng.uniform(-2, 1)
+    share = strength * rng.random()
+    horizon = (1 - share) * np.array(_linear(_FLOOR_RGB)) + share * light * away
     return Ground(
-        half_width=library.tray_half_m,
-        half_depth=library.tray_half_m,
+        half_width=tray_half_m(parameters, library),
+        half_depth=tray_half_m(parameters, library),
         wall_height=0.0 if is_open else wall_height,
         wall_thickness=0.1875 * library.unit_m,
         floor_color=vector(floor),
         wall_color=vector(wall),
         table_color=vector(floor if is_open else table),
+        horizon=vector(horizon),
         texture=texture if is_textured else "plain",
         texture_scale=float(5 * library.unit_m * enlarged),
         texture_contrast=amount,
@@ -214,7 +235,7 @@ def draw_light(
     for k, part in enumerate(parts):
         lamps[k] = replace(lamps[k], color=vector(part * np.array(lamps[k].color)))
     # Across the tray, light changes by up to a fifth either way.
-    per_metre = 0.19 * strength / library.tray_half_m
+    per_metre = 0.19 * strength / tray_half_m(parameters, library)
     return Light(
         lamps=tuple(lamps),
         sky_color=vector((1 - share) * tints[1]),
@@ -236,14 +257,12 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit
     distance = library.unit_m * 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
     tilt = np.radians(parameters.camera_tilt_deg * np.sqrt(rng.random()))
+    distance = max(distance, library.unit_m * _LEAST_HEIGHT / np.cos(tilt))
     heading, roll = rng.uniform(0, 2 * np.pi, 2)
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
-    x, y = np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading)
-    forward = np.array([x, y, -np.cos(tilt)])
-    right = np.cross(forward, [np.cos(roll), np.sin(roll), 0.0])
-    right /= np.linalg.norm(right)
-    rows = np.stack([right, np.cross(forward, right), forward])
-    on_floor = rng.uniform(-0.4, 0.4, 2) * library.tray_half_m
+    rows = _camera_axes(float(tilt), float(heading), float(roll))
+    forward = rows[2]
+    on_floor = rng.uniform(-0.4, 0.4, 2) * tray_half_m(parameters, library)
     target = np.array([*on_floor, library.unit_m / 2])
     return Camera(
         position=vector(target - forward * distance),
@@ -252,6 +271,25 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
         size_wh=parameters.size_wh,
         focus_m=float(distance),
     )
+
+
+def _camera_axes(tilt: float, heading: float, roll: float) -> np.ndarray:
+    """(3, 3) rows right, down and forward of a camera tilted off the vertical; angles in radians.
+
+    roll, 0 to 2 pi, turns it about the forward axis: by all of that where it looks down, by a few
+    degrees where it looks ahead.
+    """
+    x, y = np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading)
+    forward = np.array([x, y, -np.cos(tilt)])
+    if np.degrees(tilt) > _LEVEL_FROM_DEG:
+        off_level = np.radians(_ROLL_DEG) * (roll / np.pi - 1)
+        level = np.cross(forward, [0.0, 0.0, 1.0])
+        level /= np.linalg.norm(level)
+        right = level * np.cos(off_level) + np.cross(forward, level) * np.sin(off_level)
+    else:
+        right = np.cross(forward, [np.cos(roll), np.sin(roll), 0.0])
+        right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
 
 
 def _draw_camera_above(

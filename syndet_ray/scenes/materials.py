@@ -11,8 +11,9 @@ from syndet_ray.scenes.dice import die_faces, pip_coverage
 from syndet_ray.scenes.library import Library, Mesh
 from syndet_ray.scenes.scene import Body, Die, Ground
 
-# Targets that a ray can meet besides a body, whose index is 0 or more.
-TABLE, FLOOR, WALL = -3, -2, -1
+# Targets that a ray can meet besides a body, whose index is 0 or more. HORIZON is all that lies
+# beyond the table.
+HORIZON, TABLE, FLOOR, WALL = -4, -3, -2, -1
 # Octaves of noise, in cells across a texture, by its name.
 _OCTAVES = {"plain": (8,), "speckle": (8, 128), "cloth": (8, 128), "wood": (8, 64)}
 _TEXTURE_PX = 256  # a power of two, as `Materials.ground` and `_enlarge` need
@@ -56,7 +57,9 @@ class Materials:
     def __init__(self, bodies: tuple[Body, ...], ground: Ground, library: Library) -> None:
         dice = [body.die or _NO_DIE for body in bodies]
         self._ground, self._texture = ground, _texture(ground)
-        self._ground_colors = _columns([ground.table_color, ground.floor_color, ground.wall_color])
+        self._ground_colors = _columns(
+            [ground.horizon, ground.table_color, ground.floor_color, ground.wall_color]
+        )
         self._colors = _columns([die.color for die in dice])
         self._pip_colors = _columns([die.pip_color for die in dice])
         self._swirl_colors = _columns([die.swirl_color for die in dice])
@@ -75,17 +78,18 @@ class Materials:
         self._first_face = np.cumsum([0, *counts])
 
     def ground(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """(3, n) colours at points (3, n) of the targets (n,): TABLE, FLOOR or WALL."""
-        colors = self._ground_colors.take(targets - TABLE, axis=1)
+        """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL."""
+        colors = self._ground_colors.take(targets - HORIZON, axis=1)
+        is_level = (targets == TABLE) | (targets == FLOOR)
         side = self._texture.shape[0]
         per_metre = np.float32(side / self._ground.texture_scale)
         x, y = (points[:2] * per_metre).astype(np.int32) & (side - 1)
         texel = y * side + x
         if self._texture.ndim == 2:
             pattern = self._texture.take(texel)
-            pattern[targets == WALL] = 1
+            pattern[~is_level] = 1
             return colors * pattern
-        share = np.float32(self._ground.texture_contrast) * (targets != WALL)
+        share = np.float32(self._ground.texture_contrast) * is_level
         image = self._texture.reshape(-1, 3).take(texel, axis=0).T
         return colors + (image - colors) * share
 

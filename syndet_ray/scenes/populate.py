@@ -11,8 +11,9 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import layers, looks
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face
+from syndet_ray.scenes.framing import Region, seen_floor
 from syndet_ray.scenes.heap import Heap
-from syndet_ray.scenes.library import DICE, Asset, Library, Mesh
+from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, matrix, vector
 
 # Turns that bring each of a die's six faces up.
@@ -85,15 +86,19 @@ def in_tray(
     parameters: SceneParameters,
     library: Library,
     wardrobe: Wardrobe,
+    camera: Camera,
     sizes: np.random.Generator,
     poses: np.random.Generator,
 ) -> tuple[Body, ...]:
-    """The objects and distractors that the parameters ask for, dropped into the tray one after
-    another.
+    """The objects and distractors that the parameters ask for, dropped one after another onto the
+    part of the tray that the camera sees.
     """
     factors = looks.draw_size_factors(parameters, parameters.objects, sizes)
+    tray_half_m = looks.tray_half_m(parameters, library)
+    half_size = tray_half_m, tray_half_m
+    region = seen_floor(camera, library.unit_m / 2).within(half_size)
     if library.dice and not parameters.distractors:
-        return _poured_dice(EDGE_M * factors, wardrobe, poses)
+        return _poured_dice(EDGE_M * factors, wardrobe, half_size, region, poses)
     kinds = _draw_kinds(parameters, library, poses)
     scales = []
     for factor, kind in zip(factors, kinds, strict=False):
@@ -101,14 +106,14 @@ def in_tray(
     for kind in kinds[len(factors) :]:
         factor = sizes.uniform(*parameters.background_scale)
         scales.append(float(factor * library.unit_m / library.assets[kind].mesh.length))
-    heap = Heap(half_width=library.tray_half_m, half_depth=library.tray_half_m)
+    heap = Heap(half_width=tray_half_m, half_depth=tray_half_m, unit_m=library.unit_m)
     dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
         kind, scale = kinds[i], scales[i]
         die = next(dice) if kind == "die" else None
         face_up = _is_picture(kind, library)
-        pose = heap.drop(_mesh(kind, library), scale, poses, face_up=face_up)
+        pose = heap.drop(_mesh(kind, library), scale, region, poses, face_up=face_up)
         if pose is not None:
             appearance = _Appearance(kind=kind, die=die, gloss=glosses[i])
             bodies.append(_body(appearance, library, wardrobe, pose, scale))
@@ -199,12 +204,16 @@ def _in_world(item: layers.Placed, camera: Camera, library: Library) -> tuple[np
 
 
 def _poured_dice(
-    edges: np.ndarray, wardrobe: Wardrobe, poses: np.random.Generator
+    edges: np.ndarray,
+    wardrobe: Wardrobe,
+    half_size: tuple[float, float],
+    region: Region,
+    poses: np.random.Generator,
 ) -> tuple[Body, ...]:
     """Dice alone, which lie flat or lean on one another without a gap."""
     dice, glosses = wardrobe.dice(len(edges)), wardrobe.glosses(len(edges))
     roundings = np.array([die.rounding for die in dice])
-    pile = drop(edges, roundings, (DICE.tray_half_m, DICE.tray_half_m), poses)
+    pile = drop(edges, roundings, half_size, region, poses)
     turns = pile.rotations @ _ROLLS[poses.integers(len(_ROLLS), size=len(edges))]
     bodies = []
     for i, (die, gloss) in enumerate(zip(dice, glosses, strict=True)):

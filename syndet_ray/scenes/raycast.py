@@ -12,7 +12,7 @@ from embreex.rtcore_scene import EmbreeScene
 from syndet_ray import seeds
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, corner_normals
-from syndet_ray.scenes.materials import FLOOR, TABLE, WALL, Materials, Surface
+from syndet_ray.scenes.materials import FLOOR, HORIZON, TABLE, WALL, Materials, Surface
 from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
 
 # Rays are cast at every pixel's centre, and at these offsets too where neighbouring pixels see
@@ -25,6 +25,8 @@ _EDGE_OFFSETS = ((-0.3, 0.15), (0.3, -0.15))
 _TILE = 4
 # Shadow rays start this far, in metres, off the surface they leave.
 _LIFT = 1e-4
+# The table reaches this many times as far as the camera's focus and the tray together.
+_REACH = 4.0
 # How much a level mirror reflects of what it faces, and how much brighter than its surroundings the
 # lamp looks in it.
 _MIRROR, _LAMP_GLARE = 0.05, 14.0
@@ -129,8 +131,9 @@ class _World:
         directions = _directions(self._scene.camera, x, y)
         traced = _run(self._embree, eye, directions)
         triangles = traced["primID"]
-        # A ray that meets no mesh meets the ground: the camera looks down at an endless table.
+        # A ray that meets no mesh meets the table, or what lies beyond it.
         to_ground = -eye[2] / np.minimum(directions[2], np.float32(-1e-6))
+        to_ground = np.minimum(to_ground, np.float32(reach_m(self._scene)))
         distance = np.where(triangles >= 0, traced["tfar"], to_ground)
         points = eye[:, None] + directions * distance
         targets = self._targets(triangles, points)
@@ -200,6 +203,7 @@ class _World:
         x, y = np.abs(points[:2])
         on_floor = (x <= ground.half_width) & (y <= ground.half_depth)
         level = np.where(on_floor, FLOOR, TABLE)
+        level[points[2] > _LIFT] = HORIZON  # the ray ended above the table
         if not len(self._owner):
             return level
         return np.where(triangles < 0, level, self._owner.take(triangles, mode="clip"))
@@ -223,7 +227,8 @@ class _World:
             facing = np.maximum((towards / towards[2]) @ hits.normals, 0)
             amounts.append(facing * share * near)
         leaving = self._albedo(hits)
-        leaving *= self._colored_light(amounts)
+        is_lit = hits.targets != HORIZON
+        leaving *= np.where(is_lit, self._colored_light(amounts), np.float32(1))
         bodies = hits.surface.rays
         leaving[:, bodies] += self._mirrored_light(hits, open_to.take(bodies, axis=1))
         return leaving
@@ -324,6 +329,12 @@ def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
     count = int((distances == 0).sum())
     del mesh
     return count
+
+
+def reach_m(scene: Scene) -> float:
+    """The distance from the camera, metres, beyond which there is no table."""
+    ground = scene.ground
+    return _REACH * (scene.camera.focus_m + max(ground.half_width, ground.half_depth))
 
 
 def project(points: np.ndarray, camera: Camera) -> np.ndarray:

@@ -62,6 +62,7 @@ class Ground:
     image; it is repeated every texture_scale. A pattern's brightness varies by texture_contrast
     (standard deviation, as a share) in a way that texture_seed picks; an image replaces the colours
     of floor and table and is mixed with them by texture_contrast, 1 being the image alone.
+    horizon is the light that comes from beyond the table, where a camera looks that far.
     """
 
     half_width: float
@@ -71,6 +72,7 @@ class Ground:
     floor_color: Color
     wall_color: Color
     table_color: Color
+    horizon: Color
     texture: str
     texture_scale: float
     texture_contrast: float
