@@ -11,9 +11,7 @@ SPACE = SearchSpace(
         "scene.focal_length": Float(low=0.0, high=1.0),
         "scene.object_scale": Float(low=0.0, high=1.0, when={"scene.arrangement": "tray"}),
         "scene.camera_tilt_deg": Float(low=0.0, high=50.0, when={"scene.arrangement": "tray"}),
-        "scene.poses": Choice(
-            values=("random", "curriculum"), when={"scene.arrangement": "layers"}
-        ),
+        "scene.poses": Choice(values=("any", "curriculum"), when={"scene.arrangement": "layers"}),
         "scene.occluders": Float(low=0.0, high=0.6, when={"scene.arrangement": "layers"}),
         "scene.overlap": Float(low=0.0, high=0.5, when={"scene.arrangement": "layers"}),
         "scene.crop": Float(low=0.0, high=0.6, when={"scene.arrangement": "layers"}),

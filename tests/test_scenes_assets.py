@@ -602,3 +602,48 @@ def test_folders_that_are_none(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: is not a folder"):
         load("dice", str(tmp_path / "file"))
+
+
+# Poses and colours by class
+
+
+@pytest.mark.parametrize(("suffix", "up"), [(".glb", "y"), (".obj", "y"), (".stl", "z")])
+def test_the_upper_side_is_that_of_the_format_unless_told(tmp_path, suffix, up):
+    (tmp_path / "nail").mkdir()
+    shape = trimesh.creation.box((1, 2, 3))
+    shape.export(tmp_path / "nail" / f"a{suffix}")
+    sides = {"y": (1, 3, 2), "z": (1, 2, 3)}
+    for told in (None, "y", "z"):
+        if told is not None:
+            settings(tmp_path, up={"nail": told})
+        load.cache_clear()
+        mesh = load(str(tmp_path), "").assets[f"nail/a{suffix}"].mesh
+        assert np.allclose(np.ptp(mesh.vertices, axis=0), sides[told or up])
+        shell = solid(mesh)
+        assert shell.is_watertight and shell.volume > 0 and mesh.vertices.dtype == np.float32
+
+
+def test_poses_and_colours_by_class(folder):
+    settings(folder, pose={"nut": "upright"}, color={"bolt": "#ff0000"})
+    assets = load(str(folder), "").assets
+    assert {name: asset.pose for name, asset in assets.items()} == {
+        "bolt/a.stl": "rest",
+        "nut/a.stl": "upright",
+    }
+    assert np.allclose(assets["bolt/a.stl"].mesh.colors, (1, 0, 0))
+    assert not np.allclose(assets["nut/a.stl"].mesh.colors, (1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"pose": "lying"}, "pose"),
+        ({"pose": {"nuts": "rest"}}, "pose names a class that is no folder, got 'nuts'.*nut"),
+        ({"color": "red"}, "color"),
+        ({"up": {"bolts": "y"}}, "up names a class that is no folder"),
+    ],
+)
+def test_poses_and_colours_that_are_none(folder, content, message):
+    settings(folder, **content)
+    with pytest.raises(DataError, match=f"assets.json: .*{message}"):
+        load(str(folder))

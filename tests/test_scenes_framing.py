@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import trimesh
 
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import raycast
 from syndet_ray.scenes.framing import Region, seen_floor, whole
 from syndet_ray.scenes.generate import draw_scene, library_of, render
@@ -76,3 +79,51 @@ def test_heaps_are_no_towers():
         placed = [body for body in scene.bodies if body.label != NO_CLASS]
         assert 2 < len(placed) < 40
         assert max(body.position[2] for body in placed) <= 4 * library.unit_m
+
+
+# Poses
+
+
+@pytest.fixture(scope="module")
+def cans(tmp_path_factory):
+    """A folder with one class: a can of 64 sides, z up."""
+    folder = tmp_path_factory.mktemp("cans")
+    (folder / "can").mkdir()
+    trimesh.creation.cylinder(0.3, 1.0, sections=64).export(folder / "can" / "can.stl")
+    return str(folder)
+
+
+def upright_share(**fixed):
+    """The share of objects whose +z looks up, and the share that stands on either end."""
+    scenes, _ = scenes_of(30, **SMALL | {"objects": 4} | fixed)
+    up = [body.rotation[2][2] for scene in scenes for body in scene.bodies]
+    return np.mean(np.array(up) > 0.99), np.mean(np.abs(up) > 0.99)
+
+
+def test_poses_are_as_asked(cans):
+    upright, standing = upright_share(assets=cans, poses="upright")
+    assert upright == standing == 1
+    upright, standing = upright_share(assets=cans, poses="face_up")
+    assert upright == standing > 0.5, "what lies on others may lean"
+    upright, standing = upright_share(assets=cans)
+    assert 0 < upright < standing < 0.5
+    upright, standing = upright_share(assets=cans, poses="any")
+    assert standing < 0.1
+
+
+@pytest.mark.parametrize("poses", ["rest", "upright", "face_up"])
+def test_layers_have_no_floor_to_stand_on(poses):
+    with pytest.raises(DefinitionError, match="layers have no floor"):
+        Recipe().replace({"scene.poses": poses, "scene.arrangement": "layers"})
+
+
+def test_what_hardly_shows_has_no_box():
+    crowd = {"image_px": 96, "size_px": (24.0, 34.0), "objects": 40}
+    every, library = scenes_of(4, **crowd)
+    some, _ = scenes_of(4, **crowd, least_visibility=0.4)
+    for scene, limited in zip(every, some, strict=True):
+        boxes, kept = render(scene, library)[1], render(limited, library)[1]
+        clear = boxes.visibility >= 0.4
+        assert 0 < clear.sum() < len(boxes)
+        assert np.array_equal(kept.xyxy, boxes.xyxy[clear])
+        assert np.array_equal(kept.visibility, boxes.visibility[clear])

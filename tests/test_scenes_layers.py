@@ -294,7 +294,7 @@ def test_nothing_is_in_anything_else_and_everything_rests():
 
 def test_a_picture_never_lies_on_its_face():
     heap, rng = Heap(half_width=0.05, half_depth=0.05, unit_m=0.02), np.random.default_rng(1)
-    fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, AROUND, rng, face_up=True)[1] for _ in range(25)]
+    fallen = [heap.drop(_box(1, 0.7, 0.02), 0.02, AROUND, rng, "face_up")[1] for _ in range(25)]
     assert min(turn[2, 2] for turn in fallen) > 0
     assert (layers.turns(front=True)[:, 2, 2] >= 0.5 - 1e-9).all()
     poses = layers.random_poses([[0], [1, 2, 3]], (20.0, 30.0), rng, {1, 2, 3})

@@ -116,7 +116,8 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.hue": _OF_SURROUNDINGS,
     "scene.backgrounds": (_Idle(_OURS | {"scene.floor_texture": _is(0.0)}, by_number=True),),
     "scene.object_shape": (_Idle(_OURS | {"scene.assets": _is_not("dice")}),),
-    "scene.poses": _OF_LAYERS,
+    # dice are poured: they rest on any of their sides
+    "scene.poses": (_Idle(_IN_TRAY | {"scene.assets": _is("dice")}),),
     "scene.occluders": _OF_LAYERS,
     "scene.overlap": (*_OF_LAYERS, _Idle(_OF_ONE, by_number=True)),
     "scene.crop": _OF_LAYERS,

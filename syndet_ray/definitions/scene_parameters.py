@@ -39,8 +39,11 @@ class SceneParameters(Value):
     arrangement: Literal["tray", "layers"] = Field(
         "tray", description="objects fall into a tray, or lie in layers as in the paper"
     )
-    poses: Literal["random", "curriculum"] = Field(
-        "random", description="layers: poses are random, or all in order, near to far"
+    poses: Literal["auto", "rest", "upright", "face_up", "any", "curriculum"] = Field(
+        "auto",
+        description="tray: rest, as objects fall; upright; face_up, as they fall with their upper "
+        "side up; any. layers: any, or curriculum, all in order, near to far. auto: as assets.json "
+        "says, else rest and any",
     )
 
     objects: int = Field(40, ge=1, le=100, description="number of objects in a scene")
@@ -142,6 +145,9 @@ class SceneParameters(Value):
         0.0, ge=0, le=0.3, description="standard deviation of a box's position, share of its width"
     )
     box_square: bool = Field(False, description="boxes are square, as wide as the longer side")
+    least_visibility: Share = Field(
+        0.0, description="objects of which less is visible have no box; 0: all that have a pixel"
+    )
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> "SceneParameters":
@@ -160,6 +166,9 @@ class SceneParameters(Value):
         if self.poses == "curriculum" and self.arrangement != "layers":
             rule = 'poses "curriculum" needs arrangement "layers"'
             raise ValueError(f"{rule}: what falls into a tray takes its own pose")
+        if self.poses in ("rest", "upright", "face_up") and self.arrangement != "tray":
+            rule = f'poses "{self.poses}" needs arrangement "tray"'
+            raise ValueError(f"{rule}: layers have no floor")
         if not self.surroundings and (self.arrangement == "layers" or self.distractors):
             raise ValueError("layers and distractors need surroundings, got none")
         return self

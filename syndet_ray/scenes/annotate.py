@@ -17,8 +17,8 @@ def annotate(scene: Scene, ids: np.ndarray, library: Library = DICE) -> Boxes:
     The box is modal: it bounds the visible pixels, in the scene's label style. Visibility is
     visible pixels / pixels of the whole silhouette, and the silhouette goes on outside the image:
     an object that the image's border cuts in half is half visible. An object without a visible
-    pixel has no box, so that the number of objects less the number of boxes is the number of hidden
-    objects. Bodies of no class have no box.
+    pixel has no box, nor has one of which less than the label style's least visibility shows.
+    Bodies of no class have no box.
     """
     n = len(scene.bodies)
     y, x = np.nonzero(ids >= 0)
@@ -33,14 +33,16 @@ def annotate(scene: Scene, ids: np.ndarray, library: Library = DICE) -> Boxes:
     # differ by a pixel.
     whole = np.maximum(silhouettes(scene, library, visible), 1)
     visibility = np.minimum(1.0, pixels[visible] / whole)
-    return Boxes.of(apply_style(xyxy, scene.label_style, ids.shape), labels[visible], visibility)
+    is_labelled = visibility >= scene.label_style.least_visibility
+    styled = apply_style(xyxy[is_labelled], scene.label_style, ids.shape)
+    return Boxes.of(styled, labels[visible][is_labelled], visibility[is_labelled])
 
 
 def apply_style(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -> np.ndarray:
     """Exact boxes (n, 4) as people would place them, at least a pixel wide and inside the image of
     `size_hw`.
     """
-    if style == LabelStyle(seed=style.seed):
+    if style == LabelStyle(seed=style.seed, least_visibility=style.least_visibility):
         return xyxy
     rng = seeds.generator(style.seed, "label style")
     moved = rng.normal(0, style.jitter, (len(xyxy), 2))

@@ -1,6 +1,6 @@
 """Assets: reads folders of meshes, cut-outs and background images into a Library.
 
-    FOLDER/assets.json            optional: {"unit": ..., "size_m": ..., "open": ...}
+    FOLDER/assets.json            optional, see below
     FOLDER/<class>/**.glb         a mesh: GLB, glTF, OBJ, PLY or STL
     FOLDER/<class>/**.png         a cut-out: PNG with transparency, or an image next to which lies
                                   NAME_mask.png or NAME.json
@@ -8,19 +8,23 @@
 unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or
 "millimetres", the unit of the numbers in its file. size_m, 0.05 by default, holds for all classes
 or by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long.
-Meshes may have holes; if open is true, that is intended and not noted. `folder_names` says which
-class a folder has.
+Meshes may have holes; if open is true, that is intended and not noted. pose is the pose in which
+meshes lie: "rest", the default, "upright", "face_up" or "any" (`scene.poses`); up is the axis of
+their files that points up: "y", the default of glTF and OBJ, or "z", that of PLY and STL. color,
+such as "#e8dfc8", is that of meshes without a texture. All three hold for all classes or by class.
+`folder_names` says which class a folder has.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError, nearest
@@ -40,6 +44,10 @@ _SIZE_M = 0.05  # longest side of an object that a hand can hold
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
 # Ratio of the longest sides of meshes. Less is small against the variation of sizes within scenes.
 _LIKE_SIZES = 1.3
+_Pose = Literal["rest", "upright", "face_up", "any"]
+_Axis = Literal["y", "z"]
+_HexColor = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+_Z_UP = (".ply", ".stl")  # of scanners and printers; the other formats say y, or are used so
 _METRES = {"metres": 1.0, "millimetres": 1e-3}
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 # Models of other programs, which are not read: images beside them are their textures.
@@ -66,6 +74,9 @@ class _Settings(BaseModel):
     unit: Literal["normalised", "metres", "millimetres"] = "normalised"
     size_m: float | dict[str, float] = _SIZE_M
     open: bool = False
+    pose: _Pose | dict[str, _Pose] = "rest"
+    up: _Axis | dict[str, _Axis] | None = None
+    color: _HexColor | dict[str, _HexColor] | None = None
     _file: Path = PrivateAttr(default=Path(_SETTINGS))
 
     @property
@@ -79,6 +90,26 @@ class _Settings(BaseModel):
 
     def size_of(self, name: str) -> float:
         return self.size_m.get(name, _SIZE_M) if isinstance(self.size_m, dict) else self.size_m
+
+    def pose_of(self, name: str) -> str:
+        return self.pose.get(name, "rest") if isinstance(self.pose, dict) else self.pose
+
+    def up_axis_of(self, name: str, file: Path) -> str:
+        """The axis of a mesh file that points up."""
+        usual = "z" if file.suffix.lower() in _Z_UP else "y"
+        told = self.up.get(name) if isinstance(self.up, dict) else self.up
+        return told or usual
+
+    def color_of(self, name: str) -> str | None:
+        return self.color.get(name) if isinstance(self.color, dict) else self.color
+
+    @property
+    def named_classes(self) -> Iterator[tuple[str, str]]:
+        """The settings that hold by class, with the classes that they name."""
+        for setting in ("size_m", "pose", "up", "color"):
+            value = getattr(self, setting)
+            for name in value if isinstance(value, dict) else ():
+                yield setting, name
 
 
 @cache
@@ -238,7 +269,9 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
             model = meshes.read(file, folder)
             part.models[name] = model
             scale = _scale(model.mesh, file, part.settings, class_name)
-            assets[name] = Asset(label=label, mesh=model.mesh, scale=scale)
+            mesh = _dressed(model.mesh, file, part.settings, class_name)
+            pose = part.settings.pose_of(class_name)
+            assets[name] = Asset(label=label, mesh=mesh, scale=scale, pose=pose)
             read = [file, *needed[file]]
         else:
             scale = part.settings.size_of(class_name)
@@ -279,6 +312,19 @@ def _check_foreign(folder: Path, files: Sequence[Path], assets: Sequence[Path]) 
             raise DataError(file, rule, got=file.suffix, do=do)
 
 
+def _dressed(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> Mesh:
+    """A mesh with +z up, in the colour that the settings name if it has no texture."""
+    if settings.up_axis_of(class_name, file) == "y":
+        x, y, z = mesh.vertices.T
+        mesh = replace(mesh, vertices=np.column_stack([x, -z, y]))
+    color = settings.color_of(class_name)
+    if color is None or mesh.texture is not None:
+        return mesh
+    srgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+    linear = (srgb / 255) ** 2.2  # the power that `sensor` undoes
+    return replace(mesh, colors=np.tile(linear, (len(mesh.vertices), 1)))
+
+
 def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
     """Metres per unit of a mesh's vertices.
 
@@ -304,11 +350,12 @@ def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> 
     if not path.is_file():
         return settings
     read[f"{path.name} of {'classes' if classes else 'surroundings'}"] = path
-    sizes = settings.size_m if isinstance(settings.size_m, dict) else {"all": settings.size_m}
-    for name, size in sizes.items():
-        if sizes is settings.size_m and name not in classes:
-            rule = "size_m names a class that is no folder"
+    for setting, name in settings.named_classes:
+        if name not in classes:
+            rule = f"{setting} names a class that is no folder"
             raise DataError(path, rule, got=name, do=nearest(name, classes))
+    sizes = settings.size_m.values() if isinstance(settings.size_m, dict) else [settings.size_m]
+    for size in sizes:
         if not _SMALLEST_M <= size <= _LARGEST_M:
             rule = f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres"
             raise DataError(path, rule, got=size)
@@ -323,7 +370,7 @@ def _parse(path: Path) -> _Settings:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         units = '"normalised", "metres" or "millimetres"'
-        do = f'It may hold "unit" ({units}), "size_m" (metres) and "open".'
+        do = f'It may hold "unit" ({units}), "size_m" (metres), "open", "pose", "up" and "color".'
         raise DataError(path, f"{place}: {first['msg']}", got=first["input"], do=do) from None
 
 

@@ -22,6 +22,7 @@ _CELLS = 12  # of the map along an object
 _HIGHEST = 4.0
 # Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
 _PLACES = 10
+_FACES_UP = 0.7  # cosine: a side that looks up is at most 45 degrees off
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
 
 
@@ -61,25 +62,27 @@ class Heap:
         scale: float,
         region: Region,
         rng: np.random.Generator,
-        *,
-        face_up: bool = False,
+        lying: str = "rest",
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Drops a mesh of this scale (metres per unit) onto a region of the tray; the centre (3,)
         and turn (3, 3) at which it comes to rest.
 
-        The side on which it lies is drawn first, by its chance, then the place: among the sides,
-        the flattest would nearly always be the lowest. face_up: its side +z never lies below. None
-        if it is wider than the tray, or would lie on top of a tower.
+        lying  "rest": on a side on which it rests, by the chance of each when it falls; "face_up":
+               likewise, of those on which its +z looks up; "upright": +z is up; "any": any turn
+
+        The side on which it lies is drawn first, then the place: among the sides, the flattest
+        would nearly always be the lowest. None if it is wider than the tray, or would lie on top of
+        a tower.
         """
         best: _Rest | None = None
-        side = _draw_stable_turn(mesh, rng)
-        if face_up and side[2, 2] < 0:
-            side = np.diag([1, -1, -1]) @ side
+        side = _SIDES[lying](mesh, rng)
+        leans = lying in ("rest", "face_up")
         for _ in range(_PLACES):
             turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
             tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
             place = region.draw(1, rng)[0]
-            for pose, may_lie_on_floor in ((turn, True), (tipped, False)):
+            poses = [(turn, True), (tipped, False)] if leans else [(turn, True)]
+            for pose, may_lie_on_floor in poses:
                 rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
                 if rest is not None and (best is None or rest.height < best.height):
                     best = rest
@@ -183,10 +186,33 @@ def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
     return extreme(extreme(across[:-2], across[1:-1]), across[2:])
 
 
-def _draw_stable_turn(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
-    """(3, 3) a turn in which the mesh stays on a level floor, by its probability."""
+def _draw_rest(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) a turn in which the mesh stays on a level floor, by its chance."""
     turns, chances = stable_turns(mesh)
     return turns[rng.choice(len(turns), p=chances)]
+
+
+def _draw_face_up(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) a turn in which the mesh rests and its side +z looks up; upright if there is none."""
+    turns, chances = stable_turns(mesh)
+    chances = chances * (turns[:, 2, 2] > _FACES_UP)
+    if chances.sum() <= 0:
+        return np.eye(3)
+    return turns[rng.choice(len(turns), p=chances / chances.sum())]
+
+
+def _draw_any(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) any turn, each as likely as any other (a random unit quaternion: Shoemake, 1992)."""
+    quaternion = rng.standard_normal(4)
+    return trimesh.transformations.quaternion_matrix(quaternion)[:3, :3]
+
+
+_SIDES = {
+    "rest": _draw_rest,
+    "face_up": _draw_face_up,
+    "upright": lambda mesh, rng: np.eye(3),
+    "any": _draw_any,
+}
 
 
 def _yaw(angle: float) -> np.ndarray:

@@ -39,14 +39,17 @@ class Asset:
     """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit
     of its vertices.
 
-    picture: it is a cut-out of a photo, which shows one side of the thing, +z, under a light of its
-    own.
+    picture  it is a cut-out of a photo, which shows one side of the thing, +z, under a light of its
+             own
+    pose     "rest", "upright", "face_up" or "any": in which pose it lies where nothing else is
+             asked for, see `heap`; its upper side is +z
     """
 
     label: int
     mesh: Mesh
     scale: float
     picture: bool = False
+    pose: str = "rest"
 
     @cached_property
     def plain(self) -> bool:

@@ -342,6 +342,7 @@ def draw_label_style(parameters: SceneParameters, seed: int) -> LabelStyle:
         padding_spread=parameters.box_padding_spread,
         jitter=parameters.box_jitter,
         square=parameters.box_square,
+        least_visibility=parameters.least_visibility,
         seed=seed,
     )
 

@@ -112,8 +112,8 @@ def in_tray(
     for i in poses.permutation(len(kinds)).tolist():
         kind, scale = kinds[i], scales[i]
         die = next(dice) if kind == "die" else None
-        face_up = _is_picture(kind, library)
-        pose = heap.drop(_mesh(kind, library), scale, region, poses, face_up=face_up)
+        lying = _lying(kind, library, parameters)
+        pose = heap.drop(_mesh(kind, library), scale, region, poses, lying)
         if pose is not None:
             appearance = _Appearance(kind=kind, die=die, gloss=glosses[i])
             bodies.append(_body(appearance, library, wardrobe, pose, scale))
@@ -254,6 +254,18 @@ def _outline(mesh: Mesh) -> np.ndarray:
 
 def _is_picture(kind: str, library: Library) -> bool:
     return kind != "die" and library.assets[kind].picture
+
+
+def _lying(kind: str, library: Library, parameters: SceneParameters) -> str:
+    """The pose in which an asset lies in a tray, as `Heap.drop` has it.
+
+    Cut-outs show their front, dice and surroundings rest as they fall.
+    """
+    if _is_picture(kind, library):
+        return "face_up"
+    if kind == "die" or library.assets[kind].label == NO_CLASS:
+        return "rest"
+    return library.assets[kind].pose if parameters.poses == "auto" else parameters.poses
 
 
 def _natural_scale(kind: str, library: Library) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from scipy.spatial import QhullError
+from scipy.spatial import QhullError  # type: ignore[import-untyped]
 
 from syndet_ray.scenes.library import Mesh
 

@@ -144,13 +144,14 @@ class LabelStyle:
     padding by which a box is wider and higher than the visible part of the object, as a share;
     padding_spread its standard deviation from box to box; jitter that of the box's middle, in
     shares of its width and height. square boxes are as high as they are wide. All 0: exactly around
-    the visible part.
+    the visible part. Objects of which less than least_visibility shows, as a share, have no box.
     """
 
     padding: float = 0.0
     padding_spread: float = 0.0
     jitter: float = 0.0
     square: bool = False
+    least_visibility: float = 0.0
     seed: int = 0
 
 
