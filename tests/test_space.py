@@ -168,7 +168,7 @@ def test_a_parameter_exists_only_where_its_condition_holds():
 
 
 def test_what_needs_another_setting_is_tried_with_it():
-    poses = Choice(values=("random", "curriculum"), when={"scene.arrangement": "layers"})
+    poses = Choice(values=("any", "curriculum"), when={"scene.arrangement": "layers"})
     space = SearchSpace(
         {"scene.poses": poses, "scene.arrangement": Choice(values=("tray", "layers"))}
     )
@@ -312,7 +312,7 @@ def test_weights_that_are_neither_a_name_nor_a_file_are_named_with_the_names_the
 
 
 def test_values_are_held_against_the_recipe_of_the_sweep():
-    poses = SearchSpace({"scene.poses": Choice(values=("random", "curriculum"))})
+    poses = SearchSpace({"scene.poses": Choice(values=("any", "curriculum"))})
     check_space(poses, Recipe().replace({"scene.arrangement": "layers"}))
     with pytest.raises(DefinitionError, match='poses "curriculum" needs arrangement "layers"'):
         check_space(poses, Recipe())

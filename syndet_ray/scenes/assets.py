@@ -97,8 +97,8 @@ class _Settings(BaseModel):
     def up_axis_of(self, name: str, file: Path) -> str:
         """The axis of a mesh file that points up."""
         usual = "z" if file.suffix.lower() in _Z_UP else "y"
-        told = self.up.get(name) if isinstance(self.up, dict) else self.up
-        return told or usual
+        axis = self.up.get(name) if isinstance(self.up, dict) else self.up
+        return axis or usual
 
     def color_of(self, name: str) -> str | None:
         return self.color.get(name) if isinstance(self.color, dict) else self.color
@@ -269,7 +269,7 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
             model = meshes.read(file, folder)
             part.models[name] = model
             scale = _scale(model.mesh, file, part.settings, class_name)
-            mesh = _dressed(model.mesh, file, part.settings, class_name)
+            mesh = _with_settings(model.mesh, file, part.settings, class_name)
             pose = part.settings.pose_of(class_name)
             assets[name] = Asset(label=label, mesh=mesh, scale=scale, pose=pose)
             read = [file, *needed[file]]
@@ -312,7 +312,7 @@ def _check_foreign(folder: Path, files: Sequence[Path], assets: Sequence[Path]) 
             raise DataError(file, rule, got=file.suffix, do=do)
 
 
-def _dressed(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> Mesh:
+def _with_settings(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> Mesh:
     """A mesh with +z up, in the colour that the settings name if it has no texture."""
     if settings.up_axis_of(class_name, file) == "y":
         x, y, z = mesh.vertices.T

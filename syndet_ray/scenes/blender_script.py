@@ -151,8 +151,8 @@ def _add_light(light: dict, horizon: list[float]) -> None:
     tree = world.node_tree
     path, mix = tree.nodes.new("ShaderNodeLightPath"), tree.nodes.new("ShaderNodeMix")
     mix.data_type = "RGBA"
-    sky, seen = mix.inputs["A"], mix.inputs["B"]
-    for socket, color in ((sky, light["sky_color"]), (seen, horizon)):
+    sky, beyond = mix.inputs["A"], mix.inputs["B"]
+    for socket, color in ((sky, light["sky_color"]), (beyond, horizon)):
         socket.default_value = (*color, 1)
     tree.links.new(path.outputs["Is Camera Ray"], mix.inputs["Factor"])
     tree.links.new(mix.outputs["Result"], tree.nodes["Background"].inputs["Color"])
