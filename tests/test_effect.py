@@ -102,6 +102,7 @@ OTHER = {
     "image_px": 128,
     "lamps": 4,
     "camera_tilt_deg": 55.0,
+    "least_tilt_deg": 12.0,
     "crop": 0.0,
     "overlap": 0.0,
     "box_square": True,

@@ -72,6 +72,14 @@ def test_a_camera_that_looks_ahead_sees_a_horizon_and_no_point_without_end():
     assert 0 < has_horizon < len(scenes)
 
 
+def test_cameras_are_tilted_as_far_as_asked():
+    for least, most in ((0.0, 20.0), (50.0, 60.0), (70.0, 70.0)):
+        scenes, _ = scenes_of(40, objects=1, camera_tilt_deg=most, least_tilt_deg=least)
+        tilts = np.degrees([np.arccos(-scene.camera.rotation[2][2]) for scene in scenes])
+        assert least - 1e-6 <= tilts.min() and tilts.max() <= most + 1e-6
+        assert np.ptp(tilts) >= 0.7 * (most - least)
+
+
 def test_heaps_are_no_towers():
     fixed = LARGE | {"objects": 40, "distractors": 1}
     scenes, library = scenes_of(2, **fixed)

@@ -3,6 +3,7 @@
 import colorsys
 import json
 import math
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,17 +94,19 @@ def check_empty(out: Path) -> None:
 def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = True) -> None:
     """Writes the pool's first 24 images into one PNG, each scaled into a cell of 256 px.
 
+    Rows are as high as their highest image.
+
     With `boxes`, these are outlined in the colour of their class.
     """
-    count = min(_SHEET_IMAGES, len(pool))
-    rows = max(1, math.ceil(count / columns))
+    cells = [_cell(pool, i, outlined=boxes) for i in range(min(_SHEET_IMAGES, len(pool)))]
+    rows = [cells[first : first + columns] for first in range(0, len(cells), columns)] or [[]]
+    heights = [max((cell.height for cell in row), default=_CELL_PX) for row in rows]
     step = _CELL_PX + _GAP_PX
-    sheet_wh = (columns * step - _GAP_PX, rows * step - _GAP_PX)
-    sheet = Image.new("RGB", sheet_wh, "white")
-    for i in range(count):
-        row, column = divmod(i, columns)
-        corner = (column * step, row * step)
-        sheet.paste(_cell(pool, i, outlined=boxes), corner)
+    tops = [0, *accumulate(height + _GAP_PX for height in heights)]
+    sheet = Image.new("RGB", (columns * step - _GAP_PX, tops[-1] - _GAP_PX), "white")
+    for top, row in zip(tops, rows, strict=False):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (column * step, top))
     sheet.save(path)
 
 

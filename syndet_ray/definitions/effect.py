@@ -123,6 +123,7 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.crop": _OF_LAYERS,
     "scene.gloss": _OF_CUT_OUTS,
     "scene.camera_tilt_deg": _OF_TRAY,
+    "scene.least_tilt_deg": _OF_TRAY,
     "scene.object_scale": (
         *_OF_TRAY,
         _Idle(_OURS | {"scene.size_px": _has_one_value}, by_number=True),

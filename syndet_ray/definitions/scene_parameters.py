@@ -115,6 +115,9 @@ class SceneParameters(Value):
     camera_tilt_deg: float = Field(
         25.0, ge=0, le=85, description="tray: maximum angle between camera and vertical, degrees"
     )
+    least_tilt_deg: float = Field(
+        0.0, ge=0, le=85, description="tray: minimum angle between camera and vertical, degrees"
+    )
     camera_height: Share = Field(
         0.5, description="strength: distance, by up to 4 times; focal length keeps the size"
     )
@@ -171,6 +174,13 @@ class SceneParameters(Value):
             raise ValueError(f"{rule}: layers have no floor")
         if not self.surroundings and (self.arrangement == "layers" or self.distractors):
             raise ValueError("layers and distractors need surroundings, got none")
+        return self
+
+    @model_validator(mode="after")
+    def _tilts_in_order(self) -> "SceneParameters":
+        if self.least_tilt_deg > self.camera_tilt_deg:
+            bounds = f"{self.least_tilt_deg} and {self.camera_tilt_deg}"
+            raise ValueError(f"least_tilt_deg must be at most camera_tilt_deg, got {bounds}")
         return self
 
     @model_validator(mode="after")

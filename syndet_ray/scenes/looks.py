@@ -256,7 +256,9 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     low, high = least * (1 + spread), greatest * (1 - spread)
     unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit
     distance = library.unit_m * 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
-    tilt = np.radians(parameters.camera_tilt_deg * np.sqrt(rng.random()))
+    # Squares are drawn evenly: as many cameras stand over each part of the disc of directions.
+    squares = parameters.least_tilt_deg**2, parameters.camera_tilt_deg**2
+    tilt = np.radians(np.sqrt(rng.uniform(*squares)))
     distance = max(distance, library.unit_m * _LEAST_HEIGHT / np.cos(tilt))
     heading, roll = rng.uniform(0, 2 * np.pi, 2)
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
