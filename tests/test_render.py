@@ -371,7 +371,7 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("blur=0.2", "`settings`: must read like scene.blur=0.2, got 'blur=0.2'"),
+        ("blur=0.2", "Did you mean 'scene.blur'"),
         ("scene.blur", "must read like"),
         ("mix.synthetic=0.5", "must read like"),
         ("scene.blurr=1", "Did you mean 'scene.blur'"),

@@ -8,6 +8,7 @@ import typer
 from syndet_ray.cli.options import (
     INTERRUPTED,
     Address,
+    Assets,
     Classes,
     Dataset,
     Format,
@@ -32,6 +33,7 @@ def render(
     out: Out,
     objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
     count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
+    assets: Assets = None,
     settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
@@ -43,7 +45,8 @@ def render(
     from syndet_ray.cli import terminal
     from syndet_ray.workers.render import scene_parameters, write_set
 
-    parameters = scene_parameters([f"scene.objects={objects}", *(settings or ())])
+    given = [] if assets is None else [f"scene.assets={assets}"]
+    parameters = scene_parameters([f"scene.objects={objects}", *given, *(settings or ())])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs.resolve() / "cache"
     with open_display(console := terminal.console()) as display:

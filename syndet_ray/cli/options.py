@@ -20,7 +20,7 @@ _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
-    *("images_per_epoch",),
+    *("images_per_epoch", "assets"),
     *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
@@ -249,6 +249,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Setting, such as scene.blur=0.2; may be repeated."),
 ]
+Assets = Annotated[
+    Path | None,
+    typer.Option(help="Objects of scenes: a folder of classes, each of meshes or cut-outs."),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one per core.")
 ]
@@ -266,6 +270,7 @@ class SweepOptions:
 
     real, address, storage, tracking, local, ...  as in `tuning.options.Options`
     trials, seed, classes  instead of the sweep's own; classes is a file
+    assets, settings       instead of the recipe's own; settings are texts such as "scene.blur=0.2"
     """
 
     runs: Path
@@ -287,6 +292,8 @@ class SweepOptions:
     classes: Path | None = None
     hold_out: float | None = None
     stream: bool = False
+    assets: Path | None = None
+    settings: list[str] | None = None
 
     def for_sweep(self) -> dict[str, Any]:
         """The settings of the sweep that were given instead of its own.
@@ -296,7 +303,23 @@ class SweepOptions:
         """
         _place(self.real)
         names = None if self.classes is None else class_map(self.classes)
-        return _given_options({"trials": self.trials, "seed": self.seed, "classes": names})
+        return _given_options(
+            {
+                "trials": self.trials,
+                "seed": self.seed,
+                "classes": names,
+                "settings": self._settings() or None,
+            }
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings of recipes that were given, by their dotted paths."""
+        from syndet_ray.definitions.assignments import settings_of
+
+        texts = list(self.settings or ())
+        if self.assets is not None:
+            texts.append(f"scene.assets={self.assets}")
+        return settings_of(texts, Path.cwd())
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""

@@ -13,6 +13,7 @@ from syndet_ray.cli.options import (
     SPENT,
     Address,
     AddressAgain,
+    Assets,
     Board,
     Classes,
     Force,
@@ -32,6 +33,7 @@ from syndet_ray.cli.options import (
     RunAddress,
     Runs,
     Seed,
+    Settings,
     SkipBad,
     Storage,
     Stream,
@@ -79,6 +81,8 @@ def sweep(
     skip_bad: SkipBad = False,
     classes: Classes = None,
     stream: Stream = False,
+    assets: Assets = None,
+    settings: Settings = None,
     force: Force = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -90,7 +94,7 @@ def sweep(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
-        hold_out=hold_out, stream=stream,
+        hold_out=hold_out, stream=stream, assets=assets, settings=settings,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -180,6 +184,8 @@ def check(
     skip_bad: SkipBad = False,
     classes: Classes = None,
     stream: Stream = False,
+    assets: Assets = None,
+    settings: Settings = None,
     force: Force = False,
     as_json: Json = False,
     runs: Runs = Path("runs"),
@@ -191,7 +197,8 @@ def check(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
-        format=format, skip_bad=skip_bad, classes=classes, stream=stream,
+        format=format, skip_bad=skip_bad, classes=classes, stream=stream, assets=assets,
+        settings=settings,
     )  # fmt: skip
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False
@@ -284,7 +291,7 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
 def _definition(name: str, options: SweepOptions) -> "LoadedSweep":
     from syndet_ray.definitions.loader import load
 
-    return load(name).replace(options.for_sweep())
+    return load(name).with_given(options.for_sweep())
 
 
 def _with_points(

@@ -3,7 +3,6 @@
 import colorsys
 import json
 import math
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,9 +99,11 @@ def contact_sheet(pool: Pool, path: Path, columns: int = 6, *, boxes: bool = Tru
     """
     cells = [_cell(pool, i, outlined=boxes) for i in range(min(_SHEET_IMAGES, len(pool)))]
     rows = [cells[first : first + columns] for first in range(0, len(cells), columns)] or [[]]
-    heights = [max((cell.height for cell in row), default=_CELL_PX) for row in rows]
     step = _CELL_PX + _GAP_PX
-    tops = [0, *accumulate(height + _GAP_PX for height in heights)]
+    tops = [0]
+    for row in rows:
+        heights = [cell.height for cell in row]
+        tops.append(tops[-1] + max(heights, default=_CELL_PX) + _GAP_PX)
     sheet = Image.new("RGB", (columns * step - _GAP_PX, tops[-1] - _GAP_PX), "white")
     for top, row in zip(tops, rows, strict=False):
         for column, cell in enumerate(row):

@@ -39,6 +39,25 @@ class LoadedSweep(Sweep):
             return self.trials
         return min(self.trials, len(self.parameters.grid()))
 
+    def with_given(self, given: Mapping[str, Any]) -> "LoadedSweep":
+        """The sweep with what its user gave instead of its own.
+
+        given  fields of the sweep, and "settings" of its recipe by their dotted paths
+
+        Raises DefinitionError for a value that breaks a rule, and for a setting that this sweep
+        varies: its value would be ignored.
+        """
+        fields = {name: value for name, value in given.items() if name != "settings"}
+        settings = given.get("settings", {})
+        for path in settings:
+            if path in self.parameters.settings():
+                rule = f"{path} is what this sweep searches"
+                raise DefinitionError(
+                    "`settings`", rule, do="Change its range in the sweep's file."
+                )
+        sweep = self.replace(fields)
+        return sweep.replace({"recipe": sweep.recipe.replace(settings)}) if settings else sweep
+
     def seed_number(self, replica: int, *, of_variant: bool) -> int:
         """The number of the seed from which the replica-th training of a recipe starts.
 

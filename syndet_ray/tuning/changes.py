@@ -65,7 +65,7 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     if file is None or not Path(file).is_file():
         return []  # the run has the resolved sweep: its file may be deleted
     try:
-        now = load(file, Path(about["folder"])).replace(about["given"])
+        now = load(file, Path(about["folder"])).with_given(about["given"])
     except SyndetError as error:
         return [f"its sweep file is no longer valid ({error})"]
     then = LoadedSweep.model_validate(about["asked"])

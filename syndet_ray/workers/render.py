@@ -4,7 +4,6 @@ The images come back through the object store, and the caller keeps them: no sha
 needed. They depend neither on the number of workers nor on how often one was lost.
 """
 
-import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +17,8 @@ import ray
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
+from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
-from syndet_ray.definitions.located import with_absolute_paths
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
@@ -112,12 +111,10 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
     Raises DefinitionError for a setting that no scene has, and for one that changes nothing,
     given the other settings.
     """
-    changes = {}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not path.startswith("scene."):
-            raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=setting)
-        changes[path] = with_absolute_paths(path, _value(text), Path.cwd())
+    changes = settings_of(settings, Path.cwd())
+    for path in changes:
+        if not path.startswith("scene."):
+            raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=path)
     plain = Recipe()
     recipe = plain.replace(changes)
     for path in changes:
@@ -126,13 +123,6 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
             rule = f"changes nothing: {reason.words(path)}"
             raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
     return recipe.scene
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _render(
