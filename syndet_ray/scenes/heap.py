@@ -5,18 +5,16 @@ there already. That forbids caves, and with them every overlap.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import trimesh
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray.scenes.framing import Region
-from syndet_ray.scenes.library import Mesh
+from syndet_ray.scenes.library import Mesh, embree_of, outline
 from syndet_ray.scenes.rest import stable_turns
 
 _CELLS = 12  # of the map along an object
+_FEW_VERTICES = 4000
 # A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
 # the camera.
 _HIGHEST = 4.0
@@ -75,7 +73,7 @@ class Heap:
         a tower.
         """
         best: _Rest | None = None
-        side = _SIDES[lying](mesh, rng)
+        side = draw_side(mesh, lying, rng)
         leans = lying in ("rest", "face_up")
         for _ in range(_PLACES):
             turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
@@ -142,7 +140,7 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     Rays go through every cell's middle. The mesh's vertices, which rays may miss, count too; each
     cell then takes the extreme of its neighbours, for what lies between. All in the mesh's units.
     """
-    points = mesh.vertices @ turn.T
+    points = _corners(mesh) @ turn.T
     half = np.abs(points[:, :2]).max(axis=0)
     columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
     across = (np.arange(columns) - (columns - 1) / 2) * cell
@@ -158,6 +156,13 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     return _spread(low, np.minimum), _spread(high, np.maximum)
 
 
+def _corners(mesh: Mesh) -> np.ndarray:
+    """(v, 3) the vertices that rays may miss: those of the convex hull, where faces are many and
+    smaller than a cell.
+    """
+    return mesh.vertices if len(mesh.vertices) <= _FEW_VERTICES else outline(mesh)
+
+
 def _distances(
     mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float
 ) -> np.ndarray:
@@ -167,16 +172,9 @@ def _distances(
     origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
     direction = np.array([0, 0, -np.sign(start)]) @ turn
     rays = np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32)
-    embree, _ = _embree(mesh)
+    embree, _ = embree_of(mesh)
     traced = embree.run(np.ascontiguousarray(origins, np.float32), rays, output=True)
     return np.where(traced["primID"] >= 0, traced["tfar"], np.inf).reshape(x.shape)
-
-
-@lru_cache(maxsize=1024)
-def _embree(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
-    """The mesh in its own scene. Embree reads the triangles as long as the second value lives."""
-    scene = EmbreeScene()
-    return scene, TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
 
 
 def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
@@ -184,6 +182,14 @@ def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
     padded = np.pad(values, 1, mode="edge")
     across = extreme(extreme(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     return extreme(extreme(across[:-2], across[1:-1]), across[2:])
+
+
+def draw_side(mesh: Mesh, lying: str, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) the turn of a mesh on a level floor before any turn about the vertical.
+
+    lying  as in `Heap.drop`
+    """
+    return _SIDES[lying](mesh, rng)
 
 
 def _draw_rest(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:

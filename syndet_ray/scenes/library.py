@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
+import trimesh
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from scipy.spatial import QhullError  # type: ignore[import-untyped]
 
 from syndet_ray.scenes.dice import BOX_PER_EDGE, CLASSES, EDGE_M
 from syndet_ray.scenes.scene import NO_CLASS
@@ -134,6 +138,24 @@ def corner_normals(mesh: Mesh) -> np.ndarray:
     flat, mean = _unit(flat)[:, None], _unit(total)[places]
     is_round = (mean * flat).sum(axis=2, keepdims=True) > _SMOOTH
     return np.where(is_round, mean, flat).astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def embree_of(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
+    """The mesh in a scene of its own. Embree reads the triangles as long as the second value
+    lives.
+    """
+    scene = EmbreeScene()
+    return scene, TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
+
+
+@lru_cache(maxsize=1024)
+def outline(mesh: Mesh) -> np.ndarray:
+    """(v, 3) corners of a mesh's convex hull; all its vertices if it is flat."""
+    try:
+        return np.asarray(trimesh.convex.convex_hull(mesh.vertices.astype(float)).vertices)
+    except QhullError:
+        return mesh.vertices
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -29,8 +29,8 @@ TEXTURES = ("plain", "speckle", "cloth", "wood")
 
 # Half the inner side of the tray, in objects, and the least share of the image that it fills.
 _TRAY_HALF, _TRAY_SHARE = 4.0, 0.8
-# A camera that is tilted further is held level, give or take this much: from above any side of an
-# image may be its upper one.
+# A camera that is tilted further, or that is always tilted, is held level, give or take this much:
+# from above any side of an image may be its upper one.
 _LEVEL_FROM_DEG, _ROLL_DEG = 30.0, 5.0
 _LEAST_HEIGHT = 3.0  # of the camera above the floor, in objects: it never looks through them
 
@@ -262,7 +262,8 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     distance = max(distance, library.unit_m * _LEAST_HEIGHT / np.cos(tilt))
     heading, roll = rng.uniform(0, 2 * np.pi, 2)
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
-    rows = _camera_axes(float(tilt), float(heading), float(roll))
+    is_level = parameters.least_tilt_deg > 0 or np.degrees(tilt) > _LEVEL_FROM_DEG
+    rows = _camera_axes(float(tilt), float(heading), float(roll), is_level=bool(is_level))
     forward = rows[2]
     on_floor = rng.uniform(-0.4, 0.4, 2) * tray_half_m(parameters, library)
     target = np.array([*on_floor, library.unit_m / 2])
@@ -275,15 +276,14 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     )
 
 
-def _camera_axes(tilt: float, heading: float, roll: float) -> np.ndarray:
+def _camera_axes(tilt: float, heading: float, roll: float, *, is_level: bool) -> np.ndarray:
     """(3, 3) rows right, down and forward of a camera tilted off the vertical; angles in radians.
 
-    roll, 0 to 2 pi, turns it about the forward axis: by all of that where it looks down, by a few
-    degrees where it looks ahead.
+    roll, 0 to 2 pi, turns it about the forward axis, by a few degrees only if it is held level.
     """
     x, y = np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading)
     forward = np.array([x, y, -np.cos(tilt)])
-    if np.degrees(tilt) > _LEVEL_FROM_DEG:
+    if is_level:
         off_level = np.radians(_ROLL_DEG) * (roll / np.pi - 1)
         level = np.cross(forward, [0.0, 0.0, 1.0])
         level /= np.linalg.norm(level)

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import trimesh
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import layers, looks
@@ -13,7 +12,7 @@ from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face
 from syndet_ray.scenes.framing import Region, seen_floor
 from syndet_ray.scenes.heap import Heap
-from syndet_ray.scenes.library import Asset, Library, Mesh
+from syndet_ray.scenes.library import Asset, Library, Mesh, outline
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, matrix, vector
 
 # Turns that bring each of a die's six faces up.
@@ -145,7 +144,7 @@ def in_layers(
         chosen = layers.random_poses(classes, plan.size_px, poses, pictures)
     placed = layers.arrange(
         plan,
-        outlines=[_outline(_mesh(name, library)) for name in names],
+        outlines=[outline(_mesh(name, library)) for name in names],
         surroundings=range(len(objects), len(names)),
         poses=chosen,
         pictures=pictures,
@@ -243,13 +242,6 @@ def _die_mesh() -> Mesh:
     """A die of medium rounding, as it falls among other bodies."""
     vertices = die_vertices(np.array([0.145]))[0].astype(np.float32)
     return Mesh(vertices=vertices, faces=die_faces(), colors=np.ones_like(vertices))
-
-
-@lru_cache(maxsize=1024)
-def _outline(mesh: Mesh) -> np.ndarray:
-    """(v, 3) corners of a mesh's convex hull."""
-    hull = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).convex_hull
-    return np.asarray(hull.vertices)
 
 
 def _is_picture(kind: str, library: Library) -> bool:

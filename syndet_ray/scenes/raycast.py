@@ -11,7 +11,7 @@ from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray import seeds
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
-from syndet_ray.scenes.library import DICE, Library, corner_normals
+from syndet_ray.scenes.library import DICE, Library, corner_normals, embree_of
 from syndet_ray.scenes.materials import FLOOR, HORIZON, TABLE, WALL, Materials, Surface
 from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
 
@@ -320,15 +320,13 @@ def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
     y, x = pixels.astype(np.float32) + np.float32(0.5)
     if not len(x):
         return 0
-    faces = body_faces(body, library)
-    embree = EmbreeScene()
-    # Embree reads the arrays for as long as this name lives.
-    mesh = TriangleMesh(embree, vertices.astype(np.float32), faces.astype(np.int32))
-    eye = np.array(camera.position, np.float32)
-    distances = _run(embree, eye, _directions(camera, x, y), query="OCCLUDED")
-    count = int((distances == 0).sum())
-    del mesh
-    return count
+    # rays in the frame of the mesh, whose Embree scene is the same in all scenes
+    turn = np.array(body.rotation)
+    eye = (np.array(camera.position) - body.position) @ turn / body.scale
+    directions = turn.T.astype(np.float32) @ _directions(camera, x, y)
+    embree, _ = embree_of(library.assets[body.asset].mesh)
+    distances = _run(embree, eye.astype(np.float32), directions, query="OCCLUDED")
+    return int((distances == 0).sum())
 
 
 def reach_m(scene: Scene) -> float:

@@ -1,0 +1,137 @@
+"""Pose match: the poses of objects and the tilt of the camera that give boxes the shapes of photos.
+
+From above, a standing piece of chess has a square box; from the side a tall one; one that lies has
+a box of any shape. So each pose and tilt is tried: outlines of the meshes are turned, seen by the
+camera, and their boxes compared with those of the photos, class by class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from syndet_ray.data.record import Source
+from syndet_ray.scenes.heap import draw_side
+from syndet_ray.scenes.library import Asset, Library, outline
+from syndet_ray.seeds import generator
+
+POSES = ("rest", "upright", "face_up", "any")
+_TILTS_DEG = tuple(range(5, 86, 5))
+_SPREAD_DEG = 10.0  # either way, of cameras in one set of photos
+_OBJECTS = 60  # tried of each asset
+_LEAST_BOXES = 5  # of a class: fewer say nothing about its shapes
+_LEAST_GAIN = (
+    0.05  # in natural logarithms: a pose that fits this much better than "rest" is another
+)
+_SQUARE = 0.01  # spread of logarithms below which people made all boxes square
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseMatch:
+    """The poses and tilts that fit best.
+
+    poses     a value of `scene.poses`
+    tilt_deg  minimum and maximum angle between camera and vertical
+    distance  mean distance between the shapes of boxes, natural logarithms of height / width
+    at_rest   the same for poses as objects fall, seen from above
+    length    mean longer side of a box, in longest sides of its mesh
+    boxes     number of boxes of photos that were compared
+    """
+
+    poses: str
+    tilt_deg: tuple[float, float]
+    distance: float
+    at_rest: float
+    length: float
+    boxes: int
+
+
+def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None:
+    """The poses of the photos' objects; None where boxes cannot tell: where they are all square, or
+    no class has meshes and boxes enough.
+    """
+    shapes = _shapes(photos)
+    assets = [asset for asset in library.assets.values() if _is_compared(asset, library, shapes)]
+    if not assets:
+        return None
+    every = np.concatenate(list(shapes.values()))
+    if every.std() < _SQUARE:
+        return None
+    rng = generator(seed, "pose match")
+    fits = {}
+    for poses in POSES:
+        for tilt_deg in _TILTS_DEG:
+            fits[poses, tilt_deg] = _fit(assets, library, shapes, poses, tilt_deg, rng)
+    distances = {key: distance for key, (distance, _) in fits.items()}
+    at_rest = min(distances["rest", tilt_deg] for tilt_deg in _TILTS_DEG)
+    poses, tilt_deg = min(distances, key=lambda key: distances[key])
+    if distances[poses, tilt_deg] > at_rest - _LEAST_GAIN:
+        poses, tilt_deg = min(
+            (key for key in distances if key[0] == "rest"), key=lambda key: distances[key]
+        )
+    distance, length = fits[poses, tilt_deg]
+    used = {library.classes[asset.label] for asset in assets}
+    return PoseMatch(
+        poses=poses,
+        tilt_deg=(max(0.0, tilt_deg - _SPREAD_DEG), min(85.0, tilt_deg + _SPREAD_DEG)),
+        distance=distance,
+        at_rest=at_rest,
+        length=length,
+        boxes=sum(len(shapes[name]) for name in used),
+    )
+
+
+def _is_compared(asset: Asset, library: Library, shapes: Mapping[str, np.ndarray]) -> bool:
+    if asset.label < 0 or asset.picture:
+        return False
+    return len(shapes.get(library.classes[asset.label], ())) >= _LEAST_BOXES
+
+
+def _shapes(photos: Source) -> dict[str, np.ndarray]:
+    """Logarithms of height / width of the boxes of each class; those at borders may be cut."""
+    shapes: dict[str, list[float]] = {}
+    for record in photos.records:
+        boxes = record.boxes
+        inside = (boxes.xyxy[:, :2] > 1) & (boxes.xyxy[:, 2:] < np.array(record.size_wh) - 1)
+        is_whole = inside.all(axis=1) & ~boxes.crowd
+        sides = boxes.xyxy[is_whole, 2:] - boxes.xyxy[is_whole, :2]
+        ratios = np.log(sides[:, 1] / sides[:, 0])
+        for label, ratio in zip(boxes.labels[is_whole].tolist(), ratios.tolist(), strict=True):
+            shapes.setdefault(photos.classes[label], []).append(ratio)
+    return {name: np.array(values) for name, values in shapes.items()}
+
+
+def _fit(
+    assets: list[Asset],
+    library: Library,
+    shapes: Mapping[str, np.ndarray],
+    poses: str,
+    tilt_deg: float,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """The mean distance of shapes over all assets, and the mean longer side of their boxes in
+    longest sides of their meshes.
+    """
+    from scipy.stats import wasserstein_distance  # type: ignore[import-untyped]
+
+    distances, lengths = [], []
+    for asset in assets:
+        sides = _box_sides(asset, poses, tilt_deg, rng)
+        ratios = np.log(sides[:, 1] / sides[:, 0])
+        distances.append(wasserstein_distance(shapes[library.classes[asset.label]], ratios))
+        lengths.append(sides.max(axis=1).mean() / asset.mesh.length)
+    return float(np.mean(distances)), float(np.mean(lengths))
+
+
+def _box_sides(asset: Asset, poses: str, tilt_deg: float, rng: np.random.Generator) -> np.ndarray:
+    """(n, 2) widths and heights of boxes around an asset, in its units, seen from far away."""
+    points = outline(asset.mesh)
+    sides = np.empty((_OBJECTS, 2))
+    for i in range(_OBJECTS):
+        yaw = rng.uniform(0, 2 * np.pi)
+        tilt = np.radians(tilt_deg + rng.uniform(-0.5, 0.5) * _SPREAD_DEG)
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        about_vertical = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        x, y, z = (points @ (about_vertical @ draw_side(asset.mesh, poses, rng)).T).T
+        sides[i] = np.ptp(x), np.ptp(y * np.cos(tilt) + z * np.sin(tilt))
+    return sides
