@@ -83,3 +83,10 @@ def resume_hint(run: Path | None) -> str:
     if run is None:
         return "no run had started"
     return f"continue with: {command_line('resume', run)}"
+
+
+def printable(words: str) -> str:
+    """Words in one line: characters that do not print, such as line breaks, as escapes."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in words
+    )

@@ -387,7 +387,7 @@ def test_nothing_is_overwritten_unless_told(tmp_path, syndet_here, monkeypatch):
     for out in ((), ("other/place.py",), ("named",)):
         assert syndet_here("import", "spec.txt", *out).returncode == 0
         message = refusal(syndet_here, "spec.txt", *out)
-        assert "exists. Give another name after FILE, or --force to replace it." in message
+        assert "exists. Give another name, or --force to replace it." in message
     assert load("other/place.py").variants == load("named").variants == {"spec": {}}
     (tmp_path / "sweeps" / "spec.py").unlink()
     assert "sweeps/spec_classes.yaml: exists." in refusal(syndet_here, "spec.txt")

@@ -7,15 +7,8 @@ from typing import Any
 
 from syndet_ray.definitions.recipe import Recipe, check_value
 from syndet_ray.errors import DefinitionError
-from syndet_ray.importing.settings import (
-    ForeignSetting,
-    Settings,
-    number,
-    printable,
-    short_value,
-    text,
-    whole,
-)
+from syndet_ray.importing.settings import ForeignSetting, Settings, number, short_value, text, whole
+from syndet_ray.wording import printable
 
 # Assumed when a tool counts in epochs and its file does not say how many images one has.
 ASSUMED_IMAGES_PER_EPOCH = 1000

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syndet_ray.errors import DefinitionError
-from syndet_ray.importing.settings import MOST_DEPTH, ForeignSetting, Scalar, printable, read_text
+from syndet_ray.importing.settings import MOST_DEPTH, ForeignSetting, Scalar, read_text
+from syndet_ray.wording import printable
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)

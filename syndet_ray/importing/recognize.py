@@ -9,7 +9,8 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.files import reading
 from syndet_ray.importing import datasetinsights, protobuf_text, tao_runner, tao_spec, yaml_text
 from syndet_ray.importing.experiment import Experiment
-from syndet_ray.importing.settings import Settings, printable, read_text
+from syndet_ray.importing.settings import Settings, read_text
+from syndet_ray.wording import printable
 
 TAO_RUNNER, TAO, UNITY = "Tao-Runner", "NVIDIA TAO Faster R-CNN", "Unity datasetinsights"
 _PROJECT_FILE = "experiments.yml"

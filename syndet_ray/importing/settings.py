@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from syndet_ray.errors import DefinitionError
 from syndet_ray.files import reading
+from syndet_ray.wording import printable
 
 Scalar = str | int | float | bool | None
 
@@ -225,10 +226,3 @@ def short_value(value: Scalar) -> str:
     if len(words) > _MOST_SHOWN:
         words = f"{words[:_MOST_SHOWN]}..."
     return f'"{words}"' if isinstance(value, str) else words
-
-
-def printable(words: str) -> str:
-    """Words in one line: characters that do not print, such as line breaks, as escapes."""
-    return "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in words
-    )

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.definitions.loader import available, load
+from syndet_ray.definitions.loader import load
+from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Recipe, field_paths
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.files import make_folder, reading, temporary_folder, write_whole
+from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.experiment import ASSUMED, MOST_SEED, NOT_KNOWN, Experiment, Note
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.importing.recognize import Import
-from syndet_ray.importing.settings import ForeignSetting, printable, short_value, whole
-from syndet_ray.wording import command_line
+from syndet_ray.importing.settings import ForeignSetting, short_value, whole
+from syndet_ray.wording import command_line, printable
 
 IGNORED = "Ignored, since it does not matter here"
 MISSING = "Has no counterpart here"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PARTS = {"mix": "Mix", "detector": "Detector", "training": "Training"}
 _REPEATS = 3  # seeds of each variant: fewer give no interval
 _MOST_NAME = 60  # characters of a variant's name, which tables show
@@ -53,11 +53,11 @@ def write(
     out      path of the file, or the name of a sweep in ./sweeps; None takes the name of the import
     wording  names the options in a comment, which are in backquotes, as its reader calls them
     """
-    path = _path(imported, out, force=force)
+    path = new_path(imported.name if out is None else out, force=force)
     classes = path.with_name(f"{path.stem}_classes.yaml") if _classes(imported) else None
     for file in (path, classes):
         if file is not None:
-            _check_free(file, force=force)
+            check_free(file, force=force)
     content = _with_wording(text(imported, path, classes), wording)
     _check_loads(content, imported)
     make_folder(path.parent)
@@ -65,34 +65,6 @@ def write(
         write_whole(classes, _classes_text(imported).encode())
     write_whole(path, content.encode())
     return Written(sweep=path, classes=classes)
-
-
-def _path(imported: Import, out: str | None, *, force: bool) -> Path:
-    """The path of the sweep file. As `load` does, it takes a word for the name of a sweep."""
-    if out is not None and (out.endswith(".py") or "/" in out):
-        path = Path(out)
-        is_valid = path.suffix == ".py" and _NAME.fullmatch(path.stem)
-    else:
-        name = imported.name if out is None else out
-        path = Path("sweeps") / f"{name}.py"
-        is_valid = _NAME.fullmatch(name)
-        if is_valid and name in available() and not path.exists() and not force:
-            rule = "would hide the sweep of this name that comes with the package"
-            do = "Give another name after FILE, or `force` to have yours instead."
-            raise DefinitionError(path, rule, do=do)
-    if not is_valid:
-        rule = "is not the path of a sweep"
-        do = "Write letters, digits, - and _, as in sweeps/my_sweep.py or my_sweep."
-        raise DefinitionError(printable(str(out)), rule, do=do)
-    return path
-
-
-def _check_free(path: Path, *, force: bool) -> None:
-    with reading(path):
-        is_there = path.exists() or path.is_symlink()
-    if is_there and not force:
-        do = "Give another name after FILE, or `force` to replace it."
-        raise DefinitionError(printable(str(path)), "exists", do=do)
 
 
 def _check_loads(content: str, imported: Import) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from syndet_ray.errors import DefinitionError, nearest
 from syndet_ray.importing import protobuf_text, tao_spec
 from syndet_ray.importing.experiment import Experiment, put_backbone
-from syndet_ray.importing.settings import ForeignSetting, Settings, choice, printable, text, whole
+from syndet_ray.importing.settings import ForeignSetting, Settings, choice, text, whole
+from syndet_ray.wording import printable
 
 _SAME = {"faster_rcnn": "faster_rcnn", "fasterrcnn": "faster_rcnn", "retinanet": "retinanet"}
 # RetinaNet for heads with anchors, FCOS for the one without

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from syndet_ray.errors import DefinitionError, first_line
-from syndet_ray.importing.settings import MOST_DEPTH, ForeignSetting, Scalar, printable, read_text
+from syndet_ray.importing.settings import MOST_DEPTH, ForeignSetting, Scalar, read_text
+from syndet_ray.wording import printable
 
 
 def read(file: Path) -> list[ForeignSetting]:

@@ -1,0 +1,139 @@
+"""First sweep: a sweep file for one's own photos and objects, its scenes measured on the photos."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from syndet_ray.data.cutouts import cut_out
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.scale import WorkingScale, working_scale
+from syndet_ray.definitions.loader import load
+from syndet_ray.definitions.new_sweep import check_free, new_path
+from syndet_ray.errors import DataError
+from syndet_ray.files import make_folder, temporary_folder, write_whole
+from syndet_ray.importing.literals import entry, literal
+from syndet_ray.inspection.scene_match import Measured, measured_scene
+from syndet_ray.progress import NamedProgress
+from syndet_ray.scenes.assets import load as load_assets
+from syndet_ray.scenes.library import Library
+
+_QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
+_SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
+_CUT_OUTS = 20  # of each class
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstSweep:
+    """A sweep file that was written.
+
+    assets    the folder of the objects of its scenes
+    measured  settings of scenes, with what each was measured on
+    notes     what its reader must know about photos and objects
+    """
+
+    path: Path
+    assets: Path
+    dataset: Dataset
+    scale: WorkingScale
+    measured: Sequence[Measured]
+    notes: Sequence[str]
+
+
+def write_first_sweep(
+    photos: Path,
+    assets: Path | None,
+    out: str,
+    labels: LabelOptions,
+    seed: int,
+    progress: NamedProgress,
+    *,
+    force: bool,
+) -> FirstSweep:
+    """Measures training photos and writes a sweep file whose scenes look like them.
+
+    assets  a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
+            photos, into a folder beside the sweep file
+
+    Raises DefinitionError for a file that is there already, unless `force`; and DataError for
+    photos and objects that cannot be used, or that have no class in common.
+    """
+    path = new_path(out, force=force)
+    check_free(path, force=force)
+    dataset = read(photos, labels, partial(progress, "reading labels"))
+    train = dataset.splits.get("train")
+    if train is None:
+        raise DataError(photos, "has no training photos to measure", got=list(dataset.splits))
+    scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
+    if assets is None:
+        assets = path.with_name(f"{path.stem}_cutouts")
+        cutting = partial(progress, "cutting out objects")
+        cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
+    library = load_assets(str(assets))
+    _check_classes(train.classes, library, assets)
+    measured = measured_scene(train, scale.longest_px, library, seed, progress)
+    content = _text(photos, assets.absolute(), measured)
+    with temporary_folder() as folder:
+        load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
+    make_folder(path.parent)
+    write_whole(path, content.encode())
+    return FirstSweep(
+        path=path,
+        assets=assets,
+        dataset=dataset,
+        scale=scale,
+        measured=measured,
+        notes=[*dataset.notes, *library.notes],
+    )
+
+
+def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> None:
+    if not set(classes) & set(library.classes):
+        got = ", ".join(library.classes)
+        rule = f"has none of the photos' classes, {', '.join(classes)}"
+        do = "Name its folders as the photos' classes, or rename these with `classes`."
+        raise DataError(assets, rule, got=got, do=do)
+
+
+def _text(photos: Path, assets: Path, measured: Sequence[Measured]) -> str:
+    """The sweep file: Python as `ruff format` writes it, with a comment on each measured value."""
+    lines = [
+        f'"""Scenes like the photos in {photos.name}: {_QUESTION[0].lower()}{_QUESTION[1:]}"""',
+        "",
+        "from syndet_ray import (",
+        "    Confirmation,",
+        "    Mix,",
+        "    Pruning,",
+        "    Recipe,",
+        "    SceneParameters,",
+        "    Sweep,",
+        "    Training,",
+        ")",
+        "",
+        "SWEEP = Sweep(",
+        f"    question={literal(_QUESTION)},",
+        "    recipe=Recipe(",
+        f"        mix=Mix(synthetic=0.5, synthetic_images={_SCENES}),",
+        "        # measured on the training photos: change what you know better",
+        "        scene=SceneParameters(",
+        f"            assets={literal(str(assets))},",
+        *_setting_lines(measured),
+        "        ),",
+        f"        training=Training(images={_IMAGES}),",
+        "    ),",
+        '    space=("mix", "optimizer"),',
+        "    trials=6,",
+        "    rungs=4,",
+        '    pruning=Pruning(name="median", startup_trials=3, grace_rungs=1),',
+        "    confirm=Confirmation(top=1, seeds=5),",
+        ")",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _setting_lines(measured: Sequence[Measured]) -> Iterator[str]:
+    for item in measured:
+        yield f"            # {item.words}"
+        yield from entry(f"{item.path.removeprefix('scene.')}=", item.value, indent=12)
