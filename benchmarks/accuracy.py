@@ -6,8 +6,9 @@ of photos and seeds, on one core.
     --scenes @dice
 
 Scores photos held out from the training set, or those of the val split. With --test it trains on
-all of train and scores the test photos, once, at the end. `--set` changes settings of the recipe.
-`--scenes` changes settings of the scenes, or takes a named set.
+all of train and scores the test photos, once, at the end. `--sweep` takes the recipe of a sweep,
+such as `init` writes; without it photos are of dice from above, and may be turned. `--set` changes
+settings of the recipe. `--scenes` changes settings of the scenes, or takes a named set.
 """
 
 import argparse
@@ -21,13 +22,15 @@ from typing import Any
 import cv2
 import torch
 
+from syndet_ray.data.class_map import read_class_map
 from syndet_ray.data.decode import decode
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
-from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.detection.bootstrap import intervals
 from syndet_ray.detection.models import save_model
@@ -54,7 +57,10 @@ def main() -> None:
     given = arguments()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    dataset = read(given.data) if given.test else with_validation(read(given.data), seed=0)
+    names = {} if given.classes is None else read_class_map(given.classes)
+    dataset = read(given.data, LabelOptions(classes=names))
+    if not given.test:
+        dataset = with_validation(dataset, seed=0)
     recipe, scale = recipe_for(dataset, given)
     device = torch.device(given.device)
     anchors_px, ratios = recipe.detector.anchor_px, recipe.detector.aspect_ratios
@@ -96,6 +102,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="PATH=VALUE", help="settings of the recipe, as JSON"
     )
+    parser.add_argument("--sweep", help="its recipe is trained")
+    parser.add_argument("--classes", type=Path, help="YAML of new names of the photos' classes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--keep", type=Path, help="folder for the last model")
@@ -105,10 +113,10 @@ def arguments() -> argparse.Namespace:
 
 def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, WorkingScale]:
     """The recipe, settled as a sweep settles it; photos of dice from above may be rotated."""
-    training = Training(images=given.images, flip_vertical=0.5, transpose=0.5)
-    recipe = Recipe(
-        mix=Mix(synthetic=given.synthetic, synthetic_images=given.count), training=training
-    )
+    dice = Recipe(training=Training(flip_vertical=0.5, transpose=0.5))
+    recipe = dice if given.sweep is None else load(given.sweep).recipe
+    budget = {"mix.synthetic": given.synthetic, "mix.synthetic_images": given.count}
+    recipe = recipe.replace(budget | {"training.images": given.images})
     recipe = recipe.replace(dict(map(setting, given.set)))
     records = dataset.splits["train"].records
     scale = working_scale(records, recipe.detector.working_px, recipe.training.crop_px, given.data)

@@ -58,6 +58,7 @@ def test_the_verbs_are_those_of_the_command_line():
     verbs = re.findall(r"^  (\w+)  ", done.stdout[done.stdout.index("Commands:") :], re.MULTILINE)
     assert verbs == [
         *(
+            "init",
             "sweep",
             "resume",
             "check",

@@ -48,7 +48,15 @@ def init(
             from syndet_ray.tuning.first_sweep import write_first_sweep
         options = label_options(format, skip_bad, classes)
         photos = local_photos(real, runs, display)
-        first = write_first_sweep(photos, assets, out, options, seed, display.progress, force=force)
+        first = write_first_sweep(
+            photos,
+            assets,
+            out,
+            labels=options,
+            seed=seed,
+            progress=display.progress,
+            force=force,
+        )
     given = [*_label_flags(format, skip_bad, classes)]
     for line in _lines(first, real, given):
         console.print(with_flags(line), soft_wrap=True)

@@ -5,7 +5,7 @@ a box of any shape. So each pose and tilt is tried: outlines of the meshes are t
 camera, and their boxes compared with those of the photos, class by class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from syndet_ray.data.record import Source
 from syndet_ray.scenes.heap import draw_side
 from syndet_ray.scenes.library import Asset, Library, outline
+from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.seeds import generator
 
 POSES = ("rest", "upright", "face_up", "any")
@@ -51,17 +52,14 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
     no class has meshes and boxes enough.
     """
     shapes = _shapes(photos)
-    assets = [asset for asset in library.assets.values() if _is_compared(asset, library, shapes)]
-    if not assets:
-        return None
-    every = np.concatenate(list(shapes.values()))
-    if every.std() < _SQUARE:
+    meshes = _meshes_with_shapes(library, shapes)
+    if not meshes or np.concatenate(list(shapes.values())).std() < _SQUARE:
         return None
     rng = generator(seed, "pose match")
     fits = {}
     for poses in POSES:
         for tilt_deg in _TILTS_DEG:
-            fits[poses, tilt_deg] = _fit(assets, library, shapes, poses, tilt_deg, rng)
+            fits[poses, tilt_deg] = _fit(meshes, poses, tilt_deg, rng)
     distances = {key: distance for key, (distance, _) in fits.items()}
     at_rest = min(distances["rest", tilt_deg] for tilt_deg in _TILTS_DEG)
     poses, tilt_deg = min(distances, key=lambda key: distances[key])
@@ -70,7 +68,7 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
             (key for key in distances if key[0] == "rest"), key=lambda key: distances[key]
         )
     distance, length = fits[poses, tilt_deg]
-    used = {library.classes[asset.label] for asset in assets}
+    used = {library.classes[asset.label] for asset, _ in meshes}
     return PoseMatch(
         poses=poses,
         tilt_deg=(max(0.0, tilt_deg - _SPREAD_DEG), min(85.0, tilt_deg + _SPREAD_DEG)),
@@ -81,10 +79,18 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
     )
 
 
-def _is_compared(asset: Asset, library: Library, shapes: Mapping[str, np.ndarray]) -> bool:
-    if asset.label < 0 or asset.picture:
-        return False
-    return len(shapes.get(library.classes[asset.label], ())) >= _LEAST_BOXES
+def _meshes_with_shapes(
+    library: Library, shapes: Mapping[str, np.ndarray]
+) -> list[tuple[Asset, np.ndarray]]:
+    """Every mesh whose class has boxes enough, with their shapes."""
+    meshes = []
+    for asset in library.assets.values():
+        if asset.label == NO_CLASS or asset.picture:
+            continue
+        of_class = shapes.get(library.classes[asset.label], np.zeros(0))
+        if len(of_class) >= _LEAST_BOXES:
+            meshes.append((asset, of_class))
+    return meshes
 
 
 def _shapes(photos: Source) -> dict[str, np.ndarray]:
@@ -102,9 +108,7 @@ def _shapes(photos: Source) -> dict[str, np.ndarray]:
 
 
 def _fit(
-    assets: list[Asset],
-    library: Library,
-    shapes: Mapping[str, np.ndarray],
+    meshes: Sequence[tuple[Asset, np.ndarray]],
     poses: str,
     tilt_deg: float,
     rng: np.random.Generator,
@@ -115,10 +119,10 @@ def _fit(
     from scipy.stats import wasserstein_distance  # type: ignore[import-untyped]
 
     distances, lengths = [], []
-    for asset in assets:
+    for asset, shapes in meshes:
         sides = _box_sides(asset, poses, tilt_deg, rng)
         ratios = np.log(sides[:, 1] / sides[:, 0])
-        distances.append(wasserstein_distance(shapes[library.classes[asset.label]], ratios))
+        distances.append(wasserstein_distance(shapes, ratios))
         lengths.append(sides.max(axis=1).mean() / asset.mesh.length)
     return float(np.mean(distances)), float(np.mean(lengths))
 

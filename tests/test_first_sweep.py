@@ -1,0 +1,137 @@
+"""A sweep for one's own photos and objects: what is measured on photos is what they were made of."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.read import read
+from syndet_ray.data.write import write_dataset
+from syndet_ray.definitions.loader import load
+from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.inspection.pose_match import match_poses
+from syndet_ray.inspection.scene_match import measured_scene
+from syndet_ray.scenes.assets import load as load_assets
+from syndet_ray.scenes.generate import generate
+from syndet_ray.tuning.first_sweep import write_first_sweep
+
+
+def quiet(name, done, total):
+    pass
+
+
+def meshes_in(folder):
+    """A folder of two classes: tall cones and flat plates, z up."""
+    shapes = {"cone": trimesh.creation.cone(0.3, 1.0), "plate": trimesh.creation.box((1, 0.8, 0.1))}
+    for name, shape in shapes.items():
+        (folder / name).mkdir(parents=True)
+        shape.export(folder / name / f"{name}.stl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory):
+    return meshes_in(tmp_path_factory.mktemp("meshes"))
+
+
+@pytest.fixture(scope="module")
+def photos_of(meshes, tmp_path_factory):
+    """Writes scenes of the meshes as photos, and returns their folder."""
+
+    def make(**settings):
+        out = tmp_path_factory.mktemp("photos") / "photos"
+        common = {"assets": str(meshes), "image_px": 160, "objects": 5, "size_px": (30, 45)}
+        common |= {"least_visibility": 0.9, "object_scale": 0.0, "noise": 0.0}
+        pool = generate(SceneParameters(**common | settings), 10, 0, out.with_name("cache"))
+        write_dataset(pool, out)
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def standing(photos_of):
+    return photos_of(poses="upright", least_tilt_deg=55, camera_tilt_deg=65, aspect=1.6)
+
+
+def test_standing_objects_and_the_tilt_are_told_from_boxes(standing, meshes):
+    train = read(standing).splits["train"]
+    match = match_poses(train, load_assets(str(meshes)), seed=0)
+    assert match.poses in ("upright", "face_up")
+    assert match.tilt_deg[0] <= 60 <= match.tilt_deg[1]
+    assert match.distance < 0.5 * match.at_rest
+    assert match.boxes <= sum(len(record.boxes) for record in train.records)
+
+
+def test_objects_that_rest_as_they_fall_are_told_too(photos_of, meshes):
+    train = read(photos_of(camera_tilt_deg=10.0)).splits["train"]
+    assert match_poses(train, load_assets(str(meshes)), seed=0).poses == "rest"
+
+
+def test_square_boxes_tell_nothing(photos_of, meshes):
+    train = read(photos_of(box_square=True, size_px=(20, 24))).splits["train"]
+    inside = [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in train.records]
+    assert np.ptp(np.concatenate(inside), axis=1).mean() < 1
+    assert match_poses(train, load_assets(str(meshes)), seed=0) is None
+
+
+def test_settings_are_those_of_the_photos(standing, meshes):
+    train = read(standing).splits["train"]
+    measured = measured_scene(train, 160, load_assets(str(meshes)), 0, quiet)
+    values = {item.path.removeprefix("scene."): item.value for item in measured}
+    assert values["aspect"] == 1.6 and values["image_px"] == 160
+    assert abs(values["objects"] - 4) <= 1
+    assert values["size_px"][0] < 40 < values["size_px"][1]
+    assert values["noise"] < 0.2
+    assert all(item.words for item in measured)
+    assert SceneParameters(assets=str(meshes), **values)
+
+
+def first(tmp_path, monkeypatch, photos, assets, out="first", **labels):
+    monkeypatch.chdir(tmp_path)
+    return write_first_sweep(photos, assets, out, LabelOptions(**labels), 0, quiet, force=False)
+
+
+def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, meshes):
+    result = first(tmp_path, monkeypatch, standing, meshes)
+    sweep = load("first")
+    assert sweep.recipe.scene.assets == str(meshes)
+    assert sweep.recipe.scene.poses in ("upright", "face_up")
+    text = result.path.read_text(encoding="utf-8")
+    for item in result.measured:
+        assert f"# {item.words}\n" in text
+        assert sweep.recipe.get(item.path) == item.value
+    with pytest.raises(DefinitionError, match=r"first.py: exists"):
+        first(tmp_path, monkeypatch, standing, meshes)
+    with pytest.raises(DefinitionError, match="would hide the sweep of this name"):
+        first(tmp_path, monkeypatch, standing, meshes, out="obstruction")
+
+
+def test_objects_of_other_classes_are_refused(tmp_path, monkeypatch, standing, meshes):
+    renamed = {"cone": "tree", "plate": "tile"}
+    with pytest.raises(DataError, match=r"none of the photos' classes, tile, tree|tree, tile"):
+        first(tmp_path, monkeypatch, standing, meshes, classes=renamed)
+
+
+def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch, photos_of):
+    photos = photos_of(size_px=(40, 60), objects=2, floor_texture=0.0, blur=0.0)
+    result = first(tmp_path, monkeypatch, photos, None)
+    names = [path.name for path in (tmp_path / "sweeps" / "first_cutouts").iterdir()]
+    assert sorted(names) == ["cone", "plate"] and result.assets.name == "first_cutouts"
+    assert load("first").recipe.scene.assets == str(tmp_path / "sweeps" / "first_cutouts")
+
+
+def test_photos_without_training_photos_are_refused(tmp_path, monkeypatch, standing, meshes):
+    annotations = json.loads((standing / "annotations.json").read_text(encoding="utf-8"))
+    (tmp_path / "photos" / "annotations").mkdir(parents=True)
+    (tmp_path / "photos" / "images").symlink_to(standing / "images")
+    folder = tmp_path / "photos"
+    for path in (standing / "images").iterdir():
+        (folder / "annotations" / path.name).write_bytes(path.read_bytes())
+    target = folder / "annotations" / "instances_test.json"
+    target.write_text(json.dumps(annotations), encoding="utf-8")
+    with pytest.raises(DataError, match="has no training photos to measure"):
+        first(tmp_path, monkeypatch, folder, meshes)
