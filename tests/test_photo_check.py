@@ -944,7 +944,7 @@ def test_cutouts_of_photos_that_are_held_out_are_refused(tmp_path):
     cut = partial(cut_out, folder, per_class=8, seed=0, masks=tmp_path / "masks")
     cut(tmp_path / "assets")
     sweep = sweep_of(scene={"assets": str(tmp_path / "assets")})
-    with pytest.raises(DataError, match="has cut-outs of 2 photos of the test split: train_train-"):
+    with pytest.raises(DataError, match="has parts of 2 photos of the test split: train_train-"):
         real_data(folder, sweep, quiet, hold_out=0.25)
     split_photos(folder, {"test": 0.25}, 0, quiet)
     cut(tmp_path / "others")

@@ -37,7 +37,7 @@ for verb in (
     app.command(_NAMES.get(verb.__name__))(verb)
 for data_verb in (
     *(data.fetch, splits.split, data.convert),
-    *(data.cutouts, data.label_style, data.inspect),
+    *(data.cutouts, data.backgrounds, data.label_style, data.inspect),
 ):
     data_app.command()(data_verb)
 

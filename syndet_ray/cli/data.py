@@ -9,6 +9,7 @@ from syndet_ray.cli.options import (
     INTERRUPTED,
     Address,
     Assets,
+    Backgrounds,
     Classes,
     Dataset,
     Format,
@@ -18,6 +19,7 @@ from syndet_ray.cli.options import (
     Settings,
     SkipBad,
     Workers,
+    folder_settings,
     label_options,
     local_photos,
 )  # fmt: skip
@@ -34,6 +36,7 @@ def render(
     objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
     count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
     assets: Assets = None,
+    backgrounds: Backgrounds = None,
     settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
@@ -45,7 +48,7 @@ def render(
     from syndet_ray.cli import terminal
     from syndet_ray.workers.render import scene_parameters, write_set
 
-    given = [] if assets is None else [f"scene.assets={assets}"]
+    given = folder_settings(assets, backgrounds)
     parameters = scene_parameters([f"scene.objects={objects}", *given, *(settings or ())])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs.resolve() / "cache"
@@ -93,6 +96,36 @@ def cutouts(
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them in a sweep with SceneParameters(assets={str(out)!r}),")
     print(f"or to render with --set scene.assets={out}.")
+
+
+def backgrounds(
+    dataset: Dataset,
+    out: Out,
+    count: Annotated[int, typer.Option(min=1, help="Squares to cut.")] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Cut places without objects out of training photos, as floors of scenes."""
+    from functools import partial
+
+    from syndet_ray.cli import terminal
+    from syndet_ray.data.backgrounds import cut_backgrounds
+
+    with open_display(terminal.console()) as display:
+        squares = cut_backgrounds(
+            local_photos(dataset, runs, display),
+            out,
+            count=count,
+            seed=seed,
+            labels=label_options(format, skip_bad, classes),
+            progress=partial(display.progress, "cutting backgrounds"),
+        )
+    print(f"{out}: {counted(squares, 'square')} without objects")
+    print(f"Use them with --backgrounds {out}, or in a sweep with")
+    print(f"SceneParameters(backgrounds={str(out)!r}).")
 
 
 def convert(

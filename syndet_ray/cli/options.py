@@ -20,7 +20,7 @@ _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
-    *("images_per_epoch", "assets"),
+    *("images_per_epoch", "assets", "backgrounds"),
     *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
@@ -253,6 +253,7 @@ Assets = Annotated[
     Path | None,
     typer.Option(help="Objects of scenes: a folder of classes, each of meshes or cut-outs."),
 ]
+Backgrounds = Annotated[Path | None, typer.Option(help="Floors of scenes: a folder of images.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one per core.")
 ]
@@ -270,7 +271,8 @@ class SweepOptions:
 
     real, address, storage, tracking, local, ...  as in `tuning.options.Options`
     trials, seed, classes  instead of the sweep's own; classes is a file
-    assets, settings       instead of the recipe's own; settings are texts such as "scene.blur=0.2"
+    assets, backgrounds, settings  instead of the recipe's own; settings are texts such as
+                                   "scene.blur=0.2"
     """
 
     runs: Path
@@ -293,6 +295,7 @@ class SweepOptions:
     hold_out: float | None = None
     stream: bool = False
     assets: Path | None = None
+    backgrounds: Path | None = None
     settings: list[str] | None = None
 
     def for_sweep(self) -> dict[str, Any]:
@@ -316,9 +319,7 @@ class SweepOptions:
         """The settings of recipes that were given, by their dotted paths."""
         from syndet_ray.definitions.assignments import settings_of
 
-        texts = list(self.settings or ())
-        if self.assets is not None:
-            texts.append(f"scene.assets={self.assets}")
+        texts = [*folder_settings(self.assets, self.backgrounds), *(self.settings or ())]
         return settings_of(texts, Path.cwd())
 
     def for_run(self) -> "Options":
@@ -361,6 +362,12 @@ class SweepOptions:
                 "stream": self.stream or None,
             }
         )
+
+
+def folder_settings(assets: Path | None, backgrounds: Path | None) -> list[str]:
+    """Settings of scenes, as text, for the folders that were given."""
+    folders = {"assets": assets, "backgrounds": backgrounds}
+    return [f"scene.{name}={folder}" for name, folder in folders.items() if folder is not None]
 
 
 def _given_options(values: dict[str, Any]) -> dict[str, Any]:

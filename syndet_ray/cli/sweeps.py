@@ -14,6 +14,7 @@ from syndet_ray.cli.options import (
     Address,
     AddressAgain,
     Assets,
+    Backgrounds,
     Board,
     Classes,
     Force,
@@ -82,6 +83,7 @@ def sweep(
     classes: Classes = None,
     stream: Stream = False,
     assets: Assets = None,
+    backgrounds: Backgrounds = None,
     settings: Settings = None,
     force: Force = False,
     runs: Runs = Path("runs"),
@@ -94,7 +96,8 @@ def sweep(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
-        hold_out=hold_out, stream=stream, assets=assets, settings=settings,
+        hold_out=hold_out, stream=stream, assets=assets,
+        backgrounds=backgrounds, settings=settings,
     )  # fmt: skip
     given = options.for_sweep()
     definition = _definition(name, options)
@@ -185,6 +188,7 @@ def check(
     classes: Classes = None,
     stream: Stream = False,
     assets: Assets = None,
+    backgrounds: Backgrounds = None,
     settings: Settings = None,
     force: Force = False,
     as_json: Json = False,
@@ -198,7 +202,7 @@ def check(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
         format=format, skip_bad=skip_bad, classes=classes, stream=stream, assets=assets,
-        settings=settings,
+        backgrounds=backgrounds, settings=settings,
     )  # fmt: skip
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False

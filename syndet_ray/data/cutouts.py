@@ -1,8 +1,5 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
-import hashlib
-import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,12 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.parts_of_photos import save_part, stem
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
@@ -25,7 +21,6 @@ from syndet_ray.folder_names import folder_for
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
 
-_PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
 _MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
 _WORK_PX = 192  # longest side that GrabCut sees: fewer pixels are too few to learn from, more slow
 _ROUNDS = 6  # iterations of GrabCut
@@ -42,7 +37,6 @@ _LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
 _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
 _LONGEST_NAME = 255  # bytes, of a file or folder
-_LONGEST_STEM = 200  # bytes, of the part of a cut-out's name that is its photo's
 _SHOWN = 40  # characters of a name that is too long
 
 
@@ -115,47 +109,7 @@ def _check_folder_names(dataset: Path, classes: Sequence[str]) -> None:
 
 def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    image = _stem(candidate.record).replace("/", "_")
-    image = image.encode()[-_LONGEST_STEM:].decode(errors="ignore")  # folders may make it longer
-    path = _new_file(folder, f"{image}-{candidate.k}")
-    origin = PngInfo()
-    origin.add_text(_PHOTO_KEY, hashlib.sha256(candidate.record.image_bytes()).hexdigest())
-    Image.fromarray(rgba).save(path, pnginfo=origin)
-
-
-def photos_cut(assets: Path) -> dict[str, Path]:
-    """SHA-256 of the photos from which `cut_out` made cut-outs in a folder, each with one of them.
-
-    Cut-outs of other programs do not say it.
-    """
-    origins: dict[str, Path] = {}
-    for path in sorted(assets.rglob("*.png")):
-        photo = _photo_of(path)
-        if photo is not None:
-            origins.setdefault(photo, path)
-    return origins
-
-
-def _photo_of(path: Path) -> str | None:
-    """The photo that a PNG names; None if it is not one of ours, or no image at all."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # only its header is read
-        try:
-            with Image.open(path, formats=["PNG"]) as image:
-                photo = image.info.get(_PHOTO_KEY)
-        except Exception:  # Pillow raises almost anything; who loads the assets says what is wrong
-            return None
-    return photo if isinstance(photo, str) else None
-
-
-def _new_file(folder: Path, name: str) -> Path:
-    """The path of a new PNG. Of photos like a/b.png and a_b.png, the second gets a number."""
-    path = folder / f"{name}.png"
-    number = 2
-    while path.exists():
-        path = folder / f"{name}-{number}.png"
-        number += 1
-    return path
+    save_part(rgba, candidate.record, folder, str(candidate.k))
 
 
 def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
@@ -363,7 +317,7 @@ def _disc(mask: np.ndarray) -> np.ndarray:
 
 def _mask(masks: Path, record: Record, size_wh: tuple[int, int]) -> np.ndarray:
     """(h, w) uint8, the user's mask of a photo. Raises DataError."""
-    path = masks / f"{_stem(record)}.png"
+    path = masks / f"{stem(record)}.png"
     if not path.is_file():
         do = "Put one there, or let GrabCut find the foreground."
         raise DataError(path, f"no mask for {record.image_id}", do=do)
@@ -373,8 +327,3 @@ def _mask(masks: Path, record: Record, size_wh: tuple[int, int]) -> np.ndarray:
         rule = f"a mask must be as large as its photo, {size_wh[0]} x {size_wh[1]} pixels"
         raise DataError(path, rule, got=mask.shape[::-1], do="Export it again.")
     return mask
-
-
-def _stem(record: Record) -> str:
-    """The image's id without the ending of an image file."""
-    return re.sub(r"\.(bmp|jpe?g|png|tiff?|webp)$", "", record.image_id, flags=re.IGNORECASE)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from syndet_ray.data.backgrounds import cut_backgrounds
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import Dataset, read
@@ -21,7 +22,8 @@ from syndet_ray.scenes.library import Library
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
-_CUT_OUTS = 20  # of each class
+_CUT_OUTS, _BACKGROUNDS = 20, 60  # of each class, and in all
+_FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +72,14 @@ def write_first_sweep(
         assets = path.with_name(f"{path.stem}_cutouts")
         cutting = partial(progress, "cutting out objects")
         cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
+    backgrounds = path.with_name(f"{path.stem}_backgrounds")
+    cutting = partial(progress, "cutting backgrounds")
+    cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
     measured = measured_scene(train, scale.longest_px, library, seed, progress)
-    content = _text(photos, assets.absolute(), measured)
+    folders = assets.absolute(), backgrounds.absolute()
+    content = _text(photos, folders, measured)
     with temporary_folder() as folder:
         load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
     make_folder(path.parent)
@@ -96,8 +102,9 @@ def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> No
         raise DataError(assets, rule, got=got, do=do)
 
 
-def _text(photos: Path, assets: Path, measured: Sequence[Measured]) -> str:
+def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]) -> str:
     """The sweep file: Python as `ruff format` writes it, with a comment on each measured value."""
+    assets, backgrounds = folders
     lines = [
         f'"""Scenes like the photos in {photos.name}: {_QUESTION[0].lower()}{_QUESTION[1:]}"""',
         "",
@@ -118,6 +125,9 @@ def _text(photos: Path, assets: Path, measured: Sequence[Measured]) -> str:
         "        # measured on the training photos: change what you know better",
         "        scene=SceneParameters(",
         f"            assets={literal(str(assets))},",
+        "            # places without objects, cut out of the photos, and their share in floors",
+        f"            backgrounds={literal(str(backgrounds))},",
+        f"            floor_texture={_FLOOR_TEXTURE},",
         *_setting_lines(measured),
         "        ),",
         f"        training=Training(images={_IMAGES}),",

@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 from syndet_ray.data.classes import without_classes
-from syndet_ray.data.cutouts import photos_cut
 from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.parts_of_photos import photos_used
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
@@ -53,8 +53,8 @@ from syndet_ray.tuning.photo_pools import (
 from syndet_ray.wording import counted
 
 _CUT_AGAIN = (
-    "Write a test split for all commands with `data split`, then make the cut-outs again: they are "
-    "made of train."
+    "Write a test split for all commands with `data split`, then make cut-outs and backgrounds "
+    "again: they are made of train."
 )
 _DO_LABEL = (
     "Label objects on its photos, or add photos with labelled objects. "
@@ -190,7 +190,7 @@ def _checked_photos(
             allow_near_copies=allow_near_copies,
         )
     given, splits = _checked_splits(given, sweep, others, place, assets)
-    _check_cutouts(sweep, splits["test"])
+    _check_parts(sweep, splits["test"])
     others = {folder: without_unused(other, given.classes) for folder, other in others.items()}
     return _CheckedPhotos(place=place, given=given, splits=splits, others=others)
 
@@ -336,20 +336,22 @@ def _check_real_images(sweep: LoadedSweep, available: int) -> None:
             check_enough(available, count)
 
 
-def _check_cutouts(sweep: LoadedSweep, test: Source) -> None:
-    """Raises DataError for assets that were cut out of photos of the test split: a detector would
-    learn what it is tested on.
+def _check_parts(sweep: LoadedSweep, test: Source) -> None:
+    """Raises DataError for assets and backgrounds that were cut out of photos of the test split: a
+    detector would learn what it is tested on.
     """
-    folders = {materials.assets for materials in scene_inputs(sweep)} - set(BUILT_IN)
-    for folder in sorted(folders):
-        cutouts = photos_cut(Path(folder))
-        hashes = image_hashes(test) if cutouts else []
+    folders = set[str]()
+    for materials in scene_inputs(sweep):
+        folders |= {materials.assets, materials.surroundings, materials.backgrounds}
+    for folder in sorted(folders - set(BUILT_IN)):
+        parts = photos_used(Path(folder))
+        hashes = image_hashes(test) if parts else []
         ids = [record.image_id for record in test.records]
-        shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in cutouts]
+        shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in parts]
         if shown:
             photos = counted(len(shown), "photo")
-            example = cutouts[hashes[ids.index(shown[0])]].name
-            rule = f"has cut-outs of {photos} of the test split: {example} is of {shown[0]!r}"
+            example = parts[hashes[ids.index(shown[0])]].name
+            rule = f"has parts of {photos} of the test split: {example} is of {shown[0]!r}"
             raise DataError(folder, rule, do=_CUT_AGAIN)
 
 
