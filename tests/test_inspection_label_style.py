@@ -45,7 +45,7 @@ def test_the_style_that_boxes_were_drawn_in_is_found_again(tmp_path, style):
     }
     told = []
     found = measure(
-        photos_of(tmp_path, 22, **given), most=30, progress=lambda *done: told.append(done)
+        photos_of(tmp_path, 26, **given), most=45, progress=lambda *done: told.append(done)
     )
     assert told[-1][0] == told[-1][1]
     assert found.objects >= 20

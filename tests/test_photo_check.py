@@ -177,7 +177,9 @@ def test_what_has_no_effect_with_the_assets_is_refused_before_anything_is_decode
     """Only their folder shows that they are cut-outs, which reflect nothing."""
     for name in ("cat", "dog"):
         (tmp_path / "things" / name).mkdir(parents=True)
-        Image.new("RGBA", (8, 8), "red").save(tmp_path / "things" / name / "one.png")
+        picture = Image.new("RGBA", (8, 8))
+        picture.paste("red", (1, 1, 7, 7))
+        picture.save(tmp_path / "things" / name / "one.png")
     scene = {"assets": str(tmp_path / "things")}
     message = (
         r"scene.gloss: is searched, and nothing acts on it where .* scene.assets holds no mesh"

@@ -108,7 +108,7 @@ def backgrounds(
     classes: Classes = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Cut places without objects out of training photos, as floors of scenes."""
+    """Cut empty places out of training photos, as floors of scenes."""
     from functools import partial
 
     from syndet_ray.cli import terminal
