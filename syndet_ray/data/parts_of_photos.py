@@ -42,6 +42,11 @@ def stem(record: Record) -> str:
     return re.sub(r"\.(bmp|jpe?g|png|tiff?|webp)$", "", record.image_id, flags=re.IGNORECASE)
 
 
+def is_part(path: Path) -> bool:
+    """True for a file that `save_part` wrote."""
+    return path.suffix == ".png" and _photo_of(path) is not None
+
+
 def _photo_of(path: Path) -> str | None:
     """The photo that a PNG names; None if it is not one of ours, or no image at all."""
     with warnings.catch_warnings():

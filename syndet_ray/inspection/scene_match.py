@@ -22,6 +22,7 @@ from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 _MOST_PHOTOS = 60  # whose noise is measured
+_PADDING = "scene.box_padding"
 _MOST_NOISE = 0.06  # standard deviation at strength 1, as a share of full scale
 
 
@@ -47,12 +48,14 @@ def measured_scene(
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     match = match_poses(photos, library, seed)
+    style = list(_label_style(photos, seed, progress))
+    padding = next((item.value for item in style if item.path == _PADDING), 0.0)
     return [
         *_image(sizes_wh, longest_px),
-        *_objects(photos, scales, library, match),
+        *_objects(photos, scales, match, padding),
         *_poses(match),
         *_noise(photos, longest_px, seed, progress),
-        *_label_style(photos, seed, progress),
+        *style,
     ]
 
 
@@ -68,9 +71,12 @@ def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
 
 
 def _objects(
-    photos: Source, scales: np.ndarray, library: Library, match: PoseMatch | None
+    photos: Source, scales: np.ndarray, match: PoseMatch | None, padding: float
 ) -> Iterator[Measured]:
-    """Objects in an image, and their sizes: those of the meshes, of which a box shows a part."""
+    """Objects in an image, and their sizes: those of the meshes, of which a box shows a part.
+
+    padding  the share by which boxes are wider than what is seen of objects
+    """
     counts, sides_px = [], []
     for record, scale in zip(photos.records, scales.tolist(), strict=True):
         xyxy = record.boxes.xyxy[~record.boxes.crowd]
@@ -81,11 +87,13 @@ def _objects(
     words = f"the mean of photos with objects, which have {min(with_objects)} to {max(counts)}"
     yield Measured(path="scene.objects", value=count, words=words)
     least, most = np.quantile(sides_px, _SIZES).tolist()
-    length = match.length if match is not None else 1.0
+    length = (1 + padding) * (match.length if match is not None else 1.0)
     low, high = max(4.0, least / length), max(4.0, most / length)
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
     if match is not None:
-        words += f", {length:.2f} of an object's longest side on average"
+        words += f", {match.length:.2f} of an object's longest side on average"
+    if padding:
+        words += f"; boxes are wider than objects by {padding:.0%}"
     yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
 
 

@@ -1,5 +1,6 @@
 """First sweep: a sweep file for one's own photos and objects, its scenes measured on the photos."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,10 +9,12 @@ from pathlib import Path
 from syndet_ray.data.backgrounds import cut_backgrounds
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.parts_of_photos import is_part
 from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, working_scale
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
+from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
@@ -68,17 +71,22 @@ def write_first_sweep(
     if train is None:
         raise DataError(photos, "has no training photos to measure", got=list(dataset.splits))
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
+    backgrounds = path.with_name(f"{path.stem}_backgrounds")
+    if force:
+        remove_parts(backgrounds)
     if assets is None:
         assets = path.with_name(f"{path.stem}_cutouts")
+        if force:
+            remove_parts(assets)
         cutting = partial(progress, "cutting out objects")
         cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
-    backgrounds = path.with_name(f"{path.stem}_backgrounds")
-    cutting = partial(progress, "cutting backgrounds")
-    cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
     measured = measured_scene(train, scale.longest_px, library, seed, progress)
-    folders = assets.absolute(), backgrounds.absolute()
+    cutting = partial(progress, "cutting backgrounds")
+    cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
+    # the built-in dice are no folder
+    folders = assets if str(assets) in BUILT_IN else assets.absolute(), backgrounds.absolute()
     content = _text(photos, folders, measured)
     with temporary_folder() as folder:
         load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
@@ -92,6 +100,13 @@ def write_first_sweep(
         measured=measured,
         notes=[*dataset.notes, *library.notes],
     )
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes a folder that an earlier call has made: all its files are parts of photos."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    if files and all(map(is_part, files)):
+        shutil.rmtree(folder)
 
 
 def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> None:
@@ -130,7 +145,7 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
         f"            floor_texture={_FLOOR_TEXTURE},",
         *_setting_lines(measured),
         "        ),",
-        f"        training=Training(images={_IMAGES}),",
+        *_training_lines(assets),
         "    ),",
         '    space=("mix", "optimizer"),',
         "    trials=6,",
@@ -141,6 +156,14 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
         "",
     ]
     return "\n".join(lines)
+
+
+def _training_lines(assets: Path) -> Iterator[str]:
+    if str(assets) in BUILT_IN:
+        yield "        # photos of dice from above: a flipped one is as likely as the original"
+        yield f"        training=Training(images={_IMAGES}, flip_vertical=0.5, transpose=0.5),"
+    else:
+        yield f"        training=Training(images={_IMAGES}),"
 
 
 def _setting_lines(measured: Sequence[Measured]) -> Iterator[str]:
