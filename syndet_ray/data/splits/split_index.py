@@ -300,7 +300,8 @@ def _box_words(source: Source) -> dict[str, str]:
 
 
 def _boxes(source: Source) -> Iterator[tuple[str, Record]]:
-    """The class of each box of a source, with the record of its image."""
+    """The class of each box of a source, with the record of its image; crowds are none."""
     for record in source.records:
-        for label in record.boxes.labels.tolist():
+        boxes = record.boxes
+        for label in boxes.labels[~boxes.crowd].tolist():
             yield source.classes[label], record
