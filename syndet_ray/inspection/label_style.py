@@ -81,7 +81,8 @@ def _clear_objects(photos: Source) -> list[tuple[Record, int]]:
     """The objects that are whole and stand alone: their record, and the position of their box."""
     objects = []
     for record in photos.records:
-        objects += [(record, int(k)) for k in np.flatnonzero(clear(record.boxes))]
+        boxes = record.boxes
+        objects += [(record, int(k)) for k in np.flatnonzero(clear(boxes) & ~boxes.crowd)]
     return objects
 
 
