@@ -235,6 +235,8 @@ def _check_same_images(
 
 def _content(file: Path) -> Any:
     """The content of a JSON file. Raises DataError."""
+    if file.exists() and not file.is_file():  # a pipe would be read for ever
+        raise DataError(file, "is not a file", do=_DO_ABOUT_FILE)
     try:
         return json.loads(file.read_bytes())
     except RecursionError:
