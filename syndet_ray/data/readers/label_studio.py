@@ -232,7 +232,7 @@ def _suffix(address: str) -> str:
 
 
 def _boxes(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[LabelledBox]:
-    yield from _unlabelled(regions, image, remarks)
+    yield from _regions_to_ignore(regions, image, remarks)
     for position, region in enumerate(regions):
         label = _label(region)
         if label is None:
@@ -250,17 +250,19 @@ def _boxes(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[L
         yield LabelledBox(xyxy=edges, name=label, place=f"region {position}")
 
 
-def _unlabelled(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[LabelledBox]:
-    """Regions to ignore: shapes to which nobody gave a label, which may be objects of any class.
+def _regions_to_ignore(
+    regions: Sequence[Entry], image: str, remarks: Remarks
+) -> Iterator[LabelledBox]:
+    """Regions to ignore: shapes without a label, which may be objects of any class.
 
     A shape whose labels, choices or texts are entries of their own is repeated in them.
     """
-    shapes = [_shape(region) for region in regions]
-    known = {shapes[i] for i, region in enumerate(regions) if _label(region) is not None}
+    shapes = [_shape_of(region) for region in regions]
+    done = {shapes[i] for i, region in enumerate(regions) if _label(region) is not None}
     for position, (region, shape) in enumerate(zip(regions, shapes, strict=True)):
-        if shape is None or shape in known:
+        if shape is None or shape in done:
             continue
-        known.add(shape)
+        done.add(shape)
         place = f"{image}, region {position}"
         edges = _edges(region["value"], region, place, remarks)
         if edges is not None:
@@ -268,8 +270,8 @@ def _unlabelled(regions: Sequence[Entry], image: str, remarks: Remarks) -> Itera
             yield LabelledBox(xyxy=edges, name=None, place=f"region {position}", crowd=True)
 
 
-def _shape(region: Entry) -> str | None:
-    """What tells the shape of a region from others; None for a choice or text on the whole image."""
+def _shape_of(region: Entry) -> str | None:
+    """The geometry of a region; None for a choice or text on the whole image."""
     value = region.get("value")
     if not isinstance(value, dict):
         return None
