@@ -115,7 +115,8 @@ def _shared_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n, m) areas of what boxes (n, 4) and (m, 4) have in common."""
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (bottom_right - top_left).clip(0).prod(axis=2)
+    areas: np.ndarray = (bottom_right - top_left).clip(0).prod(axis=2)
+    return areas
 
 
 def _areas(xyxy: np.ndarray) -> np.ndarray:

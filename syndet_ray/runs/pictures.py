@@ -146,7 +146,8 @@ def _in_crowd(predictions: "Predictions", boxes: Boxes) -> np.ndarray:
     crowds = boxes.select(boxes.crowd)
     is_same = predictions.labels[:, None] == crowds.labels
     is_inside = inside_shares(predictions.xyxy, crowds.xyxy) >= MATCH_IOU
-    return np.any(is_same & is_inside, axis=1)
+    is_in_crowd: np.ndarray = (is_same & is_inside).any(axis=1)
+    return is_in_crowd
 
 
 def _f1(picture: Picture) -> float:
