@@ -82,8 +82,6 @@ def _lines(first: "FirstSweep", real: str, given: list[str]) -> list[str]:
     lines.append(f"sweep    {first.path}, {counted(len(first.measured), 'setting')} measured")
     name = first.path.stem if first.path.parent == Path("sweeps") else str(first.path)
     arguments = [name, "--real", real, *given]
-    if "test" not in first.dataset.splits:
-        arguments += ["--hold-out", "0.2"]
     lines.append(f"next     {command_line('check', *arguments)}")
     lines.append(f"         {command_line('sweep', *arguments)}")
     return lines
