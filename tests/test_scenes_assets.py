@@ -119,7 +119,7 @@ def test_folders_are_classes(folder):
     ("content", "scale"),
     [
         ({}, 0.01),
-        ({"unit": "normalised"}, 0.05 / 3),
+        ({"unit": "normalised", "size_m": 0.05}, 0.05 / 3),
         ({"unit": {"bolt": "normalised"}}, 0.01),
         ({"size_m": 0.3}, 0.1),
         ({"size_m": {"nut": 0.6}}, 0.2),
@@ -188,13 +188,26 @@ def test_units_that_no_settings_give_are_guessed_and_told(folder):
     library = load(str(folder))
     lengths = {name: library.assets[name].length_m for name in ("bolt/a.stl", "nut/a.stl")}
     assert lengths == pytest.approx({"bolt/a.stl": 0.045, "nut/a.stl": 0.095})
-    assert library.assets["nut/card.png"].length_m == pytest.approx(0.07)
+    assert 0.05 < library.assets["nut/card.png"].length_m < 0.07  # it looks as large as both
     (note,) = library.notes
     assert note == (
         "no unit is given for meshes: they are taken as millimetres (bolt 45 mm to nut 95 mm); "
         f'{{"unit": ...}} in {folder / "assets.json"} gives another one, and "normalised" makes '
         "all equally long"
     )
+
+
+def test_normalised_meshes_and_cut_outs_look_equally_large(folder):
+    """With equal longest sides a rod looks half as large as a cube of its length."""
+    box((10, 1, 1)).export(folder / "bolt" / "a.stl")
+    box((0.2, 0.2, 0.2)).export(folder / "nut" / "a.stl")
+    card(folder / "nut" / "card.png")
+    settings(folder, unit="normalised")
+    assets = load(str(folder), "").assets
+    for asset in assets.values():
+        look = asset.scale * units.apparent_size(asset.mesh, front=asset.picture)
+        assert look == pytest.approx(0.05)
+    assert assets["bolt/a.stl"].length_m > 2 * assets["nut/a.stl"].length_m
 
 
 def test_classes_that_disagree_get_a_unit_each(folder):
@@ -501,13 +514,9 @@ def test_sizes_that_nothing_has(folder, sides, hint):
 
 def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
     card(folder / "nut" / "card.png")
-    asset = load(str(folder)).assets["nut/card.png"]
-    mesh, shell = asset.mesh, solid(asset.mesh)
-    assert (
-        asset.scale == pytest.approx(0.03)
-        and shell.is_watertight
-        and np.isclose(shell.volume, 0.6 * THICKNESS, rtol=0.02)
-    )
+    mesh = load(str(folder)).assets["nut/card.png"].mesh
+    shell = solid(mesh)
+    assert shell.is_watertight and np.isclose(shell.volume, 0.6 * THICKNESS, rtol=0.02)
     assert np.allclose(shell.extents, (1, 0.6, THICKNESS), atol=0.01)
     left = mesh.vertices[:, 0] < 0
     assert (mesh.uv[left, 0] < 0.05).all() and (mesh.uv[~left, 0] > 0.95).all()

@@ -6,9 +6,10 @@
                                   NAME_mask.png or NAME.json
 
 unit is "metres", "millimetres" or "centimetres", the unit of the numbers in mesh files, or
-"normalised": a mesh's longest side is size_m long. Without a unit meshes are normalised if size_m
-is given, and else their unit is guessed (`units`). size_m is 0.05 by default; cut-outs, which have
-no size of their own, are always that long, by default as long as the median mesh beside them.
+"normalised": a mesh's longest side is size_m long, or without size_m all look equally large, so
+that size does not tell the class. Without a unit meshes are normalised if size_m is given, and else
+their unit is guessed (`units`). Cut-outs, which have no size of their own, are always normalised,
+and beside meshes with a unit look as large as their median.
 Meshes may have holes; if open is true, that is intended and not noted. pose is the pose in which
 meshes lie: "rest", the default, "upright", "face_up" or "any" (`scene.poses`); up is the axis of
 their files that points up: "y", the default of glTF and OBJ, or "z", that of PLY and STL. color,
@@ -40,7 +41,7 @@ from syndet_ray.scenes.scene import NO_CLASS
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _SETTINGS = "assets.json"
-_SIZE_M = 0.05  # longest side of an object that a hand can hold
+_SIZE_M = 0.05  # of an object that a hand can hold
 # Bounds on sizes: outside of them the unit is wrong.
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
 _Pose = Literal["rest", "upright", "face_up", "any"]
@@ -138,6 +139,7 @@ class _Part:
     models   by the name of an asset, of meshes
     units    guessed, by class
     lengths  of the meshes of these classes, in the numbers of their files
+    is_alike  True if any assets are made to look equally large
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -145,11 +147,13 @@ class _Part:
     settings: _Settings = field(default_factory=lambda: _Settings())
     units: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, list[float]] = field(default_factory=dict)
+    is_alike: bool = False
 
     @property
     def guesses(self) -> dict[str, str]:
         """The guesses on which scenes depend beside files, by a name, for the hash."""
-        return {f"unit of {name}": unit for name, unit in self.units.items()}
+        guesses = {f"unit of {name}": unit for name, unit in self.units.items()}
+        return guesses | ({"sizes": "alike"} if self.is_alike else {})
 
     def notes(self) -> Iterator[str]:
         """The units that were guessed, and counts of what is surprising about the meshes."""
@@ -254,12 +258,19 @@ def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) ->
         unit = part.units.get(classes[asset.label])
         if unit is not None:
             sized[name] = replace(asset, scale=units.METRES[unit])
-    if solid and not settings.has_size:
-        median_m = float(np.median([sized[name].length_m for name in solid]))
-        for name in assets.keys() - solid.keys():
-            sized[name] = replace(sized[name], scale=median_m)
+    pictures = assets.keys() - solid.keys()
+    if solid and pictures and not settings.has_size:
+        enlarged = _median_look_m([sized[name] for name in solid]) / _SIZE_M
+        for name in pictures:
+            sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
     _check_shown(_lengths(sized, classes), part)
     return sized
+
+
+def _median_look_m(assets: Sequence[Asset]) -> float:
+    """The median size that meshes have in images, metres."""
+    sizes_m = [asset.scale * units.apparent_size(asset.mesh, front=False) for asset in assets]
+    return float(np.median(sizes_m))
 
 
 def _lengths(assets: Mapping[str, Asset], classes: Sequence[str]) -> dict[str, list[float]]:
@@ -312,7 +323,8 @@ def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
 def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
     settings = _settings(folder, (), part.files)
     if settings.unit is None:  # scenes give surroundings sizes of their own
-        settings = settings.model_copy(update={"unit": "normalised"})
+        update = {"unit": "normalised", "size_m": settings.size_m}
+        settings = settings.model_copy(update=update)
     part.settings = settings
     return _assets(folder, "surroundings:", NO_CLASS, part)
 
@@ -341,14 +353,14 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
         if file in needed:
             model = meshes.read(file, folder)
             part.models[name] = model
-            scale = _scale(model.mesh, file, part.settings, class_name)
             mesh = _with_settings(model.mesh, file, part.settings, class_name)
+            scale = _scale(mesh, file, part, class_name)
             pose = part.settings.pose_of(class_name)
             assets[name] = Asset(label=label, mesh=mesh, scale=scale, pose=pose)
             read = [file, *needed[file]]
         else:
-            scale = part.settings.size_of(class_name)
             mesh = cutouts.read(file)
+            scale = _normalised_scale(mesh, part, class_name, front=True)
             assets[name] = Asset(label=label, mesh=mesh, scale=scale, picture=True)
             read = [file, *filter(None, [cutouts.shape_file(file)])]
         part.files |= {f"{name}|{k}": path for k, path in enumerate(read)}
@@ -398,17 +410,17 @@ def _with_settings(mesh: Mesh, file: Path, settings: _Settings, class_name: str)
     return replace(mesh, colors=np.tile(linear, (len(mesh.vertices), 1)))
 
 
-def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
+def _scale(mesh: Mesh, file: Path, part: _Part, class_name: str) -> float:
     """Metres per unit of a mesh's vertices; 1 if it must be guessed.
 
     Raises DataError for a size that no object of a photo has.
     """
-    longest = mesh.length
+    settings, longest = part.settings, mesh.length
     unit = settings.unit_of(class_name)
     if unit is None:
         return 1.0
     if unit == "normalised":
-        return settings.size_of(class_name) / longest
+        return _normalised_scale(mesh, part, class_name, front=False)
     scale = units.METRES[unit]
     if not _SMALLEST_M <= longest * scale <= _LARGEST_M:
         rule = f"its longest side must be {_SMALLEST_M} to {_LARGEST_M:.0f} m"
@@ -422,6 +434,14 @@ def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> floa
         )
         raise DataError(file, rule, got=float(f"{longest * scale:.3g}"), do=do)
     return scale
+
+
+def _normalised_scale(mesh: Mesh, part: _Part, class_name: str, *, front: bool) -> float:
+    """Metres per unit of the vertices of a mesh whose own size does not matter."""
+    if part.settings.has_size:
+        return part.settings.size_of(class_name) / mesh.length
+    part.is_alike = True
+    return _SIZE_M / units.apparent_size(mesh, front=front)
 
 
 def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:

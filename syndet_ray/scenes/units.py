@@ -1,4 +1,4 @@
-"""Units: guesses the unit of meshes from their lengths, and checks that one scene shows all sizes.
+"""Units: guesses the unit of meshes from their sizes, and checks that one scene shows all of them.
 
 Most mesh files name no unit. glTF is metres by its standard, and is often exported in millimetres.
 """
@@ -6,6 +6,9 @@ Most mesh files name no unit. glTF is metres by its standard, and is often expor
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+
+from syndet_ray.scenes.layers import turns
+from syndet_ray.scenes.library import Mesh, outline
 
 METRES = {"metres": 1.0, "millimetres": 1e-3, "centimetres": 1e-2}  # in the order of guessing
 # Programs mix these two up, in which one thing has numbers a thousand times apart. A third one
@@ -16,6 +19,8 @@ _SENSIBLE_M = (0.005, 2.0)  # longest sides of objects that people photograph: a
 # 5 px large; the tray is eight objects wide, and none of 10 objects' length found a place in it.
 _SHOWN = (1 / 8, 8.0)
 _MOST_NAMED = 12  # classes in a message; with all of 80 it would fill a screen
+
+_EACH = 3  # of the turns of `layers`: every 30 degrees in the plane are close enough
 
 # Longest sides of the meshes of each class, in metres or in the units of their files.
 Lengths = Mapping[str, Sequence[float]]
@@ -106,6 +111,18 @@ def class_words(lengths: Lengths, words: Callable[[float], str]) -> str:
         half = _MOST_NAMED // 2
         phrases[half:-half] = [f"{left_out} more"]
     return ", ".join(phrases)
+
+
+def apparent_size(mesh: Mesh, *, front: bool) -> float:
+    """The square root of the area of the box around a mesh in an image, mean over all its turns, or
+    over those that show its front, in the units of its vertices.
+    """
+    corners = outline(mesh)
+    sizes = []
+    for turn in turns(front=front)[::_EACH]:
+        sides = np.ptp(corners @ turn[:2].T, axis=0)
+        sizes.append(np.sqrt(sides.prod()))
+    return float(np.mean(sizes))
 
 
 def length_words(metres: float) -> str:
