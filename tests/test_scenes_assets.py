@@ -193,7 +193,7 @@ def test_units_that_no_settings_give_are_guessed_and_told(folder):
     assert note == (
         "no unit is given for meshes: they are taken as millimetres (bolt 45 mm to nut 95 mm); "
         f'{{"unit": ...}} in {folder / "assets.json"} gives another one, and "normalised" makes '
-        "all equally long"
+        "all equally large"
     )
 
 

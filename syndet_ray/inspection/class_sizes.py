@@ -14,7 +14,7 @@ from syndet_ray.seeds import generator
 from syndet_ray.spread import LEAST_IMAGES
 
 LEAST_BOXES = 5  # of a class; with fewer any two classes look different
-TELLS = 0.65  # from here on size tells classes: two normal distributions half a deviation apart
+TELLS = 0.65  # from here on: two normal distributions, their means half a deviation apart
 _DIFFERENT = 0.1  # a smaller difference changes little, however sure it is
 _ROUNDS = 200  # resamples, and permutations: as for distances
 _INTERVAL = (2.5, 97.5)  # percentiles of the 95 % interval

@@ -41,7 +41,7 @@ from syndet_ray.scenes.scene import NO_CLASS
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _SETTINGS = "assets.json"
-_SIZE_M = 0.05  # of an object that a hand can hold
+_SIZE_M = 0.05  # of an object that a hand can hold, where nothing else says it
 # Bounds on sizes: outside of them the unit is wrong.
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
 _Pose = Literal["rest", "upright", "face_up", "any"]
@@ -135,10 +135,11 @@ def load(objects: str, surroundings: str = "shapes", backgrounds: str = "") -> L
 class _Part:
     """Files and meshes of one part of a library.
 
-    files  by the name under which their content is hashed
-    models   by the name of an asset, of meshes
-    units    guessed, by class
-    lengths  of the meshes of these classes, in the numbers of their files
+    files     by the name under which their content is hashed
+    models    by the name of an asset, of meshes
+    settings  of its assets.json
+    units     guessed, by class
+    lengths   of the meshes of these classes, in the numbers of their files
     is_alike  True if any assets are made to look equally large
     """
 
@@ -162,7 +163,7 @@ class _Part:
                 "no unit is given for meshes: they are taken as "
                 f"{units.guess_words(self.units, self.lengths)}; "
                 f'{{"unit": ...}} in {self.settings.file} gives another one, and "normalised" '
-                "makes all equally long"
+                "makes all equally large"
             )
         open_names = [name for name, model in self.models.items() if model.open_edges]
         if open_names and not self.settings.open:
@@ -293,7 +294,7 @@ def _guess(lengths: units.Lengths, settings: _Settings) -> dict[str, str]:
     do = (
         'Export all meshes of a class in one unit, and give "unit" in this file: "metres", '
         '"millimetres" or "centimetres", for all or by class ({"unit": {"apple": "metres"}}); '
-        '"normalised" makes all equally long.'
+        '"normalised" makes all equally large.'
     )
     raise DataError(settings.file, rule, do=do)
 
@@ -315,7 +316,7 @@ def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
         rule += f"; no unit is given, and {guessed} were guessed"
     do = (
         'Correct "unit" or "size_m" in this file, for all or by class, or leave these out; '
-        '{"unit": "normalised"} makes all equally long.'
+        '{"unit": "normalised"} makes all equally large.'
     )
     raise DataError(part.settings.file, rule, do=do)
 

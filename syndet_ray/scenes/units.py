@@ -19,7 +19,6 @@ _SENSIBLE_M = (0.005, 2.0)  # longest sides of objects that people photograph: a
 # 5 px large; the tray is eight objects wide, and none of 10 objects' length found a place in it.
 _SHOWN = (1 / 8, 8.0)
 _MOST_NAMED = 12  # classes in a message; with all of 80 it would fill a screen
-
 _EACH = 3  # of the turns of `layers`: every 30 degrees in the plane are close enough
 
 # Longest sides of the meshes of each class, in metres or in the units of their files.
