@@ -8,6 +8,7 @@ event: an image of an odd size, which one sample or both may lack.
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
+from syndet_ray.inspection.class_sizes import size_tests
 from syndet_ray.inspection.distance import Sample, class_distance, distance
 from syndet_ray.inspection.statistics import STATISTICS, Measurements, measure
 
@@ -34,7 +36,9 @@ def main() -> None:
     dataset = read(given.data)
     records = tuple(chain.from_iterable(source.records for source in dataset.splits.values()))
     photos = Source(name="photos", classes=dataset.classes, records=records)
-    claims = claims_on_photos(measure(photos), given.images, given.repeats)
+    measured = measure(photos)
+    claims = claims_on_photos(measured, given.images, given.repeats)
+    claims["size tells class"] = claims_on_sizes(measured, given.images, given.repeats)
     for name, count in claims.items():
         print(f"{name}: {count / given.repeats:.3f}")
     for share in RARE:
@@ -57,6 +61,34 @@ def claims_on_photos(measured: Measurements, images: tuple[int, int], repeats: i
         classes = class_distance("second", counts[first], counts[second], seed)
         claims["classes"] += classes.beyond_chance
     return claims
+
+
+def claims_on_sizes(measured: Measurements, images: tuple[int, int], repeats: int) -> int:
+    """The number of times that size was said to tell classes better in one sample."""
+    rng = np.random.default_rng(0)
+    claims = 0
+    for seed in range(repeats):
+        order = rng.permutation(measured.images)
+        first, second = np.sort(order[: images[0]]), np.sort(order[images[0] : sum(images)])
+        samples = [boxes_of(measured, chosen) for chosen in (first, second)]
+        difference = size_tests(["first", "second"], samples, seed)[1].difference
+        claims += difference is not None and difference.matters
+    return claims
+
+
+def boxes_of(measured: Measurements, images: np.ndarray) -> Measurements:
+    """The sizes of the boxes on some of the images."""
+    position_of = np.full(measured.images, -1)
+    position_of[images] = np.arange(len(images))
+    is_chosen = position_of[measured.image_of] >= 0
+    values = {name: measured.values[name][images] for name in ("image_width", "image_height")}
+    return replace(
+        measured,
+        images=len(images),
+        values=values | {"box_size": measured.values["box_size"][is_chosen]},
+        image_of=position_of[measured.image_of][is_chosen],
+        labels=measured.labels[is_chosen],
+    )
 
 
 def part(measured: Measurements, statistic: str, images: np.ndarray) -> Sample:

@@ -128,6 +128,15 @@ FACTS = {
                 is_infinite=TRUTH,
             )
         ),
+        "size_tells_class": each(
+            closed(
+                source=TEXT,
+                classes=each(TEXT),
+                **dict.fromkeys(("value", "low", "high", "by_chance"), maybe(NUMBER)),
+                tells=TRUTH,
+                difference=maybe(closed(value=NUMBER, low=NUMBER, high=NUMBER, matters=TRUTH)),
+            )
+        ),
         "duplicates": each(closed(first=IMAGE, second=IMAGE, exact=TRUTH, copy=TRUTH, bits=WHOLE)),
     },
     "evaluate": {

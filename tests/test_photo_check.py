@@ -646,15 +646,13 @@ def test_a_crop_that_a_variant_leaves_to_auto_is_checked_too(tmp_path, crop_px):
         real_data(photos, sweep, decodes_nothing)
 
 
-def test_meshes_that_are_drawn_equally_long_are_reported(models, tmp_path_factory):
+def test_guessed_units_are_reported(models, tmp_path_factory):
     splits = {"train": [1, 2, 3, 4], "val": [5, 6], "test": [7, 8]}
     folder = tmp_path_factory.mktemp("ours")
     ours = write_photos(
         folder, names=("box", "ball"), size=(600, 450), box=(9, 9, 60, 60), **splits
     )
-    words = (
-        "the longest sides of meshes are 1 to 2 in their files, and all are rendered equally long"
-    )
+    words = "no unit is given for meshes: they are taken as metres ("
 
     def is_told(**scene):
         notes = real_data(ours, sweep_of({"assets": str(models), **scene}), quiet).notes

@@ -106,9 +106,7 @@ def test_the_verb_writes_a_dataset(tmp_path):
         write_set(PARAMETERS, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
 
 
-def test_meshes_that_are_drawn_equally_long_are_reported_before_anything_is_rendered(
-    tmp_path, monkeypatch
-):
+def test_guessed_units_are_reported_before_anything_is_rendered(tmp_path, monkeypatch):
     for name, side in (("bolt", 1.0), ("nut", 2.0)):
         (tmp_path / "assets" / name).mkdir(parents=True)
         trimesh.creation.box((side, side, side)).export(tmp_path / "assets" / name / "a.stl")
@@ -122,7 +120,7 @@ def test_meshes_that_are_drawn_equally_long_are_reported_before_anything_is_rend
     with pytest.raises(KeyboardInterrupt):
         write_set(parameters, 3, 5, tmp_path / "out", cache=tmp_path / "cache", display=display)
     (note,) = display.notes
-    assert "are 1 to 2 in their files, and all are rendered equally long" in note
+    assert "they are taken as metres (bolt 1 m to nut 2 m)" in note
 
 
 @pytest.fixture

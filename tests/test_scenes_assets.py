@@ -11,7 +11,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from syndet_ray.errors import DataError
-from syndet_ray.scenes import meshes
+from syndet_ray.scenes import meshes, units
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
@@ -118,12 +118,15 @@ def test_folders_are_classes(folder):
 @pytest.mark.parametrize(
     ("content", "scale"),
     [
-        ({}, 0.05 / 3),
+        ({}, 0.01),
+        ({"unit": "normalised", "size_m": 0.05}, 0.05 / 3),
+        ({"unit": {"bolt": "normalised"}}, 0.01),
         ({"size_m": 0.3}, 0.1),
         ({"size_m": {"nut": 0.6}}, 0.2),
         ({"size_m": {"bolt": 0.6}}, 0.05 / 3),
         ({"unit": "metres"}, 1),
         ({"unit": "millimetres"}, 0.001),
+        ({"unit": {"bolt": "metres", "nut": "metres"}}, 1),
     ],
 )
 def test_sizes(folder, content, scale):
@@ -136,8 +139,13 @@ def test_sizes(folder, content, scale):
     [
         (
             {"unit": "feet"},
-            "assets.json: unit: Input should be 'normalised', 'metres' or 'millimetres', "
-            "got 'feet'",
+            "assets.json: unit: Input should be 'normalised', 'metres', 'millimetres' or "
+            "'centimetres', got 'feet'",
+        ),
+        ({"unit": {"bolt": "metres", "nut": "feet"}}, "assets.json: unit.nut: .*, got 'feet'"),
+        (
+            {"unit": {"nutt": "metres"}},
+            "unit names a class that is no folder, got 'nutt'. Did you mean 'nut'?",
         ),
         ({"units": "metres"}, "assets.json: units: Extra inputs are not permitted"),
         (
@@ -173,34 +181,99 @@ def test_what_says_which_part_of_a_picture_is_the_thing_is_no_settings(folder):
     assert "nut/assets.png" in load(str(folder)).assets
 
 
-def test_meshes_of_different_sizes_that_are_rendered_equally_long_are_noted(folder):
-    box((1, 2, 3.8)).export(folder / "bolt" / "a.stl")
-    card(folder / "nut" / "card.png")  # 1 long, and of no size of its own
-    assert load(str(folder)).notes == ()
-    box((1, 2, 4)).export(folder / "bolt" / "a.stl")
-    load.cache_clear()
-    (note,) = load(str(folder)).notes
-    assert note.startswith(
-        "the longest sides of meshes are 3 to 4 in their files, and all are rendered equally long: "
+def test_units_that_no_settings_give_are_guessed_and_told(folder):
+    box((10, 20, 45)).export(folder / "bolt" / "a.stl")
+    box((30, 20, 95)).export(folder / "nut" / "a.stl")
+    card(folder / "nut" / "card.png")  # of no size of its own
+    library = load(str(folder))
+    lengths = {name: library.assets[name].length_m for name in ("bolt/a.stl", "nut/a.stl")}
+    assert lengths == pytest.approx({"bolt/a.stl": 0.045, "nut/a.stl": 0.095})
+    assert 0.05 < library.assets["nut/card.png"].length_m < 0.07  # it looks as large as both
+    (note,) = library.notes
+    assert note == (
+        "no unit is given for meshes: they are taken as millimetres (bolt 45 mm to nut 95 mm); "
+        f'{{"unit": ...}} in {folder / "assets.json"} gives another one, and "normalised" makes '
+        "all equally large"
     )
-    units = '{"unit": "metres"} or {"unit": "millimetres"}'
-    assert f"{units} in {folder / 'assets.json'} keeps their sizes" in note
+
+
+def test_normalised_meshes_and_cut_outs_look_equally_large(folder):
+    """With equal longest sides a rod looks half as large as a cube of its length."""
+    box((10, 1, 1)).export(folder / "bolt" / "a.stl")
+    box((0.2, 0.2, 0.2)).export(folder / "nut" / "a.stl")
+    card(folder / "nut" / "card.png")
+    settings(folder, unit="normalised")
+    assets = load(str(folder), "").assets
+    for asset in assets.values():
+        look = asset.scale * units.apparent_size(asset.mesh, front=asset.picture)
+        assert look == pytest.approx(0.05)
+    assert assets["bolt/a.stl"].length_m > 2 * assets["nut/a.stl"].length_m
+
+
+def test_classes_that_disagree_get_a_unit_each(folder):
+    box((10, 20, 45)).export(folder / "bolt" / "a.stl")
+    box((0.03, 0.02, 0.06), at=(0, 0, 0)).export(folder / "nut" / "a.stl")
+    library = load(str(folder))
+    assert library.unit_m == pytest.approx((0.045 + 0.06) / 2)
+    assert "taken as millimetres (bolt 45 mm) and metres (nut 60 mm)" in library.notes[0]
 
 
 @pytest.mark.parametrize(
-    ("content", "count"),
+    ("longest", "content", "message"),
     [
-        ({"unit": "millimetres"}, 0),
-        ({"unit": "normalised"}, 0),
-        ({"size_m": {"nut": 0.1}}, 0),
-        ({"size_m": 0.1}, 1),
-        ({"open": True}, 1),
+        ({"bolt": [45e3], "nut": [95e3]}, {}, "none gives .*: bolt 45000, nut 95000. Export all"),
+        ({"bolt": [4e-5], "nut": [9e-5]}, {}, "none gives .*: bolt 0.00004, nut 0.00009. Export"),
+        ({"bolt": [45, 0.045], "nut": [95]}, {}, "none gives .*: bolt 0.045 to 45, nut 95. Exp"),
+        (
+            {"bolt": [10], "nut": [1000]},
+            {},
+            "a scene shows objects of 63.1 mm to 4.04 m, and not bolt 10 mm beside nut 1 m; "
+            "no unit is given, and millimetres were guessed. Correct",
+        ),
+        (
+            {"bolt": [0.3], "nut": [95]},
+            {"unit": "millimetres"},
+            "and not bolt 0.3 mm beside nut 95 mm. Correct",
+        ),
+        (
+            {"bolt": [1, 1], "nut": [1]},
+            {"size_m": {"nut": 0.5}},
+            "of 6.25 mm to 400 mm, and not nut 500 mm beside bolt 50 mm. Correct",
+        ),
     ],
 )
-def test_a_unit_or_size_by_class_gives_no_note_on_sizes(folder, content, count):
+def test_sizes_that_no_scene_shows_are_named_by_class(folder, longest, content, message):
+    for name, lengths in longest.items():
+        for i, length in enumerate(lengths):
+            sides = (length, length / 2, length / 3)
+            (folder / name / "a.stl").unlink(missing_ok=True)
+            box(sides, at=(0, 0, 0)).export(folder / name / f"{i}.stl")
+    settings(folder, **content)
+    with pytest.raises(DataError, match=f"assets.json: .*{message}"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"unit": "millimetres"},
+        {"unit": {"bolt": "normalised", "nut": "normalised"}},
+        {"size_m": {"nut": 0.1}},
+        {"size_m": 0.1},
+    ],
+)
+def test_a_unit_or_size_gives_no_note(folder, content):
     box((1, 2, 4)).export(folder / "bolt" / "a.stl")
     settings(folder, **content)
-    assert len(load(str(folder)).notes) == count
+    assert load(str(folder)).notes == ()
+
+
+def test_what_was_guessed_is_part_of_the_hash(folder, monkeypatch):
+    hashes = load(str(folder)).hashes
+    load.cache_clear()
+    monkeypatch.setattr(units, "guess", lambda lengths: dict.fromkeys(lengths, "metres"))
+    assert load(str(folder)).hashes["assets"] != hashes["assets"]
+    load.cache_clear()
 
 
 def test_the_hash_is_of_the_content(folder, tmp_path_factory):
@@ -377,10 +450,11 @@ def test_open_meshes_are_noted_unless_that_is_intended(folder):
     mesh.export(folder / "nut" / "a.stl")
     library = load(str(folder))
     assert len(library.assets["nut/a.stl"].mesh.faces) == 11
-    (note,) = library.notes
+    guess, note = library.notes
+    assert "taken as centimetres (all 30 mm)" in guess
     assert note.startswith("1 of 2 meshes have holes, the first is nut/a.stl (3 edges with a face")
     assert str(folder / "assets.json") in note
-    settings(folder, open=True)
+    settings(folder, open=True, unit="centimetres")
     load.cache_clear()
     assert load(str(folder)).notes == ()
 
@@ -440,13 +514,9 @@ def test_sizes_that_nothing_has(folder, sides, hint):
 
 def test_a_cut_out_is_a_thin_closed_card_that_wears_its_picture(folder):
     card(folder / "nut" / "card.png")
-    asset = load(str(folder)).assets["nut/card.png"]
-    mesh, shell = asset.mesh, solid(asset.mesh)
-    assert (
-        asset.scale == 0.05
-        and shell.is_watertight
-        and np.isclose(shell.volume, 0.6 * THICKNESS, rtol=0.02)
-    )
+    mesh = load(str(folder)).assets["nut/card.png"].mesh
+    shell = solid(mesh)
+    assert shell.is_watertight and np.isclose(shell.volume, 0.6 * THICKNESS, rtol=0.02)
     assert np.allclose(shell.extents, (1, 0.6, THICKNESS), atol=0.01)
     left = mesh.vertices[:, 0] < 0
     assert (mesh.uv[left, 0] < 0.05).all() and (mesh.uv[~left, 0] > 0.95).all()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.deploy.evaluate import SplitEvaluation
+    from syndet_ray.inspection.class_sizes import SizeTest
     from syndet_ray.inspection.distance import Distance
     from syndet_ray.inspection.inspect import DuplicatePair, Inspection, Subject
     from syndet_ray.inspection.statistics import Measurements
@@ -121,6 +122,7 @@ def inspection_facts(inspection: "Inspection", page: "Path", numbers: "Path") ->
         "classes": inspection.classes,
         "sources": [_source(subject) for subject in inspection.subjects],
         "distances": [_distance(distance) for distance in inspection.distances],
+        "size_tells_class": [_size_test(test) for test in inspection.size_tests],
         "duplicates": [_duplicate(pair) for pair in inspection.duplicates],
         "notes": inspection.notes,
         "answer": differences.headline(inspection),
@@ -257,6 +259,28 @@ def _distance(distance: "Distance") -> dict[str, Any]:
         "ks": distance.ks,
         "reference_mean": means[0],
         "mean": means[1],
+    }
+
+
+def _size_test(test: "SizeTest") -> dict[str, Any]:
+    """A test of whether size tells the class; the reference has no difference."""
+    difference = test.difference
+    return {
+        "source": test.source,
+        "classes": test.classes,
+        "value": test.value,
+        "low": test.low,
+        "high": test.high,
+        "by_chance": test.floor,
+        "tells": test.tells,
+        "difference": None
+        if difference is None
+        else {
+            "value": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "matters": difference.matters,
+        },
     }
 
 

@@ -269,6 +269,7 @@ def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
         summary.add_row(name, *cells)
     yield summary
     yield "Medians; in brackets the range of the middle 90 % of the values."
+    yield from _SIZE_WORDS
     if inspection.subjects[1:]:
         yield from _COLUMN_WORDS
     for subject in inspection.subjects[1:]:
@@ -289,6 +290,10 @@ def inspection_names(inspection: "Inspection") -> list[str]:
     return list(dict.fromkeys(names))
 
 
+_SIZE_WORDS = (  # in lines of at most 80 columns
+    "Size tells class: the probability that their sizes tell which of two objects of",
+    "two classes has which class, 0.5 to 1, its 95 % interval, and what chance gives.",
+)
 _COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns
     "distance   by how much the values of the reference must change, on average, to",
     "           become those of the other source. The unit is the standard deviation",

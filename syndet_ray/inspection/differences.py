@@ -10,6 +10,7 @@ from math import isinf
 import numpy as np
 
 from syndet_ray.data.classes import alike_names
+from syndet_ray.inspection.class_sizes import LEAST_BOXES, SizeTest
 from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
 from syndet_ray.inspection.statistics import BY_NAME, SHARES, Measurements
@@ -27,6 +28,12 @@ _MOST_DIGITS = 6  # after the point
 _EXPLAINS = 1 / 3
 _LOOKS_EQUAL = (
     0.02  # relative difference of two means that need their standard deviation beside them
+)
+SIZE_WORDS = (
+    "Size tells class: the probability that their sizes tell which of two objects of two classes "
+    "has which class, mean over the pairs of classes with at least "
+    f"{LEAST_BOXES} boxes in every source; 0.5: size tells nothing, 1: it always does. In brackets "
+    "its 95 % interval; chance alone stays below the value after it 19 times in 20."
 )
 _PERCENTILES = {
     5: "5th percentile",
@@ -84,9 +91,27 @@ def headline(inspection: Inspection) -> tuple[str, ...]:
     sentences = [_comparison_words(inspection, subject) for subject in others]
     return (
         *(sentences or [_single(inspection.reference)]),
+        *_size_sentences(inspection),
         *_spelling_sentences(inspection.classes),
         *_duplicate_sentences(inspection),
     )
+
+
+def _size_sentences(inspection: Inspection) -> Iterator[str]:
+    """A sentence on each source in which size tells the class better, or worse, than in the
+    reference.
+    """
+    reference, *others = inspection.size_tests
+    for other in others:
+        if other.difference is None or not other.difference.matters:
+            continue
+        better, worse = (other, reference) if other.difference.value > 0 else (reference, other)
+        there, elsewhere = (f"{test.source} ({test.value:.2f})" for test in (better, worse))
+        if better.tells and not worse.tells:
+            sentence = f"Size tells the class in {there} but not in {elsewhere}"
+        else:
+            sentence = f"Size tells the class better in {there} than in {elsewhere}"
+        yield f"{sentence}; 0.5 is chance. A detector that learns it from one errs on the other."
 
 
 def _spelling_sentences(classes: Sequence[str]) -> Iterator[str]:
@@ -107,7 +132,9 @@ def rows(inspection: Inspection, source: str) -> list[Row]:
 
 def summary(inspection: Inspection) -> list[tuple[str, tuple[str, ...]]]:
     """The facts of all sources: for each fact its name, and a cell for each source."""
-    columns = [_facts(subject) for subject in inspection.subjects]
+    columns = []
+    for subject, test in zip(inspection.subjects, inspection.size_tests, strict=True):
+        columns.append(_facts(subject) | {"size tells class": _size_words(test)})
     lines = []
     for name in columns[0]:
         cells = tuple(column[name] for column in columns)
@@ -353,6 +380,13 @@ def _facts(subject: Subject) -> dict[str, str]:
         "visibility": _visibility(measurements),
         **shares,
     }
+
+
+def _size_words(test: SizeTest) -> str:
+    if test.value is None:
+        return NOT_KNOWN
+    interval = "" if test.low is None else f" ({plain(test.low)} to {plain(test.high)})"
+    return f"{test.value:.2f}{interval}, chance {plain(test.floor)}"
 
 
 def _by_split(splits: Sequence[str]) -> str:

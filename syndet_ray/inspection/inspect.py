@@ -18,6 +18,7 @@ from syndet_ray.data.splits import copies
 from syndet_ray.data.stand_in import STAND_IN, photos_at
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import duplicates
+from syndet_ray.inspection.class_sizes import SizeTest, size_tests
 from syndet_ray.inspection.distance import Distance, Sample, class_distance, distance
 from syndet_ray.inspection.statistics import STATISTICS, Measurements, measure
 from syndet_ray.progress import NamedProgress
@@ -89,12 +90,14 @@ class Inspection:
     classes    of all subjects, those of the reference first
     distances  by subject in the order given. Within each subject the largest is first, and those
                without a value are last
+    size_tests  whether size tells the class, by subject
     notes      what a reader should know of the data, in words
     """
 
     subjects: tuple[Subject, ...]
     classes: tuple[str, ...]
     distances: tuple[Distance, ...]
+    size_tests: tuple[SizeTest, ...]
     duplicates: tuple[DuplicatePair, ...]
     notes: tuple[str, ...]
 
@@ -143,6 +146,11 @@ def inspect(
         subjects=subjects,
         classes=classes,
         distances=_distances(subjects, classes, seed, progress),
+        size_tests=size_tests(
+            [subject.name for subject in subjects],
+            [subject.measurements for subject in subjects],
+            seed,
+        ),
         duplicates=_duplicate_pairs(subjects, progress),
         notes=(*_dataset_notes(datasets), *_class_notes(subjects, datasets)),
     )

@@ -20,6 +20,7 @@ from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError
 from syndet_ray.files import check_writable, make_folder, write_whole, writing
 from syndet_ray.inspection import differences
+from syndet_ray.inspection.class_sizes import SizeTest
 from syndet_ray.inspection.distance import Distance
 from syndet_ray.inspection.inspect import DuplicatePair, ImagePlace, Inspection, Subject
 from syndet_ray.inspection.statistics import BY_NAME, SHARES
@@ -101,6 +102,7 @@ def content(inspection: Inspection, numbers: str) -> dict[str, Any]:
         "notes": inspection.notes,
         "summary": differences.summary(inspection),
         "shares": SHARES,
+        "size_words": differences.SIZE_WORDS,
         "compared": compared,
         "with_objects": with_objects,
         "statistics": distributions.by_distance(inspection),
@@ -119,6 +121,7 @@ def tables(inspection: Inspection) -> dict[str, dict[str, Sequence[Any]]]:
         "images": _stack([_image_columns(subject) for subject in subjects]),
         "objects": _stack([_object_columns(subject) for subject in subjects]),
         "distances": _columns([_distance_row(distance) for distance in inspection.distances]),
+        "class_sizes": _columns([_size_row(test) for test in inspection.size_tests]),
         "duplicates": _columns([_pair_row(pair) for pair in inspection.duplicates]),
     }
 
@@ -171,6 +174,22 @@ def _distance_row(distance: Distance) -> dict[str, Any]:
     row = asdict(distance)
     reference, mean = row.pop("means") or (None, None)
     return row | {"mean_of_reference": reference, "mean": mean}
+
+
+def _size_row(test: SizeTest) -> dict[str, Any]:
+    difference = test.difference
+    return {
+        "source": test.source,
+        "classes": len(test.classes),
+        "value": test.value,
+        "low": test.low,
+        "high": test.high,
+        "floor": test.floor,
+        "tells": test.tells,
+        "difference": None if difference is None else difference.value,
+        "difference_low": None if difference is None else difference.low,
+        "difference_high": None if difference is None else difference.high,
+    }
 
 
 def _pair_row(pair: DuplicatePair) -> dict[str, Any]:

@@ -5,18 +5,20 @@
     FOLDER/<class>/**.png         a cut-out: PNG with transparency, or an image next to which lies
                                   NAME_mask.png or NAME.json
 
-unit is "normalised", the default: a mesh's longest side is size_m long; or "metres" or
-"millimetres", the unit of the numbers in its file. size_m, 0.05 by default, holds for all classes
-or by class ({"apple": 0.08}); cut-outs, which have no size of their own, are always that long.
+unit is "metres", "millimetres" or "centimetres", the unit of the numbers in mesh files, or
+"normalised": a mesh's longest side is size_m long, or without size_m all look equally large, so
+that size does not tell the class. Without a unit meshes are normalised if size_m is given, and else
+their unit is guessed (`units`). Cut-outs, which have no size of their own, are always normalised,
+and beside meshes with a unit look as large as their median.
 Meshes may have holes; if open is true, that is intended and not noted. pose is the pose in which
 meshes lie: "rest", the default, "upright", "face_up" or "any" (`scene.poses`); up is the axis of
 their files that points up: "y", the default of glTF and OBJ, or "z", that of PLY and STL. color,
-such as "#e8dfc8", is that of meshes without a texture. All three hold for all classes or by class.
-`folder_names` says which class a folder has.
+such as "#e8dfc8", is that of meshes without a texture. All but open hold for all classes or by
+class ({"size_m": {"apple": 0.08}}). `folder_names` says which class a folder has.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
@@ -30,7 +32,7 @@ from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.files import file_hash, reading
 from syndet_ray.folder_names import name_of
-from syndet_ray.scenes import cutouts, meshes, shapes
+from syndet_ray.scenes import cutouts, meshes, shapes, units
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.neighbours import below
@@ -39,16 +41,14 @@ from syndet_ray.scenes.scene import NO_CLASS
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _SETTINGS = "assets.json"
-_SIZE_M = 0.05  # longest side of an object that a hand can hold
+_SIZE_M = 0.05  # of an object that a hand can hold, where nothing else says it
 # Bounds on sizes: outside of them the unit is wrong.
 _SMALLEST_M, _LARGEST_M = 1e-4, 10.0
-# Ratio of the longest sides of meshes. Less is small against the variation of sizes within scenes.
-_LIKE_SIZES = 1.3
 _Pose = Literal["rest", "upright", "face_up", "any"]
 _Axis = Literal["y", "z"]
 _HexColor = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _Z_UP = (".ply", ".stl")  # of scanners and printers; the other formats say y, or are used so
-_METRES = {"metres": 1.0, "millimetres": 1e-3}
+_Unit = Literal["normalised", "metres", "millimetres", "centimetres"]
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 # Models of other programs, which are not read: images beside them are their textures.
 _FOREIGN = (
@@ -71,7 +71,7 @@ class _Settings(BaseModel):
     """The settings in assets.json. `file` is its path, even if it does not exist."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    unit: Literal["normalised", "metres", "millimetres"] = "normalised"
+    unit: _Unit | dict[str, _Unit] | None = None
     size_m: float | dict[str, float] = _SIZE_M
     open: bool = False
     pose: _Pose | dict[str, _Pose] = "rest"
@@ -83,10 +83,15 @@ class _Settings(BaseModel):
     def file(self) -> Path:
         return self._file
 
+    def unit_of(self, name: str) -> str | None:
+        """The unit of a class's meshes; None if it must be guessed."""
+        unit = self.unit.get(name) if isinstance(self.unit, dict) else self.unit
+        return "normalised" if unit is None and self.has_size else unit
+
     @property
-    def makes_all_equally_long(self) -> bool:
-        """True if all meshes are rendered equally long although no setting asks for it."""
-        return "unit" not in self.model_fields_set and not isinstance(self.size_m, dict)
+    def has_size(self) -> bool:
+        """True if size_m is given, and is no default."""
+        return "size_m" in self.model_fields_set
 
     def size_of(self, name: str) -> float:
         return self.size_m.get(name, _SIZE_M) if isinstance(self.size_m, dict) else self.size_m
@@ -106,7 +111,7 @@ class _Settings(BaseModel):
     @property
     def named_classes(self) -> Iterator[tuple[str, str]]:
         """The settings that hold by class, with the classes that they name."""
-        for setting in ("size_m", "pose", "up", "color"):
+        for setting in ("unit", "size_m", "pose", "up", "color"):
             value = getattr(self, setting)
             for name in value if isinstance(value, dict) else ():
                 yield setting, name
@@ -130,16 +135,36 @@ def load(objects: str, surroundings: str = "shapes", backgrounds: str = "") -> L
 class _Part:
     """Files and meshes of one part of a library.
 
-    files  by the name under which their content is hashed
-    models, settings  by the name of an asset, of meshes
+    files     by the name under which their content is hashed
+    models    by the name of an asset, of meshes
+    settings  of its assets.json
+    units     guessed, by class
+    lengths   of the meshes of these classes, in the numbers of their files
+    is_alike  True if any assets are made to look equally large
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     models: dict[str, meshes.Model] = field(default_factory=dict)
     settings: _Settings = field(default_factory=lambda: _Settings())
+    units: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, list[float]] = field(default_factory=dict)
+    is_alike: bool = False
+
+    @property
+    def guesses(self) -> dict[str, str]:
+        """The guesses on which scenes depend beside files, by a name, for the hash."""
+        guesses = {f"unit of {name}": unit for name, unit in self.units.items()}
+        return guesses | ({"sizes": "alike"} if self.is_alike else {})
 
     def notes(self) -> Iterator[str]:
-        """Counts of what is surprising about the meshes."""
+        """The units that were guessed, and counts of what is surprising about the meshes."""
+        if self.units:
+            yield (
+                "no unit is given for meshes: they are taken as "
+                f"{units.guess_words(self.units, self.lengths)}; "
+                f'{{"unit": ...}} in {self.settings.file} gives another one, and "normalised" '
+                "makes all equally large"
+            )
         open_names = [name for name, model in self.models.items() if model.open_edges]
         if open_names and not self.settings.open:
             edges = self.models[open_names[0]].open_edges
@@ -162,9 +187,8 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
     parts = {part: _Part() for part in ("assets", "surroundings", "backgrounds")}
     classes: tuple[str, ...] = CLASSES
     assets: dict[str, Asset] = {}
-    notes: tuple[str, ...] = ()
     if objects != "dice":
-        classes, assets, notes = _classes(_folder(objects), parts["assets"])
+        classes, assets = _classes(_folder(objects), parts["assets"])
     if surroundings == "shapes":
         assets |= _shapes(parts["surroundings"])
     elif surroundings:
@@ -172,7 +196,7 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
     images: tuple[str, ...] = ()
     if backgrounds:
         images = _backgrounds(_folder(backgrounds), parts["backgrounds"])
-    contents = {name: _contents(part.files) for name, part in parts.items()}
+    contents = {name: _contents(part.files) | part.guesses for name, part in parts.items()}
     hashes = {name: _hash((), hashes_of_files) for name, hashes_of_files in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
     return Library(
@@ -181,14 +205,12 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
         backgrounds=images,
         hash=_hash(classes, whole),
         hashes=hashes,
-        notes=(*notes, *parts["assets"].notes(), *parts["surroundings"].notes()),
+        notes=(*parts["assets"].notes(), *parts["surroundings"].notes()),
     )
 
 
-def _classes(
-    folder: Path, part: _Part
-) -> tuple[tuple[str, ...], dict[str, Asset], tuple[str, ...]]:
-    """The classes, their assets, and notes on their sizes; what is read is added to `part`."""
+def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asset]]:
+    """The classes and their assets; what is read is added to `part`."""
     folders = []
     for path in sorted(folder.iterdir()):
         is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
@@ -205,7 +227,7 @@ def _classes(
     assets: dict[str, Asset] = {}
     for label, path in enumerate(folders):
         assets |= _assets(path, f"{path.name}/", label, part)
-    return classes, assets, _notes_on_sizes(assets.values(), part.settings)
+    return classes, _in_metres(assets, classes, part)
 
 
 def _check_settings_above(class_folder: Path, folder: Path) -> None:
@@ -220,27 +242,91 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
             raise DataError(file, rule, do=f"Move it to {(folder / _SETTINGS).absolute()}.")
 
 
-def _notes_on_sizes(assets: Iterable[Asset], settings: _Settings) -> tuple[str, ...]:
-    """A note if meshes have different sizes in their files and, without a unit, are rendered
-    equally long.
+def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) -> dict[str, Asset]:
+    """The assets, in the units that are guessed for classes without one.
+
+    What is guessed is added to `part`. Raises DataError for classes of no sensible size in any
+    unit, and for those that are too large or too small beside the others.
     """
-    longest = [asset.mesh.length for asset in assets if not asset.picture]
-    if not longest or not settings.makes_all_equally_long:
-        return ()
-    least, most = min(longest), max(longest)
-    if most <= _LIKE_SIZES * least:
-        return ()
-    keep = '{"unit": "metres"} or {"unit": "millimetres"}'
-    note = (
-        f"the longest sides of meshes are {least:.3g} to {most:.3g} in their files, and all are "
-        f"rendered equally long: {keep} in {settings.file} keeps their sizes, "
-        '{"unit": "normalised"} says that equal sizes are intended'
+    settings = part.settings
+    solid = {name: asset for name, asset in assets.items() if not asset.picture}
+    for name, lengths in _lengths(solid, classes).items():
+        if settings.unit_of(name) is None:
+            part.lengths[name] = lengths
+    part.units = _guess(part.lengths, settings) if part.lengths else {}
+    sized = dict(assets)
+    for name, asset in solid.items():
+        unit = part.units.get(classes[asset.label])
+        if unit is not None:
+            sized[name] = replace(asset, scale=units.METRES[unit])
+    pictures = assets.keys() - solid.keys()
+    if solid and pictures and not settings.has_size:
+        enlarged = _median_look_m([sized[name] for name in solid]) / _SIZE_M
+        for name in pictures:
+            sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
+    _check_shown(_lengths(sized, classes), part)
+    return sized
+
+
+def _median_look_m(assets: Sequence[Asset]) -> float:
+    """The median size that meshes have in images, metres."""
+    sizes_m = [asset.scale * units.apparent_size(asset.mesh, front=False) for asset in assets]
+    return float(np.median(sizes_m))
+
+
+def _lengths(assets: Mapping[str, Asset], classes: Sequence[str]) -> dict[str, list[float]]:
+    """The longest sides of the assets of each class, in metres once their units are known."""
+    lengths: dict[str, list[float]] = {}
+    for asset in assets.values():
+        lengths.setdefault(classes[asset.label], []).append(asset.length_m)
+    return lengths
+
+
+def _guess(lengths: units.Lengths, settings: _Settings) -> dict[str, str]:
+    """The unit of each class. Raises DataError where one has none."""
+    guesses = units.guess(lengths)
+    if guesses.keys() == lengths.keys():
+        return guesses
+    rule = (
+        "no unit is given for meshes, and none gives sensible sizes to all classes. The longest "
+        f"sides in their files are: {units.class_words(lengths, units.number_words)}"
     )
-    return (note,)
+    do = (
+        'Export all meshes of a class in one unit, and give "unit" in this file: "metres", '
+        '"millimetres" or "centimetres", for all or by class ({"unit": {"apple": "metres"}}); '
+        '"normalised" makes all equally large.'
+    )
+    raise DataError(settings.file, rule, do=do)
+
+
+def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
+    """Raises DataError for classes that are too large or too small beside the others."""
+    names = units.classes_not_shown(lengths_m)
+    if not names:
+        return
+    others = {name: of_class for name, of_class in lengths_m.items() if name not in names}
+    rule = (
+        f"a scene shows objects {units.shown_words(lengths_m)}, and not "
+        f"{units.class_words({name: lengths_m[name] for name in names}, units.length_words)}"
+    )
+    if others:
+        rule += f" beside {units.class_words(others, units.length_words)}"
+    if part.units:
+        guessed = " and ".join(sorted(set(part.units.values())))
+        rule += f"; no unit is given, and {guessed} were guessed"
+    do = (
+        'Correct "unit" or "size_m" in this file, for all or by class, or leave these out; '
+        '{"unit": "normalised"} makes all equally large.'
+    )
+    raise DataError(part.settings.file, rule, do=do)
 
 
 def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
-    part.settings = _settings(folder, (), part.files)
+    settings = _settings(folder, (), part.files)
+    if settings.unit is None:  # scenes give surroundings sizes of their own
+        update = {"unit": "normalised", "size_m": settings.size_m}
+        settings = settings.model_copy(update=update)
+    part.settings = settings
     return _assets(folder, "surroundings:", NO_CLASS, part)
 
 
@@ -268,14 +354,14 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
         if file in needed:
             model = meshes.read(file, folder)
             part.models[name] = model
-            scale = _scale(model.mesh, file, part.settings, class_name)
             mesh = _with_settings(model.mesh, file, part.settings, class_name)
+            scale = _scale(mesh, file, part, class_name)
             pose = part.settings.pose_of(class_name)
             assets[name] = Asset(label=label, mesh=mesh, scale=scale, pose=pose)
             read = [file, *needed[file]]
         else:
-            scale = part.settings.size_of(class_name)
             mesh = cutouts.read(file)
+            scale = _normalised_scale(mesh, part, class_name, front=True)
             assets[name] = Asset(label=label, mesh=mesh, scale=scale, picture=True)
             read = [file, *filter(None, [cutouts.shape_file(file)])]
         part.files |= {f"{name}|{k}": path for k, path in enumerate(read)}
@@ -325,22 +411,38 @@ def _with_settings(mesh: Mesh, file: Path, settings: _Settings, class_name: str)
     return replace(mesh, colors=np.tile(linear, (len(mesh.vertices), 1)))
 
 
-def _scale(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> float:
-    """Metres per unit of a mesh's vertices.
+def _scale(mesh: Mesh, file: Path, part: _Part, class_name: str) -> float:
+    """Metres per unit of a mesh's vertices; 1 if it must be guessed.
 
     Raises DataError for a size that no object of a photo has.
     """
-    longest = mesh.length
-    if settings.unit == "normalised":
-        return settings.size_of(class_name) / longest
-    scale = _METRES[settings.unit]
+    settings, longest = part.settings, mesh.length
+    unit = settings.unit_of(class_name)
+    if unit is None:
+        return 1.0
+    if unit == "normalised":
+        return _normalised_scale(mesh, part, class_name, front=False)
+    scale = units.METRES[unit]
     if not _SMALLEST_M <= longest * scale <= _LARGEST_M:
         rule = f"its longest side must be {_SMALLEST_M} to {_LARGEST_M:.0f} m"
-        if longest * scale > _LARGEST_M and settings.unit == "metres":
+        if longest * scale > _LARGEST_M and unit == "metres":
             rule += "; mesh units look like millimetres"
-        do = f'Set another "unit" in {settings.file}: "metres", "millimetres" or "normalised".'
+        if longest * scale < _SMALLEST_M and unit == "millimetres":
+            rule += "; mesh units look like metres"
+        do = (
+            f'Set another "unit" in {settings.file}, for all or by class: "metres", '
+            '"millimetres", "centimetres" or "normalised".'
+        )
         raise DataError(file, rule, got=float(f"{longest * scale:.3g}"), do=do)
     return scale
+
+
+def _normalised_scale(mesh: Mesh, part: _Part, class_name: str, *, front: bool) -> float:
+    """Metres per unit of the vertices of a mesh whose own size does not matter."""
+    if part.settings.has_size:
+        return part.settings.size_of(class_name) / mesh.length
+    part.is_alike = True
+    return _SIZE_M / units.apparent_size(mesh, front=front)
 
 
 def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:
@@ -367,10 +469,13 @@ def _parse(path: Path) -> _Settings:
     try:
         return _Settings.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        units = '"normalised", "metres" or "millimetres"'
-        do = f'It may hold "unit" ({units}), "size_m" (metres), "open", "pose", "up" and "color".'
+        # Of settings that are a value or one by class, that which is nested deeper was meant.
+        first = max(error.errors(), key=lambda details: len(details["loc"]))
+        # the others name the type that was tried
+        places = [str(part) for part in first["loc"] if not str(part).endswith(("]", "-str"))]
+        place = ".".join(places)
+        names = '"normalised", "metres", "millimetres" or "centimetres"'
+        do = f'It may hold "unit" ({names}), "size_m" (metres), "open", "pose", "up" and "color".'
         raise DataError(path, f"{place}: {first['msg']}", got=first["input"], do=do) from None
 
 
