@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
+from syndet_ray.data import backgrounds
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import save_part
 from syndet_ray.data.read import read
@@ -15,6 +17,7 @@ from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.inspection.look_match import looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.assets import load as load_assets
@@ -83,7 +86,7 @@ def test_square_boxes_tell_nothing(photos_of, meshes):
 
 def test_settings_are_those_of_the_photos(standing, meshes):
     train = read(standing).splits["train"]
-    measured = measured_scene(train, 160, load_assets(str(meshes)), 0, quiet)
+    measured = measured_scene(train, SceneParameters(assets=str(meshes)), 160, 0, quiet)
     values = {item.path.removeprefix("scene."): item.value for item in measured}
     assert values["aspect"] == 1.6 and values["image_px"] == 160
     assert abs(values["objects"] - 4) <= 1
@@ -91,6 +94,34 @@ def test_settings_are_those_of_the_photos(standing, meshes):
     assert values["noise"] < 0.2
     assert all(item.words for item in measured)
     assert SceneParameters(assets=str(meshes), **values)
+
+
+def test_the_camera_of_the_photos_is_measured(photos_of, meshes):
+    camera = {"brightness": -0.7, "contrast": 1.6, "color_cast": (0.8, 1.15)}
+    constant = {"exposure": 0.0, "light_color": 0.0, "floor_color": 0.0, "object_color": 0.0}
+    train = read(photos_of(blur=0.9, **camera, **constant)).splits["train"]
+    base = SceneParameters(assets=str(meshes), **constant)
+    measured = measured_scene(train, base, 160, 0, quiet)
+    values = {item.path.removeprefix("scene."): item.value for item in measured}
+    assert values["brightness"] == pytest.approx(-0.7, abs=0.25)
+    assert values["contrast"] == pytest.approx(1.6, abs=0.25)
+    assert values["color_cast"] == pytest.approx((0.8, 1.15), abs=0.1)
+    assert values["blur"] == pytest.approx(0.9, abs=0.35)
+
+
+def test_photos_of_other_classes_have_no_look(standing, meshes):
+    looks = looks_of_photos(read(standing).splits["train"], 160, 0, quiet)
+    renamed = replace(looks, classes=np.full(len(looks.classes), "tree"))
+    scenes = SceneParameters(assets=str(meshes), image_px=160)
+    assert match_look(renamed, scenes, load_assets(str(meshes)), 0, quiet) is None
+
+
+def test_crowded_photos_have_no_floors_to_cut(tmp_path, monkeypatch, standing, meshes):
+    monkeypatch.setattr(backgrounds, "LEAST_PX", 500)
+    result = first(tmp_path, monkeypatch, standing, meshes)
+    assert load("first").recipe.scene.backgrounds == ""
+    assert not (tmp_path / "sweeps" / "first_backgrounds").exists()
+    assert "backgrounds" not in result.path.read_text(encoding="utf-8")
 
 
 def first(tmp_path, monkeypatch, photos, assets, out="first", **labels):

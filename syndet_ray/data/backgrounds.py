@@ -62,6 +62,11 @@ def cut_backgrounds(
     return squares
 
 
+def has_squares(records: Sequence[Record]) -> bool:
+    """True if `cut_backgrounds` has something to cut out of photos."""
+    return any(empty_squares(record.boxes, record.size_wh) for record in records)
+
+
 def _squares(records: Sequence[Record]) -> Iterator[tuple[Record, int, np.ndarray]]:
     """The largest squares of each photo, (side, side, 3) uint8."""
     for record in records:

@@ -1,27 +1,25 @@
 """Scene match: settings of scenes that look like photos, measured on their training photos."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
-from syndet_ray.data.images import picture
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
+from syndet_ray.inspection.look_match import BoxLooks, looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import PoseMatch, match_poses
-from syndet_ray.inspection.statistics import noise
 from syndet_ray.progress import NamedProgress
-from syndet_ray.scenes.library import Library
-from syndet_ray.seeds import generator
+from syndet_ray.scenes.generate import library_of
+from syndet_ray.scenes.sensor import MOST_BLUR_PX
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
-_MOST_PHOTOS = 60  # whose noise is measured
 _PADDING = "scene.box_padding"
 _MOST_NOISE = 0.06  # standard deviation at strength 1, as a share of full scale
 
@@ -36,27 +34,37 @@ class Measured:
 
 
 def measured_scene(
-    photos: Source, longest_px: int, library: Library, seed: int, progress: NamedProgress
+    photos: Source,
+    base: SceneParameters,
+    longest_px: int,
+    seed: int,
+    progress: NamedProgress,
 ) -> list[Measured]:
     """Settings of scenes like these photos, at the size that training sees them.
 
     photos      the training split: validation and test photos decide nothing
+    base        scenes of the same objects, before anything is measured
     longest_px  the longer side to which photos are brought
 
-    What cannot be told from these photos is left out.
+    What cannot be told from these photos is left out. Raises DataError for assets that cannot be
+    used.
     """
+    library = library_of(base)
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     match = match_poses(photos, library, seed)
     style = list(_label_style(photos, seed, progress))
     padding = next((item.value for item in style if item.path == _PADDING), 0.0)
-    return [
+    looks = looks_of_photos(photos, longest_px, seed, progress)
+    measured = [
         *_image(sizes_wh, longest_px),
-        *_objects(photos, scales, match, padding),
+        *_counts(photos),
+        *_sizes(photos, scales, match, padding),
         *_poses(match),
-        *_noise(photos, longest_px, seed, progress),
+        *_noise(looks),
         *style,
     ]
+    return _with_look(measured, looks, base, seed, progress)
 
 
 def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
@@ -70,22 +78,33 @@ def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
     yield Measured(path="scene.image_px", value=longest_px, words=words)
 
 
-def _objects(
+def _counts(photos: Source) -> Iterator[Measured]:
+    """Objects in an image, and how much their number differs from image to image."""
+    counts = []
+    for record in photos.records:
+        if count := int((~record.boxes.crowd).sum()):
+            counts.append(count)
+    mean, deviation = float(np.mean(counts)), float(np.std(counts))
+    count = int(np.clip(round(mean), 1, 100))
+    words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
+    yield Measured(path="scene.objects", value=count, words=words)
+    # numbers that are all as likely between two bounds deviate by a third of their range's root
+    spread = min(1.0, math.sqrt(3) * deviation / mean)
+    words = f"the standard deviation of these numbers is {deviation:.1f}"
+    yield Measured(path="scene.objects_spread", value=round(spread, 2), words=words)
+
+
+def _sizes(
     photos: Source, scales: np.ndarray, match: PoseMatch | None, padding: float
 ) -> Iterator[Measured]:
-    """Objects in an image, and their sizes: those of the meshes, of which a box shows a part.
+    """Sizes of the meshes, of which a box shows a part.
 
     padding  the share by which boxes are wider than what is seen of objects
     """
-    counts, sides_px = [], []
+    sides_px = []
     for record, scale in zip(photos.records, scales.tolist(), strict=True):
         xyxy = record.boxes.xyxy[~record.boxes.crowd]
-        counts.append(len(xyxy))
         sides_px += ((xyxy[:, 2:] - xyxy[:, :2]).max(axis=1) * scale).tolist()
-    with_objects = [count for count in counts if count]
-    count = int(np.clip(round(float(np.mean(with_objects))), 1, 100))
-    words = f"the mean of photos with objects, which have {min(with_objects)} to {max(counts)}"
-    yield Measured(path="scene.objects", value=count, words=words)
     least, most = np.quantile(sides_px, _SIZES).tolist()
     length = (1 + padding) * (match.length if match is not None else 1.0)
     low, high = max(4.0, least / length), max(4.0, most / length)
@@ -112,19 +131,8 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     yield Measured(path="scene.camera_tilt_deg", value=most, words=words)
 
 
-def _noise(
-    photos: Source, longest_px: int, seed: int, progress: NamedProgress
-) -> Iterator[Measured]:
-    order = generator(seed, "scene match").permutation(len(photos.records))[:_MOST_PHOTOS]
-    levels = []
-    for done, i in enumerate(order.tolist(), start=1):
-        record = photos.records[i]
-        size_wh = working_sizes(np.array([record.size_wh], np.int64), longest_px)[0]
-        rgb = picture.pixels(record.image, record.place)
-        scaled = cv2.resize(rgb, size_wh.tolist(), interpolation=cv2.INTER_AREA)
-        levels.append(noise(scaled))
-        progress("measuring photos", done, len(order))
-    median = float(np.median(levels))
+def _noise(looks: BoxLooks) -> Iterator[Measured]:
+    median = float(np.median(looks.noises))
     # Scenes have noise from none to twice the mean.
     strength = min(1.0, 2 * median / 255 / _MOST_NOISE)
     words = f"the median photo has noise of {median:.1f} of 255 levels"
@@ -144,7 +152,49 @@ def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator
         yield Measured(path=path, value=value, words=words)
 
 
-def scene_of(measured: list[Measured], assets: str) -> SceneParameters:
-    """Scene parameters with measured settings. Raises DefinitionError if they break a rule."""
+def _with_look(
+    measured: list[Measured],
+    looks: BoxLooks,
+    base: SceneParameters,
+    seed: int,
+    progress: NamedProgress,
+) -> list[Measured]:
+    """Measured settings, sizes corrected by rendered scenes, and the look of the camera."""
     fields = {item.path.removeprefix("scene."): item.value for item in measured}
-    return SceneParameters(assets=assets, **fields)
+    scenes = SceneParameters(**base.model_dump() | fields)
+    match = match_look(looks, scenes, library_of(scenes), seed, progress)
+    if match is None:
+        return measured
+    corrected = [_correct_size(item, match.size) for item in measured]
+    compared = f"compared inside {match.boxes} boxes"
+    tones = (
+        f"tones {compared}: off by {match.distance:.0f} of 255 levels, "
+        f"by {match.at_first:.0f} without brightness, color_cast and contrast"
+    )
+    red, blue = match.color_cast
+    for name, value, words in (
+        ("brightness", round(match.brightness, 2), tones),
+        (
+            "color_cast",
+            (round(red, 2), round(blue, 2)),
+            "gains on red and blue, from the same tones",
+        ),
+        ("contrast", round(match.contrast, 2), "from the same tones"),
+        # blur is drawn from none to twice the mean
+        (
+            "blur",
+            round(min(1.0, 2 * match.blur_px / MOST_BLUR_PX), 2),
+            f"details {compared}: scenes blurred by {match.blur_px:.2f} px are as sharp",
+        ),
+    ):
+        corrected.append(Measured(path=f"scene.{name}", value=value, words=words))
+    return corrected
+
+
+def _correct_size(item: Measured, size: float) -> Measured:
+    """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
+    if item.path != "scene.size_px":
+        return item
+    low, high = (round(max(4.0, side_px * size), 1) for side_px in item.value)
+    words = f"{item.words}; times {size:.2f}, by which boxes of rendered scenes differ"
+    return Measured(path=item.path, value=(low, high), words=words)

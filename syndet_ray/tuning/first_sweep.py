@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from syndet_ray.data.backgrounds import cut_backgrounds
+from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
@@ -14,7 +14,7 @@ from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, working_scale
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
-from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
@@ -87,12 +87,15 @@ def write_first_sweep(
         cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
-    measured = measured_scene(train, scale.longest_px, library, seed, progress)
-    cutting = partial(progress, "cutting backgrounds")
-    cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
     # the built-in dice are no folder
-    folders = assets if str(assets) in BUILT_IN else assets.absolute(), backgrounds.absolute()
-    content = _text(photos, folders, measured)
+    base = SceneParameters(assets=str(assets if str(assets) in BUILT_IN else assets.absolute()))
+    if has_squares(train.records):
+        cutting = partial(progress, "cutting backgrounds")
+        cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
+        floors = {"backgrounds": str(backgrounds.absolute()), "floor_texture": _FLOOR_TEXTURE}
+        base = base.model_copy(update=floors)
+    measured = measured_scene(train, base, scale.longest_px, seed, progress)
+    content = _text(photos, base, measured)
     with temporary_folder() as folder:
         load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
     make_folder(path.parent)
@@ -122,9 +125,8 @@ def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> No
         raise DataError(assets, rule, got=got, do=do)
 
 
-def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]) -> str:
+def _text(photos: Path, base: SceneParameters, measured: Sequence[Measured]) -> str:
     """The sweep file: Python as `ruff format` writes it, with a comment on each measured value."""
-    assets, backgrounds = folders
     lines = [
         f'"""Scenes like the photos in {photos.name}: {_QUESTION[0].lower()}{_QUESTION[1:]}"""',
         "",
@@ -144,13 +146,11 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
         f"        mix=Mix(synthetic=0.5, synthetic_images={_SCENES}),",
         "        # measured on the training photos: change what you know better",
         "        scene=SceneParameters(",
-        f"            assets={literal(str(assets))},",
-        "            # places without objects, cut out of the photos, and their share in floors",
-        f"            backgrounds={literal(str(backgrounds))},",
-        f"            floor_texture={_FLOOR_TEXTURE},",
+        f"            assets={literal(base.assets)},",
+        *_floor_lines(base),
         *_setting_lines(measured),
         "        ),",
-        *_training_lines(assets),
+        *_training_lines(base.assets),
         "    ),",
         '    space=("mix", "optimizer"),',
         "    trials=6,",
@@ -163,8 +163,15 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
     return "\n".join(lines)
 
 
-def _training_lines(assets: Path) -> Iterator[str]:
-    if str(assets) in BUILT_IN:
+def _floor_lines(base: SceneParameters) -> Iterator[str]:
+    if base.backgrounds:
+        yield "            # places without objects, cut out of photos, and their share in floors"
+        yield f"            backgrounds={literal(base.backgrounds)},"
+        yield f"            floor_texture={base.floor_texture},"
+
+
+def _training_lines(assets: str) -> Iterator[str]:
+    if assets in BUILT_IN:
         yield "        # photos of dice from above: a flipped one is as likely as the original"
         yield f"        training=Training(images={_IMAGES}, flip_vertical=0.5, transpose=0.5),"
     else:
