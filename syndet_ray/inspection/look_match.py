@@ -114,9 +114,12 @@ def match_look(
 
     parameters  of the scenes; what their camera does to the look is left out
     """
+    named = [name for name in library.classes if _is_frequent(name, in_photos)]
+    if not named:
+        return None
     images = list(_scenes(_without_camera(parameters), library, seed, progress))
     in_scenes = _looks(images, library.classes)
-    shared = [name for name in library.classes if _is_frequent(name, in_photos, in_scenes)]
+    shared = [name for name in named if _is_frequent(name, in_scenes)]
     if not shared:
         return None
     tones, wanted = in_scenes.tones(shared), in_photos.tones(shared)
@@ -197,8 +200,8 @@ def _details(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(grey - smooth), np.abs(smooth - smoother)
 
 
-def _is_frequent(name: str, *looks: BoxLooks) -> bool:
-    return all((part.classes == name).sum() >= _LEAST_BOXES for part in looks)
+def _is_frequent(name: str, looks: BoxLooks) -> bool:
+    return int((looks.classes == name).sum()) >= _LEAST_BOXES
 
 
 def _tone_curve(tones: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float]:

@@ -10,8 +10,9 @@ from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.scale import WorkingScale, working_scale
+from syndet_ray.data.splits import cut
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
@@ -22,7 +23,6 @@ from syndet_ray.inspection.scene_match import Measured, measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library
-from syndet_ray.wording import command_line
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
@@ -55,26 +55,24 @@ def write_first_sweep(
     seed: int,
     progress: NamedProgress,
     *,
+    hold_out: float | None = None,
     force: bool,
 ) -> FirstSweep:
     """Measures training photos and writes a sweep file whose scenes look like them.
 
-    assets  a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
-            photos, into a folder beside the sweep file
+    assets    a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
+              photos, into a folder beside the sweep file
+    hold_out  the share of train that the sweep will hold out for a missing test split: scenes show
+              nothing of these photos
 
     Raises DefinitionError for a file that is there already, unless `force`; and DataError for
     photos and objects that cannot be used, or that have no class in common.
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
-    dataset = read(photos, labels, partial(progress, "reading labels"))
-    train = dataset.splits.get("train")
-    if train is None:
-        raise DataError(photos, "has no training photos to measure", got=list(dataset.splits))
-    if "test" not in dataset.splits:  # its sweep would refuse parts of photos that it holds out
-        command = command_line("data", "split", photos, "--test", "0.2")
-        do = f"Write one first, with {command}: scenes must show nothing of test photos."
-        raise DataError(photos, "must have a test split", got=list(dataset.splits), do=do)
+    dataset = _read_photos(photos, labels, hold_out, progress)
+    train = dataset.splits["train"]
+    image_ids = frozenset(train.image_ids())
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     backgrounds = path.with_name(f"{path.stem}_backgrounds")
     if force:
@@ -84,14 +82,30 @@ def write_first_sweep(
         if force:
             remove_parts(assets)
         cutting = partial(progress, "cutting out objects")
-        cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
+        cut_out(
+            photos,
+            assets,
+            _CUT_OUTS,
+            seed,
+            labels=labels,
+            image_ids=image_ids,
+            progress=cutting,
+        )
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
     # the built-in dice are no folder
     base = SceneParameters(assets=str(assets if str(assets) in BUILT_IN else assets.absolute()))
     if has_squares(train.records):
         cutting = partial(progress, "cutting backgrounds")
-        cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
+        cut_backgrounds(
+            photos,
+            backgrounds,
+            _BACKGROUNDS,
+            seed,
+            labels=labels,
+            image_ids=image_ids,
+            progress=cutting,
+        )
         floors = {"backgrounds": str(backgrounds.absolute()), "floor_texture": _FLOOR_TEXTURE}
         base = base.model_copy(update=floors)
     measured = measured_scene(train, base, scale.longest_px, seed, progress)
@@ -108,6 +122,24 @@ def write_first_sweep(
         measured=measured,
         notes=[*dataset.notes, *library.notes],
     )
+
+
+def _read_photos(
+    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
+) -> Dataset:
+    """The photos, with the test split that a sweep will have."""
+    reading = partial(progress, "reading labels")
+    if hold_out is not None:
+        dataset, as_stored = read_with_own_classes(photos, labels, reading)
+        return cut.hold_out(dataset, hold_out, progress, as_stored=as_stored)
+    dataset = read(photos, labels, reading)
+    splits = list(dataset.splits)
+    if "train" not in splits:
+        raise DataError(photos, "has no training photos to measure", got=splits)
+    if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
+        do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
+        raise DataError(photos, "must have a test split", got=splits, do=do)
+    return dataset
 
 
 def remove_parts(folder: Path) -> None:
