@@ -95,6 +95,7 @@ def test_settings_are_those_of_the_photos(standing, meshes):
     assert abs(values["objects"] - 4) <= 1
     assert values["size_px"][0] < 40 < values["size_px"][1]
     assert values["noise"] < 0.2
+    assert 0.2 < values["object_color"] <= 1.0
     assert all(item.words for item in measured)
     assert SceneParameters(assets=str(meshes), **values)
 

@@ -27,6 +27,9 @@ _BLURRED_SCENES = 8  # in which sharpness is compared: it differs little from sc
 _PATCH_PX = 16  # side to which the insides of boxes are scaled, so that each counts alike
 _LEAST_BOXES = 5  # of a class: fewer say nothing about its looks
 _LEAST_PX = 8  # side of a box: smaller ones hold hardly a pixel of the object alone
+_MIDDLE = slice(4, 12)  # of a patch, in which there is little but the object
+_DARKEST = 1 / 255  # added to values, so that black has a logarithm
+_TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 _QUANTILES = np.linspace(0.02, 0.98, 25)  # of values; beyond are glints and pixels of noise
 # the range in which tones are sought: beyond, objects differ from photos in more than light
 _MOST_STOPS, _MOST_GAIN, _CONTRASTS = 2.0, 2.0, (0.6, 2.5)
@@ -66,6 +69,23 @@ class BoxLooks:
             pixels = self.patches[self.classes == name].reshape(-1, 3)
             tones.append(np.quantile(pixels, _QUANTILES, axis=0))
         return np.stack(tones)
+
+    @property
+    def color_spread(self) -> float | None:
+        """The standard deviation of colours of objects of one class: of the natural logarithms of
+        red and of blue light, divided by green; the median over classes.
+
+        None without a class of five boxes.
+        """
+        spreads = []
+        for name in np.unique(self.classes).tolist():
+            if _is_frequent(name, self):
+                middles = self.patches[self.classes == name][:, _MIDDLE, _MIDDLE].mean(axis=(1, 2))
+                logarithms = DISPLAY_POWER * np.log(middles + _DARKEST)
+                casts = logarithms[:, [0, 2]] - logarithms[:, 1:2]
+                off = np.abs(casts - np.median(casts, axis=0))
+                spreads.append(_TO_DEVIATION * np.median(off, axis=0))
+        return float(np.median(spreads)) if spreads else None
 
 
 @dataclass(frozen=True, kw_only=True)

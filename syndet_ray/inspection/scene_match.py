@@ -16,11 +16,15 @@ from syndet_ray.inspection.look_match import BoxLooks, looks_of_photos, match_lo
 from syndet_ray.inspection.pose_match import PoseMatch, match_poses
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
+from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.sensor import MOST_BLUR_PX
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 _PADDING = "scene.box_padding"
+# standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
+# uniform numbers of 0.5 to 1
+_MOST_TINT = 0.28
 _MOST_NOISE = 0.06  # standard deviation at strength 1, as a share of full scale
 
 
@@ -59,9 +63,10 @@ def measured_scene(
     measured = [
         *_image(sizes_wh, longest_px),
         *_counts(photos),
-        *_sizes(photos, scales, match, padding),
+        *_sizes(photos, scales, library, match, padding),
         *_poses(match),
         *_noise(looks),
+        *_object_color(looks, library),
         *style,
     ]
     return _with_look(measured, looks, base, seed, progress)
@@ -95,25 +100,51 @@ def _counts(photos: Source) -> Iterator[Measured]:
 
 
 def _sizes(
-    photos: Source, scales: np.ndarray, match: PoseMatch | None, padding: float
+    photos: Source,
+    scales: np.ndarray,
+    library: Library,
+    match: PoseMatch | None,
+    padding: float,
 ) -> Iterator[Measured]:
-    """Sizes of the meshes, of which a box shows a part.
+    """The size of an object of median length, of which a box shows a part.
 
     padding  the share by which boxes are wider than what is seen of objects
+
+    Where meshes keep their lengths, most differences in size are those between classes: what is
+    left varies from scene to scene.
     """
-    sides_px = []
+    lengths = _relative_lengths(photos, library)
+    sides_px, sizes_px = [], []
     for record, scale in zip(photos.records, scales.tolist(), strict=True):
-        xyxy = record.boxes.xyxy[~record.boxes.crowd]
-        sides_px += ((xyxy[:, 2:] - xyxy[:, :2]).max(axis=1) * scale).tolist()
+        boxes = record.boxes.select(~record.boxes.crowd)
+        longer_px = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).max(axis=1) * scale
+        sides_px += longer_px.tolist()
+        sizes_px += (longer_px / lengths[boxes.labels]).tolist()
+    shown = (1 + padding) * (match.length if match is not None else 1.0)
+    sizes = np.array(sizes_px) / shown
+    low, high = np.maximum(4.0, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
-    length = (1 + padding) * (match.length if match is not None else 1.0)
-    low, high = max(4.0, least / length), max(4.0, most / length)
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
+    if np.ptp(lengths[np.isfinite(lengths)]) > 0:
+        words += ", each divided by the length of its class"
     if match is not None:
         words += f", {match.length:.2f} of an object's longest side on average"
     if padding:
         words += f"; boxes are wider than objects by {padding:.0%}"
     yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
+
+
+def _relative_lengths(photos: Source, library: Library) -> np.ndarray:
+    """(classes,) mean lengths of the assets of each class of the photos, in the library's unit.
+
+    NaN for a class without assets, 1 for all if no class has any.
+    """
+    lengths = np.full(len(photos.classes), np.nan)
+    for k, name in enumerate(photos.classes):
+        if name in library.classes and not library.dice:
+            assets = library.names_of(library.classes.index(name))
+            lengths[k] = np.mean([library.assets[asset].length_m for asset in assets])
+    return lengths / library.unit_m if np.isfinite(lengths).any() else np.ones_like(lengths)
 
 
 def _poses(match: PoseMatch | None) -> Iterator[Measured]:
@@ -137,6 +168,16 @@ def _noise(looks: BoxLooks) -> Iterator[Measured]:
     strength = min(1.0, 2 * median / 255 / _MOST_NOISE)
     words = f"the median photo has noise of {median:.1f} of 255 levels"
     yield Measured(path="scene.noise", value=round(strength, 2), words=words)
+
+
+def _object_color(looks: BoxLooks, library: Library) -> Iterator[Measured]:
+    """Differences of colour within a class; dice come in many colours, whatever photos show."""
+    spread = looks.color_spread
+    if library.dice or spread is None:
+        return
+    words = f"colours of objects of one class differ by {spread:.0%}, by light and camera too"
+    strength = round(min(1.0, spread / _MOST_TINT), 2)
+    yield Measured(path="scene.object_color", value=strength, words=words)
 
 
 def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator[Measured]:

@@ -55,6 +55,11 @@ class Asset:
     picture: bool = False
     pose: str = "rest"
 
+    @property
+    def length_m(self) -> float:
+        """Its longest side, metres."""
+        return self.scale * self.mesh.length
+
     @cached_property
     def plain(self) -> bool:
         """True for surroundings without colours of their own, which a scene gives to them."""
@@ -96,7 +101,7 @@ class Library:
     @cached_property
     def unit_m(self) -> float:
         """An object's size, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [asset.scale * asset.mesh.length for asset in self._objects]
+        sizes = [asset.length_m for asset in self._objects]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property
