@@ -37,6 +37,13 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("light_intensity", SHARES, TRAY),
         ("exposure", SHARES, TRAY),
         ("white_balance", SHARES, TRAY),
+        ("brightness", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0), TRAY),
+        (
+            "color_cast",
+            ((0.7, 1.4), (0.85, 1.2), (1.0, 1.0), (1.2, 0.85), (1.4, 0.7), (1.0, 0.6)),
+            TRAY,
+        ),
+        ("contrast", (0.5, 0.75, 1.0, 1.5, 2.0, 3.0), TRAY),
         ("blur", SHARES, TRAY),
         ("noise", SHARES, TRAY),
         ("jpeg", SHARES, TRAY),

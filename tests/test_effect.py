@@ -101,6 +101,7 @@ OTHER = {
     "background_scale": (2.0, 3.0),
     "image_px": 128,
     "lamps": 4,
+    "color_cast": (0.9, 1.2),
     "camera_tilt_deg": 55.0,
     "least_tilt_deg": 12.0,
     "crop": 0.0,

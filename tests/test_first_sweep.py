@@ -2,23 +2,29 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
+from syndet_ray.data import backgrounds
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import save_part
+from syndet_ray.data.parts_of_photos import photos_used, save_part
 from syndet_ray.data.read import read
+from syndet_ray.data.splits.cut import hold_out
 from syndet_ray.data.splits.divide import split_photos
+from syndet_ray.data.splits.groups import image_hashes
 from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.inspection.look_match import looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.generate import generate
+from syndet_ray.scenes.sensor import MOST_BLUR_PX
 from syndet_ray.tuning.first_sweep import remove_parts, write_first_sweep
 
 
@@ -83,19 +89,53 @@ def test_square_boxes_tell_nothing(photos_of, meshes):
 
 def test_settings_are_those_of_the_photos(standing, meshes):
     train = read(standing).splits["train"]
-    measured = measured_scene(train, 160, load_assets(str(meshes)), 0, quiet)
+    measured = measured_scene(train, SceneParameters(assets=str(meshes)), 160, 0, quiet)
     values = {item.path.removeprefix("scene."): item.value for item in measured}
     assert values["aspect"] == 1.6 and values["image_px"] == 160
     assert abs(values["objects"] - 4) <= 1
     assert values["size_px"][0] < 40 < values["size_px"][1]
     assert values["noise"] < 0.2
+    assert 0.2 < values["object_color"] <= 1.0
     assert all(item.words for item in measured)
     assert SceneParameters(assets=str(meshes), **values)
 
 
-def first(tmp_path, monkeypatch, photos, assets, out="first", **labels):
+def test_the_camera_of_the_photos_is_measured(photos_of, meshes):
+    camera = {"brightness": -0.7, "contrast": 1.6, "color_cast": (0.8, 1.15), "blur": 0.9}
+    constant = {"exposure": 0.0, "light_color": 0.0, "floor_color": 0.0, "object_color": 0.0}
+    looks = looks_of_photos(read(photos_of(**camera, **constant)).splits["train"], 160, 0, quiet)
+    scenes = SceneParameters(
+        assets=str(meshes), image_px=160, objects=5, size_px=(20, 30), object_scale=0.0, **constant
+    )
+    match = match_look(looks, scenes, load_assets(str(meshes)), 0, quiet)
+    assert match.brightness == pytest.approx(-0.7, abs=0.25)
+    assert match.contrast == pytest.approx(1.6, abs=0.25)
+    assert match.color_cast == pytest.approx((0.8, 1.15), abs=0.1)
+    assert match.distance < 0.5 * match.at_first
+    # scenes are blurred by up to twice the mean
+    assert match.blur_px == pytest.approx(0.9 * MOST_BLUR_PX / 2, abs=0.25)
+    assert match.size == pytest.approx(1.5, abs=0.15)
+
+
+def test_photos_of_other_classes_have_no_look(standing, meshes):
+    looks = looks_of_photos(read(standing).splits["train"], 160, 0, quiet)
+    renamed = replace(looks, classes=np.full(len(looks.classes), "tree"))
+    scenes = SceneParameters(assets=str(meshes), image_px=160)
+    assert match_look(renamed, scenes, load_assets(str(meshes)), 0, quiet) is None
+
+
+def test_crowded_photos_have_no_floors_to_cut(tmp_path, monkeypatch, standing, meshes):
+    monkeypatch.setattr(backgrounds, "LEAST_PX", 500)
+    result = first(tmp_path, monkeypatch, standing, meshes, hold_out=0.2)
+    assert load("first").recipe.scene.backgrounds == ""
+    assert not (tmp_path / "sweeps" / "first_backgrounds").exists()
+    assert "backgrounds" not in result.path.read_text(encoding="utf-8")
+
+
+def first(tmp_path, monkeypatch, photos, assets, out="first", hold_out=None, **labels):
     monkeypatch.chdir(tmp_path)
-    return write_first_sweep(photos, assets, out, LabelOptions(**labels), 0, quiet, force=False)
+    options = LabelOptions(**labels)
+    return write_first_sweep(photos, assets, out, options, 0, quiet, hold_out=hold_out, force=False)
 
 
 def with_test_split(photos, folder):
@@ -106,9 +146,21 @@ def with_test_split(photos, folder):
 
 
 def test_photos_without_a_test_split_are_refused(tmp_path, monkeypatch, standing, meshes):
-    with pytest.raises(DataError, match=r"must have a test split.*data split .* --test 0.2"):
+    with pytest.raises(DataError, match=r"must have a test split.*Add `hold_out` 0.2"):
         first(tmp_path, monkeypatch, standing, meshes)
     assert not (tmp_path / "sweeps").exists(), "nothing is left behind"
+
+
+def test_scenes_show_nothing_of_photos_that_the_sweep_holds_out(
+    tmp_path, monkeypatch, standing, meshes
+):
+    train = read(standing).splits["train"]
+    test = hold_out(read(standing), 0.2, quiet).splits["test"]
+    result = first(tmp_path, monkeypatch, standing, meshes, hold_out=0.2)
+    assert result.dataset.splits["test"].image_ids() == test.image_ids()
+    assert len(result.dataset.splits["train"]) == len(train) - len(test) < len(train)
+    used = photos_used(tmp_path / "sweeps" / "first_backgrounds")
+    assert used and not used.keys() & set(image_hashes(test))
 
 
 def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, meshes):

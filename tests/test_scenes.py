@@ -13,7 +13,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import generate as generating
@@ -32,8 +32,10 @@ from syndet_ray.scenes.dice import (
 )
 from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
+from syndet_ray.scenes.looks import draw_count
 from syndet_ray.scenes.raycast import project, world_vertices
 from syndet_ray.scenes.scene import Scene, rotations
+from syndet_ray.scenes.sensor import photograph
 
 # Strengths that move one property alone. Size and shape of objects also change their places, and
 # the camera's settings depend on one another: they have their own tests.
@@ -367,6 +369,42 @@ def test_strength_zero_is_off_in_every_scene(strength):
         assert len({str(value) for value in one + other}) == 1
     else:
         assert one == other
+
+
+def test_tones_of_all_images_move_as_asked():
+    plain = draw_scene(SceneParameters(**SMALL, noise=0.0), 3, 0)
+    grey = np.full((8, 8, 3), 0.5**2.2, np.float32)
+
+    def toned(**settings):
+        scene = draw_scene(SceneParameters(**SMALL, noise=0.0, exposure=0.0, **settings), 3, 0)
+        return photograph(grey, scene.sensor)[0, 0]
+
+    before = toned()
+    assert np.ptp(before) == 0 and abs(int(before[0]) - 128) <= 1
+    np.testing.assert_allclose(toned(contrast=2.0), before, atol=1)
+    assert toned(brightness=-1.0)[0] == round(before[0] * 2 ** (-1 / 2.2))
+    assert toned(brightness=-1.0, contrast=2.0)[0] < toned(brightness=-1.0)[0]
+    red, green, blue = toned(color_cast=(1.2, 0.8)).tolist()
+    assert blue < green < red and green == before[1]
+    assert plain.sensor.contrast == 1.0
+
+
+@pytest.mark.parametrize("gains", [(0.4, 1.0), (1.0, 2.1)])
+def test_a_colour_cast_beyond_cameras_is_refused(gains):
+    with pytest.raises(ValidationError, match=r"color_cast must be two gains of 0.5 to 2.0, got"):
+        SceneParameters(color_cast=gains)
+
+
+def test_numbers_of_objects_spread_evenly_about_their_mean():
+    parameters = SceneParameters(objects=8, objects_spread=0.5, image_px=96)
+    rng = np.random.default_rng(0)
+    counts = [draw_count(parameters, rng) for _ in range(500)]
+    assert (min(counts), max(counts)) == (4, 12)
+    assert np.mean(counts) == pytest.approx(8, abs=0.4)
+    alike = SceneParameters(objects=8, image_px=96)
+    assert {draw_count(alike, rng) for _ in range(20)} == {8}
+    widest = SceneParameters(objects=100, objects_spread=1.0, image_px=96)
+    assert all(1 <= draw_count(widest, rng) <= 100 for _ in range(200))
 
 
 def test_nothing_clips_and_pips_show_at_default_strengths():

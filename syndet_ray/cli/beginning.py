@@ -9,6 +9,7 @@ from syndet_ray.cli.options import (
     Assets,
     Classes,
     Format,
+    HoldOut,
     Runs,
     SkipBad,
     label_options,
@@ -34,6 +35,7 @@ def init(
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
+    hold_out: HoldOut = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a sweep that is there already.")
     ] = False,
@@ -55,9 +57,11 @@ def init(
             labels=options,
             seed=seed,
             progress=display.progress,
+            hold_out=hold_out,
             force=force,
         )
-    given = [*_label_flags(format, skip_bad, classes)]
+    given = _label_flags(format, skip_bad, classes)
+    given += [] if hold_out is None else ["--hold-out", f"{hold_out:g}"]
     for line in _lines(first, real, given):
         console.print(with_flags(line), soft_wrap=True)
 

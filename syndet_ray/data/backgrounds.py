@@ -1,6 +1,6 @@
 """Backgrounds: squares without objects, cut out of training photos, for the floors of scenes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import save_part
+from syndet_ray.data.parts_of_photos import records_of, save_part
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
@@ -31,11 +31,13 @@ def cut_backgrounds(
     count: int,
     seed: int,
     labels: LabelOptions | None = None,
+    image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Cuts the largest squares without objects out of training photos, as OUT/<image>-<k>.png.
 
-    Returns the number of squares, at most `count`. `progress` is called with (squares, count).
+    Only photos with an id in `image_ids` are used, if they are given. Returns the number of
+    squares, at most `count`. `progress` is called with (squares, count).
 
     Raises DataError for a dataset that cannot be used, for photos without an empty square of 64
     pixels, and where `out` is not empty; MachineError if `out` cannot be written.
@@ -45,7 +47,7 @@ def cut_backgrounds(
     if "train" not in data.splits:
         do = "Backgrounds are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
-    records = data.splits["train"].records
+    records = records_of(data.splits["train"], image_ids)
     order = generator(seed, "backgrounds").permutation(len(records))
     squares = 0
     with whole_folder(out) as unfinished:
@@ -60,6 +62,11 @@ def cut_backgrounds(
             rule = f"has no photo with a square of {LEAST_PX} px without objects"
             raise DataError(dataset, rule, do="Take photos of empty places into a folder.")
     return squares
+
+
+def has_squares(records: Sequence[Record]) -> bool:
+    """True if `cut_backgrounds` has something to cut out of photos."""
+    return any(empty_squares(record.boxes, record.size_wh) for record in records)
 
 
 def _squares(records: Sequence[Record]) -> Iterator[tuple[Record, int, np.ndarray]]:

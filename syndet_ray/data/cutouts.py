@@ -1,6 +1,6 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import save_part, stem
+from syndet_ray.data.parts_of_photos import records_of, save_part, stem
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
@@ -65,6 +65,7 @@ def cut_out(
     seed: int,
     masks: Path | None = None,
     labels: LabelOptions | None = None,
+    image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
@@ -73,8 +74,8 @@ def cut_out(
     Returns the number of cut-outs by class. Whole, isolated and large objects come first. GrabCut
     finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
     the dataset and its size, bright where objects are. Objects without a plausible outline are left
-    out, so a class can end with fewer than per_class. `progress` is called with (cut-outs made,
-    cut-outs wanted in all).
+    out, so a class can end with fewer than per_class. Only photos with an id in `image_ids` are
+    used, if they are given. `progress` is called with (cut-outs made, cut-outs wanted in all).
 
     Raises DataError for a dataset that cannot be used, for a missing mask, and where `out` is not
     empty; MachineError if `out` cannot be written.
@@ -85,7 +86,7 @@ def cut_out(
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
     _check_folder_names(dataset, data.classes)
-    records = data.splits["train"].records
+    records = records_of(data.splits["train"], image_ids)
     counts = dict.fromkeys(data.classes, 0)
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
         for label, name in enumerate(data.classes):

@@ -3,13 +3,14 @@
 import hashlib
 import re
 import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from syndet_ray.data.record import Record
+from syndet_ray.data.record import Record, Source
 
 _PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
 _LONGEST_STEM = 200  # bytes, of the part of a name that is its photo's
@@ -22,6 +23,13 @@ def save_part(pixels: np.ndarray, record: Record, folder: Path, name: str) -> No
     origin = PngInfo()
     origin.add_text(_PHOTO_KEY, hashlib.sha256(record.image_bytes()).hexdigest())
     Image.fromarray(pixels).save(_new_file(folder, f"{image}-{name}"), pnginfo=origin)
+
+
+def records_of(photos: Source, image_ids: Collection[str] | None) -> Sequence[Record]:
+    """The photos of which parts may be cut out: all, or those with these ids."""
+    if image_ids is None:
+        return photos.records
+    return [record for record in photos.records if record.image_id in image_ids]
 
 
 def photos_used(folder: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ BUILT_IN = ("", "dice", "shapes")  # values of assets, surroundings, backgrounds
 MOST_SCENE_PX = 2048  # side of a scene; a larger one takes minutes and gigabytes to render
 _SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not for a training
 _LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
+_LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +48,10 @@ class SceneParameters(Value):
     )
 
     objects: int = Field(40, ge=1, le=100, description="number of objects in a scene")
+    objects_spread: Share = Field(
+        0.0,
+        description="tray: share by which scenes have fewer or more objects, 1: from 1 to twice",
+    )
     distractors: int = Field(
         0, ge=0, le=100, description="number of unlabelled things among the objects"
     )
@@ -128,6 +133,15 @@ class SceneParameters(Value):
     white_balance: Share = Field(
         0.0, description="strength: gains on red and blue, up to 25 % either way"
     )
+    brightness: float = Field(
+        0.0, ge=-3, le=3, description="stops by which all images are brighter, about exposure"
+    )
+    color_cast: tuple[float, float] = Field(
+        (1.0, 1.0), description="gains on red and blue of all images, about white_balance; 0.5 to 2"
+    )
+    contrast: float = Field(
+        1.0, ge=0.5, le=3, description="slope of the tone curve at middle grey; 1: as rendered"
+    )
     blur: Share = Field(
         0.5, description="strength: Gaussian blur of the sensor, sigma up to 1.5 px"
     )
@@ -181,6 +195,14 @@ class SceneParameters(Value):
         if self.least_tilt_deg > self.camera_tilt_deg:
             bounds = f"{self.least_tilt_deg} and {self.camera_tilt_deg}"
             raise ValueError(f"least_tilt_deg must be at most camera_tilt_deg, got {bounds}")
+        return self
+
+    @model_validator(mode="after")
+    def _gains_in_range(self) -> "SceneParameters":
+        if not all(_LEAST_GAIN <= gain <= _MOST_GAIN for gain in self.color_cast):
+            bounds = f"{_LEAST_GAIN} to {_MOST_GAIN}"
+            red, blue = self.color_cast
+            raise ValueError(f"color_cast must be two gains of {bounds}, got {red}, {blue}")
         return self
 
     @model_validator(mode="after")

@@ -1,28 +1,30 @@
 """Scene match: settings of scenes that look like photos, measured on their training photos."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
-from syndet_ray.data.images import picture
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
+from syndet_ray.inspection.look_match import BoxLooks, looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import PoseMatch, match_poses
-from syndet_ray.inspection.statistics import noise
 from syndet_ray.progress import NamedProgress
+from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
-from syndet_ray.seeds import generator
+from syndet_ray.scenes.sensor import MOST_BLUR_PX
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
-_MOST_PHOTOS = 60  # whose noise is measured
 _PADDING = "scene.box_padding"
+# standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
+# uniform numbers of 0.5 to 1
+_MOST_TINT = 0.28
 _MOST_NOISE = 0.06  # standard deviation at strength 1, as a share of full scale
 
 
@@ -36,27 +38,38 @@ class Measured:
 
 
 def measured_scene(
-    photos: Source, longest_px: int, library: Library, seed: int, progress: NamedProgress
+    photos: Source,
+    base: SceneParameters,
+    longest_px: int,
+    seed: int,
+    progress: NamedProgress,
 ) -> list[Measured]:
     """Settings of scenes like these photos, at the size that training sees them.
 
     photos      the training split: validation and test photos decide nothing
+    base        scenes of the same objects, before anything is measured
     longest_px  the longer side to which photos are brought
 
-    What cannot be told from these photos is left out.
+    What cannot be told from these photos is left out. Raises DataError for assets that cannot be
+    used.
     """
+    library = library_of(base)
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     match = match_poses(photos, library, seed)
     style = list(_label_style(photos, seed, progress))
     padding = next((item.value for item in style if item.path == _PADDING), 0.0)
-    return [
+    looks = looks_of_photos(photos, longest_px, seed, progress)
+    measured = [
         *_image(sizes_wh, longest_px),
-        *_objects(photos, scales, match, padding),
+        *_counts(photos),
+        *_sizes(photos, scales, library, match, padding),
         *_poses(match),
-        *_noise(photos, longest_px, seed, progress),
+        *_noise(looks),
+        *_object_color(looks, library),
         *style,
     ]
+    return _with_look(measured, looks, base, seed, progress)
 
 
 def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
@@ -70,31 +83,68 @@ def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
     yield Measured(path="scene.image_px", value=longest_px, words=words)
 
 
-def _objects(
-    photos: Source, scales: np.ndarray, match: PoseMatch | None, padding: float
+def _counts(photos: Source) -> Iterator[Measured]:
+    """Objects in an image, and how much their number differs from image to image."""
+    counts = []
+    for record in photos.records:
+        if count := int((~record.boxes.crowd).sum()):
+            counts.append(count)
+    mean, deviation = float(np.mean(counts)), float(np.std(counts))
+    count = int(np.clip(round(mean), 1, 100))
+    words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
+    yield Measured(path="scene.objects", value=count, words=words)
+    # numbers that are all as likely between two bounds deviate by a third of their range's root
+    spread = min(1.0, math.sqrt(3) * deviation / mean)
+    words = f"the standard deviation of these numbers is {deviation:.1f}"
+    yield Measured(path="scene.objects_spread", value=round(spread, 2), words=words)
+
+
+def _sizes(
+    photos: Source,
+    scales: np.ndarray,
+    library: Library,
+    match: PoseMatch | None,
+    padding: float,
 ) -> Iterator[Measured]:
-    """Objects in an image, and their sizes: those of the meshes, of which a box shows a part.
+    """The size of an object of median length, of which a box shows a part.
 
     padding  the share by which boxes are wider than what is seen of objects
+
+    Where meshes keep their lengths, most differences in size are those between classes: what is
+    left varies from scene to scene.
     """
-    counts, sides_px = [], []
+    lengths = _relative_lengths(photos, library)
+    sides_px, sizes_px = [], []
     for record, scale in zip(photos.records, scales.tolist(), strict=True):
-        xyxy = record.boxes.xyxy[~record.boxes.crowd]
-        counts.append(len(xyxy))
-        sides_px += ((xyxy[:, 2:] - xyxy[:, :2]).max(axis=1) * scale).tolist()
-    with_objects = [count for count in counts if count]
-    count = int(np.clip(round(float(np.mean(with_objects))), 1, 100))
-    words = f"the mean of photos with objects, which have {min(with_objects)} to {max(counts)}"
-    yield Measured(path="scene.objects", value=count, words=words)
+        boxes = record.boxes.select(~record.boxes.crowd)
+        longer_px = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).max(axis=1) * scale
+        sides_px += longer_px.tolist()
+        sizes_px += (longer_px / lengths[boxes.labels]).tolist()
+    shown = (1 + padding) * (match.length if match is not None else 1.0)
+    sizes = np.array(sizes_px) / shown
+    low, high = np.maximum(4.0, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
-    length = (1 + padding) * (match.length if match is not None else 1.0)
-    low, high = max(4.0, least / length), max(4.0, most / length)
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
+    if np.ptp(lengths[np.isfinite(lengths)]) > 0:
+        words += ", each divided by the length of its class"
     if match is not None:
         words += f", {match.length:.2f} of an object's longest side on average"
     if padding:
         words += f"; boxes are wider than objects by {padding:.0%}"
     yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
+
+
+def _relative_lengths(photos: Source, library: Library) -> np.ndarray:
+    """(classes,) mean lengths of the assets of each class of the photos, in the library's unit.
+
+    NaN for a class without assets, 1 for all if no class has any.
+    """
+    lengths = np.full(len(photos.classes), np.nan)
+    for k, name in enumerate(photos.classes):
+        if name in library.classes and not library.dice:
+            assets = library.names_of(library.classes.index(name))
+            lengths[k] = np.mean([library.assets[asset].length_m for asset in assets])
+    return lengths / library.unit_m if np.isfinite(lengths).any() else np.ones_like(lengths)
 
 
 def _poses(match: PoseMatch | None) -> Iterator[Measured]:
@@ -112,23 +162,22 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     yield Measured(path="scene.camera_tilt_deg", value=most, words=words)
 
 
-def _noise(
-    photos: Source, longest_px: int, seed: int, progress: NamedProgress
-) -> Iterator[Measured]:
-    order = generator(seed, "scene match").permutation(len(photos.records))[:_MOST_PHOTOS]
-    levels = []
-    for done, i in enumerate(order.tolist(), start=1):
-        record = photos.records[i]
-        size_wh = working_sizes(np.array([record.size_wh], np.int64), longest_px)[0]
-        rgb = picture.pixels(record.image, record.place)
-        scaled = cv2.resize(rgb, size_wh.tolist(), interpolation=cv2.INTER_AREA)
-        levels.append(noise(scaled))
-        progress("measuring photos", done, len(order))
-    median = float(np.median(levels))
+def _noise(looks: BoxLooks) -> Iterator[Measured]:
+    median = float(np.median(looks.noises))
     # Scenes have noise from none to twice the mean.
     strength = min(1.0, 2 * median / 255 / _MOST_NOISE)
     words = f"the median photo has noise of {median:.1f} of 255 levels"
     yield Measured(path="scene.noise", value=round(strength, 2), words=words)
+
+
+def _object_color(looks: BoxLooks, library: Library) -> Iterator[Measured]:
+    """Differences of colour within a class; dice come in many colours, whatever photos show."""
+    spread = looks.color_spread
+    if library.dice or spread is None:
+        return
+    words = f"colours of objects of one class differ by {spread:.0%}, by light and camera too"
+    strength = round(min(1.0, spread / _MOST_TINT), 2)
+    yield Measured(path="scene.object_color", value=strength, words=words)
 
 
 def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator[Measured]:
@@ -144,7 +193,49 @@ def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator
         yield Measured(path=path, value=value, words=words)
 
 
-def scene_of(measured: list[Measured], assets: str) -> SceneParameters:
-    """Scene parameters with measured settings. Raises DefinitionError if they break a rule."""
+def _with_look(
+    measured: list[Measured],
+    looks: BoxLooks,
+    base: SceneParameters,
+    seed: int,
+    progress: NamedProgress,
+) -> list[Measured]:
+    """Measured settings, sizes corrected by rendered scenes, and the look of the camera."""
     fields = {item.path.removeprefix("scene."): item.value for item in measured}
-    return SceneParameters(assets=assets, **fields)
+    scenes = SceneParameters(**base.model_dump() | fields)
+    match = match_look(looks, scenes, library_of(scenes), seed, progress)
+    if match is None:
+        return measured
+    corrected = [_correct_size(item, match.size) for item in measured]
+    compared = f"compared inside {match.boxes} boxes"
+    tones = (
+        f"tones {compared}: off by {match.distance:.0f} of 255 levels, "
+        f"by {match.at_first:.0f} without brightness, color_cast and contrast"
+    )
+    red, blue = match.color_cast
+    for name, value, words in (
+        ("brightness", round(match.brightness, 2), tones),
+        (
+            "color_cast",
+            (round(red, 2), round(blue, 2)),
+            "gains on red and blue, from the same tones",
+        ),
+        ("contrast", round(match.contrast, 2), "from the same tones"),
+        # blur is drawn from none to twice the mean
+        (
+            "blur",
+            round(min(1.0, 2 * match.blur_px / MOST_BLUR_PX), 2),
+            f"details {compared}: scenes blurred by {match.blur_px:.2f} px are as sharp",
+        ),
+    ):
+        corrected.append(Measured(path=f"scene.{name}", value=value, words=words))
+    return corrected
+
+
+def _correct_size(item: Measured, size: float) -> Measured:
+    """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
+    if item.path != "scene.size_px":
+        return item
+    low, high = (round(max(4.0, side_px * size), 1) for side_px in item.value)
+    words = f"{item.words}; times {size:.2f}, by which boxes of rendered scenes differ"
+    return Measured(path=item.path, value=(low, high), words=words)

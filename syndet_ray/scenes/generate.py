@@ -104,7 +104,13 @@ def _draw_bodies(
     )
     if parameters.arrangement == "tray":
         return in_tray(
-            parameters, library, wardrobe, camera=camera, sizes=rng("size"), poses=rng("pose")
+            parameters,
+            library,
+            wardrobe,
+            camera=camera,
+            count=looks.draw_count(parameters, rng("count")),
+            sizes=rng("size"),
+            poses=rng("pose"),
         )
     return in_layers(parameters, library, wardrobe, camera=camera, poses=rng("pose"), place=place)
 
@@ -176,16 +182,27 @@ def render_part(
         bare += float((rendering.ids < 0).mean()) / len(part)
         if progress is not None:
             progress(len(images), len(part))
-    _warn(parameters, scenes=len(part), placed=placed, bare=bare)
+    _warn(parameters, asked=_number_of_objects(parameters, seed, part), placed=placed, bare=bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 
 
-def _warn(parameters: SceneParameters, *, scenes: int, placed: int, bare: float) -> None:
+def _number_of_objects(parameters: SceneParameters, seed: int, part: Sequence[int]) -> int:
+    """The number of objects that the scenes of a part should have."""
+    if parameters.arrangement == "layers":
+        return len(part) * parameters.objects
+    counts = [_draw_count(parameters, seed, index) for index in part]
+    return sum(counts)
+
+
+def _draw_count(parameters: SceneParameters, seed: int, index: int) -> int:
+    return looks.draw_count(parameters, seeds.generator(seed, "scene/count", index))
+
+
+def _warn(parameters: SceneParameters, *, asked: int, placed: int, bare: float) -> None:
     """Warns of objects that are missing and of a background that is bare, a share of the image."""
-    asked = scenes * parameters.objects
     if placed < asked:
-        _LOG.warning("%d of %d objects found no place in %d scenes", asked - placed, asked, scenes)
+        _LOG.warning("%d of %d objects found no place", asked - placed, asked)
     if parameters.arrangement == "layers" and bare > _MOST_BARE:
         _LOG.warning(
             "clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare

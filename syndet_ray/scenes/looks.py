@@ -24,6 +24,7 @@ from syndet_ray.scenes.scene import (
     matrix,
     vector,
 )
+from syndet_ray.scenes.sensor import MOST_BLUR_PX
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
@@ -34,6 +35,7 @@ _TRAY_HALF, _TRAY_SHARE = 4.0, 0.8
 _LEVEL_FROM_DEG, _ROLL_DEG = 30.0, 5.0
 _LEAST_HEIGHT = 3.0  # of the camera above the floor, in objects: it never looks through them
 
+_MOST_OBJECTS = 100  # in a scene, as `objects` has it
 # Objects of one scene differ by up to this much in size, at full strength.
 _SCALE_SPREAD = 0.32
 
@@ -82,6 +84,17 @@ def draw_shapes(strength: float, n: int, rng: np.random.Generator) -> dict[str, 
         "pip_radius": radii,
         "pip_offset": np.minimum(offsets, greatest),
     }
+
+
+def draw_count(parameters: SceneParameters, rng: np.random.Generator) -> int:
+    """The number of objects in a scene of a tray, in which every number is as likely as any other.
+
+    Strength 0: `objects` in all scenes; 1: from one to twice as many.
+    """
+    spread = parameters.objects_spread
+    least = max(1, round(parameters.objects * (1 - spread)))
+    most = min(_MOST_OBJECTS, round(parameters.objects * (1 + spread)))
+    return int(rng.integers(least, most, endpoint=True))
 
 
 def draw_size_factors(parameters: SceneParameters, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -325,13 +338,15 @@ def draw_sensor(
     those of automatic cameras do.
     """
     noise_sigma = float(parameters.noise * noise.random() * 0.06)
-    stops = parameters.exposure * exposure.uniform(-1, 1)
-    red, blue = (1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))).tolist()
+    stops = parameters.brightness + parameters.exposure * exposure.uniform(-1, 1)
+    gains = 1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))
+    red, blue = (gains * parameters.color_cast).tolist()
     quality = round(98 - 68 * parameters.jpeg * jpeg.random())
     return Sensor(
         exposure=float(2**stops),
         white_balance=(red, 1.0, blue),
-        blur_sigma_px=float(parameters.blur * blur.random() * 1.5),
+        contrast=parameters.contrast,
+        blur_sigma_px=float(parameters.blur * blur.random() * MOST_BLUR_PX),
         noise_sigma=noise_sigma,
         jpeg_quality=quality if parameters.jpeg > 0 else 0,
         seed=int(noise.integers(2**31)) if noise_sigma > 0 else 0,

@@ -86,19 +86,20 @@ def in_tray(
     library: Library,
     wardrobe: Wardrobe,
     camera: Camera,
+    count: int,
     sizes: np.random.Generator,
     poses: np.random.Generator,
 ) -> tuple[Body, ...]:
-    """The objects and distractors that the parameters ask for, dropped one after another onto the
-    part of the tray that the camera sees.
+    """`count` objects and the distractors that the parameters ask for, dropped one after another
+    onto the part of the tray that the camera sees.
     """
-    factors = looks.draw_size_factors(parameters, parameters.objects, sizes)
+    factors = looks.draw_size_factors(parameters, count, sizes)
     tray_half_m = looks.tray_half_m(parameters, library)
     half_size = tray_half_m, tray_half_m
     region = seen_floor(camera, library.unit_m / 2).within(half_size)
     if library.dice and not parameters.distractors:
         return _poured_dice(EDGE_M * factors, wardrobe, half_size, region, poses)
-    kinds = _draw_kinds(parameters, library, poses)
+    kinds = _draw_kinds(count, parameters.distractors, library, poses)
     scales = []
     for factor, kind in zip(factors, kinds, strict=False):
         scales.append(float(factor * _natural_scale(kind, library)))
@@ -106,7 +107,7 @@ def in_tray(
         factor = sizes.uniform(*parameters.background_scale)
         scales.append(float(factor * library.unit_m / library.assets[kind].mesh.length))
     heap = Heap(half_width=tray_half_m, half_depth=tray_half_m, unit_m=library.unit_m)
-    dice, glosses = iter(wardrobe.dice(parameters.objects)), wardrobe.glosses(len(kinds))
+    dice, glosses = iter(wardrobe.dice(count)), wardrobe.glosses(len(kinds))
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():
         kind, scale = kinds[i], scales[i]
@@ -221,14 +222,14 @@ def _poured_dice(
 
 
 def _draw_kinds(
-    parameters: SceneParameters, library: Library, rng: np.random.Generator
+    objects: int, distractors: int, library: Library, rng: np.random.Generator
 ) -> list[str]:
     """The objects' assets, every class as likely as any other, then the distractors'."""
-    kinds = ["die"] * parameters.objects
+    kinds = ["die"] * objects
     if not library.dice:
-        labels = rng.integers(len(library.classes), size=parameters.objects)
+        labels = rng.integers(len(library.classes), size=objects)
         kinds = [str(rng.choice(library.names_of(int(label)))) for label in labels]
-    for _ in range(parameters.distractors):
+    for _ in range(distractors):
         kinds.append(str(rng.choice(library.names_of(NO_CLASS))))
     return kinds
 

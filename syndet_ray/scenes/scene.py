@@ -124,13 +124,14 @@ class Camera:
 class Sensor:
     """The electronics of a camera.
 
-    exposure a factor on linear light; white_balance factors on its colours; blur_sigma_px of a
-    Gaussian; noise_sigma as a share of full scale; jpeg_quality 1 to 100, or 0 for an image that
-    was never compressed.
+    exposure a factor on linear light; white_balance factors on its colours; contrast the slope of
+    the tone curve at middle grey; blur_sigma_px of a Gaussian; noise_sigma as a share of full
+    scale; jpeg_quality 1 to 100, or 0 for an image that was never compressed.
     """
 
     exposure: float
     white_balance: Color
+    contrast: float = 1.0
     blur_sigma_px: float
     noise_sigma: float
     jpeg_quality: int

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from syndet_ray.data.backgrounds import cut_backgrounds
+from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
-from syndet_ray.data.read import Dataset, read
+from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.scale import WorkingScale, working_scale
+from syndet_ray.data.splits import cut
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
-from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
@@ -22,7 +23,6 @@ from syndet_ray.inspection.scene_match import Measured, measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library
-from syndet_ray.wording import command_line
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
@@ -55,26 +55,24 @@ def write_first_sweep(
     seed: int,
     progress: NamedProgress,
     *,
+    hold_out: float | None = None,
     force: bool,
 ) -> FirstSweep:
     """Measures training photos and writes a sweep file whose scenes look like them.
 
-    assets  a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
-            photos, into a folder beside the sweep file
+    assets    a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
+              photos, into a folder beside the sweep file
+    hold_out  the share of train that the sweep will hold out for a missing test split: scenes show
+              nothing of these photos
 
     Raises DefinitionError for a file that is there already, unless `force`; and DataError for
     photos and objects that cannot be used, or that have no class in common.
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
-    dataset = read(photos, labels, partial(progress, "reading labels"))
-    train = dataset.splits.get("train")
-    if train is None:
-        raise DataError(photos, "has no training photos to measure", got=list(dataset.splits))
-    if "test" not in dataset.splits:  # its sweep would refuse parts of photos that it holds out
-        command = command_line("data", "split", photos, "--test", "0.2")
-        do = f"Write one first, with {command}: scenes must show nothing of test photos."
-        raise DataError(photos, "must have a test split", got=list(dataset.splits), do=do)
+    dataset = _read_photos(photos, labels, hold_out, progress)
+    train = dataset.splits["train"]
+    image_ids = frozenset(train.image_ids())
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     backgrounds = path.with_name(f"{path.stem}_backgrounds")
     if force:
@@ -84,15 +82,34 @@ def write_first_sweep(
         if force:
             remove_parts(assets)
         cutting = partial(progress, "cutting out objects")
-        cut_out(photos, assets, _CUT_OUTS, seed, labels=labels, progress=cutting)
+        cut_out(
+            photos,
+            assets,
+            _CUT_OUTS,
+            seed,
+            labels=labels,
+            image_ids=image_ids,
+            progress=cutting,
+        )
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
-    measured = measured_scene(train, scale.longest_px, library, seed, progress)
-    cutting = partial(progress, "cutting backgrounds")
-    cut_backgrounds(photos, backgrounds, _BACKGROUNDS, seed, labels=labels, progress=cutting)
     # the built-in dice are no folder
-    folders = assets if str(assets) in BUILT_IN else assets.absolute(), backgrounds.absolute()
-    content = _text(photos, folders, measured)
+    base = SceneParameters(assets=str(assets if str(assets) in BUILT_IN else assets.absolute()))
+    if has_squares(train.records):
+        cutting = partial(progress, "cutting backgrounds")
+        cut_backgrounds(
+            photos,
+            backgrounds,
+            _BACKGROUNDS,
+            seed,
+            labels=labels,
+            image_ids=image_ids,
+            progress=cutting,
+        )
+        floors = {"backgrounds": str(backgrounds.absolute()), "floor_texture": _FLOOR_TEXTURE}
+        base = base.model_copy(update=floors)
+    measured = measured_scene(train, base, scale.longest_px, seed, progress)
+    content = _text(photos, base, measured)
     with temporary_folder() as folder:
         load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
     make_folder(path.parent)
@@ -105,6 +122,24 @@ def write_first_sweep(
         measured=measured,
         notes=[*dataset.notes, *library.notes],
     )
+
+
+def _read_photos(
+    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
+) -> Dataset:
+    """The photos, with the test split that a sweep will have."""
+    reading = partial(progress, "reading labels")
+    if hold_out is not None:
+        dataset, as_stored = read_with_own_classes(photos, labels, reading)
+        return cut.hold_out(dataset, hold_out, progress, as_stored=as_stored)
+    dataset = read(photos, labels, reading)
+    splits = list(dataset.splits)
+    if "train" not in splits:
+        raise DataError(photos, "has no training photos to measure", got=splits)
+    if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
+        do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
+        raise DataError(photos, "must have a test split", got=splits, do=do)
+    return dataset
 
 
 def remove_parts(folder: Path) -> None:
@@ -122,9 +157,8 @@ def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> No
         raise DataError(assets, rule, got=got, do=do)
 
 
-def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]) -> str:
+def _text(photos: Path, base: SceneParameters, measured: Sequence[Measured]) -> str:
     """The sweep file: Python as `ruff format` writes it, with a comment on each measured value."""
-    assets, backgrounds = folders
     lines = [
         f'"""Scenes like the photos in {photos.name}: {_QUESTION[0].lower()}{_QUESTION[1:]}"""',
         "",
@@ -144,13 +178,11 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
         f"        mix=Mix(synthetic=0.5, synthetic_images={_SCENES}),",
         "        # measured on the training photos: change what you know better",
         "        scene=SceneParameters(",
-        f"            assets={literal(str(assets))},",
-        "            # places without objects, cut out of the photos, and their share in floors",
-        f"            backgrounds={literal(str(backgrounds))},",
-        f"            floor_texture={_FLOOR_TEXTURE},",
+        f"            assets={literal(base.assets)},",
+        *_floor_lines(base),
         *_setting_lines(measured),
         "        ),",
-        *_training_lines(assets),
+        *_training_lines(base.assets),
         "    ),",
         '    space=("mix", "optimizer"),',
         "    trials=6,",
@@ -163,8 +195,15 @@ def _text(photos: Path, folders: tuple[Path, Path], measured: Sequence[Measured]
     return "\n".join(lines)
 
 
-def _training_lines(assets: Path) -> Iterator[str]:
-    if str(assets) in BUILT_IN:
+def _floor_lines(base: SceneParameters) -> Iterator[str]:
+    if base.backgrounds:
+        yield "            # places without objects, cut out of photos, and their share in floors"
+        yield f"            backgrounds={literal(base.backgrounds)},"
+        yield f"            floor_texture={base.floor_texture},"
+
+
+def _training_lines(assets: str) -> Iterator[str]:
+    if assets in BUILT_IN:
         yield "        # photos of dice from above: a flipped one is as likely as the original"
         yield f"        training=Training(images={_IMAGES}, flip_vertical=0.5, transpose=0.5),"
     else:
