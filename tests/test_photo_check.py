@@ -82,7 +82,7 @@ def test_dice_and_their_surroundings_are_no_objection():
 def test_assets_of_other_classes_than_the_photos_are_named(models):
     with pytest.raises(
         DataError,
-        match=r"photos.*(ball|box).*name a folder of .* the same classes in scene\.assets",
+        match=r"photos.*(ball|box).*Add a folder of meshes .*`init` without `assets` .*give `classes`",
     ):
         check_assets_of(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")

@@ -33,13 +33,15 @@ _FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos sh
 class FirstSweep:
     """A sweep file that was written.
 
-    assets    the folder of the objects of its scenes
-    measured  settings of scenes, with what each was measured on
-    notes     what its reader must know about photos and objects
+    assets       the folder of the objects of its scenes
+    backgrounds  the folder of empty places that were cut out of the photos
+    measured     settings of scenes, with what each was measured on
+    notes        what its reader must know about photos and objects
     """
 
     path: Path
     assets: Path
+    backgrounds: Path
     dataset: Dataset
     scale: WorkingScale
     measured: Sequence[Measured]
@@ -95,6 +97,7 @@ def write_first_sweep(
     return FirstSweep(
         path=path,
         assets=assets,
+        backgrounds=backgrounds,
         dataset=dataset,
         scale=scale,
         measured=measured,

@@ -1,0 +1,191 @@
+"""The options of a folder's syndet.toml: read, checked, used, and recorded in a run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from made_photos import write_photos
+
+from syndet_ray.cli.options import SweepOptions
+from syndet_ray.cli.project import project_text, read_project
+from syndet_ray.errors import DefinitionError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with photos, meshes and a class map."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "meshes", "floors", "images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "classes.yaml").write_text("bishop: null\n", encoding="utf-8")
+    return tmp_path
+
+
+def project_of(folder, text):
+    (folder / "syndet.toml").write_text(text, encoding="utf-8")
+    return read_project(folder)
+
+
+def test_a_folder_needs_no_project(folder):
+    assert read_project(folder) is None
+    options = SweepOptions(runs=None, real="photos")
+    assert options.with_project(None) == options
+
+
+def test_paths_start_from_the_file(folder, monkeypatch):
+    project = project_of(
+        folder,
+        """
+        real = "photos"
+        classes = "classes.yaml"
+        runs = "../runs"
+        assets = "meshes"
+        backgrounds = "floors"
+        generator = "command:python3 classes.yaml"
+        hold-out = 0.2
+        skip-bad = true
+        """,
+    )
+    monkeypatch.chdir("/")
+    assert project.options == {
+        "real": str(folder / "photos"),
+        "classes": folder / "classes.yaml",
+        "runs": folder / "../runs",
+        "hold_out": 0.2,
+        "skip_bad": True,
+    }
+    assert project.settings == {
+        "scene.assets": str(folder / "meshes"),
+        "scene.backgrounds": str(folder / "floors"),
+        "scene.generator": f"command:python3 {folder / 'classes.yaml'}",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'set = {"scene.blur" = 0.2, "mix.synthetic" = 0.3}',
+        "[set]\nscene.blur = 0.2\nmix.synthetic = 0.3",
+        "[set.scene]\nblur = 0.2\n[set.mix]\nsynthetic = 0.3",
+    ],
+)
+def test_settings_are_written_as_toml_allows(folder, text):
+    assert project_of(folder, text).settings == {"scene.blur": 0.2, "mix.synthetic": 0.3}
+
+
+def test_a_synthetic_dataset_and_photos_elsewhere(folder):
+    project = project_of(folder, 'real = "s3://me:word@bucket/photos"\nsynthetic = "images"')
+    assert project.options == {"real": "s3://me:word@bucket/photos"}
+    images = {"kind": "synthetic", "folder": str(folder / "images")}
+    assert project.settings == {"mix.sources": {"synthetic": images}}
+    assert project.words(["real"], ["mix.sources"]) == (
+        "syndet.toml: real s3://bucket/photos, synthetic images"
+    )
+    assert "word" not in json.dumps(project.facts())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("real = \n", r"syndet\.toml: is not valid TOML \(.*line 1"),
+        ("real = 'a'\nreal = 'b'", "is not valid TOML"),
+        ("x = " + "[" * 5000, "is not valid TOML"),
+        ('reel = "photos"', r"syndet\.toml: reel: is no key\. Did you mean 'real'\?"),
+        ("hold_out = 0.2", r"hold_out: is no key\. Did you mean 'hold-out'\?"),
+        ("real = 3", r"syndet\.toml: real: must be text in quotes, got 3"),
+        ('assets = ""', "assets: must be text in quotes, got ''"),
+        ('skip-bad = "yes"', "skip-bad: must be true or false, got 'yes'"),
+        ("hold-out = 20", "hold-out: must be more than 0 and less than 1, got 20"),
+        ('set = "scene.blur=0.2"', "set: must be a table such as"),
+        ('real = "fotos"', r"real: does not exist: paths in syndet\.toml .*, got 'fotos'"),
+        ('assets = "mesh"', "assets: does not exist.*got 'mesh'"),
+        ('classes = "classes.yml"', r"classes: does not exist.*got 'classes\.yml'"),
+        ('synthetic = "image"', "synthetic: does not exist"),
+        ('set = {"scene.blurr" = 0.2}', r"syndet\.toml: recipe: scene\.blurr: .*scene\.blur"),
+        ('set = {"scene.blur" = 3}', r"syndet\.toml: recipe: scene\.blur: .*got 3"),
+        ('set = {"scene.blur" = 2026-11-27}', r"syndet\.toml: recipe: scene\.blur"),
+        ("[set.scene.blur]\na = 1", r"syndet\.toml: recipe: scene\.blur"),
+        ('generator = "blendr"', r"scene\.generator: must be raycast, .*Did you mean 'blender'"),
+        ('generator = "command: "', r"scene\.generator: must be raycast"),
+        ('synthetic = "images"\nassets = "meshes"', "synthetic: takes the place of .*assets"),
+    ],
+)
+def test_what_cannot_be_used_is_named(folder, text, message):
+    with pytest.raises(DefinitionError, match=message):
+        project_of(folder, text)
+
+
+def test_a_file_that_is_no_text_is_named(folder):
+    (folder / "syndet.toml").write_bytes(b'real = "\xff"')
+    with pytest.raises(DefinitionError, match=r"syndet\.toml: is not UTF-8"):
+        read_project(folder)
+    (folder / "syndet.toml").unlink()
+    (folder / "syndet.toml").mkdir()
+    with pytest.raises(DefinitionError, match=r"syndet\.toml: is not a file"):
+        read_project(folder)
+
+
+def test_the_command_line_wins(folder):
+    project = project_of(folder, 'real = "photos"\nhold-out = 0.2\nruns = "out"')
+    options = SweepOptions(runs=None, real="others", seed=3).with_project(project)
+    assert (options.real, options.hold_out, options.seed) == ("others", 0.2, 3)
+    assert options.taken == ("hold_out", "runs")
+    assert project.words(options.taken, []) == "syndet.toml: hold-out 0.2, runs out"
+    assert project.words([], []) == ""
+
+
+def test_what_init_writes_can_be_read(folder):
+    (folder / 'my "photos" ü').mkdir()
+    text = project_text(
+        'my "photos" ü',
+        {"skip-bad": True, "hold-out": 0.2},
+        {"assets": folder / "meshes", "backgrounds": Path("floors")},
+        folder,
+    )
+    assert 'assets = "meshes"' in text
+    project = project_of(folder, text)
+    assert project.options["real"] == str(folder / 'my "photos" ü')
+    assert project.options["skip_bad"] is True
+    assert project.settings["scene.backgrounds"] == str(folder / "floors")
+
+
+def test_verbs_on_runs_take_their_folder(folder, syndet_here):
+    project_of(folder, 'runs = "out"')
+    done = syndet_here("ui", "--runs", "nowhere")
+    assert "nowhere: does not exist" in done.stderr + done.stdout
+    done = syndet_here("data", "label-style", "stand-in")
+    assert done.stderr.startswith("syndet.toml: runs out\n")
+    project_of(folder, "rons = 1")
+    done = syndet_here("data", "label-style", "stand-in")
+    assert done.returncode == 1 and "rons: is no key. Did you mean 'runs'?" in done.stderr
+
+
+TINY = ("--local", "--trials", "1", "--seed", "1")
+
+
+def test_a_sweep_with_a_project_can_be_resumed_without_it(
+    home, dice, syndet_here, tmp_path, empty_store
+):
+    """The images of a synthetic dataset are other pictures than the photos, of their classes."""
+    home(images=4, trials=1, rungs=1)
+    (tmp_path / "out").mkdir()
+    shutil.copy(empty_store, tmp_path / "out")
+    classes = ("one", "two", "three", "four", "five", "six")
+    size, box = (128, 128), (20, 20, 40, 40)
+    write_photos(tmp_path / "renders", classes, size, box, train=list(range(6)))
+    project_of(
+        tmp_path, f'real = "{dice}"\nsynthetic = "renders"\nruns = "out"\n[set]\nmix.synthetic = 1'
+    )
+    done = syndet_here("sweep", "tiny", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "project syndet.toml: real" in " ".join(done.stdout.split())
+    assert "mix.synthetic" not in done.stdout.splitlines()[1], "the sweep searches it"
+    (run,) = (tmp_path / "out").glob("tiny-*")
+    about = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert about["project"]["content"]["synthetic"] == "renders"
+    assert about["real"]["others"]["counts"] == {str(tmp_path / "renders"): 6}
+    assert about["options"]["real"] == str(dice)
+    (tmp_path / "syndet.toml").write_text("broken", encoding="utf-8")
+    done = syndet_here("resume", run, "--trials", 2)
+    assert done.returncode == 0, done.stderr
