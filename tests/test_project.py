@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from made_photos import write_photos
 
+from syndet_ray import Synthetic
 from syndet_ray.cli.options import SweepOptions
 from syndet_ray.cli.project import project_text, read_project
+from syndet_ray.definitions.given import with_given
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 
 
@@ -156,7 +160,7 @@ def test_verbs_on_runs_take_their_folder(folder, syndet_here):
     assert "nowhere: does not exist" in done.stderr + done.stdout
     done = syndet_here("data", "label-style", "stand-in")
     assert done.stderr.startswith("syndet.toml: runs out\n")
-    project_of(folder, "rons = 1")
+    (folder / "syndet.toml").write_text("rons = 1", encoding="utf-8")
     done = syndet_here("data", "label-style", "stand-in")
     assert done.returncode == 1 and "rons: is no key. Did you mean 'runs'?" in done.stderr
 
@@ -164,9 +168,7 @@ def test_verbs_on_runs_take_their_folder(folder, syndet_here):
 TINY = ("--local", "--trials", "1", "--seed", "1")
 
 
-def test_a_sweep_with_a_project_can_be_resumed_without_it(
-    home, dice, syndet_here, tmp_path, empty_store
-):
+def test_a_run_records_what_it_takes_from_a_project(home, dice, syndet_here, tmp_path, empty_store):
     """The images of a synthetic dataset are other pictures than the photos, of their classes."""
     home(images=4, trials=1, rungs=1)
     (tmp_path / "out").mkdir()
@@ -186,6 +188,7 @@ def test_a_sweep_with_a_project_can_be_resumed_without_it(
     assert about["project"]["content"]["synthetic"] == "renders"
     assert about["real"]["others"]["counts"] == {str(tmp_path / "renders"): 6}
     assert about["options"]["real"] == str(dice)
-    (tmp_path / "syndet.toml").write_text("broken", encoding="utf-8")
-    done = syndet_here("resume", run, "--trials", 2)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "syndet.toml").unlink()
+    again = with_given(load("tiny"), about["given"])
+    assert again == LoadedSweep.model_validate(about["asked"]), "resume compares these two"
+    assert again.recipe.mix.sources == {"synthetic": Synthetic(folder=str(tmp_path / "renders"))}

@@ -345,7 +345,7 @@ class SweepOptions:
         return replace(self, project=project, taken=tuple(taken), **taken)
 
     def for_sweep(self) -> dict[str, Any]:
-        """What was given for the sweep instead of its own, and "settings" of its recipe.
+        """The fields of the sweep that were given instead of its own, and "settings" of its recipe.
 
         Raises DataError for a class map or an address of photos that cannot be used: that is known
         before anything is loaded.

@@ -33,7 +33,7 @@ class Project:
     settings: Mapping[str, Any]
 
     def words(self, options: Iterable[str], settings: Iterable[str]) -> str:
-        """What a command takes from the file, in one line: "syndet.toml: real photos, assets
+        """The part of the file that a command takes, in one line: "syndet.toml: real photos, assets
         meshes, scene.blur=0.2"; "" if it takes nothing.
 
         options, settings  names of those that it takes

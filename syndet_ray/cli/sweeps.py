@@ -108,11 +108,11 @@ def sweep(
         hold_out=hold_out, stream=stream, synthetic=synthetic, assets=assets,
         backgrounds=backgrounds, generator=generator, settings=settings,
     ).with_project(read_project(Path.cwd()))  # fmt: skip
-    asked = _asked(name, options)
-    definition, given = asked.definition, asked.given
+    request = _request(name, options)
+    definition, given = request.definition, request.given
     console = terminal.console()
     console.print(definition.question, style="bold")
-    terminal.print_lines(console, asked.lines)
+    terminal.print_lines(console, request.lines)
     if points is not None:
         definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
@@ -234,9 +234,9 @@ def _check(
 
     runs, storage = runs_folder(shared.runs), shared.storage
     console = terminal.console(on_stderr=as_json)
-    asked = _asked(name, shared)
-    definition = asked.definition
-    terminal.print_lines(console, asked.lines)
+    request = _request(name, shared)
+    definition = request.definition
+    terminal.print_lines(console, request.lines)
     with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
@@ -263,7 +263,7 @@ def _check(
         "disk": facts.disk_facts(cost, room),
         "places": facts.place_facts(options, experiment),
         "machine": facts.machine_facts(usable_cores(), _gpus()),
-        "notes": [*asked.notes, *keeper.notes, *data.scale_words, *data.notes],
+        "notes": [*request.notes, *keeper.notes, *data.scale_words, *data.notes],
     }
     if not as_json:
         lines = [
@@ -309,7 +309,7 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _Request:
     """A sweep as its user asks for it.
 
     given  what replaces settings of its file, see `given.with_given`
@@ -329,7 +329,7 @@ class _Asked:
         return lines + [f"note     {note}" for note in self.notes]
 
 
-def _asked(name: str, options: SweepOptions) -> _Asked:
+def _request(name: str, options: SweepOptions) -> _Request:
     from syndet_ray.definitions import given as giving
     from syndet_ray.definitions.loader import load
 
@@ -349,7 +349,7 @@ def _asked(name: str, options: SweepOptions) -> _Asked:
     if settings:
         given["settings"] = settings
     definition = giving.with_given(sweep, given)
-    return _Asked(definition=definition, given=given, project=project_words, notes=notes)
+    return _Request(definition=definition, given=given, project=project_words, notes=notes)
 
 
 def _flip_words(flips: Mapping[str, float]) -> str:

@@ -44,7 +44,7 @@ def _with_settings(sweep: LoadedSweep, settings: Mapping[str, Any]) -> LoadedSwe
         path: parameter for path, parameter in sweep.parameters.items() if path not in left_out
     }
     try:
-        recipe = _changed(sweep.recipe, settings)
+        recipe = _recipe_with(sweep.recipe, settings)
         changed = sweep.replace({"recipe": recipe, "space": (SearchSpace(parameters),)})
         check_space(changed.parameters, changed.recipe)
         changed.check()
@@ -70,7 +70,7 @@ def defaults_for(
     left = _without_given(defaults, settings)
     searched = set(sweep.parameters.settings())
     left = {path: value for path, value in left.items() if path not in searched}
-    changed = sweep.replace({"recipe": _changed(sweep.recipe, {**left, **settings})})
+    changed = sweep.replace({"recipe": _recipe_with(sweep.recipe, {**left, **settings})})
     idle = _idle_reasons(changed, left)
     return {path: value for path, value in left.items() if path not in idle}
 
@@ -123,7 +123,7 @@ def _has_dice(sweep: LoadedSweep) -> bool:
     return all(scene.assets in BUILT_IN for scene in reach.scenes(sweep))
 
 
-def _changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+def _recipe_with(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """A recipe with other settings; other sources share evenly what it divided among its own."""
     parts = {} if SOURCES in settings else recipe.mix.parts
     return recipe.replace({"mix.parts": parts, **settings})
