@@ -11,7 +11,7 @@ import trimesh
 from made_photos import write_photos
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Synthetic
 from syndet_ray.cli import listing
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -341,6 +341,10 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
         strange,
         r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(1 box: .*\) only in these photos",
     )
+    sources = {"renders": Synthetic(folder=str(strange))}
+    sweep = sweep_of(mix={"sources": sources}, controls=("synthetic_only",))
+    with pytest.raises(DataError, match=r"fox \(1 box: .*\) only in this synthetic dataset"):
+        real_data(photos, sweep, decodes_nothing)
 
 
 @pytest.mark.parametrize(

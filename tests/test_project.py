@@ -1,6 +1,7 @@
 """The options of a folder's syndet.toml: read, checked, used, and recorded in a run."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
+from syndet_ray.scenes.dice import CLASSES
 
 
 @pytest.fixture
@@ -137,6 +139,14 @@ def test_the_command_line_wins(folder):
     assert options.taken == ("hold_out", "runs")
     assert project.words(options.taken, []) == "syndet.toml: hold-out 0.2, runs out"
     assert project.words([], []) == ""
+    stand_in = SweepOptions(runs=None, real="stand-in")
+    assert stand_in.with_project(project).for_run().real is None
+
+
+def test_an_error_of_a_sweep_names_what_the_project_gave(folder, syndet_here):
+    project_of(folder, 'synthetic = "images"')
+    message = r"scene\.objects: is searched.* out\. Taken from syndet\.toml: synthetic images\."
+    assert re.search(message, syndet_here("check", "obstruction").stderr)
 
 
 def test_what_init_writes_can_be_read(folder):
@@ -165,30 +175,42 @@ def test_verbs_on_runs_take_their_folder(folder, syndet_here):
     assert done.returncode == 1 and "rons: is no key. Did you mean 'runs'?" in done.stderr
 
 
-TINY = ("--local", "--trials", "1", "--seed", "1")
+SWEEP = """
+from syndet_ray import *
+
+SWEEP = Sweep(
+    question="Does it run?",
+    recipe=Recipe(
+        detector=Detector(backbone="test_efficientnet", weights="none"),
+        training=Training(images=4, batch_size=4, crop_px=128),
+    ),
+    trials=0,
+    controls=(),
+    variants={"all": {}},
+    rungs=1,
+)
+"""
 
 
-def test_a_run_records_what_it_takes_from_a_project(home, dice, syndet_here, tmp_path, empty_store):
-    """The images of a synthetic dataset are other pictures than the photos, of their classes."""
-    home(images=4, trials=1, rungs=1)
-    (tmp_path / "out").mkdir()
-    shutil.copy(empty_store, tmp_path / "out")
-    classes = ("one", "two", "three", "four", "five", "six")
+def test_a_run_records_what_it_takes_from_a_project(folder, dice, syndet_here, empty_store):
+    """The synthetic dataset has other pictures than the photos, and their classes."""
+    (folder / "mine.py").write_text(SWEEP, encoding="utf-8")
+    (folder / "out").mkdir()
+    shutil.copy(empty_store, folder / "out")
     size, box = (128, 128), (20, 20, 40, 40)
-    write_photos(tmp_path / "renders", classes, size, box, train=list(range(6)))
-    project_of(
-        tmp_path, f'real = "{dice}"\nsynthetic = "renders"\nruns = "out"\n[set]\nmix.synthetic = 1'
-    )
-    done = syndet_here("sweep", "tiny", *TINY)
+    write_photos(folder / "renders", CLASSES, size, box, train=list(range(6)))
+    scenes = "[set]\nscene.blur = 0.1\nmix.synthetic = 1"
+    project_of(folder, f'real = "{dice}"\nsynthetic = "renders"\nruns = "out"\n{scenes}')
+    done = syndet_here("sweep", "mine.py", "--local")
     assert done.returncode == 0, done.stderr
-    assert "project syndet.toml: real" in " ".join(done.stdout.split())
-    assert "mix.synthetic" not in done.stdout.splitlines()[1], "the sweep searches it"
-    (run,) = (tmp_path / "out").glob("tiny-*")
+    words = f"project  syndet.toml: real {dice}, synthetic renders, runs out, mix.synthetic=1\n"
+    assert words in done.stdout, "blur has no effect without scenes"
+    (run,) = (folder / "out").glob("mine-*")
     about = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert about["project"]["content"]["synthetic"] == "renders"
-    assert about["real"]["others"]["counts"] == {str(tmp_path / "renders"): 6}
+    assert about["real"]["others"]["counts"] == {str(folder / "renders"): 6}
     assert about["options"]["real"] == str(dice)
-    (tmp_path / "syndet.toml").unlink()
-    again = with_given(load("tiny"), about["given"])
+    (folder / "syndet.toml").unlink()
+    again = with_given(load("mine.py"), about["given"])
     assert again == LoadedSweep.model_validate(about["asked"]), "resume compares these two"
-    assert again.recipe.mix.sources == {"synthetic": Synthetic(folder=str(tmp_path / "renders"))}
+    assert again.recipe.mix.sources == {"synthetic": Synthetic(folder=str(folder / "renders"))}

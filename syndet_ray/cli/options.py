@@ -76,13 +76,6 @@ def label_options(format: str | None, skip_bad: bool, classes: Path | None) -> "
     return LabelOptions(format=format, skip_bad=skip_bad, classes=names)
 
 
-def _photos(words: str) -> str | None:
-    """The place of photos; None, as if none is given, for the word "stand-in"."""
-    from syndet_ray.data.stand_in import STAND_IN
-
-    return None if words == STAND_IN else words
-
-
 def _photos_again(words: str) -> str:
     """The place of photos. Raises BadParameter for the word "stand-in"."""
     from syndet_ray.data.stand_in import STAND_IN
@@ -123,10 +116,11 @@ def local_photos(place: str, runs: Path, display: "Plain | Bar") -> Path:
 
 
 def _place(words: str | None) -> "Path | str | None":
-    """A path, or an address as it is."""
+    """A path, or an address as it is; None, as if none is given, for the word "stand-in"."""
     from syndet_ray.data.remote.address import photo_place
+    from syndet_ray.data.stand_in import STAND_IN
 
-    return None if words is None else photo_place(words)
+    return None if words in (None, STAND_IN) else photo_place(words)
 
 
 def _runs_here(context: typer.Context, runs: Path) -> Path:
@@ -157,7 +151,6 @@ Real = Annotated[
     str | None,
     typer.Option(
         metavar="<place>",
-        parser=_photos,
         help="Real, labelled photos: a folder, s3:// or https:// address. Default: a stand-in set.",
     ),
 ]
@@ -279,13 +272,11 @@ Assets = Annotated[
 Backgrounds = Annotated[Path | None, typer.Option(help="Floors of scenes: a folder of images.")]
 SyntheticFolder = Annotated[
     Path | None,
-    typer.Option("--synthetic", help="Labelled synthetic images, in place of rendered scenes."),
+    typer.Option("--synthetic", help="Labelled images in place of rendered scenes."),
 ]
 Generator = Annotated[
     str | None,
-    typer.Option(
-        metavar="<name>", help='Renders scenes: raycast, blender, "command:PROGRAM ARG...".'
-    ),
+    typer.Option(metavar="<name>", help='raycast, blender or "command:PROGRAM ARG...".'),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one per core.")

@@ -181,17 +181,16 @@ def _options(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if key in ("classes", "runs"):
             value = folder.absolute() / Path(value).expanduser()
         elif key == "real":
-            value = _photos(value, folder)
+            value = _photo_place(value, folder)
         elif key == "tracking":
             value = server_address(value)
         options[key.replace("-", "_")] = value
     return options
 
 
-def _photos(value: str, folder: Path) -> str | None:
-    if value == _stand_in():
-        return None
-    return value if "://" in value else str(folder.absolute() / Path(value).expanduser())
+def _photo_place(value: str, folder: Path) -> str:
+    is_folder = "://" not in value and value != _stand_in()
+    return value if not is_folder else str(folder.absolute() / Path(value).expanduser())
 
 
 def _settings(content: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:

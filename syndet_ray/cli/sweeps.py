@@ -348,7 +348,11 @@ def _request(name: str, options: SweepOptions) -> _Request:
     settings |= flips
     if settings:
         given["settings"] = settings
-    definition = giving.with_given(sweep, given)
+    try:
+        definition = giving.with_given(sweep, given)
+    except DefinitionError as error:
+        do = f"{error.do} Taken from {project_words}." if project_words else error.do
+        raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
     return _Request(definition=definition, given=given, project=project_words, notes=notes)
 
 

@@ -61,8 +61,8 @@ def _with_settings(sweep: LoadedSweep, settings: Mapping[str, Any]) -> LoadedSwe
 def defaults_for(
     sweep: LoadedSweep, defaults: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Those of the settings of a project that a sweep takes: what it searches, what has no effect
-    in it and what its user gave otherwise is left out.
+    """Settings of a project that a sweep takes: what it searches, what has no effect in it and what
+    its user gave otherwise is left out.
 
     defaults  the settings of the project
     settings  what the user gave
@@ -78,7 +78,7 @@ def defaults_for(
 def scene_defaults(
     defaults: Mapping[str, Any], settings: Mapping[str, Any], facts: Facts
 ) -> dict[str, Any]:
-    """Those of the settings of a project that scenes alone take, as `defaults_for` a sweep."""
+    """Settings of a project that scenes alone take, as `defaults_for` a sweep."""
     left = _without_given(defaults, settings)
     left = {path: value for path, value in left.items() if path.startswith("scene.")}
     recipe = Recipe().replace({**left, **settings})

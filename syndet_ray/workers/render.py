@@ -129,7 +129,7 @@ def scene_parameters(settings: Sequence[str], defaults: Mapping[str, Any] = {}) 
 
 
 def project_defaults(settings: Sequence[str], project: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns those settings of a project that scenes with other settings take."""
+    """Returns the settings of a project that scenes with other settings take."""
     return scene_defaults(project, settings_of(settings, Path.cwd()), facts)
 
 
