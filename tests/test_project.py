@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_photos import write_photos
 
 from syndet_ray import Synthetic
+from syndet_ray.cli import beginning
 from syndet_ray.cli.options import SweepOptions
 from syndet_ray.cli.project import project_text, read_project
 from syndet_ray.definitions.given import with_given
@@ -162,6 +164,29 @@ def test_what_init_writes_can_be_read(folder):
     assert project.options["real"] == str(folder / 'my "photos" ü')
     assert project.options["skip_bad"] is True
     assert project.settings["scene.backgrounds"] == str(folder / "floors")
+
+
+def test_init_writes_the_options_of_the_folder_once(folder, syndet_here):
+    done = syndet_here("init")
+    assert done.returncode == 1 and "--real: must name photos to measure" in done.stderr
+    first = SimpleNamespace(
+        path=Path("sweeps/first.py"),
+        assets=Path("meshes"),
+        backgrounds=folder / "floors",
+        dataset=SimpleNamespace(splits={"train": ()}),
+    )
+    options = SweepOptions(runs=None, real="photos", skip_bad=True)
+    assert "syndet.toml, with the options" in beginning._write_project(first, options)
+    assert beginning._next_lines(first, options)[0].endswith(" check first")
+    project = read_project(folder)
+    assert project.options == {"real": str(folder / "photos"), "skip_bad": True, "hold_out": 0.2}
+    assert project.settings["scene.assets"] == str(folder / "meshes")
+    again = SweepOptions(runs=None, real="s3://bucket/x", classes=Path("classes.yaml"))
+    again = again.with_project(project)
+    assert "stays as it is" in beginning._write_project(first, again)
+    assert beginning._next_lines(first, again)[1].endswith(
+        "first --real s3://bucket/x --classes classes.yaml"
+    )
 
 
 def test_verbs_on_runs_take_their_folder(folder, syndet_here):

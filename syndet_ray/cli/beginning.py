@@ -123,7 +123,7 @@ def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
     if options.project is not None:
         keys = {"real": options.real, **_keys(first, options)}
         for key, value in keys.items():
-            if key not in options.project.written:
+            if key.replace("-", "_") not in options.taken:
                 arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]
     check = command_line("check", *arguments)
     return [f"next     {check}", f"         {command_line('sweep', *arguments)}"]
