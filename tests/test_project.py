@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +9,7 @@ import pytest
 from made_photos import write_photos
 
 from syndet_ray import Synthetic
-from syndet_ray.cli import beginning
+from syndet_ray.cli import beginning, sweeps
 from syndet_ray.cli.options import SweepOptions
 from syndet_ray.cli.project import project_text, read_project
 from syndet_ray.definitions.given import with_given
@@ -18,6 +17,8 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.tuning.photo_check import real_data
+from syndet_ray.tuning.record import description
 
 
 @pytest.fixture
@@ -217,21 +218,21 @@ SWEEP = Sweep(
 """
 
 
-def test_a_run_records_what_it_takes_from_a_project(folder, dice, syndet_here, empty_store):
+def test_a_run_records_what_it_takes_from_a_project(folder, dice):
     """The synthetic dataset has other pictures than the photos, and their classes."""
     (folder / "mine.py").write_text(SWEEP, encoding="utf-8")
-    (folder / "out").mkdir()
-    shutil.copy(empty_store, folder / "out")
     size, box = (128, 128), (20, 20, 40, 40)
     write_photos(folder / "renders", CLASSES, size, box, train=list(range(6)))
     scenes = "[set]\nscene.blur = 0.1\nmix.synthetic = 1"
-    project_of(folder, f'real = "{dice}"\nsynthetic = "renders"\nruns = "out"\n{scenes}')
-    done = syndet_here("sweep", "mine.py", "--local")
-    assert done.returncode == 0, done.stderr
-    words = f"project  syndet.toml: real {dice}, synthetic renders, runs out, mix.synthetic=1\n"
-    assert words in done.stdout, "blur has no effect without scenes"
-    (run,) = (folder / "out").glob("mine-*")
-    about = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    project = project_of(folder, f'real = "{dice}"\nsynthetic = "renders"\n{scenes}')
+    options = SweepOptions(runs=None).with_project(project)
+    request = sweeps._request("mine.py", options)
+    words = f"syndet.toml: real {dice}, synthetic renders, mix.synthetic=1"
+    assert request.project == words, "blur has no effect without scenes"
+    data = real_data(dice, request.definition, lambda *_: None)
+    origin = sweeps._origin("mine.py", request.given, project)
+    record = description(origin, request.definition, options.for_run(), data)
+    about = json.loads(json.dumps(record))
     assert about["project"]["content"]["synthetic"] == "renders"
     assert about["real"]["others"]["counts"] == {str(folder / "renders"): 6}
     assert about["options"]["real"] == str(dice)
