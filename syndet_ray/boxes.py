@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ANY_CLASS = -1  # the label of a region in which objects of any class may be
-_LEAST_UNION = 1e-9  # square pixels; two boxes without area have the IoU 0 instead of 0 / 0
+_LEAST_UNION = 1e-9  # square pixels; boxes without area have the overlap 0 instead of 0 / 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,11 +98,25 @@ def spread_regions(boxes: Boxes, classes: int) -> tuple[Boxes, np.ndarray]:
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n, m) intersection over union of boxes (n, 4) and (m, 4)."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (bottom_right - top_left).clip(0).prod(axis=2)
+    shared = _shared_areas(a, b)
     union = _areas(a)[:, None] + _areas(b)[None] - shared
     return shared / np.maximum(union, _LEAST_UNION)
+
+
+def inside_shares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) the share of each box of a (n, 4) that lies in each box of b (m, 4).
+
+    It is the overlap of a detection with a crowd in COCO's scores.
+    """
+    return _shared_areas(a, b) / np.maximum(_areas(a)[:, None], _LEAST_UNION)
+
+
+def _shared_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n, m) areas of what boxes (n, 4) and (m, 4) have in common."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    areas: np.ndarray = (bottom_right - top_left).clip(0).prod(axis=2)
+    return areas
 
 
 def _areas(xyxy: np.ndarray) -> np.ndarray:

@@ -207,6 +207,11 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
         (("resume", "nowhere", "--real", "stand-in"), 2, "that it began with. Leave it out."),
         (("data", "label-style", "stand-in"), 1, "its boxes are computed, not made by people"),
         (("data", "cutouts", "stand-in", "objects", "--per-class", "1"), 0, "one: 1, two: 1,"),
+        (
+            ("data", "cutouts", "stand-in", "cut", "--per-class", "1"),
+            0,
+            "Use them with --assets cut,",
+        ),
     ],
 )
 def test_the_word_stand_in_is_accepted_for_photos_or_refused_with_the_reason(

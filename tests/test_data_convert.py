@@ -139,7 +139,7 @@ def test_what_is_written_is_read_again(dataset, tmp_path, to):
         (
             "kitti",
             [
-                "class names changed, since KITTI takes no spaces: 1",
+                "class names changed, since KITTI takes no spaces or fractions: 1",
                 "visibilities, which become three levels: 4",
                 "classes of crowds, which become DontCare: 1",
             ],
@@ -246,6 +246,13 @@ def test_no_name_of_a_class_leads_outside_and_all_are_read_again(tmp_path, to, n
     assert set(read(tmp_path / "in" / "out").classes) == set(names)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"photos", "out"}
+
+
+def test_kitti_of_classes_that_are_fractions_is_read_again(tmp_path):
+    photos = write_photos(tmp_path / "photos", names=("0.5", "1"), train=range(2))
+    losses = convert(read(photos), tmp_path / "out", "kitti")
+    assert "class names changed, since KITTI takes no spaces or fractions: 1" in losses
+    assert set(read(tmp_path / "out").classes) == {"0.5_", "1"}
 
 
 def test_names_of_classes_are_safe_in_every_format(dataset, tmp_path):

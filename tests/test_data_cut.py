@@ -248,7 +248,7 @@ def test_a_group_has_the_pattern_of_its_names_or_one_of_them():
     frames = ["a/vid1_2.png", "a/vid1_1.png"]
     assert group_words(frames, "stem") == "a/vid1*"
     assert group_words(frames, "scene") == "a/*"
-    assert group_words(["1.png", "2.png"], "scene") == "*"
+    assert group_words(["1.png", "2.png"], "scene") == "no folder of its own"
     assert group_words([*frames, "b/7.png"], "stem") == "with a/vid1_1.png"
     assert group_words(frames, "time") == group_words(frames, None) == "with a/vid1_1.png"
 
@@ -266,6 +266,9 @@ def test_videos_and_scenes_stay_together():
         r"need 3. Choose `by` stem or time, or leave it out.",
     ):
         cut(dataset(train=records), test=0.2, val=0.2, by="scene")
+    heap = [record(f"images/{i}.png") for i in range(6)]
+    with pytest.raises(DataError, match=r"the largest: no folder of its own, 6 of 6 images"):
+        cut(dataset(train=heap), test=0.2, by="scene")
     with pytest.raises(DefinitionError, match=r"`by`: must be one of scene, stem, time, got 'day'"):
         cut(dataset(train=records), test=0.2, by="day")
 

@@ -30,7 +30,7 @@ def test_it_prints_what_is_where_and_writes_the_index(photos, syndet_here):
     assert "train val test" in lines
     assert "images 14 (70.0%) 2 (10.0%) 4 (20.0%)" in lines
     assert "cat 7 (7) 1 (1) 2 (2)" in lines
-    assert "groups 20; no image looks like another" in lines
+    assert "groups 20; no near copies" in lines
     assert not any(line.startswith("largest") for line in lines)
     assert f"hash {load(photos / FILE_NAME).hash}" in lines
     assert f"file photos/{FILE_NAME}" in lines
@@ -106,6 +106,26 @@ def test_a_class_that_a_split_lacks_is_named(photos, syndet_here):
     assert "note: test has no owl: all photos together have 1 box of it" in done.stdout
 
 
+def test_a_class_without_a_box_is_named_once(photos, syndet_here):
+    labels = photos / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    content["categories"].append({"id": 2, "name": "owl"})
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    done = syndet_here("data", "split", photos, "--test", "0.2")
+    notes = [line for line in done.stdout.splitlines() if "owl" in line and "note" in line]
+    assert notes == ["note: no photo has a box of owl"]
+
+
+def test_copies_in_splits_that_stay_are_refused_before_an_index_is_written(tmp_path, syndet_here):
+    folder = write_photos(tmp_path / "photos", train=range(10), valid=range(9, 12))
+    done = syndet_here("data", "split", folder, "--test", "0.2")
+    assert done.returncode == 1
+    assert "of val is also in train, by its content" in done.stderr
+    assert not (folder / FILE_NAME).exists()
+    done = syndet_here("data", "split", folder, "--test", "0.2", "--resplit")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_named_before_photos_are_compared(
     photos, syndet_here, monkeypatch
 ):
@@ -164,7 +184,7 @@ def test_a_val_that_sweeps_would_cut_without_regard_to_by_is_pointed_out(photos)
 def test_the_largest_group_is_named_and_pointed_out_if_it_has_most_images(photos, syndet_here):
     rename(photos, lambda k: f"{'a' if k < 12 else 'b'}{k}.png")
     done = syndet_here("data", "split", photos, "--test", "0.2", "--by", "stem")
-    assert "groups   2 by stem; no image looks like another" in done.stdout
+    assert "groups   2 by stem; no near copies" in done.stdout
     assert "largest  12 of 20 images: a*" in done.stdout
     warning = " ".join(done.stdout.split())
     assert (
@@ -184,7 +204,7 @@ def test_one_group_of_all_images_is_named(photos, syndet_here):
 def test_photos_with_names_of_a_camera_are_split_one_by_one(photos, syndet_here):
     rename(photos, lambda k: f"IMG_{k:04}.png")
     done = syndet_here("data", "split", photos, "--test", "0.2", "--val", "0.2", "--by", "stem")
-    assert "groups   20 by stem; no image looks like another" in done.stdout
+    assert "groups   20 by stem; no near copies" in done.stdout
     assert (
         "note: a camera's names, such as train/IMG_0000.png, only count photos, so each is split by "
         "itself (20 images); --by time keeps together those taken within a minute"

@@ -108,6 +108,15 @@ def test_choices_points_and_geometry_without_labels_are_no_objects(tmp_path):
     assert "regions with several labels, of which the first is read: 1" in notes
 
 
+def test_a_shape_without_a_label_is_a_region_to_ignore(tmp_path):
+    without = box(x=50, labels=())
+    text = {"type": "textarea", "value": {**without["value"], "text": ["?"]}, **SIDES}
+    found = read(export(tmp_path, task(annotation(box(), without, text))))
+    (record,) = found.splits["train"].records
+    assert record.boxes.xyxy[record.boxes.crowd].round(2).tolist() == [[100, 20, 160, 60]]
+    assert "shapes without a label, read as regions to ignore: 1" in "; ".join(found.notes)
+
+
 def test_of_several_annotators_the_ground_truth_counts_then_the_first(tmp_path):
     cancelled = annotation(box(x=1), was_cancelled=True)
     tasks = [

@@ -136,3 +136,27 @@ def test_an_index_elsewhere_is_read_by_its_own_name(tmp_path):
 def test_an_index_beside_its_photos_is_not_named_itself(photos):
     with pytest.raises(DataError, match=r"does not name the folder of its photos. Name their fold"):
         read(photos / FILE_NAME)
+
+
+def test_regions_to_ignore_are_no_boxes_of_a_class(tmp_path):
+    folder = write_photos(tmp_path / "photos", train=range(10))
+    labels = folder / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    for annotation in content["annotations"][2:]:
+        annotation["ignore"] = 1
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    split_photos(folder, {"test": 0.2}, 0, quiet)
+    words = [word for of_split in read(folder).boxes_in.values() for word in of_split.values()]
+    assert sorted(word.partition(":")[0] for word in words) == [
+        "1 box",
+        "1 box",
+        "no box",
+        "no box",
+    ]
+
+
+def test_a_folder_in_place_of_the_index_is_named(tmp_path):
+    folder = write_photos(tmp_path / "photos", train=range(2))
+    (folder / FILE_NAME).mkdir()
+    with pytest.raises(DataError, match=r"syndet_split.json: is not a file\. Delete it, or split"):
+        read(folder)

@@ -1,6 +1,7 @@
 """A sweep for one's own photos and objects: what is measured on photos is what they were made of."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import trimesh
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import save_part
 from syndet_ray.data.read import read
+from syndet_ray.data.splits.divide import split_photos
 from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -96,7 +98,21 @@ def first(tmp_path, monkeypatch, photos, assets, out="first", **labels):
     return write_first_sweep(photos, assets, out, LabelOptions(**labels), 0, quiet, force=False)
 
 
+def with_test_split(photos, folder):
+    """Copies photos into a folder, and splits them there."""
+    shutil.copytree(photos, folder)
+    split_photos(folder, {"test": 0.2}, 0, quiet)
+    return folder
+
+
+def test_photos_without_a_test_split_are_refused(tmp_path, monkeypatch, standing, meshes):
+    with pytest.raises(DataError, match=r"must have a test split.*data split .* --test 0.2"):
+        first(tmp_path, monkeypatch, standing, meshes)
+    assert not (tmp_path / "sweeps").exists(), "nothing is left behind"
+
+
 def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, meshes):
+    standing = with_test_split(standing, tmp_path / "photos")
     result = first(tmp_path, monkeypatch, standing, meshes)
     sweep = load("first")
     assert sweep.recipe.scene.assets == str(meshes)
@@ -114,6 +130,7 @@ def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, mesh
 
 
 def test_objects_of_other_classes_are_refused(tmp_path, monkeypatch, standing, meshes):
+    standing = with_test_split(standing, tmp_path / "photos")
     renamed = {"cone": "tree", "plate": "tile"}
     with pytest.raises(DataError, match=r"none of the photos' classes, tree, tile"):
         first(tmp_path, monkeypatch, standing, meshes, classes=renamed)
@@ -122,6 +139,7 @@ def test_objects_of_other_classes_are_refused(tmp_path, monkeypatch, standing, m
 
 def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch, photos_of):
     photos = photos_of(size_px=(40, 60), objects=2, floor_texture=0.0, blur=0.0)
+    photos = with_test_split(photos, tmp_path / "photos")
     result = first(tmp_path, monkeypatch, photos, None)
     names = [path.name for path in (tmp_path / "sweeps" / "first_cutouts").iterdir()]
     assert sorted(names) == ["cone", "plate"] and result.assets.name == "first_cutouts"

@@ -1,7 +1,9 @@
 """Label style: measured on photos, it is the style that their boxes were drawn in."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from syndet_ray.data.record import Record, Source
@@ -59,3 +61,13 @@ def test_the_style_that_boxes_were_drawn_in_is_found_again(tmp_path, style):
 def test_too_few_objects_say_nothing(tmp_path):
     with pytest.raises(DataError, match="needs 20 objects that stand alone"):
         measure(photos_of(tmp_path, 1), most=3)
+
+
+def test_regions_to_ignore_have_no_style(tmp_path):
+    photos = photos_of(tmp_path, 26)
+    records = []
+    for record in photos.records:
+        crowds = replace(record.boxes, crowd=np.ones(len(record.boxes), bool))
+        records.append(replace(record, boxes=crowds))
+    with pytest.raises(DataError, match=r"needs 20 objects that stand alone .*, got 0"):
+        measure(replace(photos, records=tuple(records)), most=45)

@@ -210,6 +210,15 @@ def test_others_photos_are_decoded_and_described(photos, tmp_path):
     assert description["hashes"][str(theirs)] == data.others[str(theirs)].hash
 
 
+def test_regions_to_ignore_are_no_objects_of_a_description(photos):
+    labels = photos / "train" / "_annotations.coco.json"
+    content = json.loads(labels.read_bytes())
+    content["annotations"][0]["ignore"] = 1
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    description = real_data(photos, photos_alone(), quiet).describe()
+    assert sum(description["objects"].values()) == sum(description["counts"].values()) - 1
+
+
 def test_others_photos_of_variants_are_decoded_too_each_folder_once(photos, tmp_path):
     first, second = (
         write_photos(tmp_path / name, train=[k])

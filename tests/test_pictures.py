@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 from made_runs import SWEEP, made_run
 
+from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.runs.pictures import best_and_worst, show_training
+from syndet_ray.detection.score import Predictions
+from syndet_ray.runs.pictures import (
+    best_and_worst,
+    labelled_picture,
+    predicted_picture,
+    show_training,
+)
 from syndet_ray.runs.results import Picture, Trial
 from syndet_ray.scenes import generate as generating
 from syndet_ray.scenes.generate import generate
@@ -64,6 +71,30 @@ def test_no_picture_is_in_both_galleries():
     assert not {id(p) for p in best} & {id(p) for p in worst}
     assert (len(best), len(worst)) == (4, 4)
     assert best_and_worst([]) == ([], [])
+
+
+def test_what_is_ignored_in_scores_is_neither_missed_nor_a_false_alarm_in_pictures():
+    crowd = [25, 25, 50, 50]
+    boxes = Boxes.of([[5, 5, 15, 15], crowd], labels=[0, 0], crowd=[False, True])
+    pool = Pool.of("real", ("a", "b"), [IMAGE], [boxes], ["1"])
+    predictions = Predictions(
+        xyxy=np.array([[5, 5, 15, 15], [30, 30, 40, 40], [30, 30, 40, 40], [20, 0, 30, 10]], float),
+        labels=np.array([0, 0, 1, 0]),
+        scores=np.full(4, 0.9),
+    )
+    shown = predicted_picture(pool, 0, predictions)
+    assert labelled_picture(pool, 0).names == shown.truth_names == ("a",)
+    assert shown.names == ("a", "b", "a"), "the crowd is one of class a"
+    assert shown.xyxy[2].tolist() == [20, 0, 30, 10], "a false alarm outside of the crowd"
+
+
+def test_a_prediction_that_hits_an_object_within_a_crowd_is_shown():
+    boxes = Boxes.of([[5, 5, 15, 15], [0, 0, 50, 50]], labels=[0, 0], crowd=[False, True])
+    pool = Pool.of("real", ("a",), [IMAGE], [boxes], ["1"])
+    hit = Predictions(
+        xyxy=np.array([[5.0, 5, 15, 15]]), labels=np.zeros(1, int), scores=np.full(1, 0.9)
+    )
+    assert predicted_picture(pool, 0, hit).names == ("a",)
 
 
 SMALL = {

@@ -174,13 +174,12 @@ def test_init_writes_the_options_of_the_folder_once(folder, syndet_here):
         path=Path("sweeps/first.py"),
         assets=Path("meshes"),
         backgrounds=folder / "floors",
-        dataset=SimpleNamespace(splits={"train": ()}),
     )
     options = SweepOptions(runs=None, real="photos", skip_bad=True)
     assert "syndet.toml, with the options" in beginning._write_project(first, options)
     assert beginning._next_lines(first, options)[0].endswith(" check first")
     project = read_project(folder)
-    assert project.options == {"real": str(folder / "photos"), "skip_bad": True, "hold_out": 0.2}
+    assert project.options == {"real": str(folder / "photos"), "skip_bad": True}
     assert project.settings["scene.assets"] == str(folder / "meshes")
     again = SweepOptions(runs=None, real="s3://bucket/x", classes=Path("classes.yaml"))
     again = again.with_project(project)

@@ -24,8 +24,6 @@ from syndet_ray.errors import DefinitionError
 if TYPE_CHECKING:
     from syndet_ray.tuning.first_sweep import FirstSweep
 
-_HOLD_OUT = 0.2  # of training photos that come without a test split
-
 
 def init(
     real: Annotated[
@@ -95,12 +93,12 @@ def _write_project(first: "FirstSweep", options: SweepOptions) -> str:
     from syndet_ray.files import write_whole
 
     folders = {"assets": first.assets, "backgrounds": first.backgrounds}
-    content = project_text(str(options.real), _keys(first, options), folders, Path.cwd())
+    content = project_text(str(options.real), _keys(options), folders, Path.cwd())
     write_whole(Path(FILE), content.encode())
     return f"project  {FILE}, with the options that all commands in this folder then have"
 
 
-def _keys(first: "FirstSweep", options: SweepOptions) -> dict[str, Any]:
+def _keys(options: SweepOptions) -> dict[str, Any]:
     """The keys of a syndet.toml for the photos of a first sweep, but for `real`."""
     keys: dict[str, Any] = {}
     if options.format is not None:
@@ -111,7 +109,7 @@ def _keys(first: "FirstSweep", options: SweepOptions) -> dict[str, Any]:
         keys["classes"] = str(options.classes)
     if options.runs is not None:
         keys["runs"] = str(options.runs)
-    return keys if "test" in first.dataset.splits else keys | {"hold-out": _HOLD_OUT}
+    return keys
 
 
 def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
@@ -121,7 +119,7 @@ def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
     name = first.path.stem if first.path.parent == Path("sweeps") else str(first.path)
     arguments = [name]
     if options.project is not None:
-        keys = {"real": options.real, **_keys(first, options)}
+        keys = {"real": options.real, **_keys(options)}
         for key, value in keys.items():
             if key.replace("-", "_") not in options.taken:
                 arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]

@@ -1,5 +1,6 @@
 """Verbs on datasets: render, and data cutouts, label-style and inspect."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -112,8 +113,8 @@ def cutouts(
             progress=partial(display.progress, "cutting out"),
         )
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
-    print(f"Use them in a sweep with SceneParameters(assets={str(out)!r}),")
-    print(f"or to render with --set scene.assets={out}.")
+    print(f"Use them with --assets {shlex.quote(str(out))}, or in a sweep with")
+    print(f"SceneParameters(assets={str(out)!r}).")
 
 
 def backgrounds(
@@ -142,7 +143,7 @@ def backgrounds(
             progress=partial(display.progress, "cutting backgrounds"),
         )
     print(f"{out}: {counted(squares, 'square')} without objects")
-    print(f"Use them with --backgrounds {out}, or in a sweep with")
+    print(f"Use them with --backgrounds {shlex.quote(str(out))}, or in a sweep with")
     print(f"SceneParameters(backgrounds={str(out)!r}).")
 
 

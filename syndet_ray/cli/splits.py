@@ -116,10 +116,10 @@ def _lines(division: "Division") -> list[str]:
     cut, index = division.cut, division.index
     lines = [f"note: {with_flags(note)}" for note in (*cut.dataset.notes, *division.warnings)]
     by = "" if index.by is None else f" by {index.by}"
-    copies = counted(cut.near_copies, "image") if cut.near_copies else "no image"
-    verb = "looks" if cut.near_copies < 2 else "look"
-    kept = " and stay with it" if cut.near_copies else ""
-    lines.append(f"groups   {cut.groups}{by}; {copies} {verb} like another{kept}")
+    copies = "no near copies"
+    if cut.near_copies:
+        copies = f"{counted(cut.near_copies, 'image')} look like another and stay with it"
+    lines.append(f"groups   {cut.groups}{by}; {copies}")
     if len(cut.largest) > 1:
         lines.append(
             f"largest  {len(cut.largest)} of {cut.images} images: {division.largest_words}"

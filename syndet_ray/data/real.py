@@ -123,4 +123,5 @@ def _counts(pools: Mapping[str, Pool]) -> dict[str, int]:
 
 
 def _objects(pools: Mapping[str, Pool]) -> dict[str, int]:
-    return {name: len(pool.labels) for name, pool in pools.items()}
+    """The number of objects, crowds left out, by pool."""
+    return {name: int(np.count_nonzero(~pool.crowd)) for name, pool in pools.items()}

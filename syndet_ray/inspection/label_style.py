@@ -81,7 +81,8 @@ def _clear_objects(photos: Source) -> list[tuple[Record, int]]:
     """The objects that are whole and stand alone: their record, and the position of their box."""
     objects = []
     for record in photos.records:
-        objects += [(record, int(k)) for k in np.flatnonzero(clear(record.boxes))]
+        boxes = record.boxes
+        objects += [(record, int(k)) for k in np.flatnonzero(clear(boxes) & ~boxes.crowd)]
     return objects
 
 
@@ -112,7 +113,7 @@ def _are_square(photos: Source) -> bool:
 
     Only balls have square boxes by themselves: for other objects it is the annotators' style.
     """
-    boxes = np.concatenate([record.boxes.xyxy for record in photos.records])
+    boxes = np.concatenate([record.boxes.xyxy[~record.boxes.crowd] for record in photos.records])
     sizes = boxes[:, 2:] - boxes[:, :2]
     is_square = np.abs(sizes[:, 0] / sizes[:, 1] - 1) < _SQUARE
     return float(np.mean(is_square)) > 0.5

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from syndet_ray.boxes import Boxes, inside_shares
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.marks import matches
+from syndet_ray.runs.marks import MATCH_IOU, matches
 from syndet_ray.runs.results import Picture, Trial
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import load_pool
@@ -104,8 +105,11 @@ def best_and_worst(
 
 
 def labelled_picture(pool: Pool, i: int) -> Picture:
-    """Returns an image of a pool with its labels."""
+    """Returns an image of a pool with its labels; crowds, which are neither learned nor to be
+    found, are left out.
+    """
     boxes = pool.boxes(i)
+    boxes = boxes.select(~boxes.crowd)
     return Picture(
         image=pool.image(i),
         xyxy=boxes.xyxy,
@@ -114,17 +118,36 @@ def labelled_picture(pool: Pool, i: int) -> Picture:
 
 
 def predicted_picture(pool: Pool, i: int, predictions: "Predictions") -> Picture:
-    """Returns an image of a pool with the confident predictions of a model, and the truth."""
-    is_shown = predictions.scores >= _SHOWN_SCORE
+    """Returns an image of a pool with the confident predictions of a model, and the truth.
+
+    A prediction in a crowd of its class that hits no object is left out, as scores do.
+    """
+    confident = predictions.select(predictions.scores >= _SHOWN_SCORE)
+    picture = _with_truth(pool, i, confident)
+    is_hit, _ = matches(picture)
+    is_shown = is_hit | ~_in_crowd(confident, pool.boxes(i))
+    return _with_truth(pool, i, confident.select(is_shown))
+
+
+def _with_truth(pool: Pool, i: int, predictions: "Predictions") -> Picture:
     truth = labelled_picture(pool, i)
     return Picture(
         image=truth.image,
-        xyxy=predictions.xyxy[is_shown],
-        names=tuple(pool.classes[label] for label in predictions.labels[is_shown]),
-        scores=tuple(float(score) for score in predictions.scores[is_shown]),
+        xyxy=predictions.xyxy,
+        names=tuple(pool.classes[label] for label in predictions.labels),
+        scores=tuple(float(score) for score in predictions.scores),
         truth=truth.xyxy,
         truth_names=truth.names,
     )
+
+
+def _in_crowd(predictions: "Predictions", boxes: Boxes) -> np.ndarray:
+    """Returns (n,) bool: which of n predictions lie in a crowd of their class."""
+    crowds = boxes.select(boxes.crowd)
+    is_same = predictions.labels[:, None] == crowds.labels
+    is_inside = inside_shares(predictions.xyxy, crowds.xyxy) >= MATCH_IOU
+    is_in_crowd: np.ndarray = (is_same & is_inside).any(axis=1)
+    return is_in_crowd
 
 
 def _f1(picture: Picture) -> float:

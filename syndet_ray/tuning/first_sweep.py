@@ -22,6 +22,7 @@ from syndet_ray.inspection.scene_match import Measured, measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library
+from syndet_ray.wording import command_line
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
@@ -72,6 +73,10 @@ def write_first_sweep(
     train = dataset.splits.get("train")
     if train is None:
         raise DataError(photos, "has no training photos to measure", got=list(dataset.splits))
+    if "test" not in dataset.splits:  # its sweep would refuse parts of photos that it holds out
+        command = command_line("data", "split", photos, "--test", "0.2")
+        do = f"Write one first, with {command}: scenes must show nothing of test photos."
+        raise DataError(photos, "must have a test split", got=list(dataset.splits), do=do)
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     backgrounds = path.with_name(f"{path.stem}_backgrounds")
     if force:

@@ -92,16 +92,16 @@ def fields_of(line: str) -> tuple[str, list[float]] | None:
     for count in (_NUMBERS + 1, _NUMBERS):
         values = [number(word) for word in words[-count:]]
         name = " ".join(words[:-count])
-        if (
-            not name
-            or _FRACTION.fullmatch(name)
-            or len(values) != count
-            or any(map(math.isnan, values))
-        ):
+        if not name or is_fraction(name) or len(values) != count or any(map(math.isnan, values)):
             continue
         if -1 <= values[0] <= 1 and values[1] in _LEVELS:
             return name, values
     return None
+
+
+def is_fraction(name: str) -> bool:
+    """True for a number with a point: no class, but the first number of a line without one."""
+    return _FRACTION.fullmatch(name) is not None
 
 
 def _images(

@@ -5,6 +5,7 @@ clockwise about the box's first corner (labelstud.io, units of image annotations
 holds the annotations of all annotators, in JSON-MIN each of them has an entry of its own.
 """
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ _MIN_KEYS = (
     "annotator",
 )  # of JSON-MIN, of which all entries have one
 _OTHERS = "tasks with several annotations, of which one is read"
+_SHAPE_KEYS = ("x", "y", "width", "height", "rotation", "points", "rle", "radiusX", "radiusY")
 Entry = dict[str, Any]
 
 
@@ -230,9 +232,10 @@ def _suffix(address: str) -> str:
 
 
 def _boxes(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[LabelledBox]:
+    yield from _regions_to_ignore(regions, image, remarks)
     for position, region in enumerate(regions):
         label = _label(region)
-        if label is None:  # a choice, a text, or a shape whose labels are an entry of its own
+        if label is None:
             continue
         place = f"{image}, region {position}"
         value = region["value"]
@@ -245,6 +248,35 @@ def _boxes(regions: Sequence[Entry], image: str, remarks: Remarks) -> Iterator[L
         if number(value.get("rotation") or 0) != 0:
             remarks.count("rotated boxes read as the upright boxes around them", place)
         yield LabelledBox(xyxy=edges, name=label, place=f"region {position}")
+
+
+def _regions_to_ignore(
+    regions: Sequence[Entry], image: str, remarks: Remarks
+) -> Iterator[LabelledBox]:
+    """Regions to ignore: shapes without a label, which may be objects of any class.
+
+    A shape whose labels, choices or texts are entries of their own is repeated in them.
+    """
+    shapes = [_shape_of(region) for region in regions]
+    done = {shapes[i] for i, region in enumerate(regions) if _label(region) is not None}
+    for position, (region, shape) in enumerate(zip(regions, shapes, strict=True)):
+        if shape is None or shape in done:
+            continue
+        done.add(shape)
+        place = f"{image}, region {position}"
+        edges = _edges(region["value"], region, place, remarks)
+        if edges is not None:
+            remarks.count("shapes without a label, read as regions to ignore", place)
+            yield LabelledBox(xyxy=edges, name=None, place=f"region {position}", crowd=True)
+
+
+def _shape_of(region: Entry) -> str | None:
+    """The geometry of a region; None for a choice or text on the whole image."""
+    value = region.get("value")
+    if not isinstance(value, dict):
+        return None
+    shape = [value.get(key) for key in _SHAPE_KEYS]
+    return None if shape.count(None) == len(shape) else json.dumps(shape)
 
 
 def _label(region: Entry) -> str | None:

@@ -74,6 +74,8 @@ def is_of_a_camera(image_id: str) -> bool:
 def group_words(image_ids: Sequence[str], by: str | None) -> str:
     """Words for a group of images: a pattern of their paths ("kitchen/vid1*"), or "with" one.
 
+    A scene outside all folders is "no folder of its own".
+
     by  what holds the group together, or None; it may not be all
     """
     key_of = {"scene": scene_of, "stem": stem_of}.get(by or "")
@@ -81,6 +83,8 @@ def group_words(image_ids: Sequence[str], by: str | None) -> str:
     if len(keys) != 1:
         return f"with {min(image_ids)}"
     (key,) = keys
+    if by == "scene" and not key:
+        return "no folder of its own"
     pattern = f"{key}/*" if by == "scene" else f"{key}*"
     return pattern.removeprefix("/")
 

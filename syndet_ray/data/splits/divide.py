@@ -12,6 +12,8 @@ from syndet_ray.data.read import read_as_stored
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits.belonging import BYS, group_words, is_of_a_camera
 from syndet_ray.data.splits.cut import Cut, cut_splits, in_one_heap
+from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.split import check_apart
 from syndet_ray.data.splits.split_index import FILE_NAME, SplitIndex, ids_by_split, is_index, load
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import check_writable, make_folder
@@ -35,8 +37,8 @@ class Division:
 
     @property
     def warnings(self) -> Iterator[str]:
-        """Sentences without full stops: classes that a split lacks, groups that are not what one
-        expects, and a val that is yet to be cut.
+        """Sentences without full stops: classes that a split or all of them lack, groups that are
+        not what one expects, and a val that is yet to be cut.
         """
         dataset = self.cut.dataset
         yield from self._warnings_on_groups()
@@ -49,9 +51,12 @@ class Division:
         for source in dataset.splits.values():
             for name, count in boxes_by_class(source).items():
                 totals[name] += count.boxes
+        unused = [name for name, boxes in totals.items() if not boxes]
+        if unused:
+            yield f"no photo has a box of {', '.join(unused)}"
         for split, source in dataset.splits.items():
             for name, count in boxes_by_class(source).items():
-                if not count.boxes:
+                if totals[name] and not count.boxes:
                     boxes = "1 box" if totals[name] == 1 else f"{totals[name]} boxes"
                     yield f"{split} has no {name}: all photos together have {boxes} of it"
 
@@ -134,6 +139,8 @@ def split_photos(
     is_beside = file.resolve() == beside.resolve()
     _check_file(file, force=force)
     dataset = read_as_stored(photos, labels, partial(progress, "reading labels"))
+    if not resplit:  # copies in splits that stay would make the index useless: no run takes them
+        check_apart(dataset, {name: image_hashes(part) for name, part in dataset.splits.items()})
     make_folder(file.parent, _ELSEWHERE)
     check_writable(file, _ELSEWHERE)
     cut = cut_splits(

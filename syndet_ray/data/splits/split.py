@@ -53,7 +53,7 @@ def with_validation(dataset: Dataset, seed: int, share: float = VAL_SHARE) -> Da
     assert 0 < share < 1, share
     _check_splits(dataset)
     hashes = {split: image_hashes(source) for split, source in dataset.splits.items()}
-    _check_apart(dataset, hashes)
+    check_apart(dataset, hashes)
     if "val" in dataset.splits:
         return dataset
     links = photo_links(dataset.splits["train"], hashes["train"])
@@ -212,7 +212,7 @@ def _by_names(pool: Pool, others: Mapping[str, Pool]) -> Iterator[SharedPhoto]:
             yield SharedPhoto(image=image, split=split, original=original, how=how)
 
 
-def _check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
+def check_apart(dataset: Dataset, hashes: Mapping[str, Sequence[str]]) -> None:
     """Raises DataError where an image, by its id or its bytes, is in two splits.
 
     A score on it would be too high.

@@ -235,6 +235,8 @@ def _check_same_images(
 
 def _content(file: Path) -> Any:
     """The content of a JSON file. Raises DataError."""
+    if file.exists() and not file.is_file():  # a pipe would be read for ever
+        raise DataError(file, "is not a file", do=_DO_ABOUT_FILE)
     try:
         return json.loads(file.read_bytes())
     except RecursionError:
@@ -300,7 +302,8 @@ def _box_words(source: Source) -> dict[str, str]:
 
 
 def _boxes(source: Source) -> Iterator[tuple[str, Record]]:
-    """The class of each box of a source, with the record of its image."""
+    """The class of each box of a source, with the record of its image; crowds are none."""
     for record in source.records:
-        for label in record.boxes.labels.tolist():
+        boxes = record.boxes
+        for label in boxes.labels[~boxes.crowd].tolist():
             yield source.classes[label], record

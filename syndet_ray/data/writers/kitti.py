@@ -5,6 +5,7 @@ from pathlib import Path
 
 from syndet_ray.data.parts import Copying
 from syndet_ray.data.read import Dataset
+from syndet_ray.data.readers.kitti import is_fraction
 from syndet_ray.data.record import Record
 from syndet_ray.data.writers.image_copies import ImageCopy, copy_images, image_names
 from syndet_ray.data.writers.losses import Losses
@@ -41,13 +42,13 @@ def write(
 
 
 def _names(classes: tuple[str, ...], losses: Losses) -> list[str]:
-    """The classes without white space, each still another name."""
+    """The classes without white space, none a fraction, each still another name."""
     names: list[str] = []
     for name in classes:
         plain = "_".join(name.split())
-        while plain in names or plain.lower() == "dontcare":
+        while plain in names or plain.lower() == "dontcare" or is_fraction(plain):
             plain += "_"
-        losses.count("class names changed, since KITTI takes no spaces", plain != name)
+        losses.count("class names changed, since KITTI takes no spaces or fractions", plain != name)
         names.append(plain)
     return names
 
