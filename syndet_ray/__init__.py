@@ -10,7 +10,7 @@ import os
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from syndet_ray.definitions.mix import Mix, Photos, Scenes
+from syndet_ray.definitions.mix import Mix, Photos, Scenes, Synthetic
 from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
 from syndet_ray.definitions.recipe import Detector, Recipe, Training
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -36,5 +36,6 @@ __all__ = [
     "Simplex",
     "Sweep",
     "SyndetError",
+    "Synthetic",
     "Training",
 ]

@@ -3,6 +3,7 @@
 import pytest
 
 from syndet_ray.definitions.assignments import settings_of
+from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError
 
@@ -37,13 +38,13 @@ def test_texts_that_are_no_settings(tmp_path, text, message):
 def test_a_sweep_takes_what_it_is_given():
     sweep = load("obstruction")
     given = {"trials": 2, "settings": {"scene.blur": 0.3, "training.images": 400}}
-    changed = sweep.with_given(given)
+    changed = with_given(sweep, given)
     assert changed.trials == 2
     assert changed.recipe.scene.blur == 0.3 and changed.recipe.training.images == 400
-    assert changed.recipe.mix == sweep.recipe.mix and sweep.with_given({}) == sweep
+    assert changed.recipe.mix == sweep.recipe.mix and with_given(sweep, {}) == sweep
 
 
 def test_what_is_searched_cannot_be_given():
     sweep = load("obstruction")
     with pytest.raises(DefinitionError, match=r"scene.objects is what this sweep searches"):
-        sweep.with_given({"settings": {"scene.objects": 5}})
+        with_given(sweep, {"settings": {"scene.objects": 5}})

@@ -11,7 +11,7 @@ import trimesh
 from made_photos import write_photos
 from PIL import Image
 
-from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex
+from syndet_ray import Choice, Float, Int, Photos, Scenes, SearchSpace, Simplex, Synthetic
 from syndet_ray.cli import listing
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -82,7 +82,7 @@ def test_dice_and_their_surroundings_are_no_objection():
 def test_assets_of_other_classes_than_the_photos_are_named(models):
     with pytest.raises(
         DataError,
-        match=r"photos.*(ball|box).*name a folder of .* the same classes in scene\.assets",
+        match=r"photos.*(ball|box).*Add a folder of meshes .*`init` without `assets` .*give `classes`",
     ):
         check_assets_of(sweep_of({"assets": str(models)}), CLASSES, "photos")
     check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
@@ -350,6 +350,10 @@ def test_others_photos_that_cannot_be_used_are_named_before_anything_is_decoded(
         strange,
         r"strange: .* dog \(\d boxes, .*\) only in the real data; fox \(1 box: .*\) only in these photos",
     )
+    sources = {"renders": Synthetic(folder=str(strange))}
+    sweep = sweep_of(mix={"sources": sources}, controls=("synthetic_only",))
+    with pytest.raises(DataError, match=r"fox \(1 box: .*\) only in this synthetic dataset"):
+        real_data(photos, sweep, decodes_nothing)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from syndet_ray.analysis.exchange import (
     photos,
 )
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.mix import Mix, Photos, Scenes
+from syndet_ray.definitions.mix import Mix, Photos, Scenes, Synthetic
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.report.figures import exchange as figure
 from syndet_ray.report.figures import plot
@@ -203,7 +203,7 @@ BUDGET = {
 }
 
 
-def budget_run(names=None, draws=True, stand_in=False, recipes=BUDGET):
+def budget_run(names=None, draws=True, stand_in=False, recipes=BUDGET, about=ABOUT):
     """A tested run of variants with 80 real images; each trained once."""
     names = tuple(recipes) if names is None else names
     sweep = LoadedSweep(
@@ -213,7 +213,7 @@ def budget_run(names=None, draws=True, stand_in=False, recipes=BUDGET):
         controls=(),
         variants={name: recipes[name][0] for name in names},
     )
-    run, rows = MadeRun(sweep, ABOUT | {"stand_in": stand_in}), []
+    run, rows = MadeRun(sweep, about | {"stand_in": stand_in}), []
     for number, (name, recipe) in enumerate(sweep.fixed.items()):
         score, used = recipes[name][1], recipe.mix.real_count(80) if recipe.mix.synthetic < 1 else 0
         run.ledger.append("asked", number, kind=name, params={}, recipe=recipe.flat())
@@ -283,6 +283,14 @@ def test_a_recipe_with_photos_of_others_says_nothing_of_synthetic_images():
     said = exchange_sentences(budget_run(recipes=with_photos).read())
     assert said[-1] == "Left out, because they were also trained on photos of others: web too."
     assert "photos of others" not in " ".join(exchange_sentences(budget_run().read()))
+
+
+def test_images_of_a_synthetic_dataset_are_counted():
+    sources = {"ours": Scenes(), "renders": Synthetic(folder="/renders")}
+    recipes = BUDGET | {"both": ({"mix.sources": sources}, 0.45)}
+    about = ABOUT | {"real": ABOUT["real"] | {"others": {"counts": {"/renders": 70}}}}
+    points = exchange_points(budget_run(recipes=recipes, about=about).read())
+    assert {point.name: point.synthetic for point in points}["both"] == 470
 
 
 def test_a_run_tells_what_its_synthetic_images_are_worth():

@@ -322,7 +322,7 @@ def test_a_control_of_synthetic_images_without_any_scenes_is_refused(home):
     body = f'SWEEP = Sweep(question="?", recipe={recipe}, variants={{"all": {{}}}}, trials=0, controls=CONTROLS)'
     path = write(home, body.replace(", controls=CONTROLS", ""))
     message = (
-        r"synthetic_only needs a source of scenes, .* are photos\. Write controls=\('real_only',\)"
+        r"synthetic_only needs synthetic images, .* are photos\. Write controls=\('real_only',\)"
     )
     with pytest.raises(DefinitionError, match=message):
         load(str(path))

@@ -13,6 +13,8 @@ import numpy as np
 
 from syndet_ray import spread
 from syndet_ray.analysis.tables import distinct_rows
+from syndet_ray.definitions.mix import Synthetic
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.metrics import MAP, REAL_IMAGES
 from syndet_ray.runs.names import display_name
 from syndet_ray.runs.results import RowKey, TestRow, Trial
@@ -290,11 +292,21 @@ def _point(
         models[training.seed_number] = draws
     if count is None:
         return None
-    synthetic = sum(images for _, images in recipe.scenes().values())
+    synthetic = _synthetic_count(recipe, run)
     diverged = frozenset(training.seed_number for training in trainings if training.diverged)
     return ExchangePoint(
         name=_name(key, row), photos=count, synthetic=synthetic, models=models, diverged=diverged
     )
+
+
+def _synthetic_count(recipe: Recipe, run: Run) -> int:
+    """The number of distinct synthetic images of a recipe without photos of others."""
+    count = sum(images for _, images in recipe.scenes().values())
+    shares = recipe.mix.shares
+    for name, source in recipe.mix.sources.items():
+        if isinstance(source, Synthetic) and shares[name] > 0:
+            count += run.about["real"]["others"]["counts"][source.folder]
+    return count
 
 
 def _name(key: RowKey, row: TestRow) -> str:

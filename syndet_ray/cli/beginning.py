@@ -1,7 +1,7 @@
 """The verb that writes a sweep for one's own photos and objects: init."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,13 +10,17 @@ from syndet_ray.cli.options import (
     Classes,
     Format,
     HoldOut,
-    Runs,
+    ProjectRuns,
     SkipBad,
+    SweepOptions,
     label_options,
     local_photos,
+    runs_folder,
     with_flags,
 )  # fmt: skip
+from syndet_ray.cli.project import FILE, project_text, read_project
 from syndet_ray.cli.screen import open_display
+from syndet_ray.errors import DefinitionError
 
 if TYPE_CHECKING:
     from syndet_ray.tuning.first_sweep import FirstSweep
@@ -24,9 +28,12 @@ if TYPE_CHECKING:
 
 def init(
     real: Annotated[
-        str,
-        typer.Option(metavar="<place>", help="Real, labelled photos: a folder or an address."),
-    ],
+        str | None,
+        typer.Option(
+            metavar="<place>",
+            help="Real, labelled photos: a folder or an address. Default: syndet.toml's.",
+        ),
+    ] = None,
     assets: Assets = None,
     out: Annotated[
         str, typer.Argument(metavar="OUT", help="Sweep to write: a name, or a path.")
@@ -39,42 +46,103 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a sweep that is there already.")
     ] = False,
-    runs: Runs = Path("runs"),
+    runs: ProjectRuns = None,
 ) -> None:
-    """Write a sweep for your photos and objects. Measures scenes on the photos."""
+    """Write a sweep for your photos and objects, and syndet.toml. Measures scenes on photos."""
     from syndet_ray.cli import terminal
 
     console = terminal.console()
+    given = SweepOptions(
+        runs=runs,
+        real=real,
+        format=format,
+        skip_bad=skip_bad,
+        classes=classes,
+        hold_out=hold_out,
+        assets=assets,
+    )
+    options = given.with_project(read_project(Path.cwd()))
+    if options.real is None:
+        do = f'Write such as --real photos/, or real = "photos" into {FILE}.'
+        raise DefinitionError("`real`", "must name photos to measure", do=do)
+    assets, words = _assets(options)
+    terminal.print_lines(console, [f"project  {words}"] if words else [])
     with open_display(console) as display:
         with display.step("loading"):
             from syndet_ray.tuning.first_sweep import write_first_sweep
-        options = label_options(format, skip_bad, classes)
-        photos = local_photos(real, runs, display)
         first = write_first_sweep(
-            photos,
+            local_photos(options.real, runs_folder(options.runs), display),
             assets,
             out,
-            labels=options,
+            labels=label_options(options.format, options.skip_bad, options.classes),
             seed=seed,
             progress=display.progress,
-            hold_out=hold_out,
+            hold_out=options.hold_out,
             force=force,
         )
-    given = _label_flags(format, skip_bad, classes)
-    given += [] if hold_out is None else ["--hold-out", f"{hold_out:g}"]
-    for line in _lines(first, real, given):
+    project = _write_project(first, options)
+    for line in [*_lines(first, options.real), project, *_next_lines(first, options)]:
         console.print(with_flags(line), soft_wrap=True)
 
 
-def _label_flags(format: str | None, skip_bad: bool, classes: Path | None) -> list[str]:
-    flags = [] if format is None else ["--format", format]
-    flags += ["--skip-bad"] if skip_bad else []
-    return flags if classes is None else [*flags, "--classes", str(classes)]
+def _assets(options: SweepOptions) -> tuple[Path | None, str]:
+    """The folder of objects, given or of the project; and what the project says, in words."""
+    if options.project is None:
+        return options.assets, ""
+    settings = {} if options.assets else options.project.settings
+    path = "scene.assets"
+    assets = Path(settings[path]) if path in settings else options.assets
+    return assets, options.project.words(options.taken, [path] if path in settings else [])
 
 
-def _lines(first: "FirstSweep", real: str, given: list[str]) -> list[str]:
-    """Lines on what was measured and written, and how to go on."""
-    from syndet_ray.wording import command_line, counted
+def _write_project(first: "FirstSweep", options: SweepOptions) -> str:
+    """Writes syndet.toml, unless there is one. Returns a line that says so."""
+    if options.project is not None:
+        return f"project  {FILE} stays as it is"
+    from syndet_ray.files import write_whole
+
+    folders = {"assets": first.assets}
+    if first.backgrounds is not None:
+        folders["backgrounds"] = first.backgrounds
+    content = project_text(str(options.real), _keys(options), folders, Path.cwd())
+    write_whole(Path(FILE), content.encode())
+    return f"project  {FILE}, with the options that all commands in this folder then have"
+
+
+def _keys(options: SweepOptions) -> dict[str, Any]:
+    """The keys of a syndet.toml for the photos of a first sweep, but for `real`."""
+    keys: dict[str, Any] = {}
+    if options.format is not None:
+        keys["format"] = options.format
+    if options.skip_bad:
+        keys["skip-bad"] = True
+    if options.classes is not None:
+        keys["classes"] = str(options.classes)
+    if options.hold_out is not None:
+        keys["hold-out"] = options.hold_out
+    if options.runs is not None:
+        keys["runs"] = str(options.runs)
+    return keys
+
+
+def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
+    """Lines on how to go on: options that syndet.toml has need not be typed."""
+    from syndet_ray.wording import command_line
+
+    name = first.path.stem if first.path.parent == Path("sweeps") else str(first.path)
+    arguments = [name]
+    if options.project is not None:
+        keys = {"real": options.real, **_keys(options)}
+        for key, value in keys.items():
+            if key.replace("-", "_") not in options.taken:
+                arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]
+    check = command_line("check", *arguments)
+    return [f"next     {check}", f"         {command_line('sweep', *arguments)}"]
+
+
+def _lines(first: "FirstSweep", real: str) -> list[str]:
+    """Lines on what was measured and written."""
+    from syndet_ray.wording import counted
 
     counts = [f"{len(source)} {split}" for split, source in first.dataset.splits.items()]
     lines = [f"photos   {real}: {', '.join(counts)}; {first.scale.words}"]
@@ -84,8 +152,4 @@ def _lines(first: "FirstSweep", real: str, given: list[str]) -> list[str]:
         name = item.path.removeprefix("scene.")
         lines.append(f"{name}: {item.value} ({item.words})")
     lines.append(f"sweep    {first.path}, {counted(len(first.measured), 'setting')} measured")
-    name = first.path.stem if first.path.parent == Path("sweeps") else str(first.path)
-    arguments = [name, "--real", real, *given]
-    lines.append(f"next     {command_line('check', *arguments)}")
-    lines.append(f"         {command_line('sweep', *arguments)}")
     return lines

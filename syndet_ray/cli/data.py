@@ -14,16 +14,21 @@ from syndet_ray.cli.options import (
     Classes,
     Dataset,
     Format,
+    Generator,
     Json,
     Out,
+    ProjectRuns,
     Runs,
     Settings,
     SkipBad,
     Workers,
-    folder_settings,
     label_options,
     local_photos,
+    options_of_project,
+    runs_folder,
+    scene_texts,
 )  # fmt: skip
+from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
 
@@ -34,26 +39,39 @@ if TYPE_CHECKING:
 
 def render(
     out: Out,
-    objects: Annotated[int, typer.Option(min=1, max=100, help="Objects per scene.")] = 40,
+    objects: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Objects per scene. Default: 40.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
     assets: Assets = None,
     backgrounds: Backgrounds = None,
+    generator: Generator = None,
     settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
     workers: Workers = None,
     address: Address = None,
-    runs: Runs = Path("runs"),
+    runs: ProjectRuns = None,
 ) -> None:
     """Render a dataset of labelled scenes. Writes COCO with visibility, Parquet, a sheet."""
     from syndet_ray.cli import terminal
-    from syndet_ray.workers.render import scene_parameters, write_set
+    from syndet_ray.workers.render import project_defaults, scene_parameters, write_set
 
-    given = folder_settings(assets, backgrounds)
-    parameters = scene_parameters([f"scene.objects={objects}", *given, *(settings or ())])
+    console = terminal.console()
+    given = [] if objects is None else [f"scene.objects={objects}"]
+    given += [*scene_texts(assets, backgrounds, generator), *(settings or ())]
+    project = read_project(Path.cwd())
+    defaults = {}
+    if project is not None:
+        defaults = project_defaults(given, project.settings)
+        taken = options_of_project({"runs": runs}, project)
+        runs = taken.get("runs", runs)
+        if words := project.words(taken, defaults):
+            terminal.print_lines(console, [f"project  {words}"])
+    parameters = scene_parameters(given, defaults)
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
-    cache = runs.resolve() / "cache"
-    with open_display(console := terminal.console()) as display:
+    cache = runs_folder(runs).resolve() / "cache"
+    with open_display(console) as display:
         try:
             write_set(
                 parameters, count, seed, out,

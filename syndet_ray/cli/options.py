@@ -1,13 +1,16 @@
 """Options: the arguments and options that several verbs share, and the exit statuses."""
 
 import re
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from syndet_ray.cli.project import Project
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.data.label_options import LabelOptions
     from syndet_ray.tuning.options import Options
@@ -20,7 +23,7 @@ _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
-    *("images_per_epoch", "assets", "backgrounds"),
+    *("images_per_epoch", "assets", "backgrounds", "synthetic", "generator"),
     *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
@@ -73,13 +76,6 @@ def label_options(format: str | None, skip_bad: bool, classes: Path | None) -> "
     return LabelOptions(format=format, skip_bad=skip_bad, classes=names)
 
 
-def _photos(words: str) -> str | None:
-    """The place of photos; None, as if none is given, for the word "stand-in"."""
-    from syndet_ray.data.stand_in import STAND_IN
-
-    return None if words == STAND_IN else words
-
-
 def _photos_again(words: str) -> str:
     """The place of photos. Raises BadParameter for the word "stand-in"."""
     from syndet_ray.data.stand_in import STAND_IN
@@ -120,10 +116,28 @@ def local_photos(place: str, runs: Path, display: "Plain | Bar") -> Path:
 
 
 def _place(words: str | None) -> "Path | str | None":
-    """A path, or an address as it is."""
+    """A path, or an address as it is; None, as if none is given, for the word "stand-in"."""
     from syndet_ray.data.remote.address import photo_place
+    from syndet_ray.data.stand_in import STAND_IN
 
-    return None if words is None else photo_place(words)
+    return None if words in (None, STAND_IN) else photo_place(words)
+
+
+def _runs_here(context: typer.Context, runs: Path) -> Path:
+    """The folder for runs, of this folder's syndet.toml unless it was given on the command line.
+
+    Raises DefinitionError for a syndet.toml that cannot be used.
+    """
+    from syndet_ray.cli.project import read_project
+
+    source = context.get_parameter_source("runs")
+    if source is None or source.name != "DEFAULT":
+        return runs
+    project = read_project(Path.cwd())
+    if project is None or "runs" not in project.options:
+        return runs
+    print(project.words(["runs"], []), file=sys.stderr)
+    return cast(Path, project.options["runs"])
 
 
 Name = Annotated[
@@ -137,7 +151,6 @@ Real = Annotated[
     str | None,
     typer.Option(
         metavar="<place>",
-        parser=_photos,
         help="Real, labelled photos: a folder, s3:// or https:// address. Default: a stand-in set.",
     ),
 ]
@@ -157,7 +170,10 @@ AddressAgain = Annotated[
 TrackingAgain = Annotated[
     str | None, typer.Option("--tracking", callback=_server, help=f"MLflow server. {_AS_BEGUN}")
 ]
-Runs = Annotated[Path, typer.Option(help="Folder for runs, rendered scenes and MLflow's store.")]
+_RUNS = "Folder for runs, rendered scenes and MLflow's store."
+Runs = Annotated[Path, typer.Option(callback=_runs_here, help=_RUNS)]
+ProjectRuns = Annotated[Path | None, typer.Option(help=f"{_RUNS} Default: runs.")]
+RunsAgain = Annotated[Path, typer.Option("--runs", help=_RUNS)]
 Parallel = Annotated[
     int | None, typer.Option(min=1, help="Trials at once. Default: one per core, or one per GPU.")
 ]
@@ -254,6 +270,14 @@ Assets = Annotated[
     typer.Option(help="Objects of scenes: a folder of classes, each of meshes or cut-outs."),
 ]
 Backgrounds = Annotated[Path | None, typer.Option(help="Floors of scenes: a folder of images.")]
+SyntheticFolder = Annotated[
+    Path | None,
+    typer.Option("--synthetic", help="Labelled images in place of rendered scenes."),
+]
+Generator = Annotated[
+    str | None,
+    typer.Option(metavar="<name>", help='raycast, blender or "command:PROGRAM ARG...".'),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Scenes rendered at once. Default: one per core.")
 ]
@@ -271,11 +295,13 @@ class SweepOptions:
 
     real, address, storage, tracking, local, ...  as in `tuning.options.Options`
     trials, seed, classes  instead of the sweep's own; classes is a file
-    assets, backgrounds, settings  instead of the recipe's own; settings are texts such as
-                                   "scene.blur=0.2"
+    assets, backgrounds, generator, synthetic, settings
+                           instead of the recipe's own; settings are texts such as "scene.blur=0.2"
+    project                options of the folder's syndet.toml; `with_project` takes those that were
+                           not given, and `taken` has their names
     """
 
-    runs: Path
+    runs: Path | None
     real: str | None = None
     trials: int | None = None
     hours: float | None = None
@@ -296,10 +322,21 @@ class SweepOptions:
     stream: bool = False
     assets: Path | None = None
     backgrounds: Path | None = None
+    generator: str | None = None
+    synthetic: Path | None = None
     settings: list[str] | None = None
+    project: "Project | None" = None
+    taken: tuple[str, ...] = ()
+
+    def with_project(self, project: "Project | None") -> "SweepOptions":
+        """The same, with a project's options where none were given."""
+        if project is None:
+            return self
+        taken = options_of_project(vars(self), project)
+        return replace(self, project=project, taken=tuple(taken), **taken)
 
     def for_sweep(self) -> dict[str, Any]:
-        """The settings of the sweep that were given instead of its own.
+        """The fields of the sweep that were given instead of its own, and "settings" of its recipe.
 
         Raises DataError for a class map or an address of photos that cannot be used: that is known
         before anything is loaded.
@@ -319,15 +356,21 @@ class SweepOptions:
         """The settings of recipes that were given, by their dotted paths."""
         from syndet_ray.definitions.assignments import settings_of
 
-        texts = [*folder_settings(self.assets, self.backgrounds), *(self.settings or ())]
-        return settings_of(texts, Path.cwd())
+        texts = [*scene_texts(self.assets, self.backgrounds, self.generator)]
+        settings = settings_of([*texts, *(self.settings or ())], Path.cwd())
+        if self.synthetic is None:
+            return settings
+        from syndet_ray.cli.project import synthetic_source
+
+        sources = synthetic_source(Path.cwd() / self.synthetic.expanduser())
+        return {"mix.sources": sources} | settings
 
     def for_run(self) -> "Options":
         """The options by which a run is carried out."""
         from syndet_ray.tuning.options import Options
 
         return Options(
-            runs=self.runs,
+            runs=runs_folder(self.runs),
             real=_place(self.real),
             parallel=self.parallel,
             gpus_per_trial=self.gpus_per_trial,
@@ -364,10 +407,29 @@ class SweepOptions:
         )
 
 
-def folder_settings(assets: Path | None, backgrounds: Path | None) -> list[str]:
-    """Settings of scenes, as text, for the folders that were given."""
-    folders = {"assets": assets, "backgrounds": backgrounds}
-    return [f"scene.{name}={folder}" for name, folder in folders.items() if folder is not None]
+def runs_folder(runs: Path | None) -> Path:
+    """The folder for runs that was given, or the default."""
+    return Path("runs") if runs is None else runs
+
+
+def options_of_project(given: Mapping[str, Any], project: "Project") -> dict[str, Any]:
+    """A project's options among those of a command that were not given, by name.
+
+    given  the command's options, None or False for one that was not given
+    """
+    return {
+        name: value
+        for name, value in project.options.items()
+        if name in given and given[name] in (None, False)
+    }
+
+
+def scene_texts(
+    assets: Path | None, backgrounds: Path | None, generator: str | None = None
+) -> list[str]:
+    """Settings of scenes, as text, for what they are made of."""
+    values = {"assets": assets, "backgrounds": backgrounds, "generator": generator}
+    return [f"scene.{name}={value}" for name, value in values.items() if value is not None]
 
 
 def _given_options(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,7 @@ from syndet_ray.cli.options import (
     Classes,
     Force,
     Format,
+    Generator,
     Gpus,
     HoldOut,
     Hours,
@@ -29,21 +31,25 @@ from syndet_ray.cli.options import (
     NearCopies,
     Parallel,
     Points,
+    ProjectRuns,
     Real,
     RealAgain,
     RunAddress,
-    Runs,
+    RunsAgain,
     Seed,
     Settings,
     SkipBad,
     Storage,
     Stream,
     SweepOptions,
+    SyntheticFolder,
     TrackingAgain,
     TrackingUri,
     Trials,
+    runs_folder,
     with_flags,
 )  # fmt: skip
+from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import NoteKeeper, open_display
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from syndet_ray.cli.document import Document
+    from syndet_ray.cli.project import Project
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
@@ -82,11 +89,13 @@ def sweep(
     skip_bad: SkipBad = False,
     classes: Classes = None,
     stream: Stream = False,
+    synthetic: SyntheticFolder = None,
     assets: Assets = None,
     backgrounds: Backgrounds = None,
+    generator: Generator = None,
     settings: Settings = None,
     force: Force = False,
-    runs: Runs = Path("runs"),
+    runs: ProjectRuns = None,
 ) -> None:
     """Run a sweep: search, confirm the best, test them, report. The test set is opened once."""
     from syndet_ray.cli import terminal
@@ -96,13 +105,14 @@ def sweep(
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, tensorboard=tensorboard,
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
-        hold_out=hold_out, stream=stream, assets=assets,
-        backgrounds=backgrounds, settings=settings,
-    )  # fmt: skip
-    given = options.for_sweep()
-    definition = _definition(name, options)
+        hold_out=hold_out, stream=stream, synthetic=synthetic, assets=assets,
+        backgrounds=backgrounds, generator=generator, settings=settings,
+    ).with_project(read_project(Path.cwd()))  # fmt: skip
+    request = _request(name, options)
+    definition, given = request.definition, request.given
     console = terminal.console()
     console.print(definition.question, style="bold")
+    terminal.print_lines(console, request.lines)
     if points is not None:
         definition = _with_points(definition, points, console.print)
         given["points"] = definition.points
@@ -111,7 +121,7 @@ def sweep(
             with display.step(_LOADING):
                 from syndet_ray.tuning.run import start
             outcome = start(
-                _origin(name, given),
+                _origin(name, given, options.project),
                 definition,
                 options.for_run(),
                 display,
@@ -124,13 +134,14 @@ def sweep(
     _finish(outcome, console)
 
 
-def _origin(name: str, given: Mapping[str, Any]) -> "Origin":
+def _origin(name: str, given: Mapping[str, Any], project: "Project | None") -> "Origin":
     from syndet_ray.definitions.loader import find
     from syndet_ray.tuning.options import Origin
 
     command = ["syndet_ray", *sys.argv[1:]]
     file = find(name)
-    return Origin(name=file.stem, file=file, given=given, command=command)
+    project_facts = {} if project is None else project.facts()
+    return Origin(name=file.stem, file=file, given=given, command=command, project=project_facts)
 
 
 def resume(
@@ -147,7 +158,7 @@ def resume(
     allow_near_copies: NearCopies = False,
     stream: Stream = False,
     force: Force = False,
-    runs: Runs = Path("runs"),
+    runs: RunsAgain = Path("runs"),
 ) -> None:
     """Continue an interrupted run, or extend a finished one. It goes on from checkpoints."""
     from syndet_ray.cli import terminal
@@ -187,12 +198,14 @@ def check(
     skip_bad: SkipBad = False,
     classes: Classes = None,
     stream: Stream = False,
+    synthetic: SyntheticFolder = None,
     assets: Assets = None,
     backgrounds: Backgrounds = None,
+    generator: Generator = None,
     settings: Settings = None,
     force: Force = False,
     as_json: Json = False,
-    runs: Runs = Path("runs"),
+    runs: ProjectRuns = None,
 ) -> None:
     """Check a sweep, its data and this machine, and start nothing. Estimates what it costs."""
     from syndet_ray.cli.document import one_document
@@ -201,11 +214,12 @@ def check(
         runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
         parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
-        format=format, skip_bad=skip_bad, classes=classes, stream=stream, assets=assets,
-        backgrounds=backgrounds, settings=settings,
+        format=format, skip_bad=skip_bad, classes=classes, stream=stream, synthetic=synthetic,
+        assets=assets, backgrounds=backgrounds, generator=generator, settings=settings,
     )  # fmt: skip
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False
+        options = options.with_project(read_project(Path.cwd()))
         _check(name, options, document, force=force, as_json=as_json)
         document.facts["ready"] = True
 
@@ -218,9 +232,11 @@ def _check(
     from syndet_ray.cores import usable_cores
     from syndet_ray.definitions.loader import find
 
-    runs, storage = shared.runs, shared.storage
-    definition = _definition(name, shared)
+    runs, storage = runs_folder(shared.runs), shared.storage
     console = terminal.console(on_stderr=as_json)
+    request = _request(name, shared)
+    definition = request.definition
+    terminal.print_lines(console, request.lines)
     with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
@@ -247,7 +263,7 @@ def _check(
         "disk": facts.disk_facts(cost, room),
         "places": facts.place_facts(options, experiment),
         "machine": facts.machine_facts(usable_cores(), _gpus()),
-        "notes": [*keeper.notes, *data.scale_words, *data.notes],
+        "notes": [*request.notes, *keeper.notes, *data.scale_words, *data.notes],
     }
     if not as_json:
         lines = [
@@ -292,10 +308,59 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         return fetch(run, runs)
 
 
-def _definition(name: str, options: SweepOptions) -> "LoadedSweep":
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """A sweep as its user asks for it.
+
+    given  what replaces settings of its file, see `given.with_given`
+    project  what was taken from a syndet.toml, in words; "" if nothing was
+    notes  what other objects than those of its file change
+    """
+
+    definition: "LoadedSweep"
+    given: dict[str, Any]
+    project: str
+    notes: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines for the terminal."""
+        lines = [f"project  {self.project}"] if self.project else []
+        return lines + [f"note     {note}" for note in self.notes]
+
+
+def _request(name: str, options: SweepOptions) -> _Request:
+    from syndet_ray.definitions import given as giving
     from syndet_ray.definitions.loader import load
 
-    return load(name).with_given(options.for_sweep())
+    given = options.for_sweep()
+    settings = given.pop("settings", {})
+    sweep = load(name)
+    project_words = ""
+    if options.project is not None:
+        taken = giving.defaults_for(sweep, options.project.settings, settings)
+        project_words = options.project.words(options.taken, taken)
+        settings = {**taken, **settings}
+    flips = giving.without_flips(sweep, settings)
+    notes = [_flip_words(flips)] if flips else []
+    for path in giving.dice_parameters(sweep, settings):
+        notes.append(f"{path} is not searched: it acts on the built-in dice alone")
+    settings |= flips
+    if settings:
+        given["settings"] = settings
+    try:
+        definition = giving.with_given(sweep, given)
+    except DefinitionError as error:
+        do = f"{error.do} Taken from {project_words}." if project_words else error.do
+        raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
+    return _Request(definition=definition, given=given, project=project_words, notes=notes)
+
+
+def _flip_words(flips: Mapping[str, float]) -> str:
+    """A sentence on flips of a sweep's file that other objects than the dice do not get."""
+    first = next(iter(flips))
+    reason = "this sweep's file has them for dice seen from above"
+    return f"{' and '.join(flips)} are 0: {reason}; --set {first}=0.5 keeps it"
 
 
 def _with_points(

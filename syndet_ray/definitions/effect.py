@@ -79,6 +79,10 @@ _OF_ONE = _OURS | {
 _OF_STAGES = _Idle({"mix.schedule": _is_not("staged")})
 _OF_ANCHORS = (_Idle({"detector.architecture": _is("fcos")}),)
 _WITHOUT_REAL = _Idle({"mix.synthetic": _is(1.0)}, by_number=True)
+_OF_SYNTHETIC = (
+    _Idle({"mix.schedule": _is("real_only")}),
+    _Idle({"mix.synthetic": _is(0.0)}, by_number=True),
+)
 _AT_ANY_TIME = {"mix.schedule": _is("mixed", "staged", "annealed")}
 
 # Settings that have no effect with certain values of others; settings not named here always have
@@ -102,10 +106,8 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
         _Idle({"mix.synthetic": _is(0.0, 1.0)}, by_number=True),
     ),
     "mix.real_images": (_Idle({"mix.schedule": _is("synthetic_only")}), _WITHOUT_REAL),
-    "mix.parts": (
-        _Idle({"mix.schedule": _is("real_only")}),
-        _Idle({"mix.synthetic": _is(0.0)}, by_number=True),
-    ),
+    "mix.parts": _OF_SYNTHETIC,
+    "mix.sources": _OF_SYNTHETIC,
     "detector.backbone_rate": (_Idle({"detector.frozen_stages": _is("all")}),),
     "detector.anchor_px": _OF_ANCHORS,
     "detector.aspect_ratios": _OF_ANCHORS,

@@ -39,25 +39,6 @@ class LoadedSweep(Sweep):
             return self.trials
         return min(self.trials, len(self.parameters.grid()))
 
-    def with_given(self, given: Mapping[str, Any]) -> "LoadedSweep":
-        """The sweep with what its user gave instead of its own.
-
-        given  fields of the sweep, and "settings" of its recipe by their dotted paths
-
-        Raises DefinitionError for a value that breaks a rule, and for a setting that this sweep
-        varies: its value would be ignored.
-        """
-        fields = {name: value for name, value in given.items() if name != "settings"}
-        settings = given.get("settings", {})
-        for path in settings:
-            if path in self.parameters.settings():
-                rule = f"{path} is what this sweep searches"
-                raise DefinitionError(
-                    "`settings`", rule, do="Change its range in the sweep's file."
-                )
-        sweep = self.replace(fields)
-        return sweep.replace({"recipe": sweep.recipe.replace(settings)}) if settings else sweep
-
     def seed_number(self, replica: int, *, of_variant: bool) -> int:
         """The number of the seed from which the replica-th training of a recipe starts.
 
@@ -84,10 +65,10 @@ class LoadedSweep(Sweep):
 
         This is no rule of the type: runs of an earlier version had such controls.
         """
-        if "synthetic_only" not in self.controls or self.recipe.mix.parts_of_scenes():
+        if "synthetic_only" not in self.controls or self.recipe.mix.parts_without_photos():
             return
         others = tuple(name for name in self.controls if name != "synthetic_only")
-        rule = "synthetic_only needs a source of scenes, and all of recipe.mix.sources are photos"
+        rule = "synthetic_only needs synthetic images, and all of recipe.mix.sources are photos"
         raise DefinitionError("controls", rule, do=f"Write controls={others!r}.")
 
     def check_shares(self) -> None:

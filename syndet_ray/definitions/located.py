@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
-from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.definitions.value import Value
 
-_COMMAND = "command:"  # a generator that is a program
 _FOLDERS = ("scene.assets", "scene.surroundings", "scene.backgrounds")
 
 
@@ -27,10 +26,13 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
         return _absolute(value, root)
     if path in _FOLDERS and value not in BUILT_IN:
         return _absolute(value, root)
-    if path == "scene.generator" and str(value).startswith(_COMMAND):
-        words = shlex.split(value.removeprefix(_COMMAND))
+    if path == "scene.generator" and str(value).startswith(COMMAND):
+        try:
+            words = shlex.split(value.removeprefix(COMMAND))
+        except ValueError:
+            return value  # an error of the generator says what is wrong with it
         files = [str(root / word) if (root / word).is_file() else word for word in words]
-        return _COMMAND + shlex.join(files)
+        return COMMAND + shlex.join(files)
     return value
 
 
@@ -42,7 +44,7 @@ def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
 def _located_source(source: Any, root: Path) -> dict[str, Any]:
     # a value in the changes of a variant, a dictionary in JSON
     fields = source.model_dump() if isinstance(source, Value) else source
-    if fields["kind"] == "photos":
+    if "folder" in fields:
         return {**fields, "folder": _absolute(fields["folder"], root)}
     return {**fields, "changes": located_changes(fields["changes"], root)}
 

@@ -41,6 +41,16 @@ class Photos(Value):
     folder: str = Field(min_length=1, description="folder of labelled images, of the same classes")
 
 
+class Synthetic(Value):
+    """A source that is a synthetic dataset made elsewhere; its training split is used.
+
+    It takes the place of rendered scenes: settings of scenes do not act on it.
+    """
+
+    kind: Literal["synthetic"] = "synthetic"
+    folder: str = Field(min_length=1, description="folder of labelled images, of the same classes")
+
+
 def _count_or_share(value: int | float | str) -> int | float | str:
     if isinstance(value, float) and not 0 < value < 1:
         raise ValueError(f"must be a whole number, a share between 0 and 1, or 'all', got {value}")
@@ -79,7 +89,7 @@ class Mix(Value):
     synthetic_images: int = Field(
         200, ge=1, description="number of distinct scenes that are rendered"
     )
-    sources: dict[str, Annotated[Scenes | Photos, Field(discriminator="kind")]] = Field(
+    sources: dict[str, Annotated[Scenes | Photos | Synthetic, Field(discriminator="kind")]] = Field(
         {"synthetic": Scenes()},
         min_length=1,
         description="sources of the synthetic images, by name",
@@ -145,17 +155,17 @@ class Mix(Value):
         photos = [name for name, source in self.sources.items() if isinstance(source, Photos)]
         return [name for name in photos if shares[name] > 0]
 
-    def parts_of_scenes(self) -> dict[str, float]:
-        """The parts of the synthetic share when other photos have none; {} without scenes.
+    def parts_without_photos(self) -> dict[str, float]:
+        """The parts of the synthetic share when other photos have none; {} if all are photos.
 
-        Scenes keep their parts in proportion; if these are 0, they are even.
+        The other sources keep their parts in proportion; if these are 0, they are even.
         """
-        scenes = [name for name, source in self.sources.items() if isinstance(source, Scenes)]
-        if not scenes:
+        kept = [name for name, source in self.sources.items() if not isinstance(source, Photos)]
+        if not kept:
             return {}
-        parts = {name: self.parts.get(name, 0.0) for name in scenes}
+        parts = {name: self.parts.get(name, 0.0) for name in kept}
         if not any(parts.values()):
-            parts = dict.fromkeys(scenes, 1.0)
+            parts = dict.fromkeys(kept, 1.0)
         total = sum(parts.values())
         return {name: parts.get(name, 0.0) / total for name in self.sources}
 

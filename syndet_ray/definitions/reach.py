@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.mix import REAL, Photos
+from syndet_ray.definitions.mix import REAL, Photos, Scenes, Synthetic
 from syndet_ray.definitions.parameter import Simplex
 from syndet_ray.definitions.recipe import Detector, Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -78,13 +78,16 @@ def rendered_sizes(sweep: LoadedSweep) -> set[tuple[float, float]]:
     return ranges | set(sweep.parameters.samples("scene.size_px"))
 
 
-def photo_folders(sweep: LoadedSweep) -> list[str]:
-    """The folders of other photos that a recipe of the sweep may use, each once."""
-    folders = []
+def datasets(sweep: LoadedSweep) -> dict[str, Photos | Synthetic]:
+    """Other photos, and synthetic datasets made elsewhere, that a recipe of the sweep may use, by
+    folder.
+    """
+    sources: dict[str, Photos | Synthetic] = {}
     for recipe in (sweep.recipe, *sweep.fixed.values()):
-        photos = [source for source in recipe.mix.sources.values() if isinstance(source, Photos)]
-        folders += [source.folder for source in photos]
-    return list(dict.fromkeys(folders))
+        for source in recipe.mix.sources.values():
+            if not isinstance(source, Scenes):
+                sources[source.folder] = source
+    return sources
 
 
 def proposed_mixes(sweep: LoadedSweep) -> Iterator[Recipe]:

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from syndet_ray.definitions.value import Value
+from syndet_ray.errors import nearest
 
 BUILT_IN = ("", "dice", "shapes")  # values of assets, surroundings, backgrounds that are no folder
 MOST_SCENE_PX = 2048  # side of a scene; a larger one takes minutes and gigabytes to render
+COMMAND = "command:"  # the beginning of a generator that is a program
+_RENDERERS = ("raycast", "blender")
 _SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not for a training
 _LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
@@ -16,16 +19,22 @@ _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a sc
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _generator_name(name: str) -> str:
+    is_program = name.startswith(COMMAND) and bool(name.removeprefix(COMMAND).strip())
+    if name not in _RENDERERS and not is_program:
+        rule = f"must be raycast, blender or command:PROGRAM ARG..., got {name!r}"
+        raise ValueError(f"{rule}. {nearest(name, _RENDERERS)}")
+    return name
+
+
 class SceneParameters(Value):
     """Parameters of the generator.
 
     Strengths go from 0 (off) to 1 (the full published range).
     """
 
-    generator: str = Field(
-        "raycast",
-        pattern=r"^(raycast|blender|command:.*\S.*)$",
-        description="raycast, blender or command:PROGRAM ARG...",
+    generator: Annotated[str, AfterValidator(_generator_name)] = Field(
+        "raycast", description="raycast, blender or command:PROGRAM ARG..."
     )
     assets: str = Field(
         "dice", min_length=1, description="objects to detect: dice, or a folder of classes"

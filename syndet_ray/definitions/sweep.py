@@ -244,10 +244,10 @@ class Sweep(Value):
     def _control(self, name: Control) -> Recipe:
         """The recipe of a control; with synthetic images only, it leaves out other photos."""
         control = self.recipe.replace(CONTROL_CHANGES[name])
-        scenes = control.mix.parts_of_scenes()
-        if not control.mix.others_photos or not scenes:
+        parts = control.mix.parts_without_photos()
+        if not control.mix.others_photos or not parts:
             return control
-        return control.replace({"mix.parts": scenes})
+        return control.replace({"mix.parts": parts})
 
     def variant_kinds(self, name: str) -> tuple[str, ...]:
         """The kinds of a variant's trials: its name, then its name with a number from 2."""

@@ -29,7 +29,7 @@ _IGNORED = {
 _MISSING = {"optimizer.args": "has PyTorch's value"}
 _SYNTHETIC = (
     "is synthetic: give the photos by `real`, and this dataset by "
-    'Mix(sources={"synthetic": Photos(folder=...)})'
+    'Mix(sources={"synthetic": Synthetic(folder=...)})'
 )
 
 

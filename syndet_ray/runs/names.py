@@ -247,7 +247,7 @@ def _objects(recipe: Recipe) -> int | None:
 def _has_effect(path: str, recipe: Recipe) -> bool:
     """False for settings of scenes if the recipe shows no scene."""
     is_of_scenes = path.startswith("scene.") or path == "mix.synthetic_images"
-    return recipe.mix.shares[REAL] < 1 or not is_of_scenes
+    return not is_of_scenes or bool(recipe.scenes())
 
 
 def _divided_words(shares: Mapping[str, float]) -> str:

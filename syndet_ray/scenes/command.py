@@ -28,10 +28,10 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
-PREFIX = "command:"
+PREFIX = COMMAND
 _LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
+from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError, SyndetError
@@ -65,7 +66,7 @@ def _of_the_sweep(folder: RunFolder) -> list[str]:
     if file is None or not Path(file).is_file():
         return []  # the run has the resolved sweep: its file may be deleted
     try:
-        now = load(file, Path(about["folder"])).with_given(about["given"])
+        now = with_given(load(file, Path(about["folder"])), about["given"])
     except SyndetError as error:
         return [f"its sweep file is no longer valid ({error})"]
     then = LoadedSweep.model_validate(about["asked"])

@@ -15,12 +15,15 @@ from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Synthetic
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import scene_inputs
+
+_BUILT_IN_DICE = "the built-in dice"
 
 
 def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
@@ -40,7 +43,7 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
         library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
             is_built_in = materials.assets in BUILT_IN
-            name = "the built-in dice" if is_built_in else f"the assets in {materials.assets}"
+            name = _BUILT_IN_DICE if is_built_in else f"the assets in {materials.assets}"
             classes[name] = new_classes(library.classes, sweep.classes)
     return classes
 
@@ -63,18 +66,22 @@ def check_assets(
             place,
             other_name=name,
             boxes=boxes,
-            do=_do_about_assets(classes, of_assets),
+            do=_do_about_assets(classes, of_assets, is_built_in=name == _BUILT_IN_DICE),
         )
 
 
-def _do_about_assets(real: Sequence[str], of_assets: Sequence[str]) -> str:
+def _do_about_assets(real: Sequence[str], of_assets: Sequence[str], *, is_built_in: bool) -> str:
     """Advice on photos of other classes than the assets have."""
     others = sorted(set(real) - set(of_assets)) or sorted(real)
     line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    names = f"To rename, merge or drop classes, give `classes`, a file of lines such as {line}."
+    if not is_built_in:
+        add = "Add a folder of meshes or cut-outs for each class that is missing there"
+        return f"{add}; `init` without `assets` cuts objects out of the photos. {names}"
     return (
-        "To train on photos alone: `sweep photos_alone`. For scenes, name a folder of meshes or "
-        "cut-outs of the same classes in scene.assets (`data cutouts` makes one of photos), or "
-        f"rename, merge or drop classes with `classes`, a file of lines such as {line}."
+        "For scenes of these classes, give `assets`, a folder of meshes or cut-outs by class; "
+        "`init` writes a sweep of scenes like the photos, and cuts objects out of them if it gets "
+        f"no `assets`. {names} To train on photos alone: `sweep photos_alone`."
     )
 
 
@@ -92,7 +99,7 @@ def settle_classes(
     sources differ otherwise.
 
     assets  the classes of each library of assets
-    others  other photos, by folder
+    others  other photos and synthetic datasets, by folder
     """
     sources = {**assets, **{folder: other.classes for folder, other in others.items()}}
     makes_unknown = any(
@@ -107,10 +114,13 @@ def settle_classes(
     if not (sources or makes_unknown):
         settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
     check_assets(assets, settled.classes, place, words)
+    datasets = reach.datasets(sweep)
     for folder, other in others.items():
         both = {**words, **other.few_boxes}
         names = without_unused(other, settled.classes).classes
-        check_classes(settled.classes, names, folder, other_name="these photos", boxes=both)
+        is_synthetic = isinstance(datasets[folder], Synthetic)
+        other_name = "this synthetic dataset" if is_synthetic else "these photos"
+        check_classes(settled.classes, names, folder, other_name=other_name, boxes=both)
     return settled
 
 
@@ -176,7 +186,7 @@ def check_learnable(sweep: LoadedSweep, real: Dataset, train: Source, place: obj
 
 def _has_other_sources(sweep: LoadedSweep) -> bool:
     """True if a recipe of the sweep may train on more than the photos of `real`."""
-    return bool(scene_inputs(sweep) or reach.photo_folders(sweep))
+    return bool(scene_inputs(sweep) or reach.datasets(sweep))
 
 
 def _classes_without_box(source: Source) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
@@ -34,13 +35,15 @@ _FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos sh
 class FirstSweep:
     """A sweep file that was written.
 
-    assets    the folder of the objects of its scenes
-    measured  settings of scenes, with what each was measured on
-    notes     what its reader must know about photos and objects
+    assets       the folder of the objects of its scenes
+    backgrounds  the folder of empty places that were cut out of the photos; None if they have none
+    measured     settings of scenes, with what each was measured on
+    notes        what its reader must know about photos and objects
     """
 
     path: Path
     assets: Path
+    backgrounds: Path | None
     dataset: Dataset
     scale: WorkingScale
     measured: Sequence[Measured]
@@ -72,40 +75,29 @@ def write_first_sweep(
     check_free(path, force=force)
     dataset = _read_photos(photos, labels, hold_out, progress)
     train = dataset.splits["train"]
-    image_ids = frozenset(train.image_ids())
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     backgrounds = path.with_name(f"{path.stem}_backgrounds")
+    cut_outs = path.with_name(f"{path.stem}_cutouts")
     if force:
         remove_parts(backgrounds)
+    of_train: dict[str, Any] = {
+        "seed": seed,
+        "labels": labels,
+        "image_ids": frozenset(train.image_ids()),
+    }
     if assets is None:
-        assets = path.with_name(f"{path.stem}_cutouts")
         if force:
-            remove_parts(assets)
+            remove_parts(cut_outs)
         cutting = partial(progress, "cutting out objects")
-        cut_out(
-            photos,
-            assets,
-            _CUT_OUTS,
-            seed,
-            labels=labels,
-            image_ids=image_ids,
-            progress=cutting,
-        )
+        cut_out(photos, cut_outs, _CUT_OUTS, **of_train, progress=cutting)
+        assets = cut_outs
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
     # the built-in dice are no folder
     base = SceneParameters(assets=str(assets if str(assets) in BUILT_IN else assets.absolute()))
     if has_squares(train.records):
         cutting = partial(progress, "cutting backgrounds")
-        cut_backgrounds(
-            photos,
-            backgrounds,
-            _BACKGROUNDS,
-            seed,
-            labels=labels,
-            image_ids=image_ids,
-            progress=cutting,
-        )
+        cut_backgrounds(photos, backgrounds, _BACKGROUNDS, **of_train, progress=cutting)
         floors = {"backgrounds": str(backgrounds.absolute()), "floor_texture": _FLOOR_TEXTURE}
         base = base.model_copy(update=floors)
     measured = measured_scene(train, base, scale.longest_px, seed, progress)
@@ -117,6 +109,7 @@ def write_first_sweep(
     return FirstSweep(
         path=path,
         assets=assets,
+        backgrounds=Path(base.backgrounds) if base.backgrounds else None,
         dataset=dataset,
         scale=scale,
         measured=measured,

@@ -75,12 +75,15 @@ class Origin:
 
     given    settings from the command line, by name
     command  the words of the command line; empty for a run that was started from Python
+    project  the folder's syndet.toml, as the run found it: what it says that the command line does
+             not is in `given` and in the options of the run
     """
 
     name: str
     file: Path | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     command: Sequence[str] = ()
+    project: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,7 +175,7 @@ def _checked_photos(
 
     See `real_data` for what raises. To hold out decodes photos once, for their looks.
     """
-    others = _others_photos(sweep, labels, progress)
+    others = _other_datasets(sweep, labels, progress)
     is_cut = hold_out is not None
     place, given, as_stored = _labelled_photos(path, labels, progress, is_cut=is_cut)
     assets = None
@@ -303,12 +303,14 @@ def _object_range_px(scale: WorkingScale, sweep: LoadedSweep) -> tuple[float, fl
     return sweep.recipe.scene.size_px
 
 
-def _others_photos(
+def _other_datasets(
     sweep: LoadedSweep, labels: LabelOptions, progress: NamedProgress
 ) -> dict[str, Dataset]:
-    """Reads the other photos that recipes of the sweep name, by folder; they are of any format."""
+    """Reads other photos and synthetic datasets that recipes of the sweep name, by folder; they are
+    of any format.
+    """
     others = {}
-    for folder in reach.photo_folders(sweep):
+    for folder in reach.datasets(sweep):
         reading = partial(progress, f"reading labels of {Path(folder).name}")
         others[folder] = read(Path(folder), labels.of_other_data(), reading)
         _check_trainable(folder, others[folder])
@@ -316,10 +318,10 @@ def _others_photos(
 
 
 def _check_trainable(folder: str, dataset: Dataset) -> None:
-    """Raises DataError unless something can be learned from the training images of other photos."""
+    """Raises DataError unless something can be learned from the training images of a dataset."""
     if not dataset.splits.get("train"):
         present = ", ".join(dataset.splits)
-        do = "Put the photos to train on into it: those of other splits are not used."
+        do = "Put the images to train on into it: those of other splits are not used."
         raise DataError(folder, f"must have a train split with images in it, has {present}", do=do)
     if not len(training_boxes_wh(dataset.splits["train"].records)):
         raise DataError(

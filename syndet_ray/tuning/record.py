@@ -25,6 +25,7 @@ def description(
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
         "given": dict(origin.given),
+        "project": dict(origin.project),
         "command": mask(shlex.join(without_queries(origin.command))),
         "started": time.time(),
         "asked": asked.model_dump(mode="json"),  # sweep.json has it settled

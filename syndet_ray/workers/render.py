@@ -19,6 +19,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
+from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
@@ -105,8 +106,10 @@ def write_set(
     write_dataset(pool, out, partial(display.progress, "writing"), image_format=image_format)
 
 
-def scene_parameters(settings: Sequence[str]) -> SceneParameters:
+def scene_parameters(settings: Sequence[str], defaults: Mapping[str, Any] = {}) -> SceneParameters:
     """Returns the default parameters with settings like "scene.blur=0.2"; a value is JSON or text.
+
+    defaults  settings of a project, by dotted path, see `project_defaults`
 
     Raises DefinitionError for a setting that no scene has, and for one that changes nothing,
     given the other settings.
@@ -116,13 +119,18 @@ def scene_parameters(settings: Sequence[str]) -> SceneParameters:
         if not path.startswith("scene."):
             raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=path)
     plain = Recipe()
-    recipe = plain.replace(changes)
+    recipe = plain.replace({**defaults, **changes})
     for path in changes:
         reason = no_effect(path, recipe, facts)
         if reason is not None and recipe.get(path) != plain.get(path):
             rule = f"changes nothing: {reason.words(path)}"
             raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
     return recipe.scene
+
+
+def project_defaults(settings: Sequence[str], project: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a project that scenes with other settings take."""
+    return scene_defaults(project, settings_of(settings, Path.cwd()), facts)
 
 
 def _render(

@@ -16,7 +16,7 @@ from syndet_ray import seeds
 from syndet_ray.data.classes import check_classes, rename_classes
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.splits.subset import nested_subset
-from syndet_ray.definitions.mix import REAL, Mix, Photos
+from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
@@ -68,7 +68,7 @@ def run_trial(
     restore: Path | None,
     report: Report,
 ) -> None:
-    """Trains the task's recipe on real images, rendered scenes and photos of other datasets.
+    """Trains the task's recipe on real images, rendered scenes and other datasets.
 
     It reports at every rung that is not yet passed.
 
@@ -117,16 +117,16 @@ def training_data(
     for name, source in recipe.mix.sources.items():
         if shares[name] == 0:
             continue
-        if isinstance(source, Photos):
-            assert source.folder in others, (
-                f"a run decodes every folder, but {source.folder} was not passed to the trial"
-            )
-            pool, place = others[source.folder], source.folder
-        else:
+        if isinstance(source, Scenes):
             parameters, count = rendered[name]
             rendered_pool = scenes(parameters, count, run.seed, Path(run.cache))
             pool, place = rename_classes(rendered_pool, run.classes), "scene.generator"
             scene_parameters[name] = parameters
+        else:
+            assert source.folder in others, (
+                f"a run decodes every folder, but {source.folder} was not passed to the trial"
+            )
+            pool, place = others[source.folder], source.folder
         check_classes(train.classes, pool.classes, place)
         pools[name] = align_labels(pool, train.classes)
     return TrainingData(pools=pools, scenes=scene_parameters)
