@@ -71,7 +71,7 @@ class _View:
 
 def _rays(mesh: Mesh, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Origins and directions (k, n, n, 3) float32 of parallel rays, `step` apart, from k sides."""
-    radius = float(np.linalg.norm(mesh.vertices, axis=1).max())
+    radius = mesh.radius
     steps = np.arange(-radius, radius + step, step)
     x, y = np.meshgrid(steps, steps)
     origins, directions = [], []

@@ -6,6 +6,7 @@ there already. That forbids caves, and with them every overlap.
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import trimesh
 
@@ -21,6 +22,8 @@ _HIGHEST = 4.0
 # Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
 _PLACES = 10
 _FACES_UP = 0.7  # cosine: a side that looks up is at most 45 degrees off
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_LEVEL = 1e-6  # heights that differ by less, in objects, are equal
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
 
 
@@ -51,6 +54,7 @@ class Heap:
 
     def __post_init__(self) -> None:
         self.cell = self.unit_m / _CELLS
+        self._level = _LEVEL * self.unit_m
         shape = round(2 * self.half_depth / self.cell), round(2 * self.half_width / self.cell)
         self.heights = np.zeros(shape)
 
@@ -75,12 +79,12 @@ class Heap:
         best: _Rest | None = None
         side = draw_side(mesh, lying, rng)
         leans = lying in ("rest", "face_up")
-        for _ in range(_PLACES):
-            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
-            tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
-            place = region.draw(1, rng)[0]
-            poses = [(turn, True), (tipped, False)] if leans else [(turn, True)]
+        for place in region.draw(_PLACES, rng):
+            turn, tip = _yaw(rng.uniform(0, 2 * np.pi)) @ side, rng.normal(0, _TIP, 3)
+            poses = [(turn, True), (_turn_matrix(tip) @ turn, False)] if leans else [(turn, True)]
             for pose, may_lie_on_floor in poses:
+                if best is not None and _on_floor(mesh, pose) * scale > best.height - self._level:
+                    continue  # it would not lie lower, wherever it falls
                 rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
                 if rest is not None and (best is None or rest.height < best.height):
                     best = rest
@@ -133,6 +137,11 @@ class Heap:
         return (centre - np.array(self.heights.shape[::-1]) / 2) * self.cell
 
 
+def _on_floor(mesh: Mesh, turn: np.ndarray) -> float:
+    """The height of a turned mesh's origin above a level floor, in the mesh's units."""
+    return -float((outline(mesh) @ turn[2]).min())
+
+
 def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper side of a turned mesh, heights (rows, columns) around its origin; infinite
     where it is not.
@@ -146,14 +155,16 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     across = (np.arange(columns) - (columns - 1) / 2) * cell
     along = (np.arange(rows) - (rows - 1) / 2) * cell
     x, y = np.meshgrid(across, along)
-    far = float(np.linalg.norm(np.abs(mesh.vertices).max(axis=0))) + 1
-    low = _distances(mesh, turn, x, y, -far) - far
-    high = far - _distances(mesh, turn, x, y, far)
+    low, high = _sides(mesh, turn, x, y)
     cells = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int)
-    column, row = cells.T
-    np.minimum.at(low, (row, column), points[:, 2])
-    np.maximum.at(high, (row, column), points[:, 2])
-    return _spread(low, np.minimum), _spread(high, np.maximum)
+    flat = cells[:, 1] * columns + cells[:, 0]
+    np.minimum.at(low.reshape(-1), flat, points[:, 2])
+    np.maximum.at(high.reshape(-1), flat, points[:, 2])
+    # each cell the extreme of itself and its eight neighbours
+    return (
+        cv2.erode(low, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE),
+        cv2.dilate(high, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE),
+    )
 
 
 def _corners(mesh: Mesh) -> np.ndarray:
@@ -163,25 +174,24 @@ def _corners(mesh: Mesh) -> np.ndarray:
     return mesh.vertices if len(mesh.vertices) <= _FEW_VERTICES else outline(mesh)
 
 
-def _distances(
-    mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float
-) -> np.ndarray:
-    """Lengths of vertical rays from height `start` towards 0 until they meet the turned mesh; inf
-    if they do not.
+def _sides(
+    mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The heights at which vertical rays at x, y (rows, columns) meet the turned mesh first, from
+    below and from above; inf and -inf where they do not.
     """
-    origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
-    direction = np.array([0, 0, -np.sign(start)]) @ turn
-    rays = np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32)
+    far = mesh.radius + 1
+    origins = np.empty((2, x.size, 3))
+    origins[..., 0], origins[..., 1] = x.ravel(), y.ravel()
+    origins[0, :, 2], origins[1, :, 2] = -far, far
+    up = np.array([0.0, 0.0, 1.0]) @ turn
+    directions = np.repeat(np.float32([up, -up]), x.size, axis=0)
     embree, _ = embree_of(mesh)
-    traced = embree.run(np.ascontiguousarray(origins, np.float32), rays, output=True)
-    return np.where(traced["primID"] >= 0, traced["tfar"], np.inf).reshape(x.shape)
-
-
-def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
-    """Each cell the extreme of itself and its eight neighbours."""
-    padded = np.pad(values, 1, mode="edge")
-    across = extreme(extreme(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
-    return extreme(extreme(across[:-2], across[1:-1]), across[2:])
+    starts = (origins.reshape(-1, 3) @ turn).astype(np.float32)
+    traced = embree.run(starts, directions, output=True)
+    lengths = np.where(traced["primID"] >= 0, traced["tfar"], np.inf).astype(float)
+    from_below, from_above = lengths.reshape(2, *x.shape)
+    return from_below - far, far - from_above
 
 
 def draw_side(mesh: Mesh, lying: str, rng: np.random.Generator) -> np.ndarray:

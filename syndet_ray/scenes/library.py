@@ -39,6 +39,11 @@ class Mesh:
         """Its longest side, in the units of its vertices."""
         return float(np.ptp(self.vertices, axis=0).max())
 
+    @cached_property
+    def radius(self) -> float:
+        """The radius of a ball around its origin that holds it, in the units of its vertices."""
+        return float(np.linalg.norm(np.abs(self.vertices).max(axis=0)))
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Asset:
