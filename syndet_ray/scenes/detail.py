@@ -25,7 +25,7 @@ _STEPS = 2  # sizes that share a mesh: within half an octave
 # average.
 _MOST_SHIFT_PX, _MOST_FAR, _MOST_TURN, _MOST_COLOR = 0.15, 0.005, 0.11, 0.02
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_MOST_PX = 192  # across which a mesh is looked at; of larger ones, every other pixel
+_MOST_RAYS = 192  # along a mesh; larger ones are not looked at in every pixel
 
 
 def drawn(asset: Asset) -> Mesh:
@@ -44,14 +44,15 @@ def at_size(mesh: Mesh, size_px: float) -> Mesh:
     fewer faces does.
     """
     pixel = mesh.length / size_px
-    rays = _rays(mesh, max(pixel, mesh.length / _MOST_PX))
+    step_px = max(1.0, size_px / _MOST_RAYS)
+    rays = _rays(mesh, step_px * pixel)
     simplifier, view = Simplifier(mesh, _CELL_PX * pixel), _look(mesh, rays)
     faces = _FEWEST
     while faces < 2 * simplifier.most:
         light = simplifier.simplify(faces)
         if len(light.faces) > _LEAST_GAIN * len(mesh.faces):
             break
-        if _is_alike(view, _look(light, rays)):
+        if _is_alike(view, _look(light, rays), step_px):
             return light
         # more than were asked for where fewer are not possible
         faces = 2 * faces * 2 ** max(0, int(np.log2(len(light.faces) / faces)))
@@ -108,27 +109,30 @@ def _look(mesh: Mesh, rays: tuple[np.ndarray, np.ndarray]) -> _View:
     )
 
 
-def _is_alike(whole: _View, light: _View) -> bool:
-    differs = whole.is_seen != light.is_seen
-    outline = sum(np.count_nonzero(seen != cv2.erode(seen, _NEIGHBOURS)) for seen in _images(whole))
-    far = _beyond(whole, light) + _beyond(light, whole)
+def _is_alike(whole: _View, light: _View, step_px: float) -> bool:
+    """True if nobody would tell the views apart; their rays are step_px pixels from one another."""
     both = whole.is_seen & light.is_seen
     of_whole, of_light = both[whole.is_seen], both[light.is_seen]
     turns = np.linalg.norm(whole.normals[of_whole] - light.normals[of_light], axis=1)
     colors = np.abs(whole.colors[of_whole] - light.colors[of_light])
+    border = sum(int(np.count_nonzero(seen != _narrower(seen))) for seen in whole.is_seen)
+    differs = np.count_nonzero(whole.is_seen != light.is_seen)
+    far = _beyond(whole, light) + _beyond(light, whole)
     return bool(
-        differs.sum() <= _MOST_SHIFT_PX * outline
-        and far <= _MOST_FAR * outline
+        differs * step_px <= _MOST_SHIFT_PX * border
+        and far <= _MOST_FAR * border
         and turns.mean() <= _MOST_TURN
         and colors.mean() <= _MOST_COLOR
     )
 
 
 def _beyond(view: _View, other: _View) -> int:
-    """The number of pixels that one view sees and the other does not, nor any pixel beside it."""
-    pairs = zip(_images(view), _images(other), strict=True)
-    return sum(int(np.count_nonzero(seen > cv2.dilate(near, _NEIGHBOURS))) for seen, near in pairs)
+    """The number of rays that meet one mesh where neither they nor their neighbours meet the other.
+    """
+    pairs = zip(view.is_seen, other.is_seen, strict=True)
+    return sum(int(np.count_nonzero(seen & _narrower(~near))) for seen, near in pairs)
 
 
-def _images(view: _View) -> np.ndarray:
-    return view.is_seen.astype(np.uint8)
+def _narrower(seen: np.ndarray) -> np.ndarray:
+    """(h, w) True where all neighbours are true too."""
+    return cv2.erode(seen.astype(np.uint8), _NEIGHBOURS).astype(bool)
