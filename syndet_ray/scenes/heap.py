@@ -19,11 +19,10 @@ _FEW_VERTICES = 4000
 # A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
 # the camera.
 _HIGHEST = 4.0
-# Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
+# Places tried for a body; it takes the one at which it rests lowest.
 _PLACES = 10
 _FACES_UP = 0.7  # cosine: a side that looks up is at most 45 degrees off
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_LEVEL = 1e-6  # heights that differ by less, in objects, are equal
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
 
 
@@ -36,6 +35,35 @@ class _Rest:
     turn: np.ndarray
     window: tuple[slice, slice]
     top: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Pose:
+    """A turned mesh (3, 3): its lower and upper side (rows, columns) around its origin in metres,
+    inf and -inf where it is not, and where it is.
+
+    Only a body that leans on others is tipped: if not may_lie_on_floor, that is one.
+    """
+
+    turn: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    under: np.ndarray
+    may_lie_on_floor: bool
+
+    @staticmethod
+    def of(
+        mesh: Mesh, scale: float, turn: np.ndarray, cell: float, *, may_lie_on_floor: bool
+    ) -> "_Pose":
+        """The pose of a mesh of this scale, metres per unit, on a map of cells so wide in metres."""
+        low, high = _profile(mesh, turn, cell / scale)
+        return _Pose(
+            turn=turn,
+            low=low * scale,
+            high=high * scale,
+            under=np.isfinite(low),
+            may_lie_on_floor=may_lie_on_floor,
+        )
 
 
 @dataclass(kw_only=True)
@@ -54,7 +82,6 @@ class Heap:
 
     def __post_init__(self) -> None:
         self.cell = self.unit_m / _CELLS
-        self._level = _LEVEL * self.unit_m
         shape = round(2 * self.half_depth / self.cell), round(2 * self.half_width / self.cell)
         self.heights = np.zeros(shape)
 
@@ -72,20 +99,19 @@ class Heap:
         lying  "rest": on a side on which it rests, by the chance of each when it falls; "face_up":
                likewise, of those on which its +z looks up; "upright": +z is up; "any": any turn
 
-        The side on which it lies is drawn first, then the place: among the sides, the flattest
-        would nearly always be the lowest. None if it is wider than the tray, or would lie on top of
+        The side on which it lies and its turn are drawn first, then the place: among the sides, the
+        flattest would nearly always be the lowest. None if it is wider than the tray, or would lie on top of
         a tower.
         """
         best: _Rest | None = None
-        side = draw_side(mesh, lying, rng)
-        leans = lying in ("rest", "face_up")
+        turn = _yaw(rng.uniform(0, 2 * np.pi)) @ draw_side(mesh, lying, rng)
+        poses = [_Pose.of(mesh, scale, turn, self.cell, may_lie_on_floor=True)]
+        if lying in ("rest", "face_up"):
+            tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
+            poses.append(_Pose.of(mesh, scale, tipped, self.cell, may_lie_on_floor=False))
         for place in region.draw(_PLACES, rng):
-            turn, tip = _yaw(rng.uniform(0, 2 * np.pi)) @ side, rng.normal(0, _TIP, 3)
-            poses = [(turn, True), (_turn_matrix(tip) @ turn, False)] if leans else [(turn, True)]
-            for pose, may_lie_on_floor in poses:
-                if best is not None and _on_floor(mesh, pose) * scale > best.height - self._level:
-                    continue  # it would not lie lower, wherever it falls
-                rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
+            for pose in poses:
+                rest = self._rest(pose, place)
                 if rest is not None and (best is None or rest.height < best.height):
                     best = rest
         if best is None or best.height > _HIGHEST * self.unit_m:
@@ -93,31 +119,19 @@ class Heap:
         self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
         return np.array([*self._middle(best.window), best.height]), best.turn
 
-    def _rest(
-        self,
-        mesh: Mesh,
-        scale: float,
-        turn: np.ndarray,
-        place: np.ndarray,
-        *,
-        may_lie_on_floor: bool,
-    ) -> _Rest | None:
-        """A turned mesh at rest at a place (2,) in metres; None if the tray has no room for it.
+    def _rest(self, pose: "_Pose", place: np.ndarray) -> _Rest | None:
+        """A pose at rest at a place (2,) in metres; None if the tray has no room for it.
 
         On the floor a body lies in a stable turn; only a body that leans on others is tipped.
         """
-        low, high = _profile(mesh, turn, self.cell / scale)
-        window = self._window(low.shape, place)
+        window = self._window(pose.low.shape, place)
         if window is None:
             return None
-        low, high = low * scale, high * scale
-        under = np.isfinite(low)
         below = self.heights[window]
-        if not may_lie_on_floor and below[under].max() == 0:
+        if not pose.may_lie_on_floor and below[pose.under].max() == 0:
             return None
-        height = float((below - low)[under].max())
-        top = np.where(np.isfinite(high), high + height, -np.inf)
-        return _Rest(height=height, turn=turn, window=window, top=top)
+        height = float((below - pose.low)[pose.under].max())
+        return _Rest(height=height, turn=pose.turn, window=window, top=pose.high + height)
 
     def _window(self, shape: tuple[int, ...], place: np.ndarray) -> tuple[slice, slice] | None:
         """The part of the map under a profile of this shape whose middle is at a place (2,), x and
@@ -135,11 +149,6 @@ class Heap:
         rows, columns = window
         centre = np.array([columns.start + columns.stop, rows.start + rows.stop]) / 2
         return (centre - np.array(self.heights.shape[::-1]) / 2) * self.cell
-
-
-def _on_floor(mesh: Mesh, turn: np.ndarray) -> float:
-    """The height of a turned mesh's origin above a level floor, in the mesh's units."""
-    return -float((outline(mesh) @ turn[2]).min())
 
 
 def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
