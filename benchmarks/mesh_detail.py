@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
-from syndet_ray.scenes.detail import drawn
+from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.generate import compose, library_of, render
 from syndet_ray.scenes.library import Library
 
@@ -59,7 +59,7 @@ def measure(task: dict) -> dict:
         began = time.process_time()
         render(compose(parameters, library, 0, index, 1), library)
         seconds.append(time.process_time() - began)
-    faces = [len(drawn(asset).faces) for asset in library.assets.values() if asset.label >= 0]
+    faces = [len(light_mesh(asset).faces) for asset in library.assets.values() if asset.label >= 0]
     return {
         "seconds": float(np.median(seconds[1:])),
         "first": seconds[0],

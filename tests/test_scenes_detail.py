@@ -8,7 +8,7 @@ import trimesh
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import looks
-from syndet_ray.scenes.detail import at_size, drawn
+from syndet_ray.scenes.detail import at_size, light_mesh
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.scenes.library import Asset, Library, Mesh, corner_normals, embree_scene
 from syndet_ray.scenes.paint import mesh_colors
@@ -131,6 +131,15 @@ def test_painted_vertices_keep_their_colours():
     assert np.abs(light.colors - (np.sin(4 * unit) / 2 + 0.5)).max() < 0.1
 
 
+def test_vertices_that_no_face_uses_change_nothing():
+    whole = sphere()
+    more = np.concatenate([whole.vertices, whole.vertices[:500] * 0.999]).astype(np.float32)
+    strewn = replace(whole, vertices=more, colors=np.ones_like(more))
+    light = at_size(strewn, 64.0)
+    assert len(light.faces) < len(whole.faces) and len(light.vertices) < len(whole.vertices)
+    assert np.abs(np.linalg.norm(light.vertices, axis=1) - 1).max() < 0.02
+
+
 def test_the_lighter_mesh_is_the_same_every_time():
     first, second = (at_size(sphere(), 64.0) for _ in range(2))
     assert first is not second
@@ -140,9 +149,9 @@ def test_the_lighter_mesh_is_the_same_every_time():
 
 def test_what_is_light_already_or_of_unknown_size_stays_untouched():
     small, large = sphere(3), sphere(5)
-    assert drawn(Asset(label=0, mesh=small, scale=1.0, most_px=8.0)) is small
-    assert drawn(Asset(label=0, mesh=large, scale=1.0)) is large
-    assert drawn(Asset(label=0, mesh=large, scale=1.0, most_px=30.0)) is not large
+    assert light_mesh(Asset(label=0, mesh=small, scale=1.0, most_px=8.0)) is small
+    assert light_mesh(Asset(label=0, mesh=large, scale=1.0)) is large
+    assert light_mesh(Asset(label=0, mesh=large, scale=1.0, most_px=30.0)) is not large
 
 
 def test_a_mesh_whose_triangles_all_show_stays_whole():
@@ -182,7 +191,7 @@ def test_scenes_of_lighter_meshes_have_the_same_ids_up_to_a_pixel(tmp_path):
         assets=str(tmp_path), objects=4, image_px=96, size_px=(20.0, 30.0), noise=0.0, blur=0.0
     )
     scene, library = draw_scene(parameters, 0, 0), library_of(parameters)
-    assert len(drawn(library.assets["ball/a.ply"]).faces) < 20_480 / 4
+    assert len(light_mesh(library.assets["ball/a.ply"]).faces) < 20_480 / 4
     whole = {name: replace(asset, most_px=None) for name, asset in library.assets.items()}
     ids, all_ids = raycast(scene, library).ids, raycast(scene, replace(library, assets=whole)).ids
     assert (ids >= 0).any() and (ids != all_ids).mean() < 0.01

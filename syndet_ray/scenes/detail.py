@@ -28,7 +28,7 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _MOST_RAYS = 192  # along a mesh; larger ones are not looked at in every pixel
 
 
-def drawn(asset: Asset) -> Mesh:
+def light_mesh(asset: Asset) -> Mesh:
     """The mesh of an asset as scenes show it. Where things are, and how large, follows from the
     whole mesh.
     """
@@ -110,12 +110,14 @@ def _look(mesh: Mesh, rays: tuple[np.ndarray, np.ndarray]) -> _View:
 
 
 def _is_alike(whole: _View, light: _View, step_px: float) -> bool:
-    """True if nobody would tell the views apart; their rays are step_px pixels from one another."""
+    """True if the views look alike; their rays are step_px pixels from one another."""
     both = whole.is_seen & light.is_seen
+    if not both.any():
+        return False
     of_whole, of_light = both[whole.is_seen], both[light.is_seen]
     turns = np.linalg.norm(whole.normals[of_whole] - light.normals[of_light], axis=1)
     colors = np.abs(whole.colors[of_whole] - light.colors[of_light])
-    border = sum(int(np.count_nonzero(seen != _narrower(seen))) for seen in whole.is_seen)
+    border = sum(int(np.count_nonzero(mask != _narrower(mask))) for mask in whole.is_seen)
     differs = np.count_nonzero(whole.is_seen != light.is_seen)
     far = _beyond(whole, light) + _beyond(light, whole)
     return bool(
@@ -127,12 +129,11 @@ def _is_alike(whole: _View, light: _View, step_px: float) -> bool:
 
 
 def _beyond(view: _View, other: _View) -> int:
-    """The number of rays that meet one mesh where neither they nor their neighbours meet the other.
-    """
+    """The number of rays that meet one mesh, but not the other, nor do their neighbours."""
     pairs = zip(view.is_seen, other.is_seen, strict=True)
-    return sum(int(np.count_nonzero(seen & _narrower(~near))) for seen, near in pairs)
+    return sum(int(np.count_nonzero(mask & _narrower(~other_mask))) for mask, other_mask in pairs)
 
 
-def _narrower(seen: np.ndarray) -> np.ndarray:
+def _narrower(mask: np.ndarray) -> np.ndarray:
     """(h, w) True where all neighbours are true too."""
-    return cv2.erode(seen.astype(np.uint8), _NEIGHBOURS).astype(bool)
+    return cv2.erode(mask.astype(np.uint8), _NEIGHBOURS).astype(bool)

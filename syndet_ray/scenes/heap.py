@@ -55,7 +55,7 @@ class _Pose:
     def of(
         mesh: Mesh, scale: float, turn: np.ndarray, cell: float, *, may_lie_on_floor: bool
     ) -> "_Pose":
-        """The pose of a mesh of this scale, metres per unit, on a map of cells so wide in metres."""
+        """The pose of a mesh of this scale, metres per unit, on a map of cells in metres."""
         low, high = _profile(mesh, turn, cell / scale)
         return _Pose(
             turn=turn,
@@ -100,8 +100,8 @@ class Heap:
                likewise, of those on which its +z looks up; "upright": +z is up; "any": any turn
 
         The side on which it lies and its turn are drawn first, then the place: among the sides, the
-        flattest would nearly always be the lowest. None if it is wider than the tray, or would lie on top of
-        a tower.
+        flattest would nearly always be the lowest. None if it is wider than the tray, or would lie
+        on top of a tower.
         """
         best: _Rest | None = None
         turn = _yaw(rng.uniform(0, 2 * np.pi)) @ draw_side(mesh, lying, rng)

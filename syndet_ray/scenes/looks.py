@@ -295,8 +295,8 @@ def most_px(parameters: SceneParameters, library: Library, asset: Asset) -> floa
 
 
 def _most_enlarged(parameters: SceneParameters) -> float:
-    """How many times as large as in its focus a camera sees the upper end of an object that stands
-    at the image's border.
+    """The factor by which a camera sees the upper end of an object at the image's border larger
+    than one in its focus.
     """
     enlarged = [1.0]
     for tilt in np.radians([parameters.least_tilt_deg, parameters.camera_tilt_deg]):

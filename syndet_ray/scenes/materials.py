@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from syndet_ray import seeds
+from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, pip_coverage
-from syndet_ray.scenes.detail import drawn
 from syndet_ray.scenes.library import Library, Mesh
 from syndet_ray.scenes.paint import LINEAR, mesh_colors
 from syndet_ray.scenes.scene import Body, Die, Ground
@@ -111,7 +111,7 @@ class Materials:
         return colors
 
     def _mesh(self, body: int) -> Mesh:
-        return drawn(self._library.assets[self._bodies[body].asset])
+        return light_mesh(self._library.assets[self._bodies[body].asset])
 
     def _on_dice(
         self, bodies: np.ndarray, local: np.ndarray, face: np.ndarray, pixel_m: float

@@ -38,7 +38,8 @@ class Simplifier:
         self._mesh, self._cell = mesh, cell
         self._whole_charts = _charts(mesh)
         self._shell = _weld(mesh, self._whole_charts, cell)
-        self._tree = cKDTree(mesh.vertices)
+        self._used = np.unique(mesh.faces)
+        self._tree = cKDTree(mesh.vertices[self._used])
         corners = mesh.faces.ravel()
         self._by_vertex = np.argsort(corners, kind="stable")
         every = np.arange(len(mesh.vertices) + 1)
@@ -80,9 +81,9 @@ class Simplifier:
         near.
         """
         mesh, points = self._mesh, light.vertices
-        count = min(_CANDIDATES, len(mesh.vertices))
+        count = min(_CANDIDATES, len(self._used))
         _, near = self._tree.query(points, k=count)
-        near = near.reshape(len(points), count)
+        near = self._used[near.reshape(len(points), count)]
         around = np.diff(self._first_by_vertex)[near]  # the number of faces around each vertex
         places = _ranges(self._first_by_vertex[near].ravel(), around.ravel())
         faces = self._by_vertex[places] // 3
