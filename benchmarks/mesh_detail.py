@@ -28,8 +28,13 @@ def main(folder: str, scenes: int = 6, objects: int = 40) -> None:
     print(f"{'objects':>24} {'image':>9}  scenes/s  first s  MiB  largest mesh, faces")
     for width, height in SIZES_WH:
         for assets, kind in ((folder, "whole"), (folder, "simplified"), ("dice", "dice")):
-            task = {"assets": assets, "kind": kind, "wh": (width, height)}
-            task |= {"scenes": scenes, "objects": objects}
+            task = {
+                "assets": assets,
+                "kind": kind,
+                "wh": (width, height),
+                "scenes": scenes,
+                "objects": objects,
+            }
             command = [sys.executable, __file__, "--one", json.dumps(task)]
             row = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
             print(

@@ -80,7 +80,7 @@ def _rays(mesh: Mesh, step: float) -> tuple[np.ndarray, np.ndarray]:
         right, down = _across(backward)
         origins.append(x[..., None] * right + y[..., None] * down + 2 * radius * backward)
         directions.append(np.broadcast_to(-backward, origins[-1].shape))
-    return np.float32(origins), np.float32(directions)
+    return np.array(origins, np.float32), np.array(directions, np.float32)
 
 
 def _across(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

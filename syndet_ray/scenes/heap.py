@@ -194,7 +194,7 @@ def _sides(
     origins[..., 0], origins[..., 1] = x.ravel(), y.ravel()
     origins[0, :, 2], origins[1, :, 2] = -far, far
     up = np.array([0.0, 0.0, 1.0]) @ turn
-    directions = np.repeat(np.float32([up, -up]), x.size, axis=0)
+    directions = np.repeat(np.array([up, -up], np.float32), x.size, axis=0)
     embree, _ = embree_of(mesh)
     starts = (origins.reshape(-1, 3) @ turn).astype(np.float32)
     traced = embree.run(starts, directions, output=True)
