@@ -60,6 +60,7 @@ OWNERS = {
     "psutil": {"data", "runs", "workers"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
+    "fast_simplification": {"scenes"},
     "mapbox_earcut": {"scenes"},
     "cv2": {"data", "scenes", "inspection", "detection", "workers"},
     "matplotlib": {"report"},

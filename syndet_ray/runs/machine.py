@@ -33,6 +33,7 @@ _PACKAGES = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
     "embreex",
+    "fast-simplification",
     "trimesh",
     "mapbox_earcut",
     "networkx",

@@ -17,6 +17,7 @@ import numpy as np
 from syndet_ray.errors import MachineError
 from syndet_ray.files import temporary_folder
 from syndet_ray.progress import Progress
+from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
@@ -94,7 +95,7 @@ def meshes(scene: Scene, library: Library) -> list[_Arrays]:
     arrays = []
     for body in scene.bodies:
         is_mesh = body.die is None
-        local = _mesh(body, library.assets[body.asset].mesh) if is_mesh else _die(body)
+        local = _mesh(body, light_mesh(library.assets[body.asset])) if is_mesh else _die(body)
         arrays.append(_place(body, local))
     return [*arrays, *_ground(scene)]
 

@@ -5,6 +5,8 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 5
+RENDERER_VERSION = 6
 
 # Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start again for the
 # next.
@@ -43,7 +45,17 @@ def library_of(parameters: SceneParameters) -> Library:
 
     Raises DataError if a folder that they name holds no assets.
     """
-    return load(parameters.assets, parameters.surroundings, parameters.backgrounds)
+    whole = load(parameters.assets, parameters.surroundings, parameters.backgrounds)
+    return _seen_by(whole, parameters)
+
+
+@lru_cache(maxsize=8)  # a process renders few sets at a time
+def _seen_by(library: Library, parameters: SceneParameters) -> Library:
+    """The library with the sizes at which scenes show its assets, which determine their detail."""
+    assets = {}
+    for name, asset in library.assets.items():
+        assets[name] = replace(asset, most_px=looks.most_px(parameters, library, asset))
+    return replace(library, assets=assets)
 
 
 def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1) -> Scene:

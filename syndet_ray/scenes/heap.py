@@ -6,6 +6,7 @@ there already. That forbids caves, and with them every overlap.
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import trimesh
 
@@ -18,9 +19,10 @@ _FEW_VERTICES = 4000
 # A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
 # the camera.
 _HIGHEST = 4.0
-# Places and turns about the vertical tried for a body; it takes the one at which it rests lowest.
+# Places tried for a body; it takes the one at which it rests lowest.
 _PLACES = 10
 _FACES_UP = 0.7  # cosine: a side that looks up is at most 45 degrees off
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _TIP = 0.35  # radians by which a body that fell on others is tipped, standard deviation
 
 
@@ -33,6 +35,35 @@ class _Rest:
     turn: np.ndarray
     window: tuple[slice, slice]
     top: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Pose:
+    """A turned mesh (3, 3): its lower and upper side (rows, columns) around its origin in metres,
+    inf and -inf where it is not, and where it is.
+
+    Only a body that leans on others is tipped: if not may_lie_on_floor, that is one.
+    """
+
+    turn: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    under: np.ndarray
+    may_lie_on_floor: bool
+
+    @staticmethod
+    def of(
+        mesh: Mesh, scale: float, turn: np.ndarray, cell: float, *, may_lie_on_floor: bool
+    ) -> "_Pose":
+        """The pose of a mesh of this scale, metres per unit, on a map of cells in metres."""
+        low, high = _profile(mesh, turn, cell / scale)
+        return _Pose(
+            turn=turn,
+            low=low * scale,
+            high=high * scale,
+            under=np.isfinite(low),
+            may_lie_on_floor=may_lie_on_floor,
+        )
 
 
 @dataclass(kw_only=True)
@@ -68,20 +99,19 @@ class Heap:
         lying  "rest": on a side on which it rests, by the chance of each when it falls; "face_up":
                likewise, of those on which its +z looks up; "upright": +z is up; "any": any turn
 
-        The side on which it lies is drawn first, then the place: among the sides, the flattest
-        would nearly always be the lowest. None if it is wider than the tray, or would lie on top of
-        a tower.
+        The side on which it lies and its turn are drawn first, then the place: among the sides, the
+        flattest would nearly always be the lowest. None if it is wider than the tray, or would lie
+        on top of a tower.
         """
         best: _Rest | None = None
-        side = draw_side(mesh, lying, rng)
-        leans = lying in ("rest", "face_up")
-        for _ in range(_PLACES):
-            turn = _yaw(rng.uniform(0, 2 * np.pi)) @ side
+        turn = _yaw(rng.uniform(0, 2 * np.pi)) @ draw_side(mesh, lying, rng)
+        poses = [_Pose.of(mesh, scale, turn, self.cell, may_lie_on_floor=True)]
+        if lying in ("rest", "face_up"):
             tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
-            place = region.draw(1, rng)[0]
-            poses = [(turn, True), (tipped, False)] if leans else [(turn, True)]
-            for pose, may_lie_on_floor in poses:
-                rest = self._rest(mesh, scale, pose, place, may_lie_on_floor=may_lie_on_floor)
+            poses.append(_Pose.of(mesh, scale, tipped, self.cell, may_lie_on_floor=False))
+        for place in region.draw(_PLACES, rng):
+            for pose in poses:
+                rest = self._rest(pose, place)
                 if rest is not None and (best is None or rest.height < best.height):
                     best = rest
         if best is None or best.height > _HIGHEST * self.unit_m:
@@ -89,31 +119,19 @@ class Heap:
         self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
         return np.array([*self._middle(best.window), best.height]), best.turn
 
-    def _rest(
-        self,
-        mesh: Mesh,
-        scale: float,
-        turn: np.ndarray,
-        place: np.ndarray,
-        *,
-        may_lie_on_floor: bool,
-    ) -> _Rest | None:
-        """A turned mesh at rest at a place (2,) in metres; None if the tray has no room for it.
+    def _rest(self, pose: "_Pose", place: np.ndarray) -> _Rest | None:
+        """A pose at rest at a place (2,) in metres; None if the tray has no room for it.
 
         On the floor a body lies in a stable turn; only a body that leans on others is tipped.
         """
-        low, high = _profile(mesh, turn, self.cell / scale)
-        window = self._window(low.shape, place)
+        window = self._window(pose.low.shape, place)
         if window is None:
             return None
-        low, high = low * scale, high * scale
-        under = np.isfinite(low)
         below = self.heights[window]
-        if not may_lie_on_floor and below[under].max() == 0:
+        if not pose.may_lie_on_floor and below[pose.under].max() == 0:
             return None
-        height = float((below - low)[under].max())
-        top = np.where(np.isfinite(high), high + height, -np.inf)
-        return _Rest(height=height, turn=turn, window=window, top=top)
+        height = float((below - pose.low)[pose.under].max())
+        return _Rest(height=height, turn=pose.turn, window=window, top=pose.high + height)
 
     def _window(self, shape: tuple[int, ...], place: np.ndarray) -> tuple[slice, slice] | None:
         """The part of the map under a profile of this shape whose middle is at a place (2,), x and
@@ -146,14 +164,16 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     across = (np.arange(columns) - (columns - 1) / 2) * cell
     along = (np.arange(rows) - (rows - 1) / 2) * cell
     x, y = np.meshgrid(across, along)
-    far = float(np.linalg.norm(np.abs(mesh.vertices).max(axis=0))) + 1
-    low = _distances(mesh, turn, x, y, -far) - far
-    high = far - _distances(mesh, turn, x, y, far)
+    low, high = _sides(mesh, turn, x, y)
     cells = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int)
-    column, row = cells.T
-    np.minimum.at(low, (row, column), points[:, 2])
-    np.maximum.at(high, (row, column), points[:, 2])
-    return _spread(low, np.minimum), _spread(high, np.maximum)
+    flat = cells[:, 1] * columns + cells[:, 0]
+    np.minimum.at(low.reshape(-1), flat, points[:, 2])
+    np.maximum.at(high.reshape(-1), flat, points[:, 2])
+    # each cell the extreme of itself and its eight neighbours
+    return (
+        cv2.erode(low, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE),
+        cv2.dilate(high, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE),
+    )
 
 
 def _corners(mesh: Mesh) -> np.ndarray:
@@ -163,25 +183,24 @@ def _corners(mesh: Mesh) -> np.ndarray:
     return mesh.vertices if len(mesh.vertices) <= _FEW_VERTICES else outline(mesh)
 
 
-def _distances(
-    mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray, start: float
-) -> np.ndarray:
-    """Lengths of vertical rays from height `start` towards 0 until they meet the turned mesh; inf
-    if they do not.
+def _sides(
+    mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The heights at which vertical rays at x, y (rows, columns) meet the turned mesh first, from
+    below and from above; inf and -inf where they do not.
     """
-    origins = np.stack([x.ravel(), y.ravel(), np.full(x.size, start)], axis=1) @ turn
-    direction = np.array([0, 0, -np.sign(start)]) @ turn
-    rays = np.ascontiguousarray(np.broadcast_to(direction, origins.shape), np.float32)
+    far = mesh.radius + 1
+    origins = np.empty((2, x.size, 3))
+    origins[..., 0], origins[..., 1] = x.ravel(), y.ravel()
+    origins[0, :, 2], origins[1, :, 2] = -far, far
+    up = np.array([0.0, 0.0, 1.0]) @ turn
+    directions = np.repeat(np.array([up, -up], np.float32), x.size, axis=0)
     embree, _ = embree_of(mesh)
-    traced = embree.run(np.ascontiguousarray(origins, np.float32), rays, output=True)
-    return np.where(traced["primID"] >= 0, traced["tfar"], np.inf).reshape(x.shape)
-
-
-def _spread(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
-    """Each cell the extreme of itself and its eight neighbours."""
-    padded = np.pad(values, 1, mode="edge")
-    across = extreme(extreme(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
-    return extreme(extreme(across[:-2], across[1:-1]), across[2:])
+    starts = (origins.reshape(-1, 3) @ turn).astype(np.float32)
+    traced = embree.run(starts, directions, output=True)
+    lengths = np.where(traced["primID"] >= 0, traced["tfar"], np.inf).astype(float)
+    from_below, from_above = lengths.reshape(2, *x.shape)
+    return from_below - far, far - from_above
 
 
 def draw_side(mesh: Mesh, lying: str, rng: np.random.Generator) -> np.ndarray:

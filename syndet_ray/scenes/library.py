@@ -23,7 +23,8 @@ class Mesh:
 
     vertices (v, 3) float32; faces (f, 3) int32, counter-clockwise seen from outside; colors (v, 3)
     float32 linear RGB, by which the texture, if there is one, is multiplied; uv (v, 2) float32,
-    u to the right and v *up*, and texture (h, w, 3) uint8 sRGB.
+    u to the right and v *up*, and texture (h, w, 3) uint8 sRGB. normals (f, 3, 3) float32 are those
+    at the corners of its faces, where they do not follow from its shape.
     """
 
     vertices: np.ndarray
@@ -31,11 +32,17 @@ class Mesh:
     colors: np.ndarray
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
+    normals: np.ndarray | None = None
 
-    @property
+    @cached_property
     def length(self) -> float:
         """Its longest side, in the units of its vertices."""
         return float(np.ptp(self.vertices, axis=0).max())
+
+    @cached_property
+    def radius(self) -> float:
+        """The radius of a ball around its origin that holds it, in the units of its vertices."""
+        return float(np.linalg.norm(np.abs(self.vertices).max(axis=0)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +54,8 @@ class Asset:
              own
     pose     "rest", "upright", "face_up" or "any": in which pose it lies where nothing else is
              asked for, see `heap`; its upper side is +z
+    most_px  the length in pixels that its longest side has in images at most, or None where that is
+             not known: see `detail`
     """
 
     label: int
@@ -54,6 +63,7 @@ class Asset:
     scale: float
     picture: bool = False
     pose: str = "rest"
+    most_px: float | None = None
 
     @property
     def length_m(self) -> float:
@@ -130,7 +140,12 @@ DICE = Library(classes=CLASSES)
 
 @lru_cache(maxsize=1024)
 def corner_normals(mesh: Mesh) -> np.ndarray:
-    """(f, 3, 3) float32 unit normals at each triangle's corners: round where the mesh is, sharp at
+    """(f, 3, 3) float32 unit normals at each triangle's corners."""
+    return round_normals(mesh) if mesh.normals is None else mesh.normals
+
+
+def round_normals(mesh: Mesh) -> np.ndarray:
+    """(f, 3, 3) float32 unit normals that follow from the shape: round where the mesh is, sharp at
     its edges.
     """
     corners = mesh.vertices[mesh.faces]
@@ -138,8 +153,8 @@ def corner_normals(mesh: Mesh) -> np.ndarray:
     # Weighted by area, and shared by vertices that lie at one place but have different paint.
     _, place = np.unique(mesh.vertices.round(6), axis=0, return_inverse=True)
     places = place.reshape(-1)[mesh.faces]  # (f, 3)
-    total = np.zeros((places.max() + 1, 3))
-    np.add.at(total, places, flat[:, None])
+    flat_at_corners = np.repeat(flat, 3, axis=0).T.astype(float)
+    total = np.stack([np.bincount(places.ravel(), axis) for axis in flat_at_corners], axis=1)
     flat, mean = _unit(flat)[:, None], _unit(total)[places]
     is_round = (mean * flat).sum(axis=2, keepdims=True) > _SMOOTH
     return np.where(is_round, mean, flat).astype(np.float32)
@@ -147,6 +162,11 @@ def corner_normals(mesh: Mesh) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def embree_of(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
+    """The mesh in a scene of its own, as `embree_scene` has it, one for all who ask."""
+    return embree_scene(mesh)
+
+
+def embree_scene(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
     """The mesh in a scene of its own. Embree reads the triangles as long as the second value
     lives.
     """

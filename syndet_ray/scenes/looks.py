@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.definitions.scene_parameters import SceneParameters
-from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.library import Asset, Library
 from syndet_ray.scenes.scene import (
+    NO_CLASS,
     Camera,
     Color,
     Ground,
@@ -33,6 +34,7 @@ _TRAY_HALF, _TRAY_SHARE = 4.0, 0.8
 # A camera that is tilted further, or that is always tilted, is held level, give or take this much:
 # from above any side of an image may be its upper one.
 _LEVEL_FROM_DEG, _ROLL_DEG = 30.0, 5.0
+_DISTANCE = 24.0  # of the camera from its focus, in objects, at strength 0 of its height
 _LEAST_HEIGHT = 3.0  # of the camera above the floor, in objects: it never looks through them
 
 _MOST_OBJECTS = 100  # in a scene, as `objects` has it
@@ -268,7 +270,7 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     # midway.
     low, high = least * (1 + spread), greatest * (1 - spread)
     unit_px = rng.uniform(low, max(low, high)) / library.seen_per_unit
-    distance = library.unit_m * 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
+    distance = library.unit_m * _DISTANCE * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
     # Squares are drawn evenly: as many cameras stand over each part of the disc of directions.
     squares = parameters.least_tilt_deg**2, parameters.camera_tilt_deg**2
     tilt = np.radians(np.sqrt(rng.uniform(*squares)))
@@ -287,6 +289,36 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
         size_wh=parameters.size_wh,
         focus_m=float(distance),
     )
+
+
+def most_px(parameters: SceneParameters, library: Library, asset: Asset) -> float:
+    """The pixels that an asset's longest side spans at most in scenes, or nearly: see `draw_camera`
+    and `populate`.
+    """
+    zoom = 1.25**parameters.focal_length
+    widest = parameters.size_px[1] * zoom
+    is_surrounding = asset.label == NO_CLASS
+    if is_surrounding:
+        widest *= parameters.background_scale[1]
+    if parameters.arrangement == "layers":
+        # what is seen from its end is half as wide as it is long
+        return 2 * max(widest, parameters.size_px[1] * zoom)
+    relative = 1.0 if is_surrounding else asset.scale * asset.mesh.length / library.unit_m
+    return widest * relative * _most_enlarged(parameters)
+
+
+def _most_enlarged(parameters: SceneParameters) -> float:
+    """The factor by which a camera sees the upper end of an object at the image's border larger
+    than one in its focus.
+    """
+    enlarged = [1.0]
+    for tilt in np.radians([parameters.least_tilt_deg, parameters.camera_tilt_deg]):
+        cos, sin = np.cos(tilt), np.sin(tilt)
+        # all in objects' sizes, from the height of the focus, half an object
+        distance = max(_DISTANCE * 2**-parameters.camera_height, _LEAST_HEIGHT / cos)
+        off_axis = np.hypot(*parameters.size_wh) / 2 / (parameters.size_px[1] * distance)
+        enlarged.append(distance * (cos + sin * off_axis) / (distance * cos - 0.5))
+    return float(max(enlarged))
 
 
 def _camera_axes(tilt: float, heading: float, roll: float, *, is_level: bool) -> np.ndarray:
@@ -313,7 +345,7 @@ def _draw_camera_above(
     """A camera that looks straight down from a height at which all layers have room above the
     ground.
     """
-    distance = 24 * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
+    distance = _DISTANCE * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
     zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
     mean = float(np.mean(parameters.size_px))
     # As far as the smallest object, and the clutter behind it.

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 
 from syndet_ray import seeds
+from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, pip_coverage
 from syndet_ray.scenes.library import Library, Mesh
+from syndet_ray.scenes.paint import LINEAR, mesh_colors
 from syndet_ray.scenes.scene import Body, Die, Ground
 
 # Targets that a ray can meet besides a body, whose index is 0 or more. HORIZON is all that lies
@@ -17,8 +19,6 @@ HORIZON, TABLE, FLOOR, WALL = -4, -3, -2, -1
 # Octaves of noise, in cells across a texture, by its name.
 _OCTAVES = {"plain": (8,), "speckle": (8, 128), "cloth": (8, 128), "wood": (8, 64)}
 _TEXTURE_PX = 256  # a power of two, as `Materials.ground` and `_enlarge` need
-# Linear light of each sRGB byte, by the power that `sensor` undoes.
-_LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 # Stands for a body that is no die, so that every array has a column for every body.
 _NO_DIE = Die(
     rounding=0.1,
@@ -111,7 +111,7 @@ class Materials:
         return colors
 
     def _mesh(self, body: int) -> Mesh:
-        return self._library.assets[self._bodies[body].asset].mesh
+        return light_mesh(self._library.assets[self._bodies[body].asset])
 
     def _on_dice(
         self, bodies: np.ndarray, local: np.ndarray, face: np.ndarray, pixel_m: float
@@ -139,23 +139,6 @@ class Materials:
         bent = x * 4 + np.sin(y * 7 + phase[1]) + 1.5 * np.sin(z * 5 + phase[2])
         bands = np.clip(0.5 + np.sin(bent + phase[0]) * 1.2, 0, 1)
         return bands * np.minimum(1, 0.4 + self._swirls.take(bodies))
-
-
-def mesh_colors(mesh: Mesh, triangles: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(3, n) linear colours of points on a mesh; weights (2, n) of their triangles' second and
-    third corner.
-    """
-    u, v = weights
-    shares = np.stack([1 - u - v, u, v])
-    corners = mesh.faces[triangles]
-    colors = np.einsum("kn,nkc->cn", shares, mesh.colors[corners])
-    if mesh.uv is None or mesh.texture is None:
-        return colors
-    u, v = np.einsum("kn,nkc->cn", shares, mesh.uv[corners]) % 1
-    height, width = mesh.texture.shape[:2]
-    x = np.minimum((u * width).astype(int), width - 1)
-    y = np.minimum(((1 - v) * height).astype(int), height - 1)
-    return colors * _LINEAR.take(mesh.texture[y, x]).T
 
 
 def tint_colors(colors: np.ndarray, body: Body) -> np.ndarray:
@@ -212,7 +195,7 @@ def _image_texture(path: str) -> np.ndarray:
     assert bgr is not None, path  # the library has read it before
     half = cv2.resize(bgr, (_TEXTURE_PX, _TEXTURE_PX), interpolation=cv2.INTER_AREA)[..., ::-1]
     across = np.concatenate([half, half[:, ::-1]], axis=1)
-    return _LINEAR.take(np.concatenate([across, across[::-1]]))
+    return LINEAR.take(np.concatenate([across, across[::-1]]))
 
 
 def _enlarge(cells: np.ndarray) -> np.ndarray:

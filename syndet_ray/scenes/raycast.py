@@ -10,6 +10,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray import seeds
+from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, corner_normals, embree_of
 from syndet_ray.scenes.materials import FLOOR, HORIZON, TABLE, WALL, Materials, Surface
@@ -282,13 +283,15 @@ def _corner_normals(bodies: tuple[Body, ...], library: Library) -> np.ndarray | 
     by_body = []
     for body in bodies:
         is_die = body.asset == "die"
-        by_body.append(of_a_die if is_die else corner_normals(library.assets[body.asset].mesh))
+        by_body.append(
+            of_a_die if is_die else corner_normals(light_mesh(library.assets[body.asset]))
+        )
     return np.concatenate(by_body)
 
 
 def body_faces(body: Body, library: Library) -> np.ndarray:
     """(f, 3) vertex indices of a body's triangles, counter-clockwise seen from outside."""
-    return die_faces() if body.asset == "die" else library.assets[body.asset].mesh.faces
+    return die_faces() if body.asset == "die" else light_mesh(library.assets[body.asset]).faces
 
 
 def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
@@ -298,7 +301,7 @@ def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
     in_world = []
     for body in scene.bodies:
         is_die = body.die is not None
-        local = next(dice) if is_die else library.assets[body.asset].mesh.vertices
+        local = next(dice) if is_die else light_mesh(library.assets[body.asset]).vertices
         turn = np.array(body.rotation).T * body.scale
         in_world.append(local @ turn + np.array(body.position))
     return in_world
@@ -324,7 +327,7 @@ def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
     turn = np.array(body.rotation)
     eye = (np.array(camera.position) - body.position) @ turn / body.scale
     directions = turn.T.astype(np.float32) @ _directions(camera, x, y)
-    embree, _ = embree_of(library.assets[body.asset].mesh)
+    embree, _ = embree_of(light_mesh(library.assets[body.asset]))
     distances = _run(embree, eye.astype(np.float32), directions, query="OCCLUDED")
     return int((distances == 0).sum())
 
