@@ -22,6 +22,7 @@ from syndet_ray.data.record import Record
 from syndet_ray.data.shards import write_into
 from syndet_ray.data.writers.image_copies import ImageCopy, copy_images
 from syndet_ray.data.writers.losses import Losses
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.progress import quiet
 from syndet_ray.scenes import shards
@@ -363,6 +364,10 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
     assert (changed.objects, changed.size_px, changed.generator) == (7, (20, 30), "command:x y")
     assert scene_parameters([]) == SceneParameters()
     assert scene_parameters(["scene.hue=0"]) == SceneParameters(), "as it is anyway"
+    scene = load("randomization").recipe.scene
+    assert scene != SceneParameters() and scene.blur != 0.1
+    of_sweep = scene_parameters(["scene.blur=0.1"], {}, "randomization")
+    assert of_sweep == scene.model_copy(update={"blur": 0.1})
     assert scene_parameters(["scene.hue=0.5", "scene.distractors=3"]).hue == 0.5
 
 

@@ -40,9 +40,13 @@ if TYPE_CHECKING:
 def render(
     out: Out,
     objects: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Objects per scene. Default: 40.")
+        int | None,
+        typer.Option(min=1, max=100, help="Objects per scene, instead of 40 or the sweep's."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 1000,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="<name>", help="Sweep whose scenes are rendered.")
+    ] = None,
     assets: Assets = None,
     backgrounds: Backgrounds = None,
     generator: Generator = None,
@@ -68,7 +72,7 @@ def render(
         runs = taken.get("runs", runs)
         if words := project.words(taken, defaults):
             terminal.print_lines(console, [f"project  {words}"])
-    parameters = scene_parameters(given, defaults)
+    parameters = scene_parameters(given, defaults, sweep)
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs_folder(runs).resolve() / "cache"
     with open_display(console) as display:

@@ -20,6 +20,7 @@ from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.given import scene_defaults
+from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
@@ -106,19 +107,22 @@ def write_set(
     write_dataset(pool, out, partial(display.progress, "writing"), image_format=image_format)
 
 
-def scene_parameters(settings: Sequence[str], defaults: Mapping[str, Any] = {}) -> SceneParameters:
-    """Returns the default parameters with settings like "scene.blur=0.2"; a value is JSON or text.
+def scene_parameters(
+    settings: Sequence[str], defaults: Mapping[str, Any] = {}, sweep: str | None = None
+) -> SceneParameters:
+    """Returns scene parameters with settings like "scene.blur=0.2"; a value is JSON or text.
 
     defaults  settings of a project, by dotted path, see `project_defaults`
+    sweep     the sweep whose recipe has the other settings; None for the default recipe
 
-    Raises DefinitionError for a setting that no scene has, and for one that changes nothing,
-    given the other settings.
+    Raises DefinitionError for a sweep that cannot be loaded, for a setting that no scene has, and
+    for one that changes nothing, given the other settings.
     """
     changes = settings_of(settings, Path.cwd())
     for path in changes:
         if not path.startswith("scene."):
             raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=path)
-    plain = Recipe()
+    plain = Recipe() if sweep is None else load(sweep).recipe
     recipe = plain.replace({**defaults, **changes})
     for path in changes:
         reason = no_effect(path, recipe, facts)
