@@ -20,7 +20,7 @@ _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
-    *("images_per_epoch", "assets", "backgrounds"),
+    *("images_per_epoch", "assets", "backgrounds", "masks"),
     *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
