@@ -28,6 +28,8 @@ _HEAD = 4096  # bytes of a file in which its root element stands
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
 _NO_SUBSETS = ("", "default")  # of a task that was given none
+_UNNUMBERED = "unnumbered"  # the tag of a shape that may be of this frame of a video
+_NUMBER_RULE = "a shape must have a frame number"
 # (label, shape) of a frame
 Shapes = list[tuple[str, Element]]
 
@@ -231,16 +233,21 @@ def _shapes_of_track(
     """(frame, shape) of a track where it is in view, boxes between its keyframes included.
 
     frames  the numbers of all frames of which there are images, sorted
+
+    A shape without a frame number is also given, with each frame in which it may be in view.
     """
-    listed: dict[int, Element] = {}
-    for shape in track:
-        frame = number(shape.get("frame"))
-        if not frame.is_integer():
-            remarks.problem(
-                place, "a shape must have a frame number", got=for_message(shape.get("frame"))
-            )
-            continue
-        listed[int(frame)] = shape
+    shapes = list(track)
+    numbers = [number(shape.get("frame")) for shape in shapes]
+    numbered = [position for position, frame in enumerate(numbers) if frame.is_integer()]
+    listed = {int(numbers[position]): shapes[position] for position in numbered}
+    for before, after in pairwise([-1, *numbered, len(shapes)]):
+        unnumbered = shapes[before + 1 : after]
+        possible = _frames_between(before, after, numbers, frames) if unnumbered else []
+        for frame in possible:
+            got = {"track": track.get("id", ""), "frame": unnumbered[0].get("frame", "")}
+            yield frame, Element(_UNNUMBERED, got)
+        for shape in [] if possible else unnumbered:
+            remarks.problem(place, _NUMBER_RULE, got=for_message(shape.get("frame")))
     for frame, shape in listed.items():
         if not _is_outside(shape):
             yield frame, shape
@@ -256,6 +263,30 @@ def _shapes_of_track(
         remarks.count("stretches between keyframes interpolated", f"{place}, frame {between[0]}")
         for frame in between:
             yield frame, _box_between(start, end, (frame - first) / (last - first))
+
+
+def _frames_between(
+    before: int, after: int, numbers: Sequence[float], frames: Sequence[int]
+) -> Sequence[int]:
+    """The frames that shapes without a number may be of: those between their neighbours in the
+    file.
+
+    CVAT writes each frame of a track, in order. So before the first number and after the last one
+    stand as many frames as there are shapes. [] if no shape of the track has a number.
+
+    before, after  positions of the neighbours in `numbers`; -1 and its length where there is none
+    """
+    count = after - before - 1
+    has_before, has_after = before >= 0, after < len(numbers)
+    first = bisect_right(frames, numbers[before]) if has_before else 0
+    last = bisect_left(frames, numbers[after]) if has_after else len(frames)
+    if not has_before and not has_after:
+        return []
+    if not has_before:
+        first = max(first, last - count)
+    if not has_after:
+        last = first + count
+    return frames[first:last]
 
 
 def _is_outside(shape: Element) -> bool:
@@ -294,6 +325,10 @@ def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) ->
     place = f"{image}, {name}"
     if shape.tag in WITHOUT_AREA:
         remarks.count("lines, points and skeletons left out", place)
+        return None
+    if shape.tag == _UNNUMBERED:
+        track = f"{image}, track {for_message(shape.get('track'))}"
+        remarks.problem(track, _NUMBER_RULE, got=for_message(shape.get("frame")))
         return None
     edges_of = EDGES_OF.get(shape.tag)
     if edges_of is None:  # a tag of the whole image
