@@ -1,10 +1,14 @@
-"""Disk: tells whether an error comes from a disk of this machine that cannot be written."""
+"""Disk: tells whether an error comes from a disk of this machine: it cannot be written, or a photo
+that is streamed from it is gone.
+"""
 
 import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from syndet_ray.data.streamed import LostPhoto
 
 # Less than any checkpoint, and more than a full disk may still have room for.
 _TEST_BYTES = 1 << 20
@@ -37,6 +41,9 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
     this writes a test file to each place that exists; a place that does not exist, as on another
     machine, is left out.
     """
+    for cause in _causes(error):
+        if isinstance(cause, LostPhoto):
+            return f"{cause.place} {cause.rule}"
     for place in places:
         if place.is_dir():
             reason = _refusal(place)
