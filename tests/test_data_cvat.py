@@ -132,6 +132,19 @@ def test_a_video_is_its_frames_and_gaps_between_keyframes_are_filled(tmp_path):
     assert "frames with labels but without an image file, left out: 1" in notes
 
 
+def test_between_keyframes_of_polygons_is_a_region_to_ignore(tmp_path):
+    def polygon(frame, points):
+        return f'<polygon frame="{frame}" outside="0" points="{points}"/>'
+
+    found = track(polygon(0, "1,2;9,4;5,8"), polygon(2, "21,2;29,4;25,18"))
+    lost = track('<points frame="0" points="1,2"/>', '<points frame="2" points="1,2"/>')
+    data = read(export(tmp_path, found + lost, [f"{i}.png" for i in range(4)]))
+    records = data.splits["train"].records
+    assert [record.boxes.crowd.tolist() for record in records] == [[False], [True], [False], []]
+    assert records[1].boxes.xyxy.tolist() == [[1, 2, 29, 18]]
+    assert "stretches between keyframes of a polygon or mask, their places" in "".join(data.notes)
+
+
 @pytest.mark.parametrize(
     ("given", "left_out"),
     [

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 from syndet_ray.data.readers.cvat_shapes import BOX, EDGES_OF, WITHOUT_AREA
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, around, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
 from syndet_ray.data.readers.values import for_message, number, size_or_none
@@ -28,7 +28,8 @@ _HEAD = 4096  # bytes of a file in which its root element stands
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
 _NO_SUBSETS = ("", "default")  # of a task that was given none
-_UNNUMBERED = "unnumbered"  # the tag of a shape that may be of this frame of a video
+# Tags of our own: a shape that may be of this frame of a video, and where an object may be
+_UNNUMBERED, _PLACE = "unnumbered", "place"
 _NUMBER_RULE = "a shape must have a frame number"
 # (label, shape) of a frame
 Shapes = list[tuple[str, Element]]
@@ -257,8 +258,11 @@ def _shapes_of_track(
         if not between or _is_outside(start):
             continue
         if start.tag != "box" or end.tag != "box":
-            event = "frames between keyframes of a polygon or mask, without a label"
-            remarks.count(event, f"{place}, frame {between[0]}")
+            if start.tag in EDGES_OF and end.tag in EDGES_OF:  # lines and points are no objects
+                event = "stretches between keyframes of a polygon or mask, their places ignored"
+                remarks.count(event, f"{place}, frame {between[0]}")
+                for frame in between:
+                    yield frame, _place_between(start, end)
             continue
         remarks.count("stretches between keyframes interpolated", f"{place}, frame {between[0]}")
         for frame in between:
@@ -304,6 +308,12 @@ def _box_between(start: Element, end: Element, share: float) -> Element:
     return Element("box", attributes)
 
 
+def _place_between(start: Element, end: Element) -> Element:
+    """The region around two keyframes, between which an object has some shape."""
+    edges = around([EDGES_OF[start.tag](start), EDGES_OF[end.tag](end)])
+    return Element(_PLACE, dict(zip(BOX, map(repr, edges), strict=True)))
+
+
 def _images(
     frames: Sequence[_Frame], images: ImageFiles, remarks: Remarks
 ) -> Iterator[LabelledImage]:
@@ -330,6 +340,8 @@ def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) ->
         track = f"{image}, track {for_message(shape.get('track'))}"
         remarks.problem(track, _NUMBER_RULE, got=for_message(shape.get("frame")))
         return None
+    if shape.tag == _PLACE:
+        return LabelledBox(xyxy=EDGES_OF["box"](shape), name=None, place=name, crowd=True)
     edges_of = EDGES_OF.get(shape.tag)
     if edges_of is None:  # a tag of the whole image
         return None
