@@ -176,6 +176,7 @@ def test_a_photo_that_is_lost_while_it_is_streamed_is_a_fault_of_the_machine(tmp
     assert message.startswith(f"{photo} cannot be read here (No such file or directory): photos")
     photo.write_bytes(content)
     assert pool.image(0).shape == (10, 20, 3)
+    assert fault(gone.value, [tmp_path]) is None, "the network disk is there again: a retry helps"
 
 
 def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(

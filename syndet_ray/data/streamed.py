@@ -19,9 +19,11 @@ _WHOLE = -1  # the length of an image that is a whole file
 
 
 class LostPhoto(MachineError):
-    """A streamed photo can no longer be read, or has changed. No training that needs it is at
-    fault.
-    """
+    """A streamed photo, `place`, cannot be read any more. No training that needs it is at fault."""
+
+
+class ChangedPhoto(LostPhoto):
+    """The file of a streamed photo has other bytes than when it was checked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,6 +232,6 @@ def _absence(file: str, error: OSError) -> LostPhoto:
     return LostPhoto(file, rule, do=do)
 
 
-def _change(place: str) -> LostPhoto:
+def _change(place: str) -> ChangedPhoto:
     rule = "has changed since the photos were checked"
-    return LostPhoto(place, rule, do="Leave photos as they are until the run is over.")
+    return ChangedPhoto(place, rule, do="Leave photos as they are until the run is over.")

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from syndet_ray.data.streamed import LostPhoto
+from syndet_ray.data.streamed import ChangedPhoto, LostPhoto
 
 # Less than any checkpoint, and more than a full disk may still have room for.
 _TEST_BYTES = 1 << 20
@@ -42,7 +42,7 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
     machine, is left out.
     """
     for cause in _causes(error):
-        if isinstance(cause, LostPhoto):
+        if isinstance(cause, LostPhoto) and _is_still_lost(cause):
             return f"{cause.place} {cause.rule}"
     for place in places:
         if place.is_dir():
@@ -53,6 +53,18 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
         if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             return f"a disk could not be written ({cause})"
     return None
+
+
+def _is_still_lost(photo: LostPhoto) -> bool:
+    """False for a photo that can be read again, as after a pause of a network disk."""
+    if isinstance(photo, ChangedPhoto):
+        return True
+    try:
+        with open(photo.place, "rb") as file:
+            file.read(1)
+    except OSError:
+        return True
+    return False
 
 
 def _refusal(folder: Path) -> str | None:
