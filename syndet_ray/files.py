@@ -22,6 +22,7 @@ _WRITE_ADVICE = {
     errno.EROFS: "Its disk is read-only: write to another one.",
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "Its disk or `ulimit -f` allows no such large file: write to another disk.",
     errno.EEXIST: "A file has this path: give another folder.",
     errno.ENOTDIR: "A part of this path is a file: give another path.",
     errno.EISDIR: "This is a folder: give the path of a file.",
@@ -34,7 +35,7 @@ _READ_ADVICE = {
     errno.ENAMETOOLONG: "Check the path: no file or folder has such a long name.",
 }
 # These errors always come from writing. The others may also come from a file that is read.
-_ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it
 
 

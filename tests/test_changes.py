@@ -19,7 +19,7 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
 from syndet_ray.tuning import class_check, scoring
-from syndet_ray.tuning.changes import _differences, code_notes, refuse
+from syndet_ray.tuning.changes import _differences, code_notes, forced_notes, refuse
 from syndet_ray.tuning.options import Options, Origin
 from syndet_ray.tuning.record import (
     description,
@@ -308,6 +308,17 @@ def test_packages_that_changed_or_are_gone_are_named(run):
     words = rf"began: trimesh was 1\.0 and is {versions['trimesh']}; gone was 2\.0 and is not installed\. Start"
     with pytest.raises(DefinitionError, match=words):
         refuse(run, DATA)
+
+
+def test_a_run_that_goes_on_by_force_tells_what_had_changed(run):
+    assert forced_notes(run, DATA) == []
+    other = SimpleNamespace(describe=lambda: {"hashes": {"train": "2", "photos": "1"}})
+    words = "the run was continued although something had changed: the images or labels of "
+    assert forced_notes(run, other) == [f"{words}train, photos"]
+    early = {name: run.about[name] for name in ("name", "real")}
+    run.describe(early)
+    (note,) = forced_notes(run, DATA)
+    assert "it began with an earlier version" in note
 
 
 def git(folder, *arguments):

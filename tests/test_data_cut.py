@@ -289,10 +289,16 @@ def test_photos_of_one_time_are_those_without_a_pause_between_them(tmp_path):
     assert belonging_keys(source(records), "time", "photos") == [0, 1, 0, 0, 1]
 
 
-def test_photos_without_their_time_are_counted(tmp_path):
-    times = ["2026:11:27 10:00:00", None, "0000:00:00 00:00:00"]
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (("2026:11:27 10:00:00", None, "0000:00:00 00:00:00"), "2 of 3 photos lack the time .*"),
+        (("2026:11:27 10:00:00", None), "1 of 2 photos lacks the time at which it was taken .*"),
+    ],
+)
+def test_photos_without_their_time_are_counted(tmp_path, times, words):
     records = [photo_taken(tmp_path, f"{i}.jpg", time) for i, time in enumerate(times)]
-    message = "photos: 2 of 3 photos lack the time .*, such as '1.jpg'. Choose `by` scene or stem"
+    message = f"photos: {words}, such as '1.jpg'. Choose `by` scene or stem"
     with pytest.raises(DataError, match=message):
         belonging_keys(source(records), "time", "photos")
 

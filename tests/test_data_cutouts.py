@@ -138,6 +138,24 @@ def test_only_training_photos_are_cut(tmp_path):
         cut_out(data, tmp_path / "out", 1, 0)
 
 
+@pytest.mark.parametrize("has_masks", [False, True])
+def test_a_dataset_of_which_nothing_can_be_cut_out_is_named(tmp_path, has_masks):
+    data = dataset(tmp_path / "data", [[]])
+    labels = data / "train/_annotations.coco.json"
+    content = json.loads(labels.read_text())
+    content["annotations"] = [{"id": 0, "image_id": 0, "category_id": 0, "bbox": [9, 9, 60, 60]}]
+    labels.write_text(json.dumps(content))
+    masks = tmp_path / "masks" if has_masks else None
+    if has_masks:
+        (masks / "train").mkdir(parents=True)
+        Image.new("L", (SIDE, SIDE)).save(masks / "train/0.png")
+    advice = "Check that objects are bright" if has_masks else "Give `data cutouts` masks"
+    message = f"has no object of at least 12 px in train that can be cut out.* {advice}"
+    with pytest.raises(DataError, match=message):
+        cut_out(data, tmp_path / "out", 1, 0, masks=masks)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_overwritten(tmp_path):
     data = dataset(tmp_path / "data", [[(0, DISC), (1, PLATE)]])
     with pytest.raises(DataError, match="must be a new or an empty folder"):

@@ -5,6 +5,7 @@ import math
 import pytest
 from PIL import Image
 
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read
 from syndet_ray.errors import DataError
 
@@ -129,6 +130,45 @@ def test_a_video_is_its_frames_and_gaps_between_keyframes_are_filled(tmp_path):
     notes = "; ".join(found.notes)
     assert "stretches between keyframes interpolated: 1" in notes
     assert "frames with labels but without an image file, left out: 1" in notes
+
+
+def test_between_keyframes_of_polygons_is_a_region_to_ignore(tmp_path):
+    def polygon(frame, points):
+        return f'<polygon frame="{frame}" outside="0" points="{points}"/>'
+
+    found = track(polygon(0, "1,2;9,4;5,8"), polygon(2, "21,2;29,4;25,18"))
+    lost = track('<points frame="0" points="1,2"/>', '<points frame="2" points="1,2"/>')
+    data = read(export(tmp_path, found + lost, [f"{i}.png" for i in range(4)]))
+    records = data.splits["train"].records
+    assert [record.boxes.crowd.tolist() for record in records] == [[False], [True], [False], []]
+    assert records[1].boxes.xyxy.tolist() == [[1, 2, 29, 18]]
+    assert "stretches between keyframes of a polygon or mask, their places" in "".join(data.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [
+        ("0 1 x 3 4 5", [2]),
+        ("0 x x 3 4 5", [1, 2]),
+        ("x x 2 3", [0, 1]),
+        ("2 x", [3]),
+        ("3 x x x x x", [4, 5, 6]),
+        ("0 x 1", []),
+        ("x", []),
+        (" 1", [0]),
+    ],
+)
+def test_a_frame_that_may_have_a_shape_without_a_number_is_no_background(tmp_path, given, left_out):
+    shapes = []
+    for number in given.split(" "):
+        frame = f'frame="{number}"' if number else ""
+        shapes.append(box(f'{frame} outside="0"'))
+    folder = export(tmp_path, track(*shapes), [f"{i}.png" for i in range(7)])
+    with pytest.raises(DataError, match=r"track 0: a shape must have a frame number"):
+        read(folder)
+    boxes = boxes_of(read(folder, LabelOptions(skip_bad=True)))
+    kept = [i for i in range(7) if i not in left_out]
+    assert list(boxes) == [f"images/{i}.png" for i in kept]
 
 
 def test_an_export_without_images_says_how_to_get_them(tmp_path):

@@ -297,6 +297,20 @@ def test_a_half_object_and_a_cut_line_of_the_journal_are_completed(s3, tmp_path,
     assert len(asked) == 1
 
 
+def test_a_half_object_that_was_damaged_here_is_fetched_again(s3, fetched, tmp_path):
+    """As a power cut may leave it: of the right length, and zeros."""
+    s3.put_object(Bucket="photos", Key="a/x.bin", Body=b"0123456789")
+    folder = local_folder("s3://photos/a", tmp_path, ignore)
+    etag = s3.head_object(Bucket="photos", Key="a/x.bin")["ETag"]
+    for half in (bytes(5), bytes(10)):
+        (folder / "x.bin").unlink()
+        bucket._part(folder / "x.bin", etag).write_bytes(half)
+        local_folder("s3://photos/a", tmp_path, ignore)
+        assert (folder / "x.bin").read_bytes() == b"0123456789"
+    assert fetched == ["x.bin"] * 5
+    assert bucket._is_of_etag(folder / "x.bin", '"0123456789abcdef0123456789abcdef-2"')
+
+
 def _copy(cache, names):
     counting = bucket._continue
 

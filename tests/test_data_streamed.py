@@ -25,7 +25,7 @@ from syndet_ray.data.images.encoded import PartOfFile
 from syndet_ray.data.pool import Pool, align_labels
 from syndet_ray.data.record import Record, Source
 from syndet_ray.data.splits.copies import copies, copies_within
-from syndet_ray.data.streamed import check_files
+from syndet_ray.data.streamed import ChangedPhoto, check_files
 from syndet_ray.deploy.finder import Finder
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError
@@ -221,7 +221,9 @@ def test_files_that_go_or_change_are_named(photos):
     other.write_bytes(b"short")
     sent = pickle.loads(pickle.dumps(whole.select([6, 7])))  # it knows the files of before
     for pool, i in ((whole, 6), (whole, 7), (sent, 0), (sent, 1)):
-        with pytest.raises(DataError, match="together: has changed since the photos were checked"):
+        with pytest.raises(
+            ChangedPhoto, match="together: has changed since the photos were checked"
+        ):
             pool.image(i)
     with pytest.raises(DataError, match="together: is another file than on the driver, got '5 by"):
         check_files(whole.pixels.files[-1:])
@@ -251,7 +253,9 @@ def test_a_photo_replaced_by_one_of_equal_length_is_noticed_and_one_that_is_touc
         (whole, 7, "together"),
         (sent, 1, "toge"),
     ):
-        with pytest.raises(DataError, match=f"{name}.*: has changed since the photos were checked"):
+        with pytest.raises(
+            ChangedPhoto, match=f"{name}.*: has changed since the photos were checked"
+        ):
             pool.image(i)
     assert np.array_equal(whole.image(8), in_memory.image(8))  # its part is as it was
     file.write_bytes(content)

@@ -3,11 +3,13 @@ fills up is found out.
 """
 
 import errno
+import pickle
 import resource
 from contextlib import contextmanager
 
 import pytest
 from made_detections import TINY
+from PIL import Image
 
 from syndet_ray import (
     Choice,
@@ -19,7 +21,10 @@ from syndet_ray import (
     SearchSpace,
     Training,
 )
+from syndet_ray.boxes import Boxes
 from syndet_ray.cli import listing
+from syndet_ray.data.decode import decode
+from syndet_ray.data.record import Record, Source
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.tuning.cost import Rates, cost_at, measure
@@ -149,6 +154,29 @@ def test_an_error_that_names_the_disk_counts_when_there_is_room_again(tmp_path):
     message = "a disk could not be written ([Errno 28] No space left on device: 'checkpoints/x')"
     assert fault(wrapped, [tmp_path]) == fault(full, [tmp_path]) == message
     assert fault(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path]) is None
+
+
+def test_a_photo_that_is_lost_while_it_is_streamed_is_a_fault_of_the_machine(tmp_path):
+    """Else each trial that needs it fails, and a run ends with what is left."""
+    photo = tmp_path / "a.png"
+    Image.new("RGB", (20, 10)).save(photo)
+    record = Record(image_id="a", image=photo, size_wh=(20, 10), boxes=Boxes.none(), place="a")
+    source = Source(name="real", classes=("cat",), records=(record,))
+    pool = decode(source, streamed=True)
+    content = photo.read_bytes()
+    photo.write_bytes(content[:-9])
+    with pytest.raises(MachineError) as changed:
+        pool.image(0)
+    photo.unlink()
+    with pytest.raises(MachineError) as gone:
+        pool.image(0)
+    message = f"{photo} has changed since the photos were checked"
+    assert fault(changed.value, [tmp_path]) == message
+    message = fault(pickle.loads(pickle.dumps(gone.value)), [tmp_path])
+    assert message.startswith(f"{photo} cannot be read here (No such file or directory): photos")
+    photo.write_bytes(content)
+    assert pool.image(0).shape == (10, 20, 3)
+    assert fault(gone.value, [tmp_path]) is None, "the network disk is there again: a retry helps"
 
 
 def test_the_places_of_a_run_are_its_folder_of_runs_the_cache_and_temporary_files(

@@ -15,6 +15,7 @@ from syndet_ray.files import (
     temporary_folder,
     whole_folder,
     write_whole,
+    writing,
 )
 
 
@@ -23,6 +24,15 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_next_to_it(tmp_path):
     write_whole(path, b"old")
     assert write_whole(path, b"new") == path
     assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["facts.json"]
+
+
+def test_a_file_that_is_too_large_for_its_disk_is_named(tmp_path):
+    too_large = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    message = r"a: cannot be written \(File too large\)\. Its disk or `ulimit -f` allows no such"
+    with pytest.raises(MachineError, match=message), writing(tmp_path / "a"):
+        raise too_large
+    with pytest.raises(MachineError, match=message), whole_folder(tmp_path / "a"):
+        raise too_large
 
 
 def test_a_folder_is_there_when_the_block_ends_and_not_before(tmp_path):

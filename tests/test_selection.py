@@ -658,6 +658,17 @@ def test_openings_of_an_older_run_stand_in_its_scores_alone(tmp_path):
     assert opened(folder).openings == 7
 
 
+def test_a_champion_without_a_list_of_its_photos_gets_none_of_another_model(tmp_path):
+    folder = trained(tmp_path)
+    opened(folder)
+    (tmp_path / "3/photos.npy").unlink()
+    opened(folder)
+    assert sorted(file.name for file in folder.champion.iterdir()) == [
+        "model.json",
+        "model.safetensors",
+    ]
+
+
 def test_the_champion_is_the_best_training_of_the_best_recipe(tmp_path):
     folder = trained(tmp_path)
     found = opened(folder)

@@ -23,7 +23,7 @@ _NAMES = (
     *("real", "trials", "hours", "images", "parallel", "gpus_per_trial", "address", "storage"),
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
-    *("images_per_epoch", "assets", "backgrounds", "synthetic", "generator"),
+    *("images_per_epoch", "assets", "backgrounds", "synthetic", "generator", "masks"),
     *("hold_out", "test", "val", "by", "resplit"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}

@@ -77,8 +77,8 @@ def cut_out(
     out, so a class can end with fewer than per_class. Only photos with an id in `image_ids` are
     used, if they are given. `progress` is called with (cut-outs made, cut-outs wanted in all).
 
-    Raises DataError for a dataset that cannot be used, for a missing mask, and where `out` is not
-    empty; MachineError if `out` cannot be written.
+    Raises DataError for a dataset that cannot be used or without any object that can be cut out,
+    for a missing mask, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset, labels)
@@ -96,7 +96,17 @@ def cut_out(
                 counts[name] += 1
                 if progress is not None:
                     progress(sum(counts.values()), per_class * len(counts))
+        if not any(counts.values()):
+            raise _no_cut_out(dataset, masks)
     return counts
+
+
+def _no_cut_out(dataset: Path, masks: Path | None) -> DataError:
+    rule = f"has no object of at least {_SMALLEST_PX} px in train that can be cut out"
+    if masks is None:
+        rule += " by its outline"
+        return DataError(dataset, rule, do="Give `data cutouts` masks of its photos with `masks`.")
+    return DataError(dataset, rule, do=f"Check that objects are bright in the masks in {masks}.")
 
 
 def _check_folder_names(dataset: Path, classes: Sequence[str]) -> None:

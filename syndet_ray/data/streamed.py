@@ -18,6 +18,14 @@ _NO_FILE = -1  # the image lies in `in_memory`
 _WHOLE = -1  # the length of an image that is a whole file
 
 
+class LostPhoto(MachineError):
+    """A streamed photo, `place`, cannot be read any more. No training that needs it is at fault."""
+
+
+class ChangedPhoto(LostPhoto):
+    """The file of a streamed photo has other bytes than when it was checked."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checked:
     """An encoded image that was read and decoded once.
@@ -122,7 +130,7 @@ class Streamed:
     def image(self, i: int, size_wh: tuple[int, int]) -> np.ndarray:
         """(h, w, 3) uint8 RGB, at the size that the pool gives it: a view, or decoded again.
 
-        Raises MachineError where this machine lacks the file, and DataError where it has changed.
+        Raises LostPhoto where this machine lacks the file, or it has changed.
         """
         start, length = self.spans[i].tolist()
         if length:
@@ -215,15 +223,15 @@ def check_files(files: Iterable[tuple[str, int]]) -> None:
             raise DataError(file, "is another file than on the driver", got=f"{present:,} bytes")
 
 
-def _absence(file: str, error: OSError) -> MachineError:
+def _absence(file: str, error: OSError) -> LostPhoto:
     rule = (
         f"cannot be read here ({error.strerror}): photos that do not fit into memory are read "
         "from their files during training"
     )
     do = "Leave the photos where they are, and on a cluster in a folder that every node sees."
-    return MachineError(file, rule, do=do)
+    return LostPhoto(file, rule, do=do)
 
 
-def _change(place: str) -> DataError:
+def _change(place: str) -> ChangedPhoto:
     rule = "has changed since the photos were checked"
-    return DataError(place, rule, do="Leave photos as they are until the run is over.")
+    return ChangedPhoto(place, rule, do="Leave photos as they are until the run is over.")

@@ -22,6 +22,23 @@ _HASH_DIGITS = 12  # enough to distinguish two files, few enough to read
 
 def refuse(folder: RunFolder, data: RealData) -> None:
     """Raises DefinitionError with all differences, if there are any."""
+    changes = _all_changes(folder, data)
+    if changes:
+        rule = f"something has changed since this run began: {'; '.join(changes)}"
+        start = "Start a new sweep, or continue this one as it began"
+        do = f"{start} with `force`: its file is not read again."
+        raise DefinitionError(folder.path, rule, do=do)
+
+
+def forced_notes(folder: RunFolder, data: RealData) -> list[str]:
+    """A sentence for readers of the results of a run that goes on by force; [] without a change."""
+    changes = _all_changes(folder, data)
+    if not changes:
+        return []
+    return [f"the run was continued although something had changed: {'; '.join(changes)}"]
+
+
+def _all_changes(folder: RunFolder, data: RealData) -> list[str]:
     if "asked" in folder.about:
         changes = [
             *_of_the_sweep(folder),
@@ -32,12 +49,7 @@ def refuse(folder: RunFolder, data: RealData) -> None:
     else:
         version = "it began with an earlier version"
         changes = [f"{version}, which recorded its sweep file and its data in another way"]
-    changes += _of_packages(folder)
-    if changes:
-        rule = f"something has changed since this run began: {'; '.join(changes)}"
-        start = "Start a new sweep, or continue this one as it began"
-        do = f"{start} with `force`: its file is not read again."
-        raise DefinitionError(folder.path, rule, do=do)
+    return [*changes, *_of_packages(folder)]
 
 
 def code_notes(folder: RunFolder) -> list[str]:
@@ -140,7 +152,7 @@ def _hash_words(file: str, then: str, now: str) -> str:
 def _of_packages(folder: RunFolder) -> list[str]:
     now = machine.versions()
     changes = []
-    for name, before in folder.about["versions"].items():
+    for name, before in folder.about.get("versions", {}).items():
         if now.get(name) != before:
             changes.append(f"{name} was {before} and is {now.get(name, 'not installed')}")
     return changes

@@ -60,7 +60,8 @@ def _resume(
         data = check(folder.sweep, options, display, is_resumed=True)
         if not force:
             changes.refuse(folder, data)
-        for sentence in [*data.streaming, *changes.code_notes(folder)]:
+        forced = changes.forced_notes(folder, data) if force else []
+        for sentence in [*forced, *data.streaming, *changes.code_notes(folder)]:
             display.note(sentence)
         record_environment(folder)
         if "trials" in given:
@@ -71,6 +72,7 @@ def _resume(
             display.note(f"{folder.path} is finished, and there is nothing to train{extend}")
         # Near copies may be allowed from now on. A reader of the scores must know of them.
         real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
+        real["notes"] = list(dict.fromkeys([*real.get("notes", ()), *forced]))
         folder.describe(folder.about | {"options": plain_options(options), "real": real})
         with runner_of(options, display, stop.lose) as runner:
             check_nodes(folder.sweep, options, data, runner, display)

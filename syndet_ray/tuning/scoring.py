@@ -235,5 +235,7 @@ def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     with local_copy(checkpoint) as model:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(model / name, folder.champion / name)
-        if (model / TRAINED_PHOTOS).is_file():  # trainings of earlier versions have no list
+        if (model / TRAINED_PHOTOS).is_file():
             shutil.copyfile(model / TRAINED_PHOTOS, folder.champion / TRAINED_PHOTOS)
+        else:  # trainings of earlier versions have no list: that of an earlier champion is wrong
+            (folder.champion / TRAINED_PHOTOS).unlink(missing_ok=True)

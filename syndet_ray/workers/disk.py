@@ -1,10 +1,14 @@
-"""Disk: tells whether an error comes from a disk of this machine that cannot be written."""
+"""Disk: tells whether an error comes from a disk of this machine: it cannot be written, or a photo
+that is streamed from it is gone.
+"""
 
 import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from syndet_ray.data.streamed import ChangedPhoto, LostPhoto
 
 # Less than any checkpoint, and more than a full disk may still have room for.
 _TEST_BYTES = 1 << 20
@@ -37,6 +41,9 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
     this writes a test file to each place that exists; a place that does not exist, as on another
     machine, is left out.
     """
+    for cause in _causes(error):
+        if isinstance(cause, LostPhoto) and _is_still_lost(cause):
+            return f"{cause.place} {cause.rule}"
     for place in places:
         if place.is_dir():
             reason = _refusal(place)
@@ -46,6 +53,18 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
         if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             return f"a disk could not be written ({cause})"
     return None
+
+
+def _is_still_lost(photo: LostPhoto) -> bool:
+    """False for a photo that can be read again, as after a pause of a network disk."""
+    if isinstance(photo, ChangedPhoto):
+        return True
+    try:
+        with open(photo.place, "rb") as file:
+            file.read(1)
+    except OSError:
+        return True
+    return False
 
 
 def _refusal(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 from syndet_ray.data.readers.cvat_shapes import BOX, EDGES_OF, WITHOUT_AREA
 from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
-from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
+from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, around, unusable
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.readers.splits import SPLITS, split_of, split_of_name, split_of_words
 from syndet_ray.data.readers.values import for_message, number, size_or_none
@@ -28,6 +28,9 @@ _HEAD = 4096  # bytes of a file in which its root element stands
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _NUMBERED = re.compile(r"(?:frame_?)?(\d{1,9})", re.IGNORECASE)  # CVAT's own frame_000012.png
 _NO_SUBSETS = ("", "default")  # of a task that was given none
+# Tags of our own: a shape that may be of this frame of a video, and where an object may be
+_UNNUMBERED, _PLACE = "unnumbered", "place"
+_NUMBER_RULE = "a shape must have a frame number"
 # (label, shape) of a frame
 Shapes = list[tuple[str, Element]]
 
@@ -231,16 +234,21 @@ def _shapes_of_track(
     """(frame, shape) of a track where it is in view, boxes between its keyframes included.
 
     frames  the numbers of all frames of which there are images, sorted
+
+    A shape without a frame number is also given, with each frame in which it may be in view.
     """
-    listed: dict[int, Element] = {}
-    for shape in track:
-        frame = number(shape.get("frame"))
-        if not frame.is_integer():
-            remarks.problem(
-                place, "a shape must have a frame number", got=for_message(shape.get("frame"))
-            )
-            continue
-        listed[int(frame)] = shape
+    shapes = list(track)
+    numbers = [number(shape.get("frame")) for shape in shapes]
+    numbered = [position for position, frame in enumerate(numbers) if frame.is_integer()]
+    listed = {int(numbers[position]): shapes[position] for position in numbered}
+    for before, after in pairwise([-1, *numbered, len(shapes)]):
+        unnumbered = shapes[before + 1 : after]
+        possible = _frames_between(before, after, numbers, frames) if unnumbered else []
+        for frame in possible:
+            got = {"track": track.get("id", ""), "frame": unnumbered[0].get("frame", "")}
+            yield frame, Element(_UNNUMBERED, got)
+        for shape in [] if possible else unnumbered:
+            remarks.problem(place, _NUMBER_RULE, got=for_message(shape.get("frame")))
     for frame, shape in listed.items():
         if not _is_outside(shape):
             yield frame, shape
@@ -250,12 +258,39 @@ def _shapes_of_track(
         if not between or _is_outside(start):
             continue
         if start.tag != "box" or end.tag != "box":
-            event = "frames between keyframes of a polygon or mask, without a label"
-            remarks.count(event, f"{place}, frame {between[0]}")
+            if start.tag in EDGES_OF and end.tag in EDGES_OF:  # lines and points are no objects
+                event = "stretches between keyframes of a polygon or mask, their places ignored"
+                remarks.count(event, f"{place}, frame {between[0]}")
+                for frame in between:
+                    yield frame, _place_between(start, end)
             continue
         remarks.count("stretches between keyframes interpolated", f"{place}, frame {between[0]}")
         for frame in between:
             yield frame, _box_between(start, end, (frame - first) / (last - first))
+
+
+def _frames_between(
+    before: int, after: int, numbers: Sequence[float], frames: Sequence[int]
+) -> Sequence[int]:
+    """The frames that shapes without a number may be of: those between their neighbours in the
+    file.
+
+    CVAT writes each frame of a track, in order. So before the first number and after the last one
+    stand as many frames as there are shapes. [] if no shape of the track has a number.
+
+    before, after  positions of the neighbours in `numbers`; -1 and its length where there is none
+    """
+    count = after - before - 1
+    has_before, has_after = before >= 0, after < len(numbers)
+    first = bisect_right(frames, numbers[before]) if has_before else 0
+    last = bisect_left(frames, numbers[after]) if has_after else len(frames)
+    if not has_before and not has_after:
+        return []
+    if not has_before:
+        first = max(first, last - count)
+    if not has_after:
+        last = first + count
+    return frames[first:last]
 
 
 def _is_outside(shape: Element) -> bool:
@@ -271,6 +306,12 @@ def _box_between(start: Element, end: Element, share: float) -> Element:
         first, last = number(start.get(key, default)), number(end.get(key, default))
         attributes[key] = repr(first + share * (last - first))
     return Element("box", attributes)
+
+
+def _place_between(start: Element, end: Element) -> Element:
+    """The region around two keyframes, between which an object has some shape."""
+    edges = around([EDGES_OF[start.tag](start), EDGES_OF[end.tag](end)])
+    return Element(_PLACE, dict(zip(BOX, map(repr, edges), strict=True)))
 
 
 def _images(
@@ -295,6 +336,12 @@ def _box(label: str, shape: Element, name: str, image: str, remarks: Remarks) ->
     if shape.tag in WITHOUT_AREA:
         remarks.count("lines, points and skeletons left out", place)
         return None
+    if shape.tag == _UNNUMBERED:
+        track = f"{image}, track {for_message(shape.get('track'))}"
+        remarks.problem(track, _NUMBER_RULE, got=for_message(shape.get("frame")))
+        return None
+    if shape.tag == _PLACE:
+        return LabelledBox(xyxy=EDGES_OF["box"](shape), name=None, place=name, crowd=True)
     edges_of = EDGES_OF.get(shape.tag)
     if edges_of is None:  # a tag of the whole image
         return None

@@ -7,6 +7,7 @@ of its last change here. What is missing there, or differs from the bucket, is c
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -33,6 +34,7 @@ _SILENCE_S = 30.0
 _CHUNK_BYTES = 1 << 20
 _PAUSES_S = (1.0, 4.0)  # before an object that broke off is continued
 _CHANGED = "changed while it was copied"
+_MD5 = re.compile('"?([0-9a-f]{32})"?')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,15 +210,12 @@ def _fetch(
     path = folder / wanted.name
     make_folder(path.parent)
     part = _part(path, wanted.etag)
+    is_resumed = part.exists()
     with writing(path):
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                _continue(client, bucket, wanted, part, stop)
-                break
-            except (BotoCoreError, HTTPError):
-                if pause_s is None or stop.is_set():
-                    raise
-                stop.wait(pause_s)
+        _complete(client, bucket, wanted, part, stop)
+        if is_resumed and not _is_of_etag(part, wanted.etag):  # such as zeros after a power cut
+            part.unlink()
+            _complete(client, bucket, wanted, part, stop)
         os.replace(part, path)
         status = path.stat()
     return {
@@ -225,6 +224,31 @@ def _fetch(
         "etag": wanted.etag,
         "mtime_ns": status.st_mtime_ns,
     }
+
+
+def _complete(client: Any, bucket: str, wanted: _Object, part: Path, stop: threading.Event) -> None:
+    """Adds to a half file what it lacks, in several attempts. Raises what boto3 raises."""
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            _continue(client, bucket, wanted, part, stop)
+            return
+        except (BotoCoreError, HTTPError):
+            if pause_s is None or stop.is_set():
+                raise
+            stop.wait(pause_s)
+
+
+def _is_of_etag(part: Path, etag: str) -> bool:
+    """False if an ETag that looks like an MD5 is not that of a file.
+
+    Of an object that was uploaded in parts it looks otherwise, and tells nothing here. Of one that
+    is encrypted by KMS it is another sum: then a half file is of no use.
+    """
+    digest = _MD5.fullmatch(etag)
+    if digest is None:
+        return True
+    with part.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == digest[1]
 
 
 def _continue(client: Any, bucket: str, wanted: _Object, part: Path, stop: threading.Event) -> None:

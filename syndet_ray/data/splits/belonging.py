@@ -120,6 +120,9 @@ def _times(source: Source, place: object) -> list[datetime]:
             times.append(time)
     if without:
         photos = f"{len(without)} of {counted(len(source), 'photo')}"
-        rule = f"{photos} lack the time at which they were taken (EXIF DateTimeOriginal)"
+        lack = "lack the time at which they were"
+        if len(without) == 1:
+            lack = "lacks the time at which it was"
+        rule = f"{photos} {lack} taken (EXIF DateTimeOriginal)"
         raise DataError(place, f"{rule}, such as {without[0]!r}", do=_DO_WITHOUT_TIME)
     return times
