@@ -102,6 +102,8 @@ class Dataset:
     notes      what was repaired or left out, in words
     few_boxes  for each class with few boxes, how many and where the first is, in words
     boxes_in   for each split, as it was read: the same words for each of all classes
+    options    how its labels were read
+    index_file the split index that split it; None if its own layout does
     """
 
     path: Path
@@ -111,6 +113,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     few_boxes: Mapping[str, str] = field(default_factory=dict)
     boxes_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    options: LabelOptions = field(default_factory=LabelOptions)
+    index_file: Path | None = None
 
     @property
     def words_of_classes(self) -> dict[str, str]:
@@ -240,6 +244,7 @@ class _Assembly:
 
     def __init__(self, images: ImageFiles, options: LabelOptions, remarks: Remarks) -> None:
         self._images = images
+        self._options = options
         self._labels = Labels(options)
         self._remarks = remarks
         self._builders: dict[str, SourceBuilder] = {}
@@ -267,6 +272,7 @@ class _Assembly:
             splits=splits,
             few_boxes=few_boxes(tallies, classes),
             boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
+            options=self._options,
         )
 
 
