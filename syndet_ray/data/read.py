@@ -231,7 +231,8 @@ def _read_in_ways(
     assemblies += [_Assembly(images, options, Remarks()) for options in ways[1:]]
     _read_images(content, assemblies, progress)
     first, *others = (assembly.dataset(path, kind, content) for assembly in assemblies)
-    remarks.check(path, skip_bad=ways[0].skip_bad)
+    skip_bad = ways[0].skip_bad
+    remarks.check(path, skip_bad=skip_bad, hint="" if skip_bad else images.renamed_words)
     first = replace(first, notes=tuple(remarks.notes))
     return [first, *(_with_images_of(first, other) for other in others)]
 
