@@ -29,6 +29,7 @@ from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
     from syndet_ray.data.read import Dataset as LabelledPhotos
+    from syndet_ray.data.writers.losses import Losses
     from syndet_ray.progress import Progress
 
 
@@ -165,15 +166,17 @@ def convert(
         print(f"{split}: {counted(len(part), 'image')}, {counted(objects, 'object')}")
     for note in source.notes:
         print(f"note: {note}")
-    print("lost in this format:" if losses else "nothing was lost")
-    for loss in losses:
-        print(f"  {loss}")
+    print("lost in this format:" if losses.lines else "nothing was lost")
+    for line in losses.lines:
+        print(f"  {line}")
+    for line in losses.change_lines:
+        print(f"changed: {line}")
     print(f"{to} written into {out}")
 
 
 def _convert_anywhere(
     source: "LabelledPhotos", out: Path, to: str, progress: "Progress", address: str | None
-) -> list[str]:
+) -> "Losses":
     """Converts a dataset, its images written by the cluster at an address if one is given."""
     from syndet_ray.data.convert import convert as write_converted
 
