@@ -1,6 +1,7 @@
 """Verbs on datasets: render, and data cutouts, label-style and inspect."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +24,7 @@ from syndet_ray.cli.options import (
     folder_settings,
     label_options,
     local_photos,
+    with_flags,
 )  # fmt: skip
 from syndet_ray.cli.screen import open_display
 from syndet_ray.wording import counted
@@ -85,6 +87,7 @@ def cutouts(
     from syndet_ray.cli import terminal
     from syndet_ray.data.cutouts import cut_out
 
+    notes: list[str] = []
     with open_display(terminal.console()) as display:
         counts = cut_out(
             local_photos(dataset, runs, display),
@@ -94,7 +97,9 @@ def cutouts(
             masks=masks,
             labels=label_options(format, skip_bad, classes),
             progress=partial(display.progress, "cutting out"),
+            note=notes.append,
         )
+    _print_notes(notes)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them with --assets {shlex.quote(str(out))}, or in a sweep with")
     print(f"SceneParameters(assets={str(out)!r}).")
@@ -116,6 +121,7 @@ def backgrounds(
     from syndet_ray.cli import terminal
     from syndet_ray.data.backgrounds import cut_backgrounds
 
+    notes: list[str] = []
     with open_display(terminal.console()) as display:
         squares = cut_backgrounds(
             local_photos(dataset, runs, display),
@@ -124,7 +130,9 @@ def backgrounds(
             seed=seed,
             labels=label_options(format, skip_bad, classes),
             progress=partial(display.progress, "cutting backgrounds"),
+            note=notes.append,
         )
+    _print_notes(notes)
     print(f"{out}: {counted(squares, 'square')} without objects")
     print(f"Use them with --backgrounds {shlex.quote(str(out))}, or in a sweep with")
     print(f"SceneParameters(backgrounds={str(out)!r}).")
@@ -164,14 +172,18 @@ def convert(
     for split, part in source.splits.items():
         objects = int(part.class_counts().sum())
         print(f"{split}: {counted(len(part), 'image')}, {counted(objects, 'object')}")
-    for note in source.notes:
-        print(f"note: {note}")
+    _print_notes(source.notes)
     print("lost in this format:" if losses.lines else "nothing was lost")
     for line in losses.lines:
         print(f"  {line}")
     for line in losses.change_lines:
         print(f"changed: {line}")
     print(f"{to} written into {out}")
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {with_flags(note)}")
 
 
 def _convert_anywhere(
@@ -219,12 +231,14 @@ def label_style(
         options = label_options(format, skip_bad, classes)
         reading = partial(display.progress, "reading labels")
         folder = local_photos(dataset, runs, display)
-        photos = read(folder, options, reading).splits.get("train")
+        data = read(folder, options, reading)
+        photos = data.splits.get("train")
         if photos is None:
             raise DataError(
                 dataset, "has no training photos", do="See README, section 'Your own data'."
             )
         style = measure(photos, progress=partial(display.progress, "measuring"))
+    _print_notes(data.notes)
     settings = style.settings()
     arguments = ", ".join(
         f"{path.removeprefix('scene.')}={value}" for path, value in settings.items()

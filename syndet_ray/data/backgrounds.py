@@ -1,6 +1,6 @@
 """Backgrounds: squares without objects, cut out of training photos, for the floors of scenes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -32,16 +32,20 @@ def cut_backgrounds(
     seed: int,
     labels: LabelOptions | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> int:
     """Cuts the largest squares without objects out of training photos, as OUT/<image>-<k>.png.
 
-    Returns the number of squares, at most `count`. `progress` is called with (squares, count).
+    Returns the number of squares, at most `count`. `progress` is called with (squares, count), and
+    `note` with each note on the dataset.
 
     Raises DataError for a dataset that cannot be used, for photos without an empty square of 64
     pixels, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset, labels)
+    for sentence in data.notes if note is not None else ():
+        note(sentence)
     if "train" not in data.splits:
         do = "Backgrounds are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

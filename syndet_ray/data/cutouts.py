@@ -1,6 +1,6 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -66,6 +66,7 @@ def cut_out(
     masks: Path | None = None,
     labels: LabelOptions | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
@@ -74,13 +75,15 @@ def cut_out(
     finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
     the dataset and its size, bright where objects are. Objects without a plausible outline are left
     out, so a class can end with fewer than per_class. `progress` is called with (cut-outs made,
-    cut-outs wanted in all).
+    cut-outs wanted in all), and `note` with each note on the dataset.
 
     Raises DataError for a dataset that cannot be used, for a missing mask, and where `out` is not
     empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset, labels)
+    for sentence in data.notes if note is not None else ():
+        note(sentence)
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
