@@ -260,9 +260,9 @@ def inspect(
     split: Annotated[
         str | None, typer.Option(help="train, val or test alone. Default: all.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path(
-        "inspect.html"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.html", help="The page to write; an older one is replaced.")
+    ] = Path("inspect.html"),
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,
