@@ -44,8 +44,9 @@ def cut_backgrounds(
     """
     check_empty(out)
     data = read(dataset, labels)
-    for sentence in data.notes if note is not None else ():
-        note(sentence)
+    if note is not None:
+        for sentence in data.notes:
+            note(sentence)
     if "train" not in data.splits:
         do = "Backgrounds are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

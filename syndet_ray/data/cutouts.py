@@ -82,8 +82,9 @@ def cut_out(
     """
     check_empty(out)
     data = read(dataset, labels)
-    for sentence in data.notes if note is not None else ():
-        note(sentence)
+    if note is not None:
+        for sentence in data.notes:
+            note(sentence)
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
