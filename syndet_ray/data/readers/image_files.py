@@ -80,7 +80,7 @@ class ImageFiles:
 
         "" if no image is missing, or no other one is there.
         """
-        unnamed = self._unnamed()
+        unnamed = self._ids_without_label()
         if not unnamed:
             return ""
         listed = ", ".join(unnamed[:_MOST_LISTED])
@@ -91,10 +91,10 @@ class ImageFiles:
         images = f"{len(unnamed)} images that no label names"
         return f"{images} may be missing ones, renamed: {listed}{ending}."
 
-    def _unnamed(self) -> list[str]:
+    def _ids_without_label(self) -> list[str]:
         """The ids of images that no label names; those that are called like missing ones first."""
         stem_of = {}
-        for file in self._unnamed_files() if self._missing_names else ():
+        for file in self._files_without_label() if self._missing_names else ():
             stem_of[self.id_of(file)] = file.stem
         stems = list(stem_of.values())[:_MOST_COMPARED]
         near = []
@@ -102,7 +102,7 @@ class ImageFiles:
             near += get_close_matches(Path(_base_names(name)[-1]).stem, stems, n=1)
         return sorted(stem_of, key=lambda image_id: stem_of[image_id] not in near)
 
-    def _unnamed_files(self) -> list[Path]:
+    def _files_without_label(self) -> list[Path]:
         """The images that no label names, beside others or where missing ones were looked for.
 
         Other folders hold masks and the like.
