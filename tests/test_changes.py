@@ -367,10 +367,11 @@ def test_options_are_had_back_as_they_were_given(tmp_path):
         stream=True,
         format="COCO",
         skip_bad=True,
+        classes_file=tmp_path / "names.yaml",
     )
     saved = json.loads(json.dumps(plain_options(given)))
     assert saved_options(saved) == given
-    for newer in ("allow_near_copies", "hold_out", "stream", "format", "skip_bad"):
+    for newer in ("allow_near_copies", "hold_out", "stream", "format", "skip_bad", "classes_file"):
         del saved[newer]
     assert saved_options(saved) == Options(runs=tmp_path, real=tmp_path / "photos", hours=2.5)
 

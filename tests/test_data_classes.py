@@ -1,21 +1,23 @@
 """Classes by name: renamed, merged and dropped, and what is done where sources differ."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.data.class_map import read_class_map
+from syndet_ray.data.class_map import is_blank, map_line, read_class_map
 from syndet_ray.data.classes import (
     alike_names,
     check_classes,
     new_classes,
     rename_classes,
+    spelling_words,
     stray_classes,
     without_classes,
 )
@@ -25,6 +27,7 @@ from syndet_ray.data.read import read, read_with_own_classes
 from syndet_ray.data.readers.remarks import Remarks
 from syndet_ray.data.record import Records
 from syndet_ray.errors import DataError
+from syndet_ray.files import temporary_folder
 
 
 def photos(folder, counts):
@@ -242,6 +245,29 @@ def test_classes_are_left_out_of_columns_as_out_of_records(tmp_path):
 def test_names_that_differ_only_in_spelling_are_one_group():
     assert alike_names(["apple", "pear", "Apple", "a_pple"]) == [["Apple", "a_pple", "apple"]]
     assert alike_names(["apple", "pear"]) == []
+
+
+def test_spellings_of_one_class_come_with_lines_that_merge_them_into_the_most_frequent(tmp_path):
+    counts = {"White King": 2, "white-king": 20, "white: king": 1, "dog": 5, "Dog": 5}
+    words = spelling_words(alike_names(counts), counts)
+    groups = "Dog and dog, White King and white-king and white: king"
+    assert words.startswith(f"probably one class: {groups}; to merge them, write the lines ")
+    lines = re.findall(r"`(.*?)`", words.partition("; ")[2])
+    assert lines.pop() == "classes"
+    assert lines == ["dog: Dog", "White King: white-king", "'white: king': white-king"]
+    file = tmp_path / "classes.yaml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    names = read_class_map(file)
+    assert names == {"White King": "white-king", "white: king": "white-king", "dog": "Dog"}
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_line_of_a_class_map_is_read_as_it_was_meant(old, new):
+    assume(not is_blank(new))
+    with temporary_folder() as folder:
+        file = folder / "classes.yaml"
+        file.write_text(map_line(old, new), encoding="utf-8")
+        assert read_class_map(file) == {old: new}
 
 
 def test_a_list_of_bad_labels_ends_before_what_to_do():

@@ -163,7 +163,7 @@ def test_a_bad_annotation_is_named(tmp_path, changes, said):
         ({"file_name": None}, "image 0: file_name must be a non-empty string, got None"),
         (
             {"file_name": "lost.png"},
-            r"image 0: its image file does not exist \(looked in .*\), got 'lost.png'. Correct",
+            r"image 0: its image file does not exist \(looked in .*\), got 'lost.png'. 1 image that no label names may be a missing one, renamed: 0.png. Correct",
         ),
         (
             {"file_name": "1.png"},

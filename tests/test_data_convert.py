@@ -37,7 +37,7 @@ def record(image_id, image, boxes=None):
     return Record(image_id=image_id, image=image, size_wh=(40, 20), boxes=boxes, place=image_id)
 
 
-RENAMED = "names of images changed: unique, without spaces, with a known ending: 2"
+RENAMED = "names of images: unique, without spaces, with a known ending: 2"
 
 
 @pytest.fixture
@@ -155,7 +155,9 @@ def test_what_is_written_is_read_again(dataset, tmp_path, to):
     ],
 )
 def test_what_a_format_cannot_hold_is_counted(dataset, tmp_path, to, losses):
-    assert sorted(convert(dataset, tmp_path / "out", to)) == sorted([*losses, RENAMED])
+    found = convert(dataset, tmp_path / "out", to)
+    assert sorted(found.lines) == sorted(losses)
+    assert found.change_lines == [RENAMED]
 
 
 def with_records(dataset, classes, *records):
@@ -168,7 +170,7 @@ def test_boxes_that_are_equal_are_written_and_counted_once_when_read(dataset, tm
     twins = Boxes.of([[1, 2, 9, 8]] * 2, [0, 0])
     image = tmp_path / "photos/a/x.jpg"
     doubled = with_records(dataset, ("cat",), record("x.jpg", image, twins))
-    assert convert(doubled, tmp_path / to, to) == []
+    assert convert(doubled, tmp_path / to, to).lines == []
     again = read(tmp_path / to)
     assert again.box_counts == {"cat": 1}
     assert any("boxes written twice" in note for note in again.notes)
@@ -181,7 +183,7 @@ def test_classes_that_would_become_one_stay_apart(dataset, tmp_path, to):
     image = tmp_path / "photos/a/x.jpg"
     losses = convert(
         with_records(dataset, names, record("x.jpg", image, boxes)), tmp_path / "out", to
-    )
+    ).lines
     assert "classes without an object: this format has no list of classes: 1" in losses
     assert any(loss.startswith("class names changed") for loss in losses)
     assert len(read(tmp_path / "out").classes) == 3
@@ -220,8 +222,12 @@ def test_photos_turned_by_exif_are_counted(dataset, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (20, 40)).save(tmp_path / "photos/a/x.jpg", exif=exif)
-    said, _ = sorted(convert(dataset, tmp_path / "out", "coco"))
-    assert said.startswith("images turned by EXIF, copied as they are") and said.endswith(": 1")
+    found = convert(dataset, tmp_path / "out", "coco")
+    assert found.lines == []
+    assert found.change_lines == [
+        RENAMED,
+        "images turned by EXIF, copied as they are: boxes are those of the turned image: 1",
+    ]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(dataset, tmp_path):
@@ -250,7 +256,7 @@ def test_no_name_of_a_class_leads_outside_and_all_are_read_again(tmp_path, to, n
 
 def test_kitti_of_classes_that_are_fractions_is_read_again(tmp_path):
     photos = write_photos(tmp_path / "photos", names=("0.5", "1"), train=range(2))
-    losses = convert(read(photos), tmp_path / "out", "kitti")
+    losses = convert(read(photos), tmp_path / "out", "kitti").lines
     assert "class names changed, since KITTI takes no spaces or fractions: 1" in losses
     assert set(read(tmp_path / "out").classes) == {"0.5_", "1"}
 

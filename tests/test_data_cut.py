@@ -14,6 +14,7 @@ from PIL import Image
 
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.decode import decode
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Record, Source
@@ -158,6 +159,9 @@ def test_a_dataset_without_train_says_what_to_do():
         DataError, match=r"no images in train to cut from, got 'val'.* data split .* --resplit"
     ):
         cut(dataset(val=[record("v.png")]), test=0.2)
+    kitti = replace(dataset(val=[record("v.png")]), options=LabelOptions(format="kitti"))
+    with pytest.raises(DataError, match=r"--test 0\.2 --resplit --format kitti\."):
+        cut(kitti, test=0.2)
 
 
 def test_two_images_of_one_name_are_named():

@@ -222,3 +222,17 @@ def test_an_interrupted_command_leaves_nothing_in_its_way(tmp_path):
 def test_real_photos(shared, tmp_path):
     counts = cut_out(shared("data/d6_dice"), tmp_path / "out", 1, 0)
     assert set(counts.values()) == {1}
+
+
+def test_what_is_left_out_of_labels_is_told_with_cut_outs_and_backgrounds(tmp_path, syndet_here):
+    data = dataset(tmp_path / "data", [[(0, DISC)]] * 2, classes=("disc",))
+    file = data / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["annotations"].append({"id": 99, "image_id": 0, "category_id": 0, "bbox": [1, 1, 0, 9]})
+    file.write_text(json.dumps(content), encoding="utf-8")
+    for words in (
+        ("cutouts", data, tmp_path / "cutouts", "--per-class", "1"),
+        ("backgrounds", data, tmp_path / "backgrounds", "--count", "1"),
+    ):
+        done = syndet_here("data", *words, "--skip-bad")
+        assert "note: 1 bad label or image skipped" in done.stdout, done.stderr

@@ -1,13 +1,17 @@
 """The verb `data split`, as a user types it."""
 
 import json
+import shlex
 from functools import partial
+from pathlib import Path
 
 import pytest
 from made_photos import write_photos
 
+from syndet_ray.cli.options import label_options
 from syndet_ray.data.read import read
 from syndet_ray.data.splits.divide import split_photos
+from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.split_index import FILE_NAME, load
 from syndet_ray.errors import DataError
 
@@ -68,6 +72,35 @@ def test_labels_are_read_as_told(photos, syndet_here):
     assert done.returncode == 0, done.stderr
     assert "note: 1 bad label or image skipped" in done.stdout
     assert "lion" in done.stdout and "cat " not in done.stdout
+
+
+def test_the_command_that_is_proposed_runs_as_it_stands(photos, syndet_here):
+    """It reads labels as they were read, and keeps what an index without a test split says."""
+    file = next(photos.rglob("*.json"))
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["annotations"][0]["bbox"][2] = -1
+    file.write_text(json.dumps(content), encoding="utf-8")
+    names = Path("new names.yaml")
+    names.write_text("cat: lion\n", encoding="utf-8")
+    labels = label_options("coco", True, names)
+    as_told = ["--format", "coco", "--skip-bad", "--classes", "new names.yaml"]
+    first = _proposed(labels)
+    assert first == ["data", "split", "photos", "--test", "0.2", *as_told]
+    assert syndet_here(*first).returncode == 0
+    assert list(read(photos, labels).splits) == ["train", "test"]
+    with_val = ["--val", "0.1", "--seed", "3", *as_told, "--force"]
+    assert syndet_here("data", "split", "photos", *with_val).returncode == 0
+    second = _proposed(labels)
+    assert second == ["data", "split", "photos", "--test", "0.2", *with_val]
+    assert syndet_here(*second).returncode == 0
+    assert list(read(photos, labels).splits) == ["train", "val", "test"]
+
+
+def _proposed(labels):
+    """The words of the command line that is proposed for photos without a test split."""
+    with pytest.raises(DataError, match="must have a test split") as refusal:
+        with_validation(read(Path("photos"), labels), 0)
+    return shlex.split(str(refusal.value).rpartition("python -m syndet_ray ")[2].rstrip("."))
 
 
 def test_files_of_others_are_never_replaced(photos, syndet_here, tmp_path):

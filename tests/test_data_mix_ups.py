@@ -86,6 +86,42 @@ def test_an_image_of_another_split_is_not_taken(tmp_path):
         read(tmp_path)
 
 
+def test_a_missing_image_comes_with_the_images_that_it_may_have_become(tmp_path):
+    """Those that are called like it come first; without a missing image there is no word of them."""
+    names = ["a 1.png", "shot_7 (copy).png", "z.png"]
+    for i, name in enumerate(["a 1.png", "b.png", "c.png", "d.png", "shot_7.png"]):
+        photo(tmp_path / "images" / name, i)
+    photo(tmp_path / "masks/e.png", 9)
+    write_coco(tmp_path / "images/labels.json", *names)
+    hint = (
+        r"4 images that no label names may be missing ones, renamed: images/shot_7\.png, "
+        r"images/b\.png, images/c\.png and 1 more\. Correct or delete them"
+    )
+    with pytest.raises(DataError, match=f"has 2 labels or images.*\n.*\n.*\n{hint}"):
+        read(tmp_path / "images/..")
+    for name in ("b.png", "c.png", "d.png"):
+        (tmp_path / "images" / name).unlink()
+    write_coco(tmp_path / "images/labels.json", *names[:2])
+    hint = (
+        r"1 image that no label names may be a missing one, renamed: shot_7\.png\. Correct or del"
+    )
+    with pytest.raises(DataError, match=rf"got 'shot_7 \(copy\)\.png'\. {hint}"):
+        read(tmp_path / "images")
+    (tmp_path / "images/shot_7.png").unlink()
+    with pytest.raises(DataError, match=r"got 'shot_7 \(copy\)\.png'\. Correct or delete it"):
+        read(tmp_path / "images")
+
+
+def test_a_renamed_photo_of_kitti_is_told(tmp_path):
+    for i in range(2):
+        photo(tmp_path / f"train/image_2/{i}.png", i)
+        write(tmp_path / f"train/label_2/{i}.txt", KITTI.format("cat"))
+    (tmp_path / "train/image_2/1.png").rename(tmp_path / "train/image_2/new.png")
+    hint = r"does not exist beside the labels' folder\. 1 image that no label names .*: train/image_2/new"
+    with pytest.raises(DataError, match=hint):
+        read(tmp_path)
+
+
 def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
     photo(tmp_path / "photos/x/1.png")
     photo(tmp_path / "photos/y/1.png", 2)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from made_photos import write_photos
 
+from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import read, read_as_stored
 from syndet_ray.data.splits.divide import split_photos
 from syndet_ray.data.splits.split_index import FILE_NAME, ids_by_split, load, split_hash
@@ -71,6 +72,8 @@ def test_new_and_missing_photos_are_counted_and_named(photos):
     )
     with pytest.raises(DataError, match=message):
         read(photos)
+    with pytest.raises(DataError, match=r"--test 0\.2 --skip-bad --force \(the test set"):
+        read(photos, LabelOptions(skip_bad=True))
 
 
 def test_an_index_of_other_photos_is_refused(photos, tmp_path):

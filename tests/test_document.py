@@ -116,6 +116,7 @@ FACTS = {
                 **dict.fromkeys(("images", "images_without_objects", "objects", "crowds"), WHOLE),
                 splits=named(WHOLE),
                 classes=each(TEXT),
+                objects_by_class=named(WHOLE),
                 statistics=named(maybe(closed(median=NUMBER, low=NUMBER, high=NUMBER))),
                 shares=named(maybe(NUMBER)),
             )
@@ -251,6 +252,8 @@ def test_sources_are_inspected_as_numbers(home, dice, answered):
     document = answered("data inspect", dice, "other", "--split", "val")
     first, second = document["sources"]
     assert first["images"] == second["images"] == 3 and first["splits"] == {"val": 3}
+    assert list(first["objects_by_class"]) == first["classes"]
+    assert sum(first["objects_by_class"].values()) == first["objects"] > 0
     assert {pair["exact"] for pair in document["duplicates"]} == {True}
     assert Path(document["page"]).exists() and Path(document["numbers"]).exists()
 

@@ -689,11 +689,15 @@ def test_photos_alone_of_any_classes_are_enough_for_one_of_the_sweeps(tmp_path):
     content = json.loads(file.read_text())
     content["categories"].append({"id": 9, "name": "bishop"})
     content["annotations"][0]["category_id"] = 9
+    content["categories"].append({"id": 10, "name": "Dog"})
+    content["annotations"][1]["category_id"] = 10
     file.write_text(json.dumps(content))
     data = real_data(folder, load("photos_alone"), quiet, allow_near_copies=True)
-    assert data.pools["train"].classes == ("cat", "dog", "bishop")
-    slip = "perhaps slips in labelling, drop or rename them with `classes`: bishop (1 box: "
-    assert [note for note in data.notes if note.startswith(slip)]
+    assert data.pools["train"].classes == ("cat", "dog", "bishop", "Dog")
+    slip = "perhaps slips in labelling, drop or rename them with `classes`: Dog (1 box: "
+    assert [note for note in data.notes if note.startswith(slip) and ", bishop (1 box: " in note]
+    spelling = "probably one class: Dog and dog; to merge them, write the line `Dog: dog` into a "
+    assert [note for note in data.notes if note.startswith(spelling)]
 
 
 def test_a_search_of_the_working_scale_is_refused(large):

@@ -266,6 +266,14 @@ def test_a_folder_is_no_page(empty, tmp_path):
         glance.write(empty, tmp_path, quiet)
 
 
+@pytest.mark.parametrize("verb", [("data", "inspect"), ("compare",)])
+def test_a_page_has_the_name_of_one(tmp_path, syndet_here, verb):
+    """It is refused before anything is read."""
+    for name in ("photos", "photos.v2", "photos.pdf"):
+        refusal = syndet_here(*verb, "nowhere", "--out", tmp_path / name).stderr
+        assert f"--out: must be a file that ends in .html, got '{tmp_path / name}'" in refusal
+
+
 def test_the_stand_in_set_is_called_so(compared):
     assert not glance.content(compared, "numbers")["has_stand_in"]
     found = inspect(["stand-in"], "val", quiet)

@@ -16,11 +16,13 @@ import mlflow
 import pytest
 import requests
 from conftest import write_tiny_sweep
+from made_photos import write_photos
 from mlflow import MlflowClient
 from test_cluster import Quiet
 
+from syndet_ray.cli.options import SweepOptions
 from syndet_ray.definitions.loader import load
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
@@ -458,6 +460,22 @@ def test_a_run_that_goes_on_needs_no_tracking_server_that_answers(home, dice):
         check(sweep, options, Quiet())
     data = check(sweep, options, Quiet(), is_resumed=True)
     assert data.pools.keys() == {"train", "val", "test"}
+
+
+def test_the_split_that_a_check_proposes_reads_labels_as_the_check_did(home):
+    write_photos(Path("photos"), train=range(4))
+    Path("names.yaml").write_text("cat: cat\n", encoding="utf-8")
+    asked = SweepOptions(
+        runs=Path("runs"),
+        real="photos",
+        format="coco",
+        skip_bad=True,
+        classes=Path("names.yaml"),
+        local=True,
+    )
+    command = "split photos --test 0.2 --format coco --skip-bad --classes names.yaml"
+    with pytest.raises(DataError, match=f"must have a test split.*{command}"):
+        check(load(str(home())), asked.for_run(), Quiet())
 
 
 def test_photos_on_s3_are_those_of_the_folder_and_are_named_by_their_address(home, dice, s3):

@@ -1,6 +1,7 @@
 """Verbs on datasets: render, and data cutouts, label-style and inspect."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,6 +28,7 @@ from syndet_ray.cli.options import (
     options_of_project,
     runs_folder,
     scene_texts,
+    with_flags,
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import open_display
@@ -34,6 +36,7 @@ from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
     from syndet_ray.data.read import Dataset as LabelledPhotos
+    from syndet_ray.data.writers.losses import Losses
     from syndet_ray.progress import Progress
 
 
@@ -106,6 +109,7 @@ def cutouts(
     from syndet_ray.cli import terminal
     from syndet_ray.data.cutouts import cut_out
 
+    notes: list[str] = []
     with open_display(terminal.console()) as display:
         counts = cut_out(
             local_photos(dataset, runs, display),
@@ -115,7 +119,9 @@ def cutouts(
             masks=masks,
             labels=label_options(format, skip_bad, classes),
             progress=partial(display.progress, "cutting out"),
+            note=notes.append,
         )
+    _print_notes(notes)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"Use them with --assets {shlex.quote(str(out))}, or in a sweep with")
     print(f"SceneParameters(assets={str(out)!r}).")
@@ -137,6 +143,7 @@ def backgrounds(
     from syndet_ray.cli import terminal
     from syndet_ray.data.backgrounds import cut_backgrounds
 
+    notes: list[str] = []
     with open_display(terminal.console()) as display:
         squares = cut_backgrounds(
             local_photos(dataset, runs, display),
@@ -145,7 +152,9 @@ def backgrounds(
             seed=seed,
             labels=label_options(format, skip_bad, classes),
             progress=partial(display.progress, "cutting backgrounds"),
+            note=notes.append,
         )
+    _print_notes(notes)
     print(f"{out}: {counted(squares, 'square')} without objects")
     print(f"Use them with --backgrounds {shlex.quote(str(out))}, or in a sweep with")
     print(f"SceneParameters(backgrounds={str(out)!r}).")
@@ -185,17 +194,23 @@ def convert(
     for split, part in source.splits.items():
         objects = int(part.class_counts().sum())
         print(f"{split}: {counted(len(part), 'image')}, {counted(objects, 'object')}")
-    for note in source.notes:
-        print(f"note: {note}")
-    print("lost in this format:" if losses else "nothing was lost")
-    for loss in losses:
-        print(f"  {loss}")
+    _print_notes(source.notes)
+    print("lost in this format:" if losses.lines else "nothing was lost")
+    for line in losses.lines:
+        print(f"  {line}")
+    for line in losses.change_lines:
+        print(f"changed: {line}")
     print(f"{to} written into {out}")
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {with_flags(note)}")
 
 
 def _convert_anywhere(
     source: "LabelledPhotos", out: Path, to: str, progress: "Progress", address: str | None
-) -> list[str]:
+) -> "Losses":
     """Converts a dataset, its images written by the cluster at an address if one is given."""
     from syndet_ray.data.convert import convert as write_converted
 
@@ -238,12 +253,14 @@ def label_style(
         options = label_options(format, skip_bad, classes)
         reading = partial(display.progress, "reading labels")
         folder = local_photos(dataset, runs, display)
-        photos = read(folder, options, reading).splits.get("train")
+        data = read(folder, options, reading)
+        photos = data.splits.get("train")
         if photos is None:
             raise DataError(
                 dataset, "has no training photos", do="See README, section 'Your own data'."
             )
         style = measure(photos, progress=partial(display.progress, "measuring"))
+    _print_notes(data.notes)
     settings = style.settings()
     arguments = ", ".join(
         f"{path.removeprefix('scene.')}={value}" for path, value in settings.items()
@@ -265,9 +282,9 @@ def inspect(
     split: Annotated[
         str | None, typer.Option(help="train, val or test alone. Default: all.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path(
-        "inspect.html"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.html", help="The page to write; an older one is replaced.")
+    ] = Path("inspect.html"),
     format: Format = None,
     skip_bad: SkipBad = False,
     classes: Classes = None,

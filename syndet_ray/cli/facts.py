@@ -220,6 +220,7 @@ def _source(subject: "Subject") -> dict[str, Any]:
 
     measured = subject.measurements
     splits = {split: subject.splits.count(split) for split in dict.fromkeys(subject.splits)}
+    counts = measured.class_counts(measured.classes).sum(axis=0)
     return {
         "name": subject.name,
         "images": measured.images,
@@ -228,6 +229,7 @@ def _source(subject: "Subject") -> dict[str, Any]:
         "objects": measured.objects,
         "crowds": measured.crowds,
         "classes": measured.classes,
+        "objects_by_class": dict(zip(measured.classes, counts.tolist(), strict=True)),
         "visibility": measured.visibility_kind,
         "statistics": {one.name: _middle(measured, one.name) for one in STATISTICS},
         "shares": {name: measured.share(name) for name in SHARES},

@@ -73,7 +73,7 @@ def label_options(format: str | None, skip_bad: bool, classes: Path | None) -> "
     from syndet_ray.data.label_options import LabelOptions
 
     names = {} if classes is None else class_map(classes)
-    return LabelOptions(format=format, skip_bad=skip_bad, classes=names)
+    return LabelOptions(format=format, skip_bad=skip_bad, classes=names, classes_file=classes)
 
 
 def _photos_again(words: str) -> str:
@@ -384,6 +384,7 @@ class SweepOptions:
             allow_near_copies=self.allow_near_copies,
             format=self.format,
             skip_bad=self.skip_bad,
+            classes_file=self.classes,
             hold_out=self.hold_out,
             stream=self.stream,
         )

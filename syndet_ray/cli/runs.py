@@ -115,7 +115,7 @@ def compare(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page with figures, such as compare.html."),
+        typer.Option(metavar="FILE.html", help="Write a page with figures."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -125,11 +125,13 @@ def compare(
     from syndet_ray.cli.document import one_document
     from syndet_ray.files import check_writable
     from syndet_ray.report import compare_page
+    from syndet_ray.report.document import check_name
     from syndet_ray.report.fonts import missing_notes
     from syndet_ray.runs.folder import RunFolder
 
     with one_document("compare", is_wanted=as_json) as document:
         if out is not None:
+            check_name(out)
             check_writable(out, "Give another file with `out`.")
         comparison = comparing.compare([RunFolder.open(run).read() for run in runs])
         console = terminal.console(on_stderr=as_json)

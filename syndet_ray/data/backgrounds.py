@@ -1,6 +1,6 @@
 """Backgrounds: squares without objects, cut out of training photos, for the floors of scenes."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -33,17 +33,22 @@ def cut_backgrounds(
     labels: LabelOptions | None = None,
     image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> int:
     """Cuts the largest squares without objects out of training photos, as OUT/<image>-<k>.png.
 
     Only photos with an id in `image_ids` are used, if they are given. Returns the number of
-    squares, at most `count`. `progress` is called with (squares, count).
+    squares, at most `count`. `progress` is called with (squares, count), and `note` with each note
+    on the dataset.
 
     Raises DataError for a dataset that cannot be used, for photos without an empty square of 64
     pixels, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset, labels)
+    if note is not None:
+        for sentence in data.notes:
+            note(sentence)
     if "train" not in data.splits:
         do = "Backgrounds are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

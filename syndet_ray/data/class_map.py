@@ -51,6 +51,12 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     return names
 
 
+def map_line(old: str, new: str) -> str:
+    """The line of such a file that gives a class a new name: `White King: white-king`."""
+    width = 4 * (len(old) + len(new)) + 100  # however much is escaped, it stays one line
+    return yaml.safe_dump({old: new}, allow_unicode=True, width=width).removesuffix("\n")
+
+
 def is_blank(name: str) -> bool:
     """True for a name without a character that can be seen."""
     return all(unicodedata.category(letter) in _UNSEEN for letter in name)

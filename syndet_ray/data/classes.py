@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from syndet_ray.boxes import ANY_CLASS, Boxes, spread_regions
-from syndet_ray.data.class_map import ClassMap
+from syndet_ray.data.class_map import ClassMap, map_line
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record, Records, Source
 from syndet_ray.data.tally import FEW_BOXES
@@ -77,7 +77,7 @@ def _alike_words(real: Iterable[str], other: Iterable[str]) -> str:
     for name in sorted(real):
         candidates = of_plain.get(_plain(name), [])
         if len(candidates) == 1:
-            pairs.append(f"`{name}: {candidates[0]}`")
+            pairs.append(f"`{map_line(name, candidates[0])}`")
     return f"Probably the same: {', '.join(pairs)}." if pairs else ""
 
 
@@ -87,6 +87,22 @@ def alike_names(names: Iterable[str]) -> list[list[str]]:
     for name in sorted(names):
         of_plain.setdefault(_plain(name), []).append(name)
     return [group for group in of_plain.values() if len(group) > 1]
+
+
+def spelling_words(groups: Iterable[Sequence[str]], counts: Mapping[str, int]) -> str:
+    """Words for groups of names that are probably one class, with the lines of a class map that
+    merge each into the name that has most boxes.
+
+    counts  boxes of each class
+    """
+    words, lines = [], []
+    for group in groups:
+        words.append(" and ".join(group))
+        usual = max(group, key=counts.__getitem__)
+        lines += [f"`{map_line(name, usual)}`" for name in group if name != usual]
+    what = "the line" if len(lines) == 1 else "the lines"
+    names = f"probably one class: {', '.join(words)}"
+    return f"{names}; to merge them, write {what} {', '.join(lines)} into a file for `classes`"
 
 
 def _plain(name: str) -> str:

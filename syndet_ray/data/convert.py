@@ -49,14 +49,15 @@ def convert(
     to: str,
     progress: Progress = quiet,
     copying: Copying = copy_here,
-) -> list[str]:
+) -> Losses:
     """Writes a dataset into a new folder, whole or not at all.
 
     Images are copied as they are, under unique names or into shards. `progress` is called with
     (images written, images in all).
 
-    Returns what did not survive, in words. Raises DataError where `out` exists and is no empty
-    folder, MachineError where it cannot be written, and DefinitionError for an unknown format.
+    Returns what did not survive, and what was changed. Raises DataError where `out` exists and is
+    no empty folder, MachineError where it cannot be written, and DefinitionError for an unknown
+    format.
 
     to       a name of WRITERS
     copying  writes the files of images, see `workers/copying.py` for a cluster
@@ -66,4 +67,4 @@ def convert(
     losses = Losses()
     with whole_folder(out) as unfinished:
         chosen.write(dataset, unfinished, losses, progress, copying)
-    return losses.lines
+    return losses

@@ -1,6 +1,6 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,6 +67,7 @@ def cut_out(
     labels: LabelOptions | None = None,
     image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
@@ -75,13 +76,17 @@ def cut_out(
     finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
     the dataset and its size, bright where objects are. Objects without a plausible outline are left
     out, so a class can end with fewer than per_class. Only photos with an id in `image_ids` are
-    used, if they are given. `progress` is called with (cut-outs made, cut-outs wanted in all).
+    used, if they are given. `progress` is called with (cut-outs made, cut-outs wanted in all), and
+    `note` with each note on the dataset.
 
     Raises DataError for a dataset that cannot be used or without any object that can be cut out,
     for a missing mask, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
     data = read(dataset, labels)
+    if note is not None:
+        for sentence in data.notes:
+            note(sentence)
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from syndet_ray.data.class_map import ClassMap, is_blank
 
@@ -15,11 +16,21 @@ class LabelOptions:
               error
     classes   new names of classes, by their name in the data: equal names merge classes, None drops
               one; a class that is not named keeps its name
+    classes_file  the file of `classes`, for commands that messages propose; None if there is none
     """
 
     format: str | None = None
     skip_bad: bool = False
     classes: ClassMap = field(default_factory=dict)
+    classes_file: Path | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The words of a command line that make another command read labels in the same way."""
+        words = [] if self.format is None else ["--format", self.format]
+        words += ["--skip-bad"] if self.skip_bad else []
+        words += [] if self.classes_file is None else ["--classes", str(self.classes_file)]
+        return words
 
     def new_name(self, name: str) -> str | None:
         """The name of a class of the data, in composed Unicode; None if it is dropped, "" if it is

@@ -102,6 +102,8 @@ class Dataset:
     notes      what was repaired or left out, in words
     few_boxes  for each class with few boxes, how many and where the first is, in words
     boxes_in   for each split, as it was read: the same words for each of all classes
+    options    how its labels were read
+    index_file the split index that split it; None if its own layout does
     """
 
     path: Path
@@ -111,6 +113,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     few_boxes: Mapping[str, str] = field(default_factory=dict)
     boxes_in: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    options: LabelOptions = field(default_factory=LabelOptions)
+    index_file: Path | None = None
 
     @property
     def words_of_classes(self) -> dict[str, str]:
@@ -227,7 +231,8 @@ def _read_in_ways(
     assemblies += [_Assembly(images, options, Remarks()) for options in ways[1:]]
     _read_images(content, assemblies, progress)
     first, *others = (assembly.dataset(path, kind, content) for assembly in assemblies)
-    remarks.check(path, skip_bad=ways[0].skip_bad)
+    skip_bad = ways[0].skip_bad
+    remarks.check(path, skip_bad=skip_bad, hint="" if skip_bad else images.renamed_words)
     first = replace(first, notes=tuple(remarks.notes))
     return [first, *(_with_images_of(first, other) for other in others)]
 
@@ -240,6 +245,7 @@ class _Assembly:
 
     def __init__(self, images: ImageFiles, options: LabelOptions, remarks: Remarks) -> None:
         self._images = images
+        self._options = options
         self._labels = Labels(options)
         self._remarks = remarks
         self._builders: dict[str, SourceBuilder] = {}
@@ -267,6 +273,7 @@ class _Assembly:
             splits=splits,
             few_boxes=few_boxes(tallies, classes),
             boxes_in={split: tally.all_words(classes) for split, tally in tallies.items()},
+            options=self._options,
         )
 
 

@@ -6,12 +6,14 @@ import base64
 import io
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from syndet_ray import wording
+from syndet_ray.errors import DefinitionError
 from syndet_ray.report import palette
 from syndet_ray.report.figures.plot import SavedPlot, responsive, script
 from syndet_ray.runs import names
@@ -28,6 +30,14 @@ _FILTERS = {
 }
 
 _JPEG_QUALITY = 88  # of sheets: the lines of boxes stay sharp, and a page stays small
+
+_SUFFIXES = (".html", ".htm")
+
+
+def check_name(out: Path) -> None:
+    """Raises DefinitionError unless the name of a page is one: browsers would show its source."""
+    if out.suffix.lower() not in _SUFFIXES:
+        raise DefinitionError("`out`", "must be a file that ends in .html", got=str(out))
 
 
 def html(template: str, figures: Mapping[str, SavedPlot], **content: Any) -> str:

@@ -37,12 +37,15 @@ _JPEG = {"quality": 82, "optimize": True}
 
 
 def check_out(out: Path) -> None:
-    """Raises DataError when `out` is a folder, and MachineError when the page cannot be written."""
+    """Raises DataError when `out` is a folder, DefinitionError when its name is none of a page, and
+    MachineError when the page cannot be written.
+    """
     with writing(out):
         is_folder = out.is_dir()
     if is_folder:
         do = "Give a file for `out`, such as inspect.html."
         raise DataError(out, "is a folder, the page is a file", do=do)
+    document.check_name(out)
     for path in (out, numbers_folder(out)):
         check_writable(path, "Give another file with `out`.")
 

@@ -9,6 +9,7 @@ from syndet_ray.data.classes import (
     check_classes,
     class_words,
     new_classes,
+    spelling_words,
     stray_classes,
 )
 from syndet_ray.data.read import Dataset
@@ -112,7 +113,8 @@ def settle_classes(
         note = _stray_note(real, stray) if sources else _unused_note(stray)
         settled = replace(settled, notes=(*settled.notes, note))
     if not (sources or makes_unknown):
-        settled = replace(settled, notes=(*settled.notes, *_notes_on_few(settled)))
+        notes = (*_notes_on_spellings(settled), *_notes_on_few(settled))
+        settled = replace(settled, notes=(*settled.notes, *notes))
     check_assets(assets, settled.classes, place, words)
     datasets = reach.datasets(sweep)
     for folder, other in others.items():
@@ -122,6 +124,12 @@ def settle_classes(
         other_name = "this synthetic dataset" if is_synthetic else "these photos"
         check_classes(settled.classes, names, folder, other_name=other_name, boxes=both)
     return settled
+
+
+def _notes_on_spellings(photos: Dataset) -> Iterator[str]:
+    """A sentence on classes whose names differ only in case, spaces and signs."""
+    if groups := alike_names(photos.classes):
+        yield spelling_words(groups, photos.box_counts)
 
 
 def _notes_on_few(photos: Dataset) -> Iterator[str]:
@@ -135,9 +143,9 @@ def _notes_on_few(photos: Dataset) -> Iterator[str]:
 def _stray_note(real: Dataset, stray: Collection[str]) -> str:
     """A sentence on classes that are left out, and on those that are another spelling of one."""
     words = class_words(stray, real.words_of_classes)
-    groups = [" and ".join(names) for names in alike_names(real.classes) if set(names) & set(stray)]
+    groups = [names for names in alike_names(real.classes) if set(names) & set(stray)]
     note = f"left out, since no other source has them: {words}"
-    return f"{note}; probably one class: {', '.join(groups)}" if groups else note
+    return f"{note}; {spelling_words(groups, real.box_counts)}" if groups else note
 
 
 def _unused_note(classes: Collection[str]) -> str:

@@ -35,6 +35,8 @@ class Options:
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
     format             the format of the photos' labels; None recognizes it
     skip_bad           leaves out labels and photos that cannot be used; they are refused otherwise
+    classes_file       the file of new names of classes, for commands that messages propose; None if
+                       there is none, or the sweep itself names them
     hold_out           share of the training photos that becomes the missing test split; None if the
                        photos have one
     stream             decodes photos each time they are needed, as is done anyway if they do not
@@ -55,6 +57,7 @@ class Options:
     allow_near_copies: bool = False
     format: str | None = None
     skip_bad: bool = False
+    classes_file: Path | None = None
     hold_out: float | None = None
     stream: bool = False
 

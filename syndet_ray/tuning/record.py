@@ -54,7 +54,9 @@ def saved_options(saved: Mapping[str, Any]) -> Options:
     """The options that `plain_options` wrote, and those that were given in their place."""
     real = None if saved["real"] is None else photo_place(saved["real"])
     tracking = None if saved["tracking"] is None else kept_address(saved["tracking"])
-    return Options(**{**saved, "runs": Path(saved["runs"]), "real": real, "tracking": tracking})
+    classes_file = None if saved.get("classes_file") is None else Path(saved["classes_file"])
+    kept = {"runs": Path(saved["runs"]), "real": real, "tracking": tracking}
+    return Options(**{**saved, **kept, "classes_file": classes_file})
 
 
 def record_environment(folder: RunFolder) -> None:

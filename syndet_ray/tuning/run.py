@@ -123,7 +123,12 @@ def check(
         for sentence in [*notes, *machine_check.cache_notes(options.cache)]:
             display.note(sentence)
     photos = _photos(options, display)
-    labels = LabelOptions(format=options.format, skip_bad=options.skip_bad, classes=sweep.classes)
+    labels = LabelOptions(
+        format=options.format,
+        skip_bad=options.skip_bad,
+        classes=sweep.classes,
+        classes_file=options.classes_file,
+    )
     with display.step("reading and checking the data"):
         data = photo_check.real_data(
             photos,

@@ -4,9 +4,11 @@ import os
 import re
 import stat
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from functools import cache, cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -18,6 +20,8 @@ from syndet_ray.data.readers.splits import splits_named
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _NOT_UPLOADED = re.compile(r"[^-\w.]")  # characters that it leaves out of such a name
 _LONGEST_NAME = 4096  # characters, of a path on any system
+_MOST_COMPARED = 2000  # names, with each of some that are missing: a tenth of a second
+_MOST_LISTED = 3  # images in a message, and missing ones that they are compared with
 _LONGEST_PART = 255  # bytes, of the name of a file or folder; systems raise for longer ones
 
 
@@ -34,6 +38,9 @@ class ImageFiles:
         self._real_root = os.path.realpath(root)
         self._remarks = remarks
         self._real_folder = cache(os.path.realpath)
+        self._named = array("q")  # hashes of found paths: the paths of a million images are large
+        self._missing_names: list[str] = []
+        self._folders_of_missing: set[Path] = set()
 
     def find(
         self, name: str, folders: Sequence[Path], place: str, *, anywhere: bool = True
@@ -55,15 +62,72 @@ class ImageFiles:
             file = self._by_base_name(name, folders)
             self._count(file, "images found by their base name alone", place, name)
         if file is None:
+            self.miss(name, folders)
             self._remarks.problem(place, self._missing(name, folders, anywhere), got=name)
+            return None
+        self._named.append(_path_hash(file))
         return file
+
+    def miss(self, name: str, folders: Iterable[Path]) -> None:
+        """Remembers an image that labels name and that is in none of these folders."""
+        self._missing_names.append(name)
+        self._folders_of_missing.update(folders)
+
+    @property
+    def renamed_words(self) -> str:
+        """A sentence on images that no label names, where others are missing: they may be these,
+        renamed. Call it after all labels are read.
+
+        "" if no image is missing, or no other one is there.
+        """
+        unnamed = self._ids_without_label()
+        if not unnamed:
+            return ""
+        listed = ", ".join(unnamed[:_MOST_LISTED])
+        if len(unnamed) == 1:
+            return f"1 image that no label names may be a missing one, renamed: {listed}."
+        more = len(unnamed) - _MOST_LISTED
+        ending = f" and {more} more" if more > 0 else ""
+        images = f"{len(unnamed)} images that no label names"
+        return f"{images} may be missing ones, renamed: {listed}{ending}."
+
+    def _ids_without_label(self) -> list[str]:
+        """The ids of images that no label names; those that are called like missing ones first."""
+        stem_of = {}
+        for file in self._files_without_label() if self._missing_names else ():
+            stem_of[self.id_of(file)] = file.stem
+        stems = list(stem_of.values())[:_MOST_COMPARED]
+        near = []
+        for name in self._missing_names[:_MOST_LISTED]:
+            near += get_close_matches(Path(_base_names(name)[-1]).stem, stems, n=1)
+        return sorted(stem_of, key=lambda image_id: stem_of[image_id] not in near)
+
+    def _files_without_label(self) -> list[Path]:
+        """The images that no label names, beside others or where missing ones were looked for.
+
+        Other folders hold masks and the like.
+        """
+        hashes = set(self._named)
+        folders = set(self._folders_of_missing)
+        unnamed = []
+        for file in sorted(chain.from_iterable(self._by_name.values())):
+            if _path_hash(file) in hashes:
+                folders.add(file.parent)
+            else:
+                unnamed.append(file)
+        return [file for file in unnamed if file.parent in folders]
 
     def with_stem(self, stem: str, folders: Iterable[Path]) -> Path | None:
         """The image file whose name without ending is `stem`, in the first folder that has one.
 
         Without any it is the only one of that name in another case, or in other Unicode.
         """
-        candidates = list(folders)
+        file = self._with_stem(stem, list(folders))
+        if file is not None:
+            self._named.append(_path_hash(file))
+        return file
+
+    def _with_stem(self, stem: str, candidates: Sequence[Path]) -> Path | None:
         for folder in candidates:
             names = self._by_stem(folder).get(stem, [])
             if len(names) > 1:
@@ -83,6 +147,12 @@ class ImageFiles:
 
     def holds(self, path: Path) -> bool:
         """True for a file that exists within the dataset, of any kind."""
+        is_held = self._holds(path)
+        if is_held:
+            self._named.append(_path_hash(path))
+        return is_held
+
+    def _holds(self, path: Path) -> bool:
         real = self._real_path(path)
         if not self._is_below_root(real):
             return False
@@ -114,7 +184,7 @@ class ImageFiles:
         for name in filter(_is_possible, names):
             for folder in folders:
                 path = folder / name
-                if self.holds(path):
+                if self._holds(path):
                     return Path(os.path.normpath(path)) if ".." in path.parts else path
         return None
 
@@ -231,6 +301,11 @@ class ImageFiles:
         for stem, of_stem in self._by_stem(folder).items():
             names.setdefault(plain(stem), []).extend(of_stem)
         return names
+
+
+def _path_hash(path: Path) -> int:
+    text = str(path)
+    return hash(os.path.normpath(text) if ".." in text else text)
 
 
 def _splits_of(names: Iterable[str]) -> set[str]:

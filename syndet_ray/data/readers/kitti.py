@@ -114,6 +114,7 @@ def _images(
             continue
         if image is None:
             rule = f"its image, {path.stem}.png or .jpg, does not exist beside the labels' folder"
+            images.miss(path.stem, folders_of(path.parent))
             remarks.problem(str(path), rule)
             continue
         boxes = list(_boxes(path, remarks))

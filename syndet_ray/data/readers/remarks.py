@@ -49,15 +49,16 @@ class Remarks:
             counted.append(f"{event}: {words}")
         return [*self._notes, *counted]
 
-    def check(self, place: object, *, skip_bad: bool) -> None:
+    def check(self, place: object, *, skip_bad: bool, hint: str = "") -> None:
         """Raises one DataError for all problems, or turns them into a note if they may be skipped.
 
         place  the dataset, in the message and in the note
+        hint   a sentence for the message, before its advice
         """
         if not self.problems:
             return
         if not skip_bad:
-            raise self._error(place)
+            raise self._error(place, hint)
         rules = Counter(problem.rule for problem in self.problems)
         kinds = [f"{count} x {rule}" for rule, count in rules.most_common()]
         count = len(self.problems)
@@ -67,10 +68,10 @@ class Remarks:
         on_images = f", with {boxes} on images left out" if others else ""
         self.note(f"{count} {what} skipped{on_images}: {'; '.join(kinds)}")
 
-    def _error(self, place: object) -> SyndetError:
+    def _error(self, place: object, hint: str) -> SyndetError:
         if len(self.problems) == 1:
             problem = self.problems[0]
-            do = f"{problem.do or _DO_ONE} {_SKIP_ONE}"
+            do = f"{hint} {problem.do or _DO_ONE} {_SKIP_ONE}".strip()
             return DataError(problem.place, problem.rule, got=problem.got, do=do)
         lines = [str(problem) for problem in self.problems[:_MOST_LISTED]]
         more = len(self.problems) - len(lines)
@@ -78,4 +79,4 @@ class Remarks:
             lines.append(f"and {more} more")
         listed = "".join(f"\n  {line}" for line in lines)
         rule = f"has {len(self.problems)} labels or images that cannot be used:{listed}\n"
-        return DataError(place, rule, do=_DO)
+        return DataError(place, rule, do=f"{hint} {_DO}".strip())

@@ -193,7 +193,8 @@ def _training_source(dataset: Dataset, shares: Mapping[str, float]) -> Source:
     if not _has_images(dataset, "train"):
         splits = ", ".join(dataset.splits) or "none"
         given = [word for split, share in shares.items() for word in (f"--{split}", f"{share:g}")]
-        command = command_line("data", "split", dataset.path, *given, "--resplit")
+        given += ["--resplit", *dataset.options.arguments]
+        command = command_line("data", "split", dataset.path, *given)
         do = f"To share out the images of all splits, once for all commands: {command}."
         raise DataError(dataset.path, "has no images in train to cut from", got=splits, do=do)
     return in_order(dataset.splits["train"])

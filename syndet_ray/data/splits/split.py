@@ -7,6 +7,7 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
+from syndet_ray.data.splits import split_index
 from syndet_ray.data.splits.copies import copies
 from syndet_ray.data.splits.groups import (
     Link,
@@ -30,6 +31,7 @@ _ADVICE = {
     ),
 }
 VAL_SHARE = 0.2  # of the training images, where val is missing
+_TEST_SHARE = 0.2  # of the training images, in a command that is proposed
 _ALLOW = "`allow_near_copies`"
 # by what two images of different splits have in common
 _DO_ABOUT_COPIES = {
@@ -73,8 +75,17 @@ def _check_splits(dataset: Dataset) -> None:
 
 def _advice(dataset: Dataset, split: str) -> str:
     """Advice about a split that is missing or empty."""
-    command = command_line("data", "split", dataset.path, "--test", "0.2")
-    return _ADVICE[split].format(command=command)
+    return _ADVICE[split].replace("{command}", split_command(dataset))
+
+
+def split_command(dataset: Dataset) -> str:
+    """The command line that gives a dataset without a test split one of a fifth of its photos."""
+    if dataset.index_file is not None:  # a second index would be refused: the first is replaced
+        index = split_index.load(dataset.index_file)
+        with_test = replace(index, shares={"test": _TEST_SHARE, **index.shares})
+        return with_test.command(dataset.path, dataset.index_file, dataset.options)
+    given = ["--test", f"{_TEST_SHARE:g}", *dataset.options.arguments]
+    return command_line("data", "split", dataset.path, *given)
 
 
 def cut_by_looks(

@@ -16,6 +16,7 @@ from syndet_ray.files import write_whole
 from syndet_ray.wording import command_line, counted
 
 if TYPE_CHECKING:
+    from syndet_ray.data.label_options import LabelOptions
     from syndet_ray.data.read import Dataset
 
 FILE_NAME = "syndet_split.json"
@@ -60,8 +61,8 @@ class SplitIndex:
         content = {_VERSION_KEY: _VERSION, "hash": self.hash, **vars(self)}
         return write_whole(file, json.dumps(content, indent=1).encode())
 
-    def command(self, folder: Path, file: Path) -> str:
-        """The command line that splits the same photos again."""
+    def command(self, folder: Path, file: Path, options: "LabelOptions") -> str:
+        """The command line that splits the same photos again, their labels read by options."""
         command = ["split", str(folder)]
         for split, share in self.shares.items():
             command += [f"--{split}", f"{share:g}"]
@@ -69,7 +70,7 @@ class SplitIndex:
         command += [] if self.seed == 0 else ["--seed", str(self.seed)]
         command += ["--resplit"] if self.resplit else []
         command += [] if self.photos is None else ["--out", str(file)]
-        return command_line("data", *command, "--force")
+        return command_line("data", *command, *options.arguments, "--force")
 
 
 def split_hash(images: Mapping[str, Sequence[str]]) -> str:
@@ -159,7 +160,7 @@ def apply(dataset: "Dataset", file: Path | None) -> "Dataset":
     counts = ", ".join(f"{len(ids)} {split}" for split, ids in index.images.items() if ids)
     note = f"split by {file.name}: {counts}; hash of the split {index.short_hash}"
     divided = with_splits(dataset, split_of)
-    return replace(divided, notes=(*divided.notes, note))
+    return replace(divided, notes=(*divided.notes, note), index_file=file)
 
 
 def with_splits(dataset: "Dataset", split_of: Mapping[str, str]) -> "Dataset":
@@ -228,7 +229,7 @@ def _check_same_images(
     if gone:
         differences.append(f"{counted(len(gone), 'image')} missing, such as {gone[0]!r}")
     rule = f"is out of date: {'; '.join(differences)}"
-    again = index.command(dataset.path, file)
+    again = index.command(dataset.path, file, dataset.options)
     do = f"Bring back what is missing, move new images elsewhere, or split all again: {again}"
     raise DataError(file, rule, do=f"{do} (the test set is another one then).")
 

@@ -103,10 +103,11 @@ def copy_images(
         progress(min(done * _BLOCK_IMAGES, len(copies)), len(copies))
 
     renamed = sum(copy.is_renamed for copy in copies)
-    losses.count("names of images changed: unique, without spaces, with a known ending", renamed)
+    event = "names of images: unique, without spaces, with a known ending"
+    losses.count_changes(event, renamed)
     turned = sum(copying(blocks, show))
     event = "images turned by EXIF, copied as they are: boxes are those of the turned image"
-    losses.count(event, turned)
+    losses.count_changes(event, turned)
 
 
 def _base_name(record: Record) -> str:
