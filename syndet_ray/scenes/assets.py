@@ -37,6 +37,7 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.neighbours import below
 from syndet_ray.scenes.scene import NO_CLASS
+from syndet_ray.scenes.sensor import DISPLAY_POWER
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -140,7 +141,7 @@ class _Part:
     settings  of its assets.json
     units     guessed, by class
     lengths   of the meshes of these classes, in the numbers of their files
-    is_alike  True if any assets are made to look equally large
+    has_equal_sizes  True if any assets are made to look equally large
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -148,13 +149,13 @@ class _Part:
     settings: _Settings = field(default_factory=lambda: _Settings())
     units: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, list[float]] = field(default_factory=dict)
-    is_alike: bool = False
+    has_equal_sizes: bool = False
 
     @property
     def guesses(self) -> dict[str, str]:
         """The guesses on which scenes depend beside files, by a name, for the hash."""
         guesses = {f"unit of {name}": unit for name, unit in self.units.items()}
-        return guesses | ({"sizes": "alike"} if self.is_alike else {})
+        return guesses | ({"sizes": "alike"} if self.has_equal_sizes else {})
 
     def notes(self) -> Iterator[str]:
         """The units that were guessed, and counts of what is surprising about the meshes."""
@@ -261,14 +262,14 @@ def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) ->
             sized[name] = replace(asset, scale=units.METRES[unit])
     pictures = assets.keys() - solid.keys()
     if solid and pictures and not settings.has_size:
-        enlarged = _median_look_m([sized[name] for name in solid]) / _SIZE_M
+        enlarged = _median_apparent_m([sized[name] for name in solid]) / _SIZE_M
         for name in pictures:
             sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
     _check_shown(_lengths(sized, classes), part)
     return sized
 
 
-def _median_look_m(assets: Sequence[Asset]) -> float:
+def _median_apparent_m(assets: Sequence[Asset]) -> float:
     """The median size that meshes have in images, metres."""
     sizes_m = [asset.scale * units.apparent_size(asset.mesh, front=False) for asset in assets]
     return float(np.median(sizes_m))
@@ -407,7 +408,7 @@ def _with_settings(mesh: Mesh, file: Path, settings: _Settings, class_name: str)
     if color is None or mesh.texture is not None:
         return mesh
     srgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
-    linear = (srgb / 255) ** 2.2  # the power that `sensor` undoes
+    linear = (srgb / 255) ** DISPLAY_POWER
     return replace(mesh, colors=np.tile(linear, (len(mesh.vertices), 1)))
 
 
@@ -441,7 +442,7 @@ def _normalised_scale(mesh: Mesh, part: _Part, class_name: str, *, front: bool) 
     """Metres per unit of the vertices of a mesh whose own size does not matter."""
     if part.settings.has_size:
         return part.settings.size_of(class_name) / mesh.length
-    part.is_alike = True
+    part.has_equal_sizes = True
     return _SIZE_M / units.apparent_size(mesh, front=front)
 
 

@@ -23,6 +23,7 @@ from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
 from syndet_ray.scenes.raycast import Rendering, reach_m, walls
 from syndet_ray.scenes.scene import Body, Ground, Scene
+from syndet_ray.scenes.sensor import DISPLAY_POWER
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 # Names the Python that has bpy, if it is not the one that runs this.
@@ -171,7 +172,7 @@ def _mesh(body: Body, mesh: Mesh) -> _Arrays:
 def _linear(mesh: Mesh) -> np.ndarray:
     """(h, w, 3) the texture of a mesh as linear colours: one array for all bodies that have it."""
     assert mesh.texture is not None
-    return ((mesh.texture / 255) ** 2.2).astype(np.float16)
+    return ((mesh.texture / 255) ** DISPLAY_POWER).astype(np.float16)
 
 
 def _recolor(body: Body) -> np.ndarray:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import trimesh
 
-from syndet_ray.scenes.library import Asset, Mesh, corner_normals, embree_scene
+from syndet_ray.scenes.layers import turn_to_camera
+from syndet_ray.scenes.library import Asset, Mesh, corner_normals, embree_scene, unit_vectors
 from syndet_ray.scenes.paint import mesh_colors
 from syndet_ray.scenes.simplify import Simplifier
 
@@ -19,7 +20,7 @@ _LIGHT = 2000  # faces of a mesh that costs little as it is
 _FEWEST = 750  # faces tried first; then twice as many, and so on
 _LEAST_GAIN = 0.7  # a mesh of a greater share of the faces is not worth it
 _CELL_PX = 0.15  # vertices that are closer are one
-_STEPS = 2  # sizes that share a mesh: within half an octave
+_STEPS_PER_OCTAVE = 2  # of sizes: all within a step share a mesh
 # What may differ: the outline, in pixels on average; the share of its pixels that are farther off
 # than one; normals, as the length of the difference (0.1 is 6 degrees), and linear colours on
 # average.
@@ -34,8 +35,8 @@ def light_mesh(asset: Asset) -> Mesh:
     """
     if asset.most_px is None or len(asset.mesh.faces) <= _LIGHT:
         return asset.mesh
-    step = int(np.ceil(_STEPS * np.log2(asset.most_px)))
-    return at_size(asset.mesh, 2.0 ** (step / _STEPS))
+    step = int(np.ceil(_STEPS_PER_OCTAVE * np.log2(asset.most_px)))
+    return at_size(asset.mesh, 2.0 ** (step / _STEPS_PER_OCTAVE))
 
 
 @lru_cache(maxsize=1024)
@@ -46,13 +47,14 @@ def at_size(mesh: Mesh, size_px: float) -> Mesh:
     pixel = mesh.length / size_px
     step_px = max(1.0, size_px / _MOST_RAYS)
     rays = _rays(mesh, step_px * pixel)
-    simplifier, view = Simplifier(mesh, _CELL_PX * pixel), _look(mesh, rays)
+    simplifier = Simplifier(mesh, _CELL_PX * pixel)
+    whole = _view(mesh, rays)
     faces = _FEWEST
     while faces < 2 * simplifier.most:
         light = simplifier.simplify(faces)
         if len(light.faces) > _LEAST_GAIN * len(mesh.faces):
             break
-        if _is_alike(view, _look(light, rays), step_px):
+        if _is_alike(whole, _view(light, rays), step_px):
             return light
         # more than were asked for where fewer are not possible
         faces = 2 * faces * 2 ** max(0, int(np.log2(len(light.faces) / faces)))
@@ -77,20 +79,13 @@ def _rays(mesh: Mesh, step: float) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.meshgrid(steps, steps)
     origins, directions = [], []
     for backward in trimesh.creation.icosphere(subdivisions=0).vertices:
-        right, down = _across(backward)
+        right, down, _ = turn_to_camera(backward)
         origins.append(x[..., None] * right + y[..., None] * down + 2 * radius * backward)
         directions.append(np.broadcast_to(-backward, origins[-1].shape))
     return np.array(origins, np.float32), np.array(directions, np.float32)
 
 
-def _across(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two unit vectors that are square to a unit vector and to one another."""
-    right = np.cross(np.eye(3)[np.argmin(np.abs(direction))], direction)
-    right /= np.linalg.norm(right)
-    return right, np.cross(direction, right)
-
-
-def _look(mesh: Mesh, rays: tuple[np.ndarray, np.ndarray]) -> _View:
+def _view(mesh: Mesh, rays: tuple[np.ndarray, np.ndarray]) -> _View:
     origins, directions = rays
     embree, _keep = embree_scene(mesh)
     traced = embree.run(origins.reshape(-1, 3), directions.reshape(-1, 3), output=True)
@@ -98,8 +93,7 @@ def _look(mesh: Mesh, rays: tuple[np.ndarray, np.ndarray]) -> _View:
     triangles = traced["primID"][hits]
     weights = np.stack([traced["u"][hits], traced["v"][hits]])
     shares = np.stack([1 - weights.sum(axis=0), *weights])
-    normals = np.einsum("kn,nkc->nc", shares, corner_normals(mesh)[triangles])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    normals = unit_vectors(np.einsum("kn,nkc->nc", shares, corner_normals(mesh)[triangles]))
     away = (normals * directions.reshape(-1, 3)[hits]).sum(axis=1) > 0
     normals[away] *= -1
     return _View(

@@ -46,11 +46,11 @@ def library_of(parameters: SceneParameters) -> Library:
     Raises DataError if a folder that they name holds no assets.
     """
     whole = load(parameters.assets, parameters.surroundings, parameters.backgrounds)
-    return _seen_by(whole, parameters)
+    return _with_most_px(whole, parameters)
 
 
 @lru_cache(maxsize=8)  # a process renders few sets at a time
-def _seen_by(library: Library, parameters: SceneParameters) -> Library:
+def _with_most_px(library: Library, parameters: SceneParameters) -> Library:
     """The library with the sizes at which scenes show its assets, which determine their detail."""
     assets = {}
     for name, asset in library.assets.items():

@@ -39,10 +39,13 @@ class _Rest:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Pose:
-    """A turned mesh (3, 3): its lower and upper side (rows, columns) around its origin in metres,
-    inf and -inf where it is not, and where it is.
+    """A mesh in a turn, seen from above.
 
-    Only a body that leans on others is tipped: if not may_lie_on_floor, that is one.
+    turn       (3, 3)
+    low, high  (rows, columns) heights of its lower and upper side above its origin, metres; inf and
+               -inf where it is not
+    under      (rows, columns) True where it is
+    may_lie_on_floor  False for a tipped turn, which needs others to lean on
     """
 
     turn: np.ndarray
@@ -119,10 +122,9 @@ class Heap:
         self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
         return np.array([*self._middle(best.window), best.height]), best.turn
 
-    def _rest(self, pose: "_Pose", place: np.ndarray) -> _Rest | None:
-        """A pose at rest at a place (2,) in metres; None if the tray has no room for it.
-
-        On the floor a body lies in a stable turn; only a body that leans on others is tipped.
+    def _rest(self, pose: _Pose, place: np.ndarray) -> _Rest | None:
+        """A pose at rest at a place (2,) in metres; None if the tray has no room for it, or if it
+        must lean on others and would lie on the floor.
         """
         window = self._window(pose.low.shape, place)
         if window is None:

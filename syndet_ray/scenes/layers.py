@@ -159,10 +159,10 @@ def turns(*, front: bool = False) -> np.ndarray:
     angles = 2 * np.pi * np.arange(_IN_PLANE) / _IN_PLANE
     cos, sin = np.cos(angles), np.sin(angles)
     in_plane = np.array([[[c, -s, 0], [s, c, 0], [0, 0, 1]] for c, s in zip(cos, sin, strict=True)])
-    return np.concatenate([in_plane @ _bringing_up(direction) for direction in directions])
+    return np.concatenate([in_plane @ turn_to_camera(direction) for direction in directions])
 
 
-def _bringing_up(direction: np.ndarray) -> np.ndarray:
+def turn_to_camera(direction: np.ndarray) -> np.ndarray:
     """(3, 3) a turn that brings a unit direction to +z."""
     other = np.eye(3)[np.argmin(np.abs(direction))]
     right = np.cross(other, direction)

@@ -155,7 +155,7 @@ def round_normals(mesh: Mesh) -> np.ndarray:
     places = place.reshape(-1)[mesh.faces]  # (f, 3)
     flat_at_corners = np.repeat(flat, 3, axis=0).T.astype(float)
     total = np.stack([np.bincount(places.ravel(), axis) for axis in flat_at_corners], axis=1)
-    flat, mean = _unit(flat)[:, None], _unit(total)[places]
+    flat, mean = unit_vectors(flat)[:, None], unit_vectors(total)[places]
     is_round = (mean * flat).sum(axis=2, keepdims=True) > _SMOOTH
     return np.where(is_round, mean, flat).astype(np.float32)
 
@@ -183,5 +183,6 @@ def outline(mesh: Mesh) -> np.ndarray:
         return mesh.vertices
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """(..., 3) vectors of length 1 in the same directions; zeros stay zeros."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-20)

@@ -25,7 +25,7 @@ from syndet_ray.scenes.scene import (
     matrix,
     vector,
 )
-from syndet_ray.scenes.sensor import MOST_BLUR_PX
+from syndet_ray.scenes.sensor import DISPLAY_POWER, MOST_BLUR_PX, MOST_NOISE
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
@@ -303,7 +303,7 @@ def most_px(parameters: SceneParameters, library: Library, asset: Asset) -> floa
     if parameters.arrangement == "layers":
         # what is seen from its end is half as wide as it is long
         return 2 * max(widest, parameters.size_px[1] * zoom)
-    relative = 1.0 if is_surrounding else asset.scale * asset.mesh.length / library.unit_m
+    relative = 1.0 if is_surrounding else asset.length_m / library.unit_m
     return widest * relative * _most_enlarged(parameters)
 
 
@@ -369,7 +369,7 @@ def draw_sensor(
     """Exposure, white balance, blur, noise and JPEG. The first two differ from image to image, as
     those of automatic cameras do.
     """
-    noise_sigma = float(parameters.noise * noise.random() * 0.06)
+    noise_sigma = float(parameters.noise * noise.random() * MOST_NOISE)
     stops = parameters.brightness + parameters.exposure * exposure.uniform(-1, 1)
     gains = 1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))
     red, blue = (gains * parameters.color_cast).tolist()
@@ -425,5 +425,5 @@ def _vary(rgb: _Rgb, hue_shift: float, value_scale: float) -> Color:
 
 def _linear(rgb: _Rgb) -> Color:
     """Linear light of an sRGB colour, by the power that `sensor` undoes."""
-    r, g, b = ((c / 255) ** 2.2 for c in rgb)
+    r, g, b = ((c / 255) ** DISPLAY_POWER for c in rgb)
     return r, g, b

@@ -18,6 +18,7 @@ from syndet_ray.scenes import gltf, transparency
 from syndet_ray.scenes.cutouts import TEXTURE_PX, bleed, inset, shrunk
 from syndet_ray.scenes.library import Mesh
 from syndet_ray.scenes.neighbours import Neighbours
+from syndet_ray.scenes.sensor import DISPLAY_POWER
 
 SUFFIXES = (*gltf.SUFFIXES, ".obj", ".ply", ".stl")
 MAX_FACES = 200_000  # more cost memory and time in every scene, and are not visible
@@ -230,12 +231,10 @@ def _color(visual: Any, linear: bool) -> np.ndarray:
 
 
 def _light(colors: np.ndarray, linear: bool) -> np.ndarray:
-    """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1, by the power that
-    `sensor` undoes.
-    """
+    """(n, 3) float32 linear light of (n, 3 or 4) colours, integers or 0 to 1."""
     greatest = np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1
     share = colors[:, :3].astype(np.float32) / greatest
-    return share if linear else share**2.2
+    return share if linear else share**DISPLAY_POWER
 
 
 def _texture(image: Any, path: Path) -> np.ndarray:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from syndet_ray.scenes.library import Mesh
+from syndet_ray.scenes.sensor import DISPLAY_POWER
 
-# Linear light of each sRGB byte, by the power that `sensor` undoes.
-LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
+# linear light of each sRGB byte
+LINEAR = ((np.arange(256) / 255) ** DISPLAY_POWER).astype(np.float32)
 
 
 def mesh_colors(mesh: Mesh, triangles: np.ndarray, weights: np.ndarray) -> np.ndarray:

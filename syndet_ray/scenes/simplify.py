@@ -15,7 +15,7 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
-from syndet_ray.scenes.library import Mesh, round_normals
+from syndet_ray.scenes.library import Mesh, round_normals, unit_vectors
 
 _SAME_PLACE = 1e-5  # share of the longest side: vertices that are closer are one
 _SAME_PAINT = 1e-4  # of colours and of texture coordinates
@@ -110,7 +110,7 @@ class Simplifier:
         best = of_corners.least(of_corners.distances / self._cell + _TURNED_AWAY * (1 - facing))
         of_whole = self._corner_normals[of_corners.faces[best]]
         mixed = (of_corners.shares[best][:, :, None] * of_whole).sum(axis=1)
-        return _unit(mixed).reshape(-1, 3, 3)
+        return unit_vectors(mixed).reshape(-1, 3, 3)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -233,11 +233,7 @@ def _shares(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = vertices[faces].transpose(1, 0, 2)
-    return _unit(np.cross(b - a, c - a))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-20)
+    return unit_vectors(np.cross(b - a, c - a))
 
 
 def _rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

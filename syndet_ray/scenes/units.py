@@ -19,7 +19,7 @@ _SENSIBLE_M = (0.005, 2.0)  # longest sides of objects that people photograph: a
 # 5 px large; the tray is eight objects wide, and none of 10 objects' length found a place in it.
 _SHOWN = (1 / 8, 8.0)
 _MOST_NAMED = 12  # classes in a message; with all of 80 it would fill a screen
-_EACH = 3  # of the turns of `layers`: every 30 degrees in the plane are close enough
+_EVERY_TURN = 3  # of those of `layers`: 30 degrees in the plane are close enough
 
 # Longest sides of the meshes of each class, in metres or in the units of their files.
 Lengths = Mapping[str, Sequence[float]]
@@ -83,7 +83,7 @@ def guess_words(units: Mapping[str, str], lengths: Lengths) -> str:
     """The guessed units, with the sizes of the shortest and the longest class."""
     phrases = []
     for unit in dict.fromkeys(units.values()):
-        of_unit = {name: lengths[name] for name, named in units.items() if named == unit}
+        of_unit = {name: lengths[name] for name in units if units[name] == unit}
         phrases.append(f"{unit} ({_range_words(of_unit, METRES[unit])})")
     return " and ".join(phrases)
 
@@ -118,7 +118,7 @@ def apparent_size(mesh: Mesh, *, front: bool) -> float:
     """
     corners = outline(mesh)
     sizes = []
-    for turn in turns(front=front)[::_EACH]:
+    for turn in turns(front=front)[::_EVERY_TURN]:
         sides = np.ptp(corners @ turn[:2].T, axis=0)
         sizes.append(np.sqrt(sides.prod()))
     return float(np.mean(sizes))
