@@ -57,9 +57,8 @@ class BoxLooks:
     longer_px: np.ndarray
     noises: np.ndarray
 
-    def typical(self, field: str, classes: Sequence[str]) -> float:
-        """The mean over classes of the medians of `fineness` or `longer_px`."""
-        values = getattr(self, field)
+    def typical(self, values: np.ndarray, classes: Sequence[str]) -> float:
+        """The mean over classes of the medians of values (n,), such as `fineness`."""
         return float(np.mean([np.median(values[self.classes == name]) for name in classes]))
 
     def tones(self, classes: Sequence[str]) -> np.ndarray:
@@ -83,8 +82,8 @@ class BoxLooks:
                 middles = self.patches[self.classes == name][:, _MIDDLE, _MIDDLE].mean(axis=(1, 2))
                 logarithms = DISPLAY_POWER * np.log(middles + _DARKEST)
                 casts = logarithms[:, [0, 2]] - logarithms[:, 1:2]
-                off = np.abs(casts - np.median(casts, axis=0))
-                spreads.append(_TO_DEVIATION * np.median(off, axis=0))
+                deviations = np.abs(casts - np.median(casts, axis=0))
+                spreads.append(_TO_DEVIATION * np.median(deviations, axis=0))
         return float(np.median(spreads)) if spreads else None
 
 
@@ -96,7 +95,7 @@ class LookMatch:
     color_cast   gains on red and blue
     contrast     slope of the tone curve at middle grey
     blur_px      standard deviation of a blur
-    size         longer sides of boxes of photos, divided by those of scenes
+    size_ratio   longer sides of boxes of photos, divided by those of scenes
     distance     mean difference of values, 0 to 255, with these settings
     at_first     the same without them
     boxes        number of boxes of photos that were compared
@@ -106,7 +105,7 @@ class LookMatch:
     color_cast: tuple[float, float]
     contrast: float
     blur_px: float
-    size: float
+    size_ratio: float
     distance: float
     at_first: float
     boxes: int
@@ -147,14 +146,15 @@ def match_look(
     red, green, blue = stops.tolist()
     gains = np.clip(2.0 ** np.array([red - green, blue - green]), 1 / _MOST_GAIN, _MOST_GAIN)
     curved = _apply_curve(tones, stops, contrast)
-    size_ratio = in_photos.typical("longer_px", shared) / in_scenes.typical("longer_px", shared)
-    fineness = in_photos.typical("fineness", shared)
+    longer_in_photos = in_photos.typical(in_photos.longer_px, shared)
+    longer_in_scenes = in_scenes.typical(in_scenes.longer_px, shared)
+    fineness = in_photos.typical(in_photos.fineness, shared)
     return LookMatch(
         brightness=green,
         color_cast=(float(gains[0]), float(gains[1])),
         contrast=contrast,
         blur_px=_blur_px(images[:_BLURRED_SCENES], library.classes, fineness),
-        size=size_ratio,
+        size_ratio=longer_in_photos / longer_in_scenes,
         distance=255 * float(np.abs(curved - wanted).mean()),
         at_first=255 * float(np.abs(tones - wanted).mean()),
         boxes=int(np.isin(in_photos.classes, shared).sum()),

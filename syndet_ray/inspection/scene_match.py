@@ -12,20 +12,20 @@ from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
-from syndet_ray.inspection.look_match import BoxLooks, looks_of_photos, match_look
+from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import PoseMatch, match_poses
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
-from syndet_ray.scenes.sensor import MOST_BLUR_PX
+from syndet_ray.scenes.sensor import MOST_BLUR_PX, MOST_NOISE
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
+_LEAST_SIZE_PX = 4.0  # that `size_px` takes
 _PADDING = "scene.box_padding"
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
 _MOST_TINT = 0.28
-_MOST_NOISE = 0.06  # standard deviation at strength 1, as a share of full scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,8 @@ def _counts(photos: Source) -> Iterator[Measured]:
     count = int(np.clip(round(mean), 1, 100))
     words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
     yield Measured(path="scene.objects", value=count, words=words)
-    # numbers that are all as likely between two bounds deviate by a third of their range's root
+    # scenes have every number between two bounds as often: their standard deviation is half of the
+    # range, divided by the root of 3
     spread = min(1.0, math.sqrt(3) * deviation / mean)
     words = f"the standard deviation of these numbers is {deviation:.1f}"
     yield Measured(path="scene.objects_spread", value=round(spread, 2), words=words)
@@ -122,7 +123,7 @@ def _sizes(
         sizes_px += (longer_px / lengths[boxes.labels]).tolist()
     shown = (1 + padding) * (match.length if match is not None else 1.0)
     sizes = np.array(sizes_px) / shown
-    low, high = np.maximum(4.0, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
+    low, high = np.maximum(_LEAST_SIZE_PX, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
     if np.ptp(lengths[np.isfinite(lengths)]) > 0:
@@ -165,7 +166,7 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
 def _noise(looks: BoxLooks) -> Iterator[Measured]:
     median = float(np.median(looks.noises))
     # Scenes have noise from none to twice the mean.
-    strength = min(1.0, 2 * median / 255 / _MOST_NOISE)
+    strength = min(1.0, 2 * median / 255 / MOST_NOISE)
     words = f"the median photo has noise of {median:.1f} of 255 levels"
     yield Measured(path="scene.noise", value=round(strength, 2), words=words)
 
@@ -206,36 +207,32 @@ def _with_look(
     match = match_look(looks, scenes, library_of(scenes), seed, progress)
     if match is None:
         return measured
-    corrected = [_correct_size(item, match.size) for item in measured]
+    corrected = [_correct_size(item, match.size_ratio) for item in measured]
+    return [*corrected, *_camera(match)]
+
+
+def _camera(match: LookMatch) -> Iterator[Measured]:
     compared = f"compared inside {match.boxes} boxes"
-    tones = (
+    words = (
         f"tones {compared}: off by {match.distance:.0f} of 255 levels, "
         f"by {match.at_first:.0f} without brightness, color_cast and contrast"
     )
+    yield Measured(path="scene.brightness", value=round(match.brightness, 2), words=words)
     red, blue = match.color_cast
-    for name, value, words in (
-        ("brightness", round(match.brightness, 2), tones),
-        (
-            "color_cast",
-            (round(red, 2), round(blue, 2)),
-            "gains on red and blue, from the same tones",
-        ),
-        ("contrast", round(match.contrast, 2), "from the same tones"),
-        # blur is drawn from none to twice the mean
-        (
-            "blur",
-            round(min(1.0, 2 * match.blur_px / MOST_BLUR_PX), 2),
-            f"details {compared}: scenes blurred by {match.blur_px:.2f} px are as sharp",
-        ),
-    ):
-        corrected.append(Measured(path=f"scene.{name}", value=value, words=words))
-    return corrected
+    words = "gains on red and blue, from the same tones"
+    yield Measured(path="scene.color_cast", value=(round(red, 2), round(blue, 2)), words=words)
+    words = "from the same tones"
+    yield Measured(path="scene.contrast", value=round(match.contrast, 2), words=words)
+    # Scenes have blur from none to twice the mean.
+    strength = min(1.0, 2 * match.blur_px / MOST_BLUR_PX)
+    words = f"details {compared}: scenes blurred by {match.blur_px:.2f} px are as sharp"
+    yield Measured(path="scene.blur", value=round(strength, 2), words=words)
 
 
-def _correct_size(item: Measured, size: float) -> Measured:
+def _correct_size(item: Measured, size_ratio: float) -> Measured:
     """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
     if item.path != "scene.size_px":
         return item
-    low, high = (round(max(4.0, side_px * size), 1) for side_px in item.value)
-    words = f"{item.words}; times {size:.2f}, by which boxes of rendered scenes differ"
+    low, high = (round(max(_LEAST_SIZE_PX, side_px * size_ratio), 1) for side_px in item.value)
+    words = f"{item.words}; times {size_ratio:.2f}, by which boxes of rendered scenes differ"
     return Measured(path=item.path, value=(low, high), words=words)
