@@ -1,6 +1,6 @@
 """Backgrounds: squares without objects, cut out of training photos, for the floors of scenes."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,7 @@ from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
-from syndet_ray.progress import Progress
+from syndet_ray.progress import Note, Progress, silent
 from syndet_ray.seeds import generator
 
 LEAST_PX = 64  # side of a square: smaller ones are blurred when they fill a floor
@@ -33,7 +33,7 @@ def cut_backgrounds(
     labels: LabelOptions | None = None,
     image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], object] | None = None,
+    note: Note = silent,
 ) -> int:
     """Cuts the largest squares without objects out of training photos, as OUT/<image>-<k>.png.
 
@@ -46,9 +46,8 @@ def cut_backgrounds(
     """
     check_empty(out)
     data = read(dataset, labels)
-    if note is not None:
-        for sentence in data.notes:
-            note(sentence)
+    for sentence in data.notes:
+        note(sentence)
     if "train" not in data.splits:
         do = "Backgrounds are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

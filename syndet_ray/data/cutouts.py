@@ -1,6 +1,6 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
 from syndet_ray.files import whole_folder
 from syndet_ray.folder_names import folder_for
-from syndet_ray.progress import Progress
+from syndet_ray.progress import Note, Progress, silent
 from syndet_ray.seeds import generator
 
 _MARGIN = 0.3  # of the box, on each side: GrabCut learns the background from it
@@ -67,7 +67,7 @@ def cut_out(
     labels: LabelOptions | None = None,
     image_ids: Collection[str] | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], object] | None = None,
+    note: Note = silent,
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
@@ -84,9 +84,8 @@ def cut_out(
     """
     check_empty(out)
     data = read(dataset, labels)
-    if note is not None:
-        for sentence in data.notes:
-            note(sentence)
+    for sentence in data.notes:
+        note(sentence)
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)

@@ -247,8 +247,9 @@ def _shapes_of_track(
         for frame in possible:
             got = {"track": track.get("id", ""), "frame": unnumbered[0].get("frame", "")}
             yield frame, Element(_UNNUMBERED, got)
-        for shape in [] if possible else unnumbered:
-            remarks.problem(place, _NUMBER_RULE, got=for_message(shape.get("frame")))
+        if not possible:
+            for shape in unnumbered:
+                remarks.problem(place, _NUMBER_RULE, got=for_message(shape.get("frame")))
     for frame, shape in listed.items():
         if not _is_outside(shape):
             yield frame, shape
@@ -257,16 +258,16 @@ def _shapes_of_track(
         start, end = listed[first], listed[last]
         if not between or _is_outside(start):
             continue
-        if start.tag != "box" or end.tag != "box":
-            if start.tag in EDGES_OF and end.tag in EDGES_OF:  # lines and points are no objects
-                event = "stretches between keyframes of a polygon or mask, their places ignored"
-                remarks.count(event, f"{place}, frame {between[0]}")
-                for frame in between:
-                    yield frame, _place_between(start, end)
-            continue
-        remarks.count("stretches between keyframes interpolated", f"{place}, frame {between[0]}")
-        for frame in between:
-            yield frame, _box_between(start, end, (frame - first) / (last - first))
+        where = f"{place}, frame {between[0]}"
+        if start.tag == end.tag == "box":
+            remarks.count("stretches between keyframes interpolated", where)
+            for frame in between:
+                yield frame, _box_between(start, end, (frame - first) / (last - first))
+        elif start.tag in EDGES_OF and end.tag in EDGES_OF:  # lines and points are no objects
+            event = "stretches between keyframes of a polygon or mask, their places ignored"
+            remarks.count(event, where)
+            for frame in between:
+                yield frame, _place_between(start, end)
 
 
 def _frames_between(

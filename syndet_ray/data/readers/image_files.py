@@ -93,8 +93,10 @@ class ImageFiles:
 
     def _ids_without_label(self) -> list[str]:
         """The ids of images that no label names; those that are called like missing ones first."""
+        if not self._missing_names:
+            return []
         stem_of = {}
-        for file in self._files_without_label() if self._missing_names else ():
+        for file in self._files_without_label():
             stem_of[self.id_of(file)] = file.stem
         stems = list(stem_of.values())[:_MOST_COMPARED]
         near = []
@@ -120,7 +122,8 @@ class ImageFiles:
     def with_stem(self, stem: str, folders: Iterable[Path]) -> Path | None:
         """The image file whose name without ending is `stem`, in the first folder that has one.
 
-        Without any it is the only one of that name in another case, or in other Unicode.
+        Without any it is the only one of that name in another case, or in other Unicode. It then
+        counts as named by a label.
         """
         file = self._with_stem(stem, list(folders))
         if file is not None:
@@ -146,7 +149,7 @@ class ImageFiles:
         return [folder / name for names in self._by_stem(folder).values() for name in names]
 
     def holds(self, path: Path) -> bool:
-        """True for a file that exists within the dataset, of any kind."""
+        """True for a file that exists within the dataset, of any kind; it counts as named then."""
         is_held = self._holds(path)
         if is_held:
             self._named.append(_path_hash(path))
@@ -304,6 +307,7 @@ class ImageFiles:
 
 
 def _path_hash(path: Path) -> int:
+    """A hash of a path. Two paths that share one only leave an image out of a message."""
     text = str(path)
     return hash(os.path.normpath(text) if ".." in text else text)
 

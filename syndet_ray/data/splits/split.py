@@ -75,10 +75,10 @@ def _check_splits(dataset: Dataset) -> None:
 
 def _advice(dataset: Dataset, split: str) -> str:
     """Advice about a split that is missing or empty."""
-    return _ADVICE[split].replace("{command}", split_command(dataset))
+    return _ADVICE[split].replace("{command}", _split_command(dataset))
 
 
-def split_command(dataset: Dataset) -> str:
+def _split_command(dataset: Dataset) -> str:
     """The command line that gives a dataset without a test split one of a fifth of its photos."""
     if dataset.index_file is not None:  # a second index would be refused: the first is replaced
         index = split_index.load(dataset.index_file)

@@ -36,7 +36,7 @@ class Losses:
 
     @property
     def change_lines(self) -> list[str]:
-        """The same of changes."""
+        """The changes as lines of text, in the order in which they came up."""
         return _lines(self.changes)
 
 
