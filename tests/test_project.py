@@ -227,7 +227,7 @@ def test_a_run_records_what_it_takes_from_a_project(folder, dice):
     options = SweepOptions(runs=None).with_project(project)
     request = sweeps._request("mine.py", options)
     words = f"syndet.toml: real {dice}, synthetic renders, mix.synthetic=1"
-    assert request.project == words, "blur has no effect without scenes"
+    assert request.project_words == words, "blur has no effect without scenes"
     data = real_data(dice, request.definition, lambda *_: None)
     origin = sweeps._origin("mine.py", request.given, project)
     record = description(origin, request.definition, options.for_run(), data)

@@ -25,7 +25,6 @@ from syndet_ray.cli.options import (
     Workers,
     label_options,
     local_photos,
-    options_of_project,
     runs_folder,
     scene_texts,
     with_flags,
@@ -71,7 +70,7 @@ def render(
     defaults = {}
     if project is not None:
         defaults = project_defaults(given, project.settings)
-        taken = options_of_project({"runs": runs}, project)
+        taken = project.options_for({"runs": runs})
         runs = taken.get("runs", runs)
         if words := project.words(taken, defaults):
             terminal.print_lines(console, [f"project  {words}"])

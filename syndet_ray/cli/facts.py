@@ -266,7 +266,14 @@ def _distance(distance: "Distance") -> dict[str, Any]:
 
 def _size_test(test: "SizeTest") -> dict[str, Any]:
     """A test of whether size tells the class; the reference has no difference."""
-    difference = test.difference
+    difference = None
+    if test.difference is not None:
+        difference = {
+            "value": test.difference.value,
+            "low": test.difference.low,
+            "high": test.difference.high,
+            "matters": test.difference.matters,
+        }
     return {
         "source": test.source,
         "classes": test.classes,
@@ -275,14 +282,7 @@ def _size_test(test: "SizeTest") -> dict[str, Any]:
         "high": test.high,
         "by_chance": test.floor,
         "tells": test.tells,
-        "difference": None
-        if difference is None
-        else {
-            "value": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "matters": difference.matters,
-        },
+        "difference": difference,
     }
 
 

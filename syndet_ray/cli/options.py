@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -332,7 +331,7 @@ class SweepOptions:
         """The same, with a project's options where none were given."""
         if project is None:
             return self
-        taken = options_of_project(vars(self), project)
+        taken = project.options_for(vars(self))
         return replace(self, project=project, taken=tuple(taken), **taken)
 
     def for_sweep(self) -> dict[str, Any]:
@@ -411,18 +410,6 @@ class SweepOptions:
 def runs_folder(runs: Path | None) -> Path:
     """The folder for runs that was given, or the default."""
     return Path("runs") if runs is None else runs
-
-
-def options_of_project(given: Mapping[str, Any], project: "Project") -> dict[str, Any]:
-    """A project's options among those of a command that were not given, by name.
-
-    given  the command's options, None or False for one that was not given
-    """
-    return {
-        name: value
-        for name, value in project.options.items()
-        if name in given and given[name] in (None, False)
-    }
 
 
 def scene_texts(

@@ -10,11 +10,11 @@ from typing import Any
 from syndet_ray.errors import DefinitionError, nearest_and_all
 
 FILE = "syndet.toml"
-# The keys, by what each holds; those but `set` are the options of the command line.
-_TEXTS = ("real", "format", "classes", "synthetic", "assets", "backgrounds", "generator")
-_PLACES = ("runs", "tracking")
-_KEYS = (*_TEXTS, *_PLACES, "skip-bad", "hold-out", "set")
-_OF_SCENES = ("assets", "backgrounds", "generator", "synthetic", "set")
+# The keys: settings of recipes, and other options of the command line.
+_MATERIALS = ("assets", "backgrounds", "generator")  # what scenes are made of
+_OF_RECIPES = (*_MATERIALS, "synthetic", "set")
+_OF_COMMANDS = ("real", "format", "skip-bad", "classes", "hold-out", "runs", "tracking")
+_KEYS = (*_OF_COMMANDS, *_OF_RECIPES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,17 @@ class Project:
                 if path in taken_settings:
                     parts.append(f"{path}={self.settings[path]}")
         return f"{self.file.name}: {', '.join(parts)}" if parts else ""
+
+    def options_for(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that a command has and was not given, by name.
+
+        given  the command's options, None or False for one that was not given
+        """
+        return {
+            name: value
+            for name, value in self.options.items()
+            if name in given and given[name] in (None, False)
+        }
 
     def facts(self) -> dict[str, Any]:
         """The file and its content, for the record of a run."""
@@ -142,7 +153,7 @@ def _is_share(value: object) -> bool:
 
 
 def _check_one_kind_of_images(content: Mapping[str, Any], place: str) -> None:
-    others = [key for key in ("assets", "backgrounds", "generator") if key in content]
+    others = [key for key in _MATERIALS if key in content]
     if "synthetic" in content and others:
         rule = f"takes the place of rendered scenes, and {', '.join(others)} is of scenes"
         do = "Leave one out; the command line can name it when it is needed."
@@ -176,7 +187,7 @@ def _options(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     options: dict[str, Any] = {}
     for key, value in content.items():
-        if key in _OF_SCENES:
+        if key in _OF_RECIPES:
             continue
         if key in ("classes", "runs"):
             value = folder.absolute() / Path(value).expanduser()
@@ -189,8 +200,9 @@ def _options(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _photo_place(value: str, folder: Path) -> str:
-    is_folder = "://" not in value and value != _stand_in()
-    return value if not is_folder else str(folder.absolute() / Path(value).expanduser())
+    if "://" in value or value == _stand_in():
+        return value
+    return str(folder.absolute() / Path(value).expanduser())
 
 
 def _settings(content: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
@@ -221,7 +233,7 @@ def synthetic_source(folder: object) -> dict[str, Any]:
 
 def _path_of(key: str) -> str:
     """The setting that a key stands for; "" if it stands for none."""
-    if key in ("assets", "backgrounds", "generator"):
+    if key in _MATERIALS:
         return f"scene.{key}"
     return "mix.sources" if key == "synthetic" else ""
 

@@ -312,25 +312,34 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
 class _Request:
     """A sweep as its user asks for it.
 
-    given  what replaces settings of its file, see `given.with_given`
-    project  what was taken from a syndet.toml, in words; "" if nothing was
-    notes  what other objects than those of its file change
+    given          what replaces settings of its file, see `given.with_given`
+    project_words  what was taken from a syndet.toml; "" if nothing was
+    notes          what other objects than those of its file change
     """
 
     definition: "LoadedSweep"
     given: dict[str, Any]
-    project: str
+    project_words: str
     notes: list[str]
 
     @property
     def lines(self) -> list[str]:
         """Lines for the terminal."""
-        lines = [f"project  {self.project}"] if self.project else []
+        lines = [f"project  {self.project_words}"] if self.project_words else []
         return lines + [f"note     {note}" for note in self.notes]
 
 
 def _request(name: str, options: SweepOptions) -> _Request:
-    from syndet_ray.definitions import given as giving
+    """The sweep of this name with what was given, or taken from a project, instead of its own.
+
+    Raises SyndetError for a sweep that cannot be loaded and for what it cannot be given.
+    """
+    from syndet_ray.definitions.given import (
+        defaults_for,
+        dice_parameters,
+        with_given,
+        without_flips,
+    )
     from syndet_ray.definitions.loader import load
 
     given = options.for_sweep()
@@ -338,22 +347,22 @@ def _request(name: str, options: SweepOptions) -> _Request:
     sweep = load(name)
     project_words = ""
     if options.project is not None:
-        taken = giving.defaults_for(sweep, options.project.settings, settings)
+        taken = defaults_for(sweep, options.project.settings, settings)
         project_words = options.project.words(options.taken, taken)
         settings = {**taken, **settings}
-    flips = giving.without_flips(sweep, settings)
+    flips = without_flips(sweep, settings)
     notes = [_flip_words(flips)] if flips else []
-    for path in giving.dice_parameters(sweep, settings):
+    for path in dice_parameters(sweep, settings):
         notes.append(f"{path} is not searched: it acts on the built-in dice alone")
     settings |= flips
     if settings:
         given["settings"] = settings
     try:
-        definition = giving.with_given(sweep, given)
+        definition = with_given(sweep, given)
     except DefinitionError as error:
         do = f"{error.do} Taken from {project_words}." if project_words else error.do
         raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
-    return _Request(definition=definition, given=given, project=project_words, notes=notes)
+    return _Request(definition=definition, given=given, project_words=project_words, notes=notes)
 
 
 def _flip_words(flips: Mapping[str, float]) -> str:
