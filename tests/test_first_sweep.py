@@ -114,7 +114,7 @@ def test_the_camera_of_the_photos_is_measured(photos_of, meshes):
     assert match.distance < 0.5 * match.at_first
     # scenes are blurred by up to twice the mean
     assert match.blur_px == pytest.approx(0.9 * MOST_BLUR_PX / 2, abs=0.25)
-    assert match.size == pytest.approx(1.5, abs=0.15)
+    assert match.size_ratio == pytest.approx(1.5, abs=0.15)
 
 
 def test_photos_of_other_classes_have_no_look(standing, meshes):

@@ -8,6 +8,7 @@ from syndet_ray.definitions.value import Value
 from syndet_ray.errors import nearest
 
 BUILT_IN = ("", "dice", "shapes")  # values of assets, surroundings, backgrounds that are no folder
+MOST_OBJECTS = 100  # in a scene, as in SynthDet
 MOST_SCENE_PX = 2048  # side of a scene; a larger one takes minutes and gigabytes to render
 COMMAND = "command:"  # the beginning of a generator that is a program
 _RENDERERS = ("raycast", "blender")
@@ -56,7 +57,7 @@ class SceneParameters(Value):
         "says, else rest and any",
     )
 
-    objects: int = Field(40, ge=1, le=100, description="number of objects in a scene")
+    objects: int = Field(40, ge=1, le=MOST_OBJECTS, description="number of objects in a scene")
     objects_spread: Share = Field(
         0.0,
         description="tray: share by which scenes have fewer or more objects, 1: from 1 to twice",

@@ -9,7 +9,7 @@ import numpy as np
 
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import MOST_OBJECTS, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
@@ -90,7 +90,7 @@ def _counts(photos: Source) -> Iterator[Measured]:
         if count := int((~record.boxes.crowd).sum()):
             counts.append(count)
     mean, deviation = float(np.mean(counts)), float(np.std(counts))
-    count = int(np.clip(round(mean), 1, 100))
+    count = int(np.clip(round(mean), 1, MOST_OBJECTS))
     words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
     yield Measured(path="scene.objects", value=count, words=words)
     # scenes have every number between two bounds as often: their standard deviation is half of the

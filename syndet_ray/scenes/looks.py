@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import MOST_OBJECTS, SceneParameters
 from syndet_ray.scenes.library import Asset, Library
 from syndet_ray.scenes.scene import (
     NO_CLASS,
@@ -34,10 +34,10 @@ _TRAY_HALF, _TRAY_SHARE = 4.0, 0.8
 # A camera that is tilted further, or that is always tilted, is held level, give or take this much:
 # from above any side of an image may be its upper one.
 _LEVEL_FROM_DEG, _ROLL_DEG = 30.0, 5.0
+_MOST_ZOOM = 1.25  # factor on the focal length at full strength, either way
 _DISTANCE = 24.0  # of the camera from its focus, in objects, at strength 0 of its height
 _LEAST_HEIGHT = 3.0  # of the camera above the floor, in objects: it never looks through them
 
-_MOST_OBJECTS = 100  # in a scene, as `objects` has it
 # Objects of one scene differ by up to this much in size, at full strength.
 _SCALE_SPREAD = 0.32
 
@@ -95,7 +95,7 @@ def draw_count(parameters: SceneParameters, rng: np.random.Generator) -> int:
     """
     spread = parameters.objects_spread
     least = max(1, round(parameters.objects * (1 - spread)))
-    most = min(_MOST_OBJECTS, round(parameters.objects * (1 + spread)))
+    most = min(MOST_OBJECTS, round(parameters.objects * (1 + spread)))
     return int(rng.integers(least, most, endpoint=True))
 
 
@@ -276,7 +276,7 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     tilt = np.radians(np.sqrt(rng.uniform(*squares)))
     distance = max(distance, library.unit_m * _LEAST_HEIGHT / np.cos(tilt))
     heading, roll = rng.uniform(0, 2 * np.pi, 2)
-    zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
+    zoom = _MOST_ZOOM ** (parameters.focal_length * rng.uniform(-1, 1))
     is_level = parameters.least_tilt_deg > 0 or np.degrees(tilt) > _LEVEL_FROM_DEG
     rows = _camera_axes(float(tilt), float(heading), float(roll), is_level=bool(is_level))
     forward = rows[2]
@@ -295,7 +295,7 @@ def most_px(parameters: SceneParameters, library: Library, asset: Asset) -> floa
     """The pixels that an asset's longest side spans at most in scenes, or nearly: see `draw_camera`
     and `populate`.
     """
-    zoom = 1.25**parameters.focal_length
+    zoom = _MOST_ZOOM**parameters.focal_length
     widest = parameters.size_px[1] * zoom
     is_surrounding = asset.label == NO_CLASS
     if is_surrounding:
@@ -346,7 +346,7 @@ def _draw_camera_above(
     ground.
     """
     distance = _DISTANCE * 2 ** (parameters.camera_height * rng.uniform(-1, 1))
-    zoom = 1.25 ** (parameters.focal_length * rng.uniform(-1, 1))
+    zoom = _MOST_ZOOM ** (parameters.focal_length * rng.uniform(-1, 1))
     mean = float(np.mean(parameters.size_px))
     # As far as the smallest object, and the clutter behind it.
     deepest = distance * mean / parameters.size_px[0] + 4 * (1 + parameters.background_scale[1])

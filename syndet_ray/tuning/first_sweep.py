@@ -93,23 +93,18 @@ def write_first_sweep(
         assets = cut_outs
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
-    # the built-in dice are no folder
-    base = SceneParameters(assets=str(assets if str(assets) in BUILT_IN else assets.absolute()))
+    floors = None
     if has_squares(train.records):
         cutting = partial(progress, "cutting backgrounds")
         cut_backgrounds(photos, backgrounds, _BACKGROUNDS, **of_train, progress=cutting)
-        floors = {"backgrounds": str(backgrounds.absolute()), "floor_texture": _FLOOR_TEXTURE}
-        base = base.model_copy(update=floors)
+        floors = backgrounds.absolute()
+    base = _base_scene(assets, floors)
     measured = measured_scene(train, base, scale.longest_px, seed, progress)
-    content = _text(photos, base, measured)
-    with temporary_folder() as folder:
-        load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
-    make_folder(path.parent)
-    write_whole(path, content.encode())
+    _write_checked(path, _text(photos, base, measured))
     return FirstSweep(
         path=path,
         assets=assets,
-        backgrounds=Path(base.backgrounds) if base.backgrounds else None,
+        backgrounds=floors,
         dataset=dataset,
         scale=scale,
         measured=measured,
@@ -133,6 +128,25 @@ def _read_photos(
         do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
         raise DataError(photos, "must have a test split", got=splits, do=do)
     return dataset
+
+
+def _base_scene(assets: Path, backgrounds: Path | None) -> SceneParameters:
+    """Scenes of these objects, on floors of these images if there are any; nothing is measured."""
+    # the built-in dice are no folder
+    objects = str(assets if str(assets) in BUILT_IN else assets.absolute())
+    if backgrounds is None:
+        return SceneParameters(assets=objects)
+    return SceneParameters(
+        assets=objects, backgrounds=str(backgrounds), floor_texture=_FLOOR_TEXTURE
+    )
+
+
+def _write_checked(path: Path, content: str) -> None:
+    """Writes a sweep file that can be loaded, or none."""
+    with temporary_folder() as folder:
+        load(str(write_whole(folder / "first.py", content.encode())))  # as a run would
+    make_folder(path.parent)
+    write_whole(path, content.encode())
 
 
 def remove_parts(folder: Path) -> None:
