@@ -194,7 +194,8 @@ def render_part(
         bare += float((rendering.ids < 0).mean()) / len(part)
         if progress is not None:
             progress(len(images), len(part))
-    _warn(parameters, asked=_number_of_objects(parameters, seed, part), placed=placed, bare=bare)
+    asked = _number_of_objects(parameters, seed, part)
+    _warn(parameters, scenes=len(part), asked=asked, placed=placed, bare=bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
 
@@ -211,10 +212,12 @@ def _draw_count(parameters: SceneParameters, seed: int, index: int) -> int:
     return looks.draw_count(parameters, seeds.generator(seed, "scene/count", index))
 
 
-def _warn(parameters: SceneParameters, *, asked: int, placed: int, bare: float) -> None:
+def _warn(
+    parameters: SceneParameters, *, scenes: int, asked: int, placed: int, bare: float
+) -> None:
     """Warns of objects that are missing and of a background that is bare, a share of the image."""
     if placed < asked:
-        _LOG.warning("%d of %d objects found no place", asked - placed, asked)
+        _LOG.warning("%d of %d objects found no place in %d scenes", asked - placed, asked, scenes)
     if parameters.arrangement == "layers" and bare > _MOST_BARE:
         _LOG.warning(
             "clutter leaves %.0f %% of the pictures bare: it is small, or hollow", 100 * bare
