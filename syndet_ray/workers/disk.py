@@ -36,10 +36,10 @@ def _temporary_folder() -> Path:
 def fault(error: Exception, places: Iterable[Path]) -> str | None:
     """Returns the fault of a disk of this machine that caused an error, or None if none did.
 
-    An example: "/data/runs cannot be written (No space left on device)". The error alone does not
-    show it: on a full disk PyTorch raises a RuntimeError, and safetensors an error of its own. So
-    this writes a test file to each place that exists; a place that does not exist, as on another
-    machine, is left out.
+    An example: "/data/runs cannot be written (No space left on device)"; another one is a streamed
+    photo that is still gone, or was changed. The error alone does not show a full disk: PyTorch
+    raises a RuntimeError there, and safetensors an error of its own. So this writes a test file to
+    each place that exists; a place that does not exist, as on another machine, is left out.
     """
     for cause in _causes(error):
         if isinstance(cause, LostPhoto) and _is_still_lost(cause):
