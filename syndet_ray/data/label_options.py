@@ -25,12 +25,12 @@ class LabelOptions:
     classes_file: Path | None = None
 
     @property
-    def arguments(self) -> list[str]:
+    def command_words(self) -> list[str]:
         """The words of a command line that make another command read labels in the same way."""
-        words = [] if self.format is None else ["--format", self.format]
-        words += ["--skip-bad"] if self.skip_bad else []
-        words += [] if self.classes_file is None else ["--classes", str(self.classes_file)]
-        return words
+        command = [] if self.format is None else ["--format", self.format]
+        command += ["--skip-bad"] if self.skip_bad else []
+        command += [] if self.classes_file is None else ["--classes", str(self.classes_file)]
+        return command
 
     def new_name(self, name: str) -> str | None:
         """The name of a class of the data, in composed Unicode; None if it is dropped, "" if it is

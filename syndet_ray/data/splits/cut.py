@@ -193,7 +193,7 @@ def _training_source(dataset: Dataset, shares: Mapping[str, float]) -> Source:
     if not _has_images(dataset, "train"):
         splits = ", ".join(dataset.splits) or "none"
         given = [word for split, share in shares.items() for word in (f"--{split}", f"{share:g}")]
-        given += ["--resplit", *dataset.options.arguments]
+        given += ["--resplit", *dataset.options.command_words]
         command = command_line("data", "split", dataset.path, *given)
         do = f"To share out the images of all splits, once for all commands: {command}."
         raise DataError(dataset.path, "has no images in train to cut from", got=splits, do=do)

@@ -84,7 +84,7 @@ def _split_command(dataset: Dataset) -> str:
         index = split_index.load(dataset.index_file)
         with_test = replace(index, shares={"test": _TEST_SHARE, **index.shares})
         return with_test.command(dataset.path, dataset.index_file, dataset.options)
-    given = ["--test", f"{_TEST_SHARE:g}", *dataset.options.arguments]
+    given = ["--test", f"{_TEST_SHARE:g}", *dataset.options.command_words]
     return command_line("data", "split", dataset.path, *given)
 
 

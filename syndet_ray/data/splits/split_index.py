@@ -70,7 +70,7 @@ class SplitIndex:
         command += [] if self.seed == 0 else ["--seed", str(self.seed)]
         command += ["--resplit"] if self.resplit else []
         command += [] if self.photos is None else ["--out", str(file)]
-        return command_line("data", *command, *options.arguments, "--force")
+        return command_line("data", *command, *options.command_words, "--force")
 
 
 def split_hash(images: Mapping[str, Sequence[str]]) -> str:
