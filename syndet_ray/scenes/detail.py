@@ -14,6 +14,7 @@ import trimesh
 from syndet_ray.scenes.library import Asset, Mesh, corner_normals, embree_scene
 from syndet_ray.scenes.paint import mesh_colors
 from syndet_ray.scenes.simplify import Simplifier
+from syndet_ray.scenes.stretch import stretch_mesh
 
 _LIGHT = 2000  # faces of a mesh that costs little as it is
 _FEWEST = 750  # faces tried first; then twice as many, and so on
@@ -35,7 +36,11 @@ def light_mesh(asset: Asset) -> Mesh:
     if asset.most_px is None or len(asset.mesh.faces) <= _LIGHT:
         return asset.mesh
     step = int(np.ceil(_STEPS * np.log2(asset.most_px)))
-    return at_size(asset.mesh, 2.0 ** (step / _STEPS))
+    size_px = 2.0 ** (step / _STEPS)
+    if asset.original is None:
+        return at_size(asset.mesh, size_px)
+    # simplifying takes seconds, stretching nothing
+    return stretch_mesh(at_size(asset.original, size_px), asset.stretch)
 
 
 @lru_cache(maxsize=1024)
