@@ -170,8 +170,11 @@ def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, mesh
     assert sweep.recipe.scene.assets == str(meshes)
     assert sweep.recipe.scene.poses in ("upright", "face_up")
     text = result.path.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.lstrip().startswith("#")]
+    assert max(map(len, lines)) <= 100
+    comments = " ".join(line.strip(" #") for line in lines)
     for item in result.measured:
-        assert f"# {item.words}\n" in text
+        assert item.words in comments
         assert sweep.recipe.get(item.path) == item.value
     with pytest.raises(DefinitionError, match=r"first.py: exists"):
         first(tmp_path, monkeypatch, standing, meshes)
