@@ -169,9 +169,13 @@ def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, mesh
     sweep = load("first")
     assert sweep.recipe.scene.assets == str(meshes)
     assert sweep.recipe.scene.poses in ("upright", "face_up")
+    assert sweep.recipe.scene.stretch == 1.0
     text = result.path.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.lstrip().startswith("#")]
+    assert max(map(len, lines)) <= 100
+    comments = " ".join(line.strip(" #") for line in lines)
     for item in result.measured:
-        assert f"# {item.words}\n" in text
+        assert item.words in comments
         assert sweep.recipe.get(item.path) == item.value
     with pytest.raises(DefinitionError, match=r"first.py: exists"):
         first(tmp_path, monkeypatch, standing, meshes)
@@ -195,7 +199,8 @@ def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch,
     result = first(tmp_path, monkeypatch, photos, None)
     names = [path.name for path in (tmp_path / "sweeps" / "first_cutouts").iterdir()]
     assert sorted(names) == ["cone", "plate"] and result.assets.name == "first_cutouts"
-    assert load("first").recipe.scene.assets == str(tmp_path / "sweeps" / "first_cutouts")
+    scene = load("first").recipe.scene
+    assert scene.assets == str(tmp_path / "sweeps" / "first_cutouts") and scene.stretch == 0
 
 
 def test_photos_without_training_photos_are_refused(tmp_path, monkeypatch, standing, meshes):

@@ -124,6 +124,10 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.overlap": (*_OF_LAYERS, _Idle(_OF_ONE, by_number=True)),
     "scene.crop": _OF_LAYERS,
     "scene.gloss": _OF_CUT_OUTS,
+    "scene.stretch": (
+        _Idle(_OURS | {"scene.assets": _is("dice")}),
+        _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False)}),
+    ),
     "scene.objects_spread": _OF_TRAY,
     "scene.camera_tilt_deg": _OF_TRAY,
     "scene.least_tilt_deg": _OF_TRAY,

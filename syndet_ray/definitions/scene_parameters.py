@@ -124,6 +124,10 @@ class SceneParameters(Value):
     object_shape: Share = Field(
         1.0, description="strength: rounding of dice, size and position of their pips"
     )
+    stretch: Share = Field(
+        0.0,
+        description="strength: meshes also slimmer, wider, lower and taller, by up to a quarter",
+    )
     gloss: Share = Field(
         1.0, description="maximum gloss of an object, 1 is a mirror; cut-outs have none"
     )

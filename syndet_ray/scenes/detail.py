@@ -15,6 +15,7 @@ from syndet_ray.scenes.layers import turn_to_camera
 from syndet_ray.scenes.library import Asset, Mesh, corner_normals, embree_scene, unit_vectors
 from syndet_ray.scenes.paint import mesh_colors
 from syndet_ray.scenes.simplify import Simplifier
+from syndet_ray.scenes.stretch import stretch_mesh
 
 _LIGHT = 2000  # faces of a mesh that costs little as it is
 _FEWEST = 750  # faces tried first; then twice as many, and so on
@@ -36,7 +37,11 @@ def light_mesh(asset: Asset) -> Mesh:
     if asset.most_px is None or len(asset.mesh.faces) <= _LIGHT:
         return asset.mesh
     step = int(np.ceil(_STEPS_PER_OCTAVE * np.log2(asset.most_px)))
-    return at_size(asset.mesh, 2.0 ** (step / _STEPS_PER_OCTAVE))
+    size_px = 2.0 ** (step / _STEPS_PER_OCTAVE)
+    if asset.original is None:
+        return at_size(asset.mesh, size_px)
+    # simplifying takes seconds, stretching nothing
+    return stretch_mesh(at_size(asset.original, size_px), asset.stretch)
 
 
 @lru_cache(maxsize=1024)

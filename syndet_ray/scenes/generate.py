@@ -28,6 +28,7 @@ from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
+from syndet_ray.scenes.stretch import with_stretched
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
 RENDERER_VERSION = 6
@@ -46,16 +47,19 @@ def library_of(parameters: SceneParameters) -> Library:
     Raises DataError if a folder that they name holds no assets.
     """
     whole = load(parameters.assets, parameters.surroundings, parameters.backgrounds)
-    return _with_most_px(whole, parameters)
+    return _seen_by(whole, parameters)
 
 
 @lru_cache(maxsize=8)  # a process renders few sets at a time
-def _with_most_px(library: Library, parameters: SceneParameters) -> Library:
-    """The library with the sizes at which scenes show its assets, which determine their detail."""
+def _seen_by(library: Library, parameters: SceneParameters) -> Library:
+    """The library with the shapes that scenes show, and with the sizes at which they show them,
+    which determine their detail.
+    """
+    shown = with_stretched(library, parameters.stretch)
     assets = {}
-    for name, asset in library.assets.items():
-        assets[name] = replace(asset, most_px=looks.most_px(parameters, library, asset))
-    return replace(library, assets=assets)
+    for name, asset in shown.assets.items():
+        assets[name] = replace(asset, most_px=looks.most_px(parameters, shown, asset))
+    return replace(shown, assets=assets)
 
 
 def draw_scene(parameters: SceneParameters, seed: int, index: int, count: int = 1) -> Scene:

@@ -56,6 +56,8 @@ class Asset:
              asked for, see `heap`; its upper side is +z
     most_px  the length in pixels that its longest side has in images at most, or None where that is
              not known: see `detail`
+    original  the mesh that was stretched into this one by the factors of `stretch`; None for a mesh
+             as it was read
     """
 
     label: int
@@ -64,6 +66,8 @@ class Asset:
     picture: bool = False
     pose: str = "rest"
     most_px: float | None = None
+    original: Mesh | None = None
+    stretch: tuple[float, float] = (1.0, 1.0)
 
     @property
     def length_m(self) -> float:
@@ -111,7 +115,7 @@ class Library:
     @cached_property
     def unit_m(self) -> float:
         """An object's size, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [asset.length_m for asset in self._objects]
+        sizes = [asset.length_m for asset in self._objects if asset.original is None]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property

@@ -52,6 +52,9 @@ def _names(parameters: SceneParameters) -> frozenset[str]:
     names = {"generator", "assets"}
     if any(body.label == NO_CLASS for body in scene.bodies):
         names.add("surroundings")
+    library = library_of(small)
+    if library.has_solid_objects and not library.dice:
+        names.add("stretch")
     if scene.ground.texture_contrast > 0:
         names.add("backgrounds")  # also that there are none
     return frozenset(names | recorder.names)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from syndet_ray.scenes.layers import turns
-from syndet_ray.scenes.library import Mesh, outline
+from syndet_ray.scenes.library import Library, Mesh, outline
+from syndet_ray.scenes.scene import NO_CLASS
 
 METRES = {"metres": 1.0, "millimetres": 1e-3, "centimetres": 1e-2}  # in the order of guessing
 # Programs mix these two up, in which one thing has numbers a thousand times apart. A third one
@@ -122,6 +123,16 @@ def apparent_size(mesh: Mesh, *, front: bool) -> float:
         sides = np.ptp(corners @ turn[:2].T, axis=0)
         sizes.append(np.sqrt(sides.prod()))
     return float(np.mean(sizes))
+
+
+def apparent_share(library: Library) -> float:
+    """The mean apparent size of the objects of scenes, divided by `scene.size_px`: 1 for dice."""
+    sizes = []
+    for asset in library.assets.values():
+        if asset.label != NO_CLASS:
+            size = apparent_size(asset.mesh, front=asset.picture)
+            sizes.append(asset.scale * size / library.unit_m)
+    return float(np.mean(sizes)) if sizes else 1.0
 
 
 def length_words(metres: float) -> str:

@@ -21,6 +21,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.report.fonts import missing_notes
 from syndet_ray.scenes import command
 from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.scenes.units import apparent_share
 from syndet_ray.spread import LEAST_IMAGES
 from syndet_ray.wording import counted
 
@@ -100,16 +101,17 @@ def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
 
 def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
     """A note if rendered objects differ in size from photographed ones at the working scale."""
-    ranges = reach.rendered_sizes(sweep)
-    if not ranges or not scale.objects:
+    asked = reach.rendered_sizes(sweep)
+    if not asked or not scale.objects:
         return []
+    ranges = [(low * share, high * share) for low, high in asked for share in _shares(sweep)]
     least, median, most = scale.object_px
 
     def factor(size_px: tuple[float, float]) -> float:
         middle = math.sqrt(size_px[0] * size_px[1])
         return max(middle / median, median / middle)
 
-    nearest = min(sorted(ranges), key=factor)
+    nearest = min(sorted(ranges), key=factor, default=(median, median))
     if factor(nearest) <= _LIKE_SIZES:
         return []
     rendered, photographed = range_words(*nearest), range_words(least, most)
@@ -118,6 +120,15 @@ def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
         f"and {photographed} on photos at their working scale: "
         "set scene.size_px so that they agree, or detector.working_px"
     ]
+
+
+def _shares(sweep: LoadedSweep) -> set[float]:
+    """The sizes of objects in images, divided by `scene.size_px`, of all assets that we render."""
+    shares = set()
+    for materials in scene_inputs(sweep):
+        if not materials.generator.startswith(command.PREFIX):
+            shares.add(apparent_share(materials.library()))
+    return shares
 
 
 def _notes_on_frames(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
