@@ -29,7 +29,7 @@ from syndet_ray.scenes.library import Library
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
 _CUT_OUTS, _BACKGROUNDS = 20, 60  # of each class, and in all
-_STRETCH = 1.0  # 61 of 100 chess pieces got the right name instead of 48
+_STRETCH = 1.0  # 54 to 61 of 100 chess pieces got the right name instead of 48
 _COMMENT_WIDTH = 86  # characters, after an indent of 14: 100 columns
 _FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos show
 
