@@ -54,7 +54,9 @@ def read_class_map(path: Path) -> dict[str, str | None]:
 def map_line(old: str, new: str) -> str:
     """The line of such a file that gives a class a new name: `White King: white-king`."""
     width = 4 * (len(old) + len(new)) + 100  # however much is escaped, it stays one line
-    return yaml.safe_dump({old: new}, allow_unicode=True, width=width).removesuffix("\n")
+    # what does not print, such as a second kind of line break, is escaped
+    prints = (old + new).isprintable()
+    return yaml.safe_dump({old: new}, allow_unicode=prints, width=width).removesuffix("\n")
 
 
 def is_blank(name: str) -> bool:
