@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -35,6 +36,11 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 from syndet_ray.tracking.store import local_store
+
+# A shell ignores Ctrl-C for what it runs in the background, and nohup a closed terminal: processes
+# that tests start and end by these signals would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

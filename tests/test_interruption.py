@@ -62,7 +62,7 @@ except BaseException:
 """
 
 LOADS = """
-import signal, threading
+import threading
 from syndet_ray import cli
 
 @cli.app.command()
@@ -71,8 +71,6 @@ def wait():
     threading.Event().wait(30)
     print("went on")
 
-# a shell that runs the tests in the background ignores it
-signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """
 
