@@ -153,7 +153,7 @@ def match_look(
         brightness=green,
         color_cast=(float(gains[0]), float(gains[1])),
         contrast=contrast,
-        blur_px=_blur_px(images[:_BLURRED_SCENES], library.classes, fineness),
+        blur_px=_blur_px(images[:_BLURRED_SCENES], fineness),
         size_ratio=longer_in_photos / longer_in_scenes,
         distance=255 * float(np.abs(curved - wanted).mean()),
         at_first=255 * float(np.abs(tones - wanted).mean()),
@@ -190,19 +190,16 @@ def _scenes(
 
 
 def _looks(images: Iterable[Labelled], classes: Sequence[str]) -> BoxLooks:
-    patches, names, fineness, longer_px, noises = [], [], [], [], []
+    patches, names, longer_px, noises = [], [], [], []
+    fineness: list[float] = []
     for rgb, boxes in images:
         noises.append(noise(rgb))
-        fine, coarse = _details(rgb)
-        sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
-        for k in np.flatnonzero((sides.min(axis=1) >= _LEAST_PX) & ~boxes.crowd).tolist():
-            x1, y1, x2, y2 = boxes.xyxy[k].round().astype(int).clip(0).tolist()
-            inside = slice(y1, y2), slice(x1, x2)
+        fineness += _fineness(rgb, boxes)
+        for k, inside in _insides(boxes):
             patch = cv2.resize(rgb[inside], (_PATCH_PX, _PATCH_PX), interpolation=cv2.INTER_AREA)
             patches.append(patch / np.float32(255))
             names.append(classes[boxes.labels[k]])
-            fineness.append(fine[inside].mean() / max(coarse[inside].mean(), 1e-6))
-            longer_px.append(sides[k].max())
+            longer_px.append((boxes.xyxy[k, 2:] - boxes.xyxy[k, :2]).max())
     return BoxLooks(
         patches=np.array(patches, np.float32).reshape(-1, _PATCH_PX, _PATCH_PX, 3),
         classes=np.array(names, dtype=str),
@@ -210,6 +207,23 @@ def _looks(images: Iterable[Labelled], classes: Sequence[str]) -> BoxLooks:
         longer_px=np.array(longer_px, np.float64),
         noises=np.array(noises, np.float64),
     )
+
+
+def _insides(boxes: Boxes) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """The position of each box that is large enough, and the rows and columns of its inside."""
+    sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    for k in np.flatnonzero((sides.min(axis=1) >= _LEAST_PX) & ~boxes.crowd).tolist():
+        x1, y1, x2, y2 = boxes.xyxy[k].round().astype(int).clip(0).tolist()
+        yield k, (slice(y1, y2), slice(x1, x2))
+
+
+def _fineness(rgb: np.ndarray, boxes: Boxes) -> list[float]:
+    """The contrast of fine details in each of these boxes, divided by that of coarse ones."""
+    fine, coarse = _details(rgb)
+    fineness = []
+    for _, inside in _insides(boxes):
+        fineness.append(float(fine[inside].mean() / max(coarse[inside].mean(), 1e-6)))
+    return fineness
 
 
 def _details(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,12 +257,14 @@ def _apply_curve(tones: np.ndarray, stops: np.ndarray, contrast: float) -> np.nd
     return with_contrast(exposed.reshape(-1, 3), contrast).reshape(tones.shape)
 
 
-def _blur_px(images: Sequence[Labelled], classes: Sequence[str], fineness: float) -> float:
+def _blur_px(images: Sequence[Labelled], fineness: float) -> float:
     """The blur with which scenes have that fineness, between those that are tried."""
     blurred_fineness = []
     for sigma in _SIGMAS_PX.tolist():
-        blurred = [(_blur(rgb, sigma), boxes) for rgb, boxes in images]
-        blurred_fineness.append(np.median(_looks(blurred, classes).fineness))
+        of_boxes: list[float] = []
+        for rgb, boxes in images:
+            of_boxes += _fineness(_blur(rgb, sigma), boxes)
+        blurred_fineness.append(np.median(of_boxes))
     falling = np.minimum.accumulate(blurred_fineness)
     return float(np.interp(-fineness, -falling, _SIGMAS_PX))
 
