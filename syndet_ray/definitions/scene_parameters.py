@@ -13,7 +13,7 @@ MOST_SCENE_PX = 2048  # side of a scene; a larger one takes minutes and gigabyte
 COMMAND = "command:"  # the beginning of a generator that is a program
 _RENDERERS = ("raycast", "blender")
 _SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not for a training
-_LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
+LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
 
@@ -183,8 +183,8 @@ class SceneParameters(Value):
     @model_validator(mode="after")
     def _sizes_in_order(self) -> "SceneParameters":
         low, high = self.size_px
-        if not _LEAST_SIZE_PX <= low <= high:
-            rule = f"size_px must satisfy {_LEAST_SIZE_PX} <= minimum <= maximum"
+        if not LEAST_SIZE_PX <= low <= high:
+            rule = f"size_px must satisfy {LEAST_SIZE_PX} <= minimum <= maximum"
             raise ValueError(f"{rule}, got {low}, {high}")
         if self.image_px != "auto" and high > self.image_px:
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.definitions.scene_parameters import MOST_OBJECTS, SceneParameters
+from syndet_ray.definitions.scene_parameters import LEAST_SIZE_PX, MOST_OBJECTS, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
@@ -21,7 +21,6 @@ from syndet_ray.scenes.sensor import MOST_BLUR_PX, MOST_NOISE
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
-_LEAST_SIZE_PX = 4.0  # that `size_px` takes
 _PADDING = "scene.box_padding"
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
@@ -123,7 +122,7 @@ def _sizes(
         sizes_px += (longer_px / lengths[boxes.labels]).tolist()
     shown = (1 + padding) * (match.length if match is not None else 1.0)
     sizes = np.array(sizes_px) / shown
-    low, high = np.maximum(_LEAST_SIZE_PX, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
+    low, high = np.maximum(LEAST_SIZE_PX, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
     if np.ptp(lengths[np.isfinite(lengths)]) > 0:
@@ -233,6 +232,8 @@ def _correct_size(item: Measured, size_ratio: float) -> Measured:
     """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
     if item.path != "scene.size_px":
         return item
-    low, high = (round(max(_LEAST_SIZE_PX, side_px * size_ratio), 1) for side_px in item.value)
+    low, high = (
+        round(max(float(LEAST_SIZE_PX), side_px * size_ratio), 1) for side_px in item.value
+    )
     words = f"{item.words}; times {size_ratio:.2f}, by which boxes of rendered scenes differ"
     return Measured(path=item.path, value=(low, high), words=words)
