@@ -13,7 +13,7 @@ from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space_check import check_effects, check_space, effects_of_numbers
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.scenes.generate import draw_scene
+from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.made_from import facts, made_from
 from syndet_ray.workers.effective import check_settings
 
@@ -130,6 +130,8 @@ def _scene_of(settings, floors, things, pictures):
 
 def other_value(name, parameters):
     """Another value; of a strength, one that differs from the present one."""
+    if name == "proportions":
+        return tuple((label, 1.5, 1.0) for label in library_of(parameters).classes)
     return OTHER.get(name, 0.9 if getattr(parameters, name) != 0.9 else 0.1)
 
 

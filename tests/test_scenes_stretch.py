@@ -1,6 +1,7 @@
 """Stretched meshes: objects of one class differ in shape, and only they."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ import trimesh
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.generate import draw_scene, library_of, render
-from syndet_ray.scenes.library import corner_normals
-from syndet_ray.scenes.stretch import MOST, stretch_mesh
+from syndet_ray.scenes.library import Stretch, corner_normals
+from syndet_ray.scenes.stretch import MOST, MOST_PROFILE, stretch_mesh
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +52,53 @@ def test_without_strength_the_scene_is_the_same(eggs):
     assert library_of(parameters(eggs, stretch=1.0)).unit_m == library_of(parameters(eggs)).unit_m
 
 
-def test_normals_of_what_is_stretched_stay_square_to_it(eggs):
-    asset = next(iter(library_of(parameters(eggs)).assets.values()))
-    light = light_mesh(asset)
-    assert light.normals is not None and len(light.faces) < len(asset.mesh.faces)
-    for factors in ((1.25, 1.0), (1.0, 0.8)):
-        mesh = stretch_mesh(light, factors)
-        corners = mesh.vertices[mesh.faces]
-        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        across /= np.linalg.norm(across, axis=1, keepdims=True)
-        cosines = (corner_normals(mesh).mean(axis=1) * across).sum(axis=1)
-        assert cosines.min() > 0.95
+def test_a_class_has_twelve_profiles_however_many_meshes(eggs, tmp_path):
+    settings = parameters(eggs, profile=1.0)
+    assets = library_of(settings).assets
+    plain = assets["egg/egg.stl"].mesh.vertices
+    assert len(assets) == 13
+    for name, asset in assets.items():
+        ratios = np.ptp(asset.mesh.vertices, axis=0) / np.ptp(plain, axis=0)
+        assert ratios[2] == pytest.approx(1.0), f"{name}: height is what stretch varies"
+        assert 1 / MOST_PROFILE <= ratios[0] <= MOST_PROFILE
+    (tmp_path / "egg").mkdir()
+    for name in ("a", "b", "c"):
+        trimesh.creation.box((1, 1, 2)).export(tmp_path / "egg" / f"{name}.stl")
+    assert len(library_of(parameters(str(tmp_path), profile=1.0)).assets) == 3 + 12
+
+
+def test_a_profile_widens_each_height_by_its_own_factor(eggs):
+    mesh = library_of(parameters(eggs)).assets["egg/egg.stl"].mesh
+    factors = (1.0, 1.5, 0.8, 0.8, 1.2)
+    shaped = stretch_mesh(mesh, Stretch(across=factors, along=1.0))
+    heights = mesh.vertices[:, 2]
+    levels = np.linspace(heights.min(), heights.max(), 5)
+    radii = np.linalg.norm(mesh.vertices[:, :2], axis=1)
+    shaped_radii = np.linalg.norm(shaped.vertices[:, :2], axis=1)
+    for level, factor in zip(levels[1:-1], factors[1:-1], strict=True):
+        near = np.abs(heights - level) < 0.01
+        np.testing.assert_allclose(shaped_radii[near] / radii[near], factor, rtol=0.03)
+    wide = radii > 0.05
+    ratios = shaped_radii[wide] / radii[wide]
+    assert ratios.min() >= 0.8 - 1e-5 and ratios.max() <= 1.5 + 1e-5, "curves do not overshoot"
+
+
+SHAPES = (
+    Stretch(across=(1.25,), along=1.0),
+    Stretch(across=(1.0,), along=0.8),
+    Stretch(across=(0.7, 1.3, 0.8, 1.5, 1.0), along=1.1),
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["wide", "low", "profile"])
+def test_normals_of_what_is_stretched_stay_square_to_it(eggs, shape):
+    plain = library_of(parameters(eggs)).assets["egg/egg.stl"].mesh
+    mesh = stretch_mesh(replace(plain, normals=corner_normals(plain)), shape)
+    corners = mesh.vertices[mesh.faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    cosines = (corner_normals(mesh).mean(axis=1) * across).sum(axis=1)
+    assert cosines.min() > 0.97
 
 
 def test_a_stretched_object_is_drawn_with_as_few_faces(eggs):

@@ -71,6 +71,10 @@ _OF_CUT_OUTS = (
     _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False), SURROUNDINGS_ARE_SOLID: _is(False)}),
     _Idle(_IN_TRAY | {OBJECTS_ARE_SOLID: _is(False), "scene.distractors": _is(0)}, by_number=True),
 )
+_OF_MESHES = (
+    _Idle(_OURS | {"scene.assets": _is("dice")}),
+    _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False)}),
+)
 _OF_ONE = _OURS | {
     "scene.arrangement": _is("layers"),
     "scene.objects": _is(1),
@@ -124,10 +128,9 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "scene.overlap": (*_OF_LAYERS, _Idle(_OF_ONE, by_number=True)),
     "scene.crop": _OF_LAYERS,
     "scene.gloss": _OF_CUT_OUTS,
-    "scene.stretch": (
-        _Idle(_OURS | {"scene.assets": _is("dice")}),
-        _Idle(_OURS | {OBJECTS_ARE_SOLID: _is(False)}),
-    ),
+    "scene.stretch": _OF_MESHES,
+    "scene.profile": _OF_MESHES,
+    "scene.proportions": _OF_MESHES,
     "scene.objects_spread": _OF_TRAY,
     "scene.camera_tilt_deg": _OF_TRAY,
     "scene.least_tilt_deg": _OF_TRAY,

@@ -17,6 +17,8 @@ LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recogniz
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
 
+MOST_PROPORTION = 2.0  # factor on a mesh, either way: beyond, it is another thing
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -128,6 +130,16 @@ class SceneParameters(Value):
         0.0,
         description="strength: meshes also slimmer, wider, lower and taller, by up to a quarter",
     )
+    profile: Share = Field(
+        0.0,
+        description="strength: meshes also thinner and thicker at some of their heights, by up to "
+        "1.6 times either way",
+    )
+    proportions: tuple[tuple[str, float, float], ...] = Field(
+        (),
+        description="classes whose meshes are made wider and higher: class, factor across, factor "
+        "along the axis that points up; 0.5 to 2",
+    )
     gloss: Share = Field(
         1.0, description="maximum gloss of an object, 1 is a mirror; cut-outs have none"
     )
@@ -217,6 +229,19 @@ class SceneParameters(Value):
             bounds = f"{_LEAST_GAIN} to {_MOST_GAIN}"
             red, blue = self.color_cast
             raise ValueError(f"color_cast must be two gains of {bounds}, got {red}, {blue}")
+        return self
+
+    @model_validator(mode="after")
+    def _proportions_in_range(self) -> "SceneParameters":
+        names = [name for name, _, _ in self.proportions]
+        for name, *factors in self.proportions:
+            if not all(1 / MOST_PROPORTION <= factor <= MOST_PROPORTION for factor in factors):
+                bounds = f"{1 / MOST_PROPORTION:g} to {MOST_PROPORTION:g}"
+                across, along = factors
+                rule = f"proportions must be factors of {bounds}, got {across}, {along} for {name}"
+                raise ValueError(rule)
+            if names.count(name) > 1:
+                raise ValueError(f"proportions must name a class once, got {name} again")
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import numpy as np
 
 from syndet_ray.data.record import Source
 from syndet_ray.scenes.heap import draw_side
-from syndet_ray.scenes.library import Asset, Library, outline
+from syndet_ray.scenes.library import Asset, Library, Mesh, outline
 from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.seeds import generator
 
@@ -79,13 +79,23 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
     )
 
 
+def match_again(
+    photos: Source, library: Library, match: PoseMatch, seed: int
+) -> tuple[float, float]:
+    """The distance and the length of a match, with the meshes of another library."""
+    meshes = _meshes_with_shapes(library, _shapes(photos))
+    tilt_deg = sum(match.tilt_deg) / 2
+    return _fit(meshes, match.poses, tilt_deg, generator(seed, "pose match"))
+
+
 def _meshes_with_shapes(
     library: Library, shapes: Mapping[str, np.ndarray]
 ) -> list[tuple[Asset, np.ndarray]]:
     """Every mesh whose class has boxes enough, with their shapes."""
     meshes = []
     for asset in library.assets.values():
-        if asset.label == NO_CLASS or asset.picture:
+        # variants stand for shapes that photos may show, not for those that they do show
+        if asset.label == NO_CLASS or asset.picture or asset.is_variant:
             continue
         of_class = shapes.get(library.classes[asset.label], np.zeros(0))
         if len(of_class) >= _LEAST_BOXES:
@@ -95,16 +105,24 @@ def _meshes_with_shapes(
 
 def _shapes(photos: Source) -> dict[str, np.ndarray]:
     """Logarithms of height / width of the boxes of each class; those at borders may be cut."""
-    shapes: dict[str, list[float]] = {}
-    for record in photos.records:
+    _, labels, sides = whole_boxes(photos)
+    ratios = np.log(sides[:, 1] / sides[:, 0])
+    return {photos.classes[label]: ratios[labels == label] for label in np.unique(labels).tolist()}
+
+
+def whole_boxes(photos: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of photos (n,), labels (n,), and widths and heights (n, 2) in pixels of the boxes
+    that no border cuts.
+    """
+    images, labels, sides = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros((0, 2))]
+    for i, record in enumerate(photos.records):
         boxes = record.boxes
         inside = (boxes.xyxy[:, :2] > 1) & (boxes.xyxy[:, 2:] < np.array(record.size_wh) - 1)
         is_whole = inside.all(axis=1) & ~boxes.crowd
-        sides = boxes.xyxy[is_whole, 2:] - boxes.xyxy[is_whole, :2]
-        ratios = np.log(sides[:, 1] / sides[:, 0])
-        for label, ratio in zip(boxes.labels[is_whole].tolist(), ratios.tolist(), strict=True):
-            shapes.setdefault(photos.classes[label], []).append(ratio)
-    return {name: np.array(values) for name, values in shapes.items()}
+        images.append(np.full(np.count_nonzero(is_whole), i))
+        labels.append(boxes.labels[is_whole])
+        sides.append(boxes.xyxy[is_whole, 2:] - boxes.xyxy[is_whole, :2])
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(sides)
 
 
 def _fit(
@@ -120,22 +138,22 @@ def _fit(
 
     distances, lengths = [], []
     for asset, shapes in meshes:
-        sides = _box_sides(asset, poses, tilt_deg, rng)
+        sides = box_sides(asset.mesh, poses, tilt_deg, rng)
         ratios = np.log(sides[:, 1] / sides[:, 0])
         distances.append(wasserstein_distance(shapes, ratios))
         lengths.append(sides.max(axis=1).mean() / asset.mesh.length)
     return float(np.mean(distances)), float(np.mean(lengths))
 
 
-def _box_sides(asset: Asset, poses: str, tilt_deg: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) widths and heights of boxes around an asset, in its units, seen from far away."""
-    points = outline(asset.mesh)
+def box_sides(mesh: Mesh, poses: str, tilt_deg: float, rng: np.random.Generator) -> np.ndarray:
+    """(n, 2) widths and heights of boxes around a mesh, in its units, seen from far away."""
+    points = outline(mesh)
     sides = np.empty((_OBJECTS, 2))
     for i in range(_OBJECTS):
         yaw = rng.uniform(0, 2 * np.pi)
         tilt = np.radians(tilt_deg + rng.uniform(-0.5, 0.5) * _SPREAD_DEG)
         cos, sin = np.cos(yaw), np.sin(yaw)
         about_vertical = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        x, y, z = (points @ (about_vertical @ draw_side(asset.mesh, poses, rng)).T).T
+        x, y, z = (points @ (about_vertical @ draw_side(mesh, poses, rng)).T).T
         sides[i] = np.ptp(x), np.ptp(y * np.cos(tilt) + z * np.sin(tilt))
     return sides

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,19 @@ from syndet_ray.definitions.scene_parameters import LEAST_SIZE_PX, MOST_OBJECTS,
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
-from syndet_ray.inspection.pose_match import PoseMatch, match_poses
+from syndet_ray.inspection.pose_match import PoseMatch, match_again, match_poses
+from syndet_ray.inspection.proportions import Factors, match_proportions
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.sensor import MOST_BLUR_PX, MOST_NOISE
+from syndet_ray.scenes.stretch import with_proportions
 from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
+# Strengths of stretch and profile: where nothing is known of shapes, and where proportions are
+# measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
+_UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
 _PADDING = "scene.box_padding"
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
@@ -56,6 +61,11 @@ def measured_scene(
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     match = match_poses(photos, library, seed)
+    factors = None if match is None else match_proportions(photos, library, match, seed)
+    if match is not None and factors:
+        library = with_proportions(library, _triples(factors))
+        distance, length = match_again(photos, library, match, seed)
+        match = replace(match, distance=distance, length=length)
     style = list(_label_style(photos, seed, progress))
     padding = next((item.value for item in style if item.path == _PADDING), 0.0)
     looks = looks_of_photos(photos, longest_px, seed, progress)
@@ -64,6 +74,7 @@ def measured_scene(
         *_counts(photos),
         *_sizes(photos, scales, library, match, padding),
         *_poses(match),
+        *_shapes(library, factors),
         *_noise(looks),
         *_object_color(looks, library),
         *style,
@@ -160,6 +171,38 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     words = "the tilt at which shapes fit best, 10 degrees either way"
     yield Measured(path="scene.least_tilt_deg", value=least, words=words)
     yield Measured(path="scene.camera_tilt_deg", value=most, words=words)
+
+
+def _shapes(library: Library, factors: Factors | None) -> Iterator[Measured]:
+    """Proportions of meshes, and how much of their shapes is left to chance."""
+    if library.dice or not library.has_solid_objects:
+        return
+    if factors is None:
+        stretch, profile = _UNKNOWN_SHAPES
+        words = "boxes do not tell whether meshes have the photos' shapes: others are wider, too"
+    elif factors:
+        stretch, profile = _OTHER_SHAPES
+        yield Measured(path="scene.proportions", value=_triples(factors), words=_words(factors))
+        words = "meshes have other proportions than what photos show, and so perhaps other profiles"
+    else:
+        stretch, profile = 0.0, 0.0
+        words = "boxes of all classes have the sizes and shapes of their meshes within 5%"
+    yield Measured(path="scene.stretch", value=stretch, words=words)
+    yield Measured(path="scene.profile", value=profile, words=words)
+
+
+def _triples(factors: Factors) -> tuple[tuple[str, float, float], ...]:
+    return tuple((name, across, along) for name, (across, along) in sorted(factors.items()))
+
+
+def _words(factors: Factors) -> str:
+    """The class that differs most from its mesh."""
+    name = max(factors, key=lambda name: np.abs(np.log(factors[name])).max())
+    across, along = factors[name]
+    return (
+        "width and height of objects beside one another, in those of their meshes, by the boxes of "
+        f"each class: {name} is {across:.2f} times as wide and {along:.2f} times as high"
+    )
 
 
 def _noise(looks: BoxLooks) -> Iterator[Measured]:

@@ -28,7 +28,7 @@ from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
-from syndet_ray.scenes.stretch import with_stretched
+from syndet_ray.scenes.stretch import with_proportions, with_variants
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
 RENDERER_VERSION = 6
@@ -55,7 +55,8 @@ def _seen_by(library: Library, parameters: SceneParameters) -> Library:
     """The library with the shapes that scenes show, and with the sizes at which they show them,
     which determine their detail.
     """
-    shown = with_stretched(library, parameters.stretch)
+    fitting = with_proportions(library, parameters.proportions)
+    shown = with_variants(fitting, parameters.stretch, parameters.profile)
     assets = {}
     for name, asset in shown.assets.items():
         assets[name] = replace(asset, most_px=looks.most_px(parameters, shown, asset))

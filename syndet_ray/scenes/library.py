@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import trimesh
@@ -45,6 +46,18 @@ class Mesh:
         return float(np.linalg.norm(np.abs(self.vertices).max(axis=0)))
 
 
+class Stretch(NamedTuple):
+    """Factors on a mesh: across its z axis, at equal steps of height from its lowest to its highest
+    point, or one for all heights; and along that axis.
+    """
+
+    across: tuple[float, ...]
+    along: float
+
+
+_AS_READ = Stretch(across=(1.0,), along=1.0)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Asset:
     """A mesh with its class, an index into the library's classes or NO_CLASS, and metres per unit
@@ -56,8 +69,8 @@ class Asset:
              asked for, see `heap`; its upper side is +z
     most_px  the length in pixels that its longest side has in images at most, or None where that is
              not known: see `detail`
-    original  the mesh that was stretched into this one by the factors of `stretch`; None for a mesh
-             as it was read
+    original  the mesh that was stretched into this one by `stretch`; None for a mesh as it was read
+    is_variant  it stands beside another asset, of which it is a copy in another shape
     """
 
     label: int
@@ -67,7 +80,8 @@ class Asset:
     pose: str = "rest"
     most_px: float | None = None
     original: Mesh | None = None
-    stretch: tuple[float, float] = (1.0, 1.0)
+    stretch: Stretch = _AS_READ
+    is_variant: bool = False
 
     @property
     def length_m(self) -> float:
@@ -115,7 +129,7 @@ class Library:
     @cached_property
     def unit_m(self) -> float:
         """An object's size, metres: a die's edge, or the median longest side of the objects."""
-        sizes = [asset.length_m for asset in self._objects if asset.original is None]
+        sizes = [asset.length_m for asset in self._objects if not asset.is_variant]
         return float(np.median(sizes)) if sizes else EDGE_M
 
     @cached_property

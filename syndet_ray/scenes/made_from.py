@@ -54,7 +54,7 @@ def _names(parameters: SceneParameters) -> frozenset[str]:
         names.add("surroundings")
     library = library_of(small)
     if library.has_solid_objects and not library.dice:
-        names.add("stretch")
+        names |= {"stretch", "profile", "proportions"}
     if scene.ground.texture_contrast > 0:
         names.add("backgrounds")  # also that there are none
     return frozenset(names | recorder.names)

@@ -29,7 +29,6 @@ from syndet_ray.scenes.library import Library
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
 _CUT_OUTS, _BACKGROUNDS = 20, 60  # of each class, and in all
-_STRETCH = 1.0  # 54 to 61 of 100 chess pieces got the right name instead of 48
 _COMMENT_WIDTH = 86  # characters, after an indent of 14: 100 columns
 _FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos show
 
@@ -102,8 +101,6 @@ def write_first_sweep(
         cut_backgrounds(photos, backgrounds, _BACKGROUNDS, **of_train, progress=cutting)
         floors = backgrounds.absolute()
     base = _base_scene(assets, floors)
-    if library.has_solid_objects and not library.dice:
-        base = base.model_copy(update={"stretch": _STRETCH})
     measured = measured_scene(train, base, scale.longest_px, seed, progress)
     _write_checked(path, _text(photos, base, measured))
     return FirstSweep(
@@ -194,7 +191,6 @@ def _text(photos: Path, base: SceneParameters, measured: Sequence[Measured]) -> 
         "        # measured on the training photos: change what you know better",
         "        scene=SceneParameters(",
         f"            assets={literal(base.assets)},",
-        *_stretch_lines(base),
         *_floor_lines(base),
         *_setting_lines(measured),
         "        ),",
@@ -209,13 +205,6 @@ def _text(photos: Path, base: SceneParameters, measured: Sequence[Measured]) -> 
         "",
     ]
     return "\n".join(lines)
-
-
-def _stretch_lines(base: SceneParameters) -> Iterator[str]:
-    if base.stretch > 0:
-        yield "            # meshes are rarely the very things on photos: others are slimmer,"
-        yield "            # wider, lower and taller"
-        yield f"            stretch={base.stretch},"
 
 
 def _floor_lines(base: SceneParameters) -> Iterator[str]:

@@ -1,0 +1,160 @@
+"""Proportions: how meshes differ in size and shape from the objects that boxes of photos show.
+
+A downloaded king may be half as wide as the king on the photos, beside a bishop of the same size.
+A detector then takes one for the other. Boxes tell it without any mesh of the real thing: the sizes
+of classes beside one another, and the shape of each.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from syndet_ray.data.record import Source
+from syndet_ray.definitions.scene_parameters import MOST_PROPORTION
+from syndet_ray.inspection.pose_match import PoseMatch, box_sides, whole_boxes
+from syndet_ray.scenes.library import Asset, Library, Stretch
+from syndet_ray.scenes.scene import NO_CLASS
+from syndet_ray.scenes.stretch import stretch_mesh
+from syndet_ray.seeds import generator
+
+_LEAST_BOXES = 20  # of a class: medians of fewer are as uncertain as what they are compared with
+_LEAST_DIFFERENCE = (
+    0.05  # natural logarithm: smaller differences are those of how people draw boxes
+)
+_STANDING = ("upright", "face_up")  # poses in which a box tells an object's height from its width
+_ROUNDS = 15  # of corrections; each leaves a third of the difference or less
+# A box's height grows by less than its object's: it also shows the top.
+_STEP_ALONG = 1.3
+
+Factors = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassBoxes:
+    """Boxes of the classes of photos.
+
+    shapes  medians of the logarithm of height / width
+    sizes   logarithms of the square root of the area, beside those of other classes on the same
+            photo; classes that are never beside others have none
+    """
+
+    shapes: Mapping[str, float]
+    sizes: Mapping[str, float]
+
+
+def class_boxes(photos: Source) -> ClassBoxes:
+    """Sizes and shapes of the classes that have boxes enough.
+
+    Photos are taken from any distance. So the size of a box is the product of its photo's and of
+    its class's, both fitted in turn.
+    """
+    image, label, sides = whole_boxes(photos)
+    counts = np.bincount(label, minlength=len(photos.classes))
+    shape, size = np.log(sides[:, 1] / sides[:, 0]), np.log(sides).mean(axis=1)
+    is_beside = _beside_others(image, label)
+    size_of_class = np.zeros(len(photos.classes))
+    for _ in range(_ROUNDS):
+        of_photo = size - size_of_class[label]
+        size_of_photo = np.bincount(image, of_photo) / np.maximum(1, np.bincount(image))
+        size_of_class = _medians(
+            (size - size_of_photo[image])[is_beside], label[is_beside], len(photos.classes)
+        )
+    shapes, sizes = {}, {}
+    for k, name in enumerate(photos.classes):
+        if counts[k] >= _LEAST_BOXES:
+            shapes[name] = float(np.median(shape[label == k]))
+            if np.count_nonzero(is_beside & (label == k)) >= _LEAST_BOXES:
+                sizes[name] = float(size_of_class[k])
+    return ClassBoxes(shapes=shapes, sizes=sizes)
+
+
+def _beside_others(image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """(n,) True for boxes on photos that show two classes or more."""
+    pairs = np.unique(np.stack([image, label], axis=1), axis=0)
+    classes = np.bincount(pairs[:, 0], minlength=int(image.max(initial=-1)) + 1)
+    return classes[image] > 1
+
+
+def _medians(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """(groups,) the median of each group of values, 0 for an empty one."""
+    medians = np.zeros(groups)
+    for k in np.unique(group):
+        medians[k] = np.median(values[group == k])
+    return medians
+
+
+def match_proportions(
+    photos: Source, library: Library, match: PoseMatch, seed: int
+) -> Factors | None:
+    """Factors across and along the axis that points up, of each class, with which boxes of meshes
+    have the sizes and shapes of those of photos.
+
+    None where fewer than two classes have boxes enough; no factors where no class differs. Sizes
+    are those beside other classes: all meshes together become neither larger nor smaller.
+    """
+    boxes = class_boxes(photos)
+    assets = _assets_by_class(library, boxes)
+    if len(assets) < 2:
+        return None
+    factors = {name: np.ones(2) for name in assets}
+    for _ in range(_ROUNDS):
+        off = _differences(assets, factors, boxes, match, seed)
+        for name, difference in off.items():
+            factors[name] = factors[name] * np.exp(difference)
+        _normalise(factors)
+    rounded = {name: _bounded_factors(values) for name, values in factors.items()}
+    most = max(abs(np.log(value)) for values in rounded.values() for value in values)
+    return rounded if most >= _LEAST_DIFFERENCE else {}
+
+
+def _assets_by_class(library: Library, boxes: ClassBoxes) -> dict[str, list[Asset]]:
+    assets: dict[str, list[Asset]] = {}
+    for asset in library.assets.values():
+        if asset.label == NO_CLASS or asset.picture or asset.is_variant:
+            continue
+        name = library.classes[asset.label]
+        if name in boxes.shapes:
+            assets.setdefault(name, []).append(asset)
+    return assets
+
+
+def _differences(
+    assets: Mapping[str, list[Asset]],
+    factors: Mapping[str, np.ndarray],
+    boxes: ClassBoxes,
+    match: PoseMatch,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Logarithms (2,) by which meshes of each class are still too small, across and along."""
+    tilt_deg = sum(match.tilt_deg) / 2
+    shapes, sizes = {}, {}
+    for name, of_class in assets.items():
+        sides = []
+        for asset in of_class:
+            across, along = factors[name].tolist()
+            mesh = stretch_mesh(asset.mesh, Stretch(across=(across,), along=along))
+            rng = generator(seed, f"proportions/{name}")  # the same turns in each round
+            sides.append(np.log(box_sides(mesh, match.poses, tilt_deg, rng) * asset.scale))
+        width, height = np.median(np.concatenate(sides), axis=0).tolist()
+        shapes[name], sizes[name] = height - width, (height + width) / 2
+    common = [name for name in assets if name in boxes.sizes]
+    offset = np.mean([boxes.sizes[name] - sizes[name] for name in common]) if common else 0.0
+    differences = {}
+    for name in assets:
+        size = boxes.sizes[name] - sizes[name] - offset if name in boxes.sizes else 0.0
+        shape = boxes.shapes[name] - shapes[name] if match.poses in _STANDING else 0.0
+        differences[name] = np.array([size - shape / 2, _STEP_ALONG * (size + shape / 2)])
+    return differences
+
+
+def _normalise(factors: dict[str, np.ndarray]) -> None:
+    """Divides all factors by their mean, so that meshes keep their mean volume."""
+    volumes = [np.log(values) @ (2, 1) / 3 for values in factors.values()]
+    for values in factors.values():
+        values /= np.exp(np.mean(volumes))
+
+
+def _bounded_factors(values: np.ndarray) -> tuple[float, float]:
+    across, along = np.clip(values, 1 / MOST_PROPORTION, MOST_PROPORTION).round(2).tolist()
+    return across, along
