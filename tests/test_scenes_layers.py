@@ -22,9 +22,10 @@ from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap
 from syndet_ray.scenes.library import Mesh
-from syndet_ray.scenes.raycast import project, world_vertices
+from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.rest import stable_turns
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
+from syndet_ray.scenes.tracing import world_vertices
 
 AROUND = whole((0.06, 0.06))  # more than the trays here
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}

@@ -8,7 +8,7 @@ import numpy as np
 
 from syndet_ray import seeds
 from syndet_ray.scenes.detail import light_mesh
-from syndet_ray.scenes.dice import die_faces, pip_coverage
+from syndet_ray.scenes.dice import pip_coverage
 from syndet_ray.scenes.library import Library, Mesh
 from syndet_ray.scenes.paint import LINEAR, mesh_colors
 from syndet_ray.scenes.scene import Body, Die, Ground
@@ -38,7 +38,7 @@ class Surface:
 
     rays (m,) their indices among all rays; local (3, m) the points in the frame of a body of scale
     1; face (m,) the row of `dice.FACE_AXES` that the body's surface faces most in that frame;
-    triangles (m,) of the whole scene, and weights (2, m) of their second and third corner there.
+    triangles (m,) of the body's mesh, and weights (2, m) of their second and third corner there.
     """
 
     rays: np.ndarray
@@ -72,10 +72,6 @@ class Materials:
         self.gloss = _columns([body.gloss for body in bodies])
         self._is_die = np.array([body.die is not None for body in bodies], bool)
         self._bodies, self._library = bodies, library
-        counts = []
-        for i, is_die in enumerate(self._is_die):
-            counts.append(len(die_faces() if is_die else self._mesh(i).faces))
-        self._first_face = np.cumsum([0, *counts])
 
     def ground(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL."""
@@ -104,7 +100,7 @@ class Materials:
             colors[:, dice] = self._on_dice(bodies.take(dice), local, face, pixel_m)
         for body in np.unique(np.delete(bodies, dice)):
             rays = np.flatnonzero(bodies == body)
-            triangles = surface.triangles.take(rays) - self._first_face[body]
+            triangles = surface.triangles.take(rays)
             weights = surface.weights.take(rays, axis=1)
             painted = mesh_colors(self._mesh(body), triangles, weights)
             colors[:, rays] = tint_colors(painted, self._bodies[body])
