@@ -5,6 +5,7 @@ there already. That forbids caves, and with them every overlap.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,6 +18,9 @@ from syndet_ray.scenes.rest import stable_turns
 
 _CELLS = 12  # of the map along an object
 _FEW_VERTICES = 4000
+# Directions all round in which a hull of more corners is sampled: between two of them a ball is too
+# low by a thousandth of its radius at most.
+_DIRECTIONS = 2000
 # A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
 # the camera.
 _HIGHEST = 4.0
@@ -189,11 +193,27 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     )
 
 
+@lru_cache(maxsize=1024)
 def _corners(mesh: Mesh) -> np.ndarray:
     """(v, 3) the vertices that rays may miss: those of the convex hull, where faces are many and
-    smaller than a cell.
+    smaller than a cell; of a hull of as many, those that lie farthest in any direction.
     """
-    return mesh.vertices if len(mesh.vertices) <= _FEW_VERTICES else outline(mesh)
+    if len(mesh.vertices) <= _FEW_VERTICES:
+        return mesh.vertices
+    corners = outline(mesh)
+    if len(corners) <= _FEW_VERTICES:
+        return corners
+    farthest = [int((corners @ direction).argmax()) for direction in _all_round(_DIRECTIONS)]
+    return corners[np.unique(farthest)]
+
+
+def _all_round(count: int) -> np.ndarray:
+    """(count, 3) unit vectors spread evenly over the sphere (Fibonacci's spiral)."""
+    k = np.arange(count) + 0.5
+    z = 1 - 2 * k / count
+    angle = np.pi * (1 + np.sqrt(5)) * k
+    flat = np.sqrt(1 - z * z)
+    return np.column_stack([flat * np.cos(angle), flat * np.sin(angle), z])
 
 
 def _sides(
