@@ -265,6 +265,16 @@ def test_a_thing_stands_as_often_as_it_would_if_it_fell():
     assert (counts > 0).all()
 
 
+def test_a_ball_of_many_corners_lies_as_high_as_its_radius():
+    """Of a hull of many corners only some are looked at."""
+    solid = trimesh.creation.icosphere(5)
+    vertices = np.asarray(solid.vertices, np.float32)
+    ball = Mesh(vertices=vertices, faces=solid.faces, colors=np.ones_like(vertices))
+    heap = Heap(half_width=0.05, half_depth=0.05, unit_m=0.02)
+    centre, _ = heap.drop(ball, 0.01, AROUND, np.random.default_rng(0), lying="any")
+    assert centre[2] == pytest.approx(0.01, rel=0.002)
+
+
 def test_nothing_is_in_anything_else_and_everything_rests():
     library = library_of(SceneParameters())
     rng = np.random.default_rng(0)

@@ -53,7 +53,7 @@ def test_all_is_seen_as_in_one_scene(assets, settings, monkeypatch):
     monkeypatch.setattr(tracing, "_LARGE", np.inf)
     alike = render(scene, library)
     assert (alike.alone == -1).all()
-    assert set(np.flatnonzero(shared.alone >= 0)) == set(many)
+    assert set(np.flatnonzero(shared.alone >= 0)) <= set(many)
     # rays that touch an outline may fall to either side of it
     assert (shared.ids != alike.ids).mean() < 1e-3
     assert (np.abs(shared.radiance - alike.radiance).max(axis=2) > 0.01).mean() < 2e-3
@@ -69,7 +69,9 @@ def test_what_the_rays_counted_are_the_silhouettes(assets):
     rendering = render(scene, library)
     counted = silhouettes(scene, library, alone=rendering.alone)
     measured = silhouettes(scene, library)
-    assert (rendering.alone[rendering.alone >= 0] < measured[rendering.alone >= 0]).any()
+    is_counted = rendering.alone >= 0
+    assert is_counted.any() and not is_counted.all()
+    assert (rendering.alone[is_counted] == measured[is_counted]).all()
     assert counted.tolist() == measured.tolist()
 
 
@@ -111,6 +113,6 @@ def test_rays_of_a_window_are_all_that_go_through_its_pixels(assets):
     pixels = np.array([5, width + 7, 3 * width + 5])
     y, x = np.divmod(np.tile(pixels, 2), width)
     towards = directions(scene.camera, x.astype(np.float32), y.astype(np.float32))
-    rays = tracing.PixelRays.of(towards, pixels, scene.camera.size_wh)
+    rays = tracing.PixelRays(directions=towards, pixels=pixels, size_wh=scene.camera.size_wh)
     assert sorted(rays.within((slice(0, 3), slice(5, 8))).tolist()) == [0, 1, 3, 4]
     assert len(rays.within((slice(0, height), slice(0, 5)))) == 0

@@ -80,8 +80,8 @@ def silhouettes(
     dice = [k for k, i in enumerate(chosen) if scene.bodies[i].die]
     for k, i in enumerate(chosen):
         if not scene.bodies[i].die:
-            in_image = None if alone is None or alone[i] < 0 else int(alone[i])
-            counts[k] = silhouette_alone(scene, i, library, in_image)
+            is_known = alone is not None and alone[i] >= 0
+            counts[k] = alone[i] if is_known else silhouette_alone(scene, i, library)
     if dice:
         vertices = world_vertices(scene, library)
         of_dice = np.array([vertices[chosen[k]] for k in dice])

@@ -180,8 +180,7 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
     across = (np.arange(columns) - (columns - 1) / 2) * cell
     along = (np.arange(rows) - (rows - 1) / 2) * cell
-    x, y = np.meshgrid(across, along)
-    low, high = _sides(mesh, turn, x, y)
+    low, high = _sides(mesh, turn, across, along)
     cells = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int)
     flat = cells[:, 1] * columns + cells[:, 0]
     np.minimum.at(low.reshape(-1), flat, points[:, 2])
@@ -219,20 +218,20 @@ def _all_round(count: int) -> np.ndarray:
 def _sides(
     mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The heights at which vertical rays at x, y (rows, columns) meet the turned mesh first, from
-    below and from above; inf and -inf where they do not.
+    """The heights (rows, columns) at which vertical rays at x (columns,) and y (rows,) meet the
+    turned mesh first, from below and from above; inf and -inf where they do not.
     """
     far = mesh.radius + 1
-    origins = np.empty((2, x.size, 3))
-    origins[..., 0], origins[..., 1] = x.ravel(), y.ravel()
-    origins[0, :, 2], origins[1, :, 2] = -far, far
+    origins = np.empty((2, len(y), len(x), 3))
+    origins[..., 0], origins[..., 1] = x, y[:, None]
+    origins[0, ..., 2], origins[1, ..., 2] = -far, far
     up = np.array([0.0, 0.0, 1.0]) @ turn
-    directions = np.repeat(np.array([up, -up], np.float32), x.size, axis=0)
+    directions = np.repeat(np.array([up, -up], np.float32), len(x) * len(y), axis=0)
     embree, _ = embree_of(mesh)
     starts = (origins.reshape(-1, 3) @ turn).astype(np.float32)
     traced = embree.run(starts, directions, output=True)
     lengths = np.where(traced["primID"] >= 0, traced["tfar"], np.inf).astype(float)
-    from_below, from_above = lengths.reshape(2, *x.shape)
+    from_below, from_above = lengths.reshape(2, len(y), len(x))
     return from_below - far, far - from_above
 
 

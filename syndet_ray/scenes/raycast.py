@@ -36,8 +36,8 @@ class Rendering:
     """The rays' result: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's
     centre, -1 where none.
 
-    alone (bodies,) is the number of pixels of the image whose centre would lie on each body if it
-    were alone, -1 for those of which that is not known; None if it is known of none.
+    alone (bodies,) is the number of pixels whose centre would lie on each body if it were alone and
+    the image endless, -1 for those of which that is not known; None if it is known of none.
     """
 
     radiance: np.ndarray
@@ -128,7 +128,8 @@ class _World:
         camera = self._scene.camera
         eye = np.array(camera.position, np.float32)
         towards = directions(camera, x, y)
-        traced = self._tracer.nearest(PixelRays.of(towards, pixels, camera.size_wh))
+        rays = PixelRays(directions=towards, pixels=pixels, size_wh=camera.size_wh)
+        traced = self._tracer.nearest(rays)
         # A ray that meets no mesh meets the table, or what lies beyond it.
         to_ground = -eye[2] / np.minimum(towards[2], np.float32(-1e-6))
         to_ground = np.minimum(to_ground, np.float32(reach_m(self._scene)))

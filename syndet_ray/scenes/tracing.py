@@ -7,6 +7,7 @@ one Embree scene, which is made for each scene.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -35,32 +36,27 @@ _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PixelRays:
-    """n rays from the camera through the pixels of an image.
-
-    directions (3, n) unit vectors; first (h, w) the first ray of each pixel, -1 where it has none;
-    those that follow it are `step` apart
+    """n rays from the camera along directions (3, n), unit vectors, through pixels (m,) of an
+    image, by their index in it: m rays through one pixel each, then m rays again, and so on.
     """
 
     directions: np.ndarray
-    first: np.ndarray
-    step: int
+    pixels: np.ndarray
+    size_wh: tuple[int, int]
 
-    @staticmethod
-    def of(towards: np.ndarray, pixels: np.ndarray, size_wh: tuple[int, int]) -> "PixelRays":
-        """Rays along directions (3, n) through pixels (m,), by their index in the image; when all
-        have one, they get a second one, and so on.
-        """
-        width, height = size_wh
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """(h, w) the first ray through each pixel, -1 where there is none."""
+        width, height = self.size_wh
         first = np.full(height * width, -1)
-        first[pixels] = np.arange(len(pixels))
-        first = first.reshape(height, width)
-        return PixelRays(directions=towards, first=first, step=len(pixels))
+        first[self.pixels] = np.arange(len(self.pixels))
+        return first.reshape(height, width)
 
     def within(self, window: tuple[slice, slice]) -> np.ndarray:
-        """(m,) the rays through the pixels of a window, rows and columns."""
-        first = self.first[window].ravel()
+        """(k,) the rays through the pixels of a window, rows and columns."""
+        first = self._first[window].ravel()
         first = first[first >= 0]
-        starts = np.arange(0, self.directions.shape[1], max(1, self.step))
+        starts = np.arange(0, self.directions.shape[1], max(1, len(self.pixels)))
         return (first + starts[:, None]).ravel()
 
 
@@ -73,7 +69,7 @@ class Traced:
                and third corner; any number where a ray met nothing
     flat       (n, 3) normals, of any length, of the walls
     met        (bodies,) the number of rays that met each body, or what hides it; -1 where that is
-               not counted
+               not counted, or the image's border cuts the body
     """
 
     bodies: np.ndarray
@@ -103,7 +99,8 @@ class Tracer:
         traced = self._pile.nearest(eye, rays.directions)
         met = np.full(self._number_of_bodies, -1)
         for instance in self._instances:
-            met[instance.body] = instance.meet(rays, traced)
+            count = instance.meet(rays, traced)
+            met[instance.body] = count if instance.is_inside else -1
         return replace(traced, met=met)
 
     def is_occluded(self, points: np.ndarray, towards: np.ndarray) -> np.ndarray:
@@ -159,10 +156,9 @@ class _Pile:
             )
         traced = _run(self._embree, eye, towards)
         triangles = traced["primID"]
-        is_met = triangles >= 0
         return Traced(
-            bodies=np.where(is_met, self._owner.take(triangles, mode="clip"), NOTHING),
-            distances=np.where(is_met, traced["tfar"], np.float32(np.inf)),
+            bodies=np.where(triangles >= 0, self._owner.take(triangles, mode="clip"), NOTHING),
+            distances=traced["tfar"],  # of rays that meet nothing it is huge
             triangles=self._number.take(triangles, mode="clip"),
             weights=np.stack([traced["u"], traced["v"]]),
             flat=traced["Ng"],
@@ -180,7 +176,7 @@ class _Pile:
 class _Instance:
     """A body whose mesh lies in an Embree scene that it shares with others.
 
-    window  the pixels around it, rows and columns
+    window  the pixels of the image around it, rows and columns; is_inside if all of it is there
     inward  (3, 3) float32, from the world's directions to its frame; eye (3,) the camera's place
             there; centre (3,) float32 of its frame in the world, scale metres per unit
     radius  of a ball around the centre that holds it, metres
@@ -189,6 +185,7 @@ class _Instance:
     body: int
     embree: EmbreeScene
     window: tuple[slice, slice]
+    is_inside: bool
     inward: np.ndarray
     eye: np.ndarray
     centre: np.ndarray
@@ -201,10 +198,12 @@ class _Instance:
         mesh = light_mesh(library.assets[body.asset])
         turn = np.array(body.rotation)
         embree, _ = embree_of(mesh)
+        window, is_inside = _window(_outline_m(body, mesh), scene.camera)
         return _Instance(
             body=index,
             embree=embree,
-            window=_window(_outline_m(body, mesh), scene.camera),
+            window=window,
+            is_inside=is_inside,
             inward=turn.T.astype(np.float32),
             eye=_eye_in(body, scene.camera),
             centre=np.array(body.position, np.float32),
@@ -264,37 +263,27 @@ def _are_near(ball_terms: np.ndarray, points: np.ndarray, towards: np.ndarray) -
     return ball_terms @ line_terms < 0
 
 
-def silhouette_alone(
-    scene: Scene, index: int, library: Library, in_image: int | None = None
-) -> int:
+def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
     """The number of pixels whose centre lies on a body, as if it were alone and the image endless,
     by the same rays as `render`.
-
-    in_image  the number of those in the image, if it is known
     """
     body, camera = scene.bodies[index], scene.camera
     mesh = light_mesh(library.assets[body.asset])
     corners = project(_outline_m(body, mesh), camera)
     # An object so near that it spans many images is cut at four of them on each side.
-    width, height = camera.size_wh
-    size_wh = np.array([width, height])
+    size_wh = np.array(camera.size_wh)
     least, most = -4 * size_wh, 5 * size_wh
     low = np.clip(np.floor(corners.min(axis=0)), least, most).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)), least, most).astype(int)
-    if in_image is not None and (low >= 0).all() and (high <= size_wh).all():
-        return in_image
-    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1)
-    if in_image is not None:
-        is_outside = (x < 0) | (y < 0) | (x >= width) | (y >= height)
-        x, y = x[is_outside], y[is_outside]
+    pixels = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1)
+    y, x = pixels.astype(np.float32) + np.float32(0.5)
     if not len(x):
-        return in_image or 0
-    half = np.float32(0.5)
-    towards = directions(camera, x.astype(np.float32) + half, y.astype(np.float32) + half)
+        return 0
+    towards = directions(camera, x, y)
     embree, _ = embree_of(mesh)
     inward = np.array(body.rotation).T.astype(np.float32)
     distances = _run(embree, _eye_in(body, camera), inward @ towards, query="OCCLUDED")
-    return int((distances == 0).sum()) + (in_image or 0)
+    return int((distances == 0).sum())
 
 
 def body_faces(body: Body, library: Library) -> np.ndarray:
@@ -344,18 +333,20 @@ def _outline_m(body: Body, mesh: Mesh) -> np.ndarray:
     return outline(mesh) @ (np.array(body.rotation).T * body.scale) + np.array(body.position)
 
 
-def _window(corners: np.ndarray, camera: Camera) -> tuple[slice, slice]:
+def _window(corners: np.ndarray, camera: Camera) -> tuple[tuple[slice, slice], bool]:
     """The rows and columns of the image in which a body may be, of the corners (v, 3) of its hull
-    in the world.
+    in the world; and whether all of it is in the image.
     """
     width, height = camera.size_wh
     depths = (corners - np.array(camera.position)) @ np.array(camera.rotation)[2]
     if depths.min() < _NEAREST_M:
-        return slice(0, height), slice(0, width)
+        return (slice(0, height), slice(0, width)), False
     outline_px = project(corners, camera)
-    low = np.clip(np.floor(outline_px.min(axis=0)), 0, camera.size_wh).astype(int)
-    high = np.clip(np.ceil(outline_px.max(axis=0)), 0, camera.size_wh).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
+    least, most = np.floor(outline_px.min(axis=0)), np.ceil(outline_px.max(axis=0))
+    low = np.clip(least, 0, camera.size_wh).astype(int)
+    high = np.clip(most, 0, camera.size_wh).astype(int)
+    is_inside = bool((low == least).all() and (high == most).all())
+    return (slice(low[1], high[1]), slice(low[0], high[0])), is_inside
 
 
 def _eye_in(body: Body, camera: Camera) -> np.ndarray:
@@ -372,5 +363,6 @@ def _run(
     Returns Embree's arrays by name, or for "OCCLUDED" (n,) 0 where something is hit.
     """
     rays = np.ascontiguousarray(directions.T)
-    starts = np.ascontiguousarray(np.broadcast_to(origins, rays.shape))
+    starts = np.empty_like(rays)
+    starts[:] = origins
     return embree.run(starts, rays, query=query, output=query == "INTERSECT")
