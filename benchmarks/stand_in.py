@@ -372,7 +372,7 @@ def rendered(scenes: list[Scene], folder: Path) -> list[Rendering]:
             np.save(files[i], layers.astype(np.float32))
             print(files[i], flush=True)
     saved = [np.load(file) for file in files]
-    return [Rendering(layers[..., :3], layers[..., 3].astype(int)) for layers in saved]
+    return [Rendering(radiance=layers[..., :3], ids=layers[..., 3].astype(int)) for layers in saved]
 
 
 def exposed(scene: Scene, radiance: np.ndarray) -> np.ndarray:

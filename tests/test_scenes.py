@@ -33,9 +33,10 @@ from syndet_ray.scenes.dice import (
 from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render, scene_hash
 from syndet_ray.scenes.looks import draw_count
-from syndet_ray.scenes.raycast import project, world_vertices
+from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.scene import Scene, rotations
 from syndet_ray.scenes.sensor import photograph
+from syndet_ray.scenes.tracing import world_vertices
 
 # Strengths that move one property alone. Size and shape of objects also change their places, and
 # the camera's settings depend on one another: they have their own tests.

@@ -10,6 +10,7 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.scenes import raycast
 from syndet_ray.scenes.framing import Region, seen_floor, whole
 from syndet_ray.scenes.generate import draw_scene, library_of, render
+from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.scene import NO_CLASS
 
 SMALL = {"image_px": 96, "size_px": (11.0, 20.0), "objects": 8, "camera_tilt_deg": 0.0}
@@ -39,7 +40,7 @@ def test_the_region_is_what_the_image_shows():
         points = region.draw(200, rng)
         assert region.contains(points).all()
         on_floor = np.column_stack([points, np.zeros(len(points))])
-        pixels = raycast.project(on_floor, camera)
+        pixels = project(on_floor, camera)
         assert (pixels > -1).all() and (pixels < np.array(camera.size_wh) + 1).all()
         forward = np.array(camera.rotation)[2]
         distance = (on_floor - camera.position) @ forward

@@ -22,9 +22,10 @@ from syndet_ray.scenes.framing import whole
 from syndet_ray.scenes.generate import draw_scene, generate, library_of, render
 from syndet_ray.scenes.heap import Heap
 from syndet_ray.scenes.library import Mesh
-from syndet_ray.scenes.raycast import project, world_vertices
+from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.rest import stable_turns
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
+from syndet_ray.scenes.tracing import world_vertices
 
 AROUND = whole((0.06, 0.06))  # more than the trays here
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
@@ -262,6 +263,16 @@ def test_a_thing_stands_as_often_as_it_would_if_it_fell():
     counts = np.bincount([int(np.abs(turn[2]).argmax()) for turn in fallen], minlength=3)
     assert scipy.stats.chisquare(counts, 300 * expected).pvalue > 0.01
     assert (counts > 0).all()
+
+
+def test_a_ball_of_many_corners_lies_as_high_as_its_radius():
+    """Of a hull of many corners only some are looked at."""
+    solid = trimesh.creation.icosphere(5)
+    vertices = np.asarray(solid.vertices, np.float32)
+    ball = Mesh(vertices=vertices, faces=solid.faces, colors=np.ones_like(vertices))
+    heap = Heap(half_width=0.05, half_depth=0.05, unit_m=0.02)
+    centre, _ = heap.drop(ball, 0.01, AROUND, np.random.default_rng(0), lying="any")
+    assert centre[2] == pytest.approx(0.01, rel=0.002)
 
 
 def test_nothing_is_in_anything_else_and_everything_rests():

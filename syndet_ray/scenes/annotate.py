@@ -6,13 +6,16 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.scenes.library import DICE, Library
-from syndet_ray.scenes.raycast import project, silhouette_alone, world_vertices
+from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
+from syndet_ray.scenes.tracing import silhouette_alone, world_vertices
 
 
-def annotate(scene: Scene, ids: np.ndarray, library: Library = DICE) -> Boxes:
+def annotate(
+    scene: Scene, ids: np.ndarray, library: Library = DICE, alone: np.ndarray | None = None
+) -> Boxes:
     """Boxes of all objects of which at least one pixel is visible. ids (h, w) the body at each
-    pixel, -1 where none.
+    pixel, -1 where none; alone, what is known of silhouettes, as `Rendering` has it.
 
     The box is modal: it bounds the visible pixels, in the scene's label style. Visibility is
     visible pixels / pixels of the whole silhouette, and the silhouette goes on outside the image:
@@ -31,7 +34,7 @@ def annotate(scene: Scene, ids: np.ndarray, library: Library = DICE) -> Boxes:
     xyxy = np.stack([left, top, right, bottom], axis=1)[visible]
     # Silhouettes of dice follow the exact outline, pixels Embree's single precision: they may
     # differ by a pixel.
-    whole = np.maximum(silhouettes(scene, library, visible), 1)
+    whole = np.maximum(silhouettes(scene, library, visible, alone), 1)
     visibility = np.minimum(1.0, pixels[visible] / whole)
     is_labelled = visibility >= scene.label_style.least_visibility
     styled = apply_style(xyxy[is_labelled], scene.label_style, ids.shape)
@@ -61,20 +64,24 @@ def apply_style(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -
 
 
 def silhouettes(
-    scene: Scene, library: Library = DICE, wanted: np.ndarray | None = None
+    scene: Scene,
+    library: Library = DICE,
+    wanted: np.ndarray | None = None,
+    alone: np.ndarray | None = None,
 ) -> np.ndarray:
     """(k,) pixels whose centre lies in the whole silhouette of each of k wanted bodies, as if it
     were alone and the image endless.
 
-    wanted (n,) bool, by default all bodies. A die is convex, so its silhouette is the convex hull
-    of its projected vertices; that of a mesh is measured by rays.
+    wanted (n,) bool, by default all bodies; alone as in `annotate`. A die is convex, so its
+    silhouette is the convex hull of its projected vertices; that of a mesh is measured by rays.
     """
     chosen = range(len(scene.bodies)) if wanted is None else np.flatnonzero(wanted).tolist()
     counts = np.zeros(len(chosen), int)
     dice = [k for k, i in enumerate(chosen) if scene.bodies[i].die]
     for k, i in enumerate(chosen):
         if not scene.bodies[i].die:
-            counts[k] = silhouette_alone(scene, i, library)
+            is_known = alone is not None and alone[i] >= 0
+            counts[k] = alone[i] if is_known else silhouette_alone(scene, i, library)
     if dice:
         vertices = world_vertices(scene, library)
         of_dice = np.array([vertices[chosen[k]] for k in dice])

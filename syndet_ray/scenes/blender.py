@@ -21,9 +21,10 @@ from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
-from syndet_ray.scenes.raycast import Rendering, reach_m, walls
+from syndet_ray.scenes.raycast import Rendering, reach_m
 from syndet_ray.scenes.scene import Body, Ground, Scene
 from syndet_ray.scenes.sensor import DISPLAY_POWER
+from syndet_ray.scenes.tracing import walls
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 # Names the Python that has bpy, if it is not the one that runs this.
@@ -296,7 +297,8 @@ def _failure(command: Sequence[str], rule: str, log: Path | None = None) -> Mach
 def _rendering(scene: Scene, output: np.ndarray) -> Rendering:
     """The rendering of the script's output (h, w, 4)."""
     radiance = output[..., :3] * _near(scene)[..., None]
-    return Rendering(np.ascontiguousarray(radiance, np.float32), output[..., 3].astype(int))
+    linear = np.ascontiguousarray(radiance, np.float32)
+    return Rendering(radiance=linear, ids=output[..., 3].astype(int))
 
 
 def _near(scene: Scene) -> np.ndarray:

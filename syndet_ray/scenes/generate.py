@@ -31,7 +31,7 @@ from syndet_ray.scenes.sensor import photograph
 from syndet_ray.scenes.stretch import with_proportions, with_variants
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 6
+RENDERER_VERSION = 7
 
 # Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start again for the
 # next.
@@ -141,7 +141,8 @@ def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:
 
 def finish(scene: Scene, rendering: Rendering, library: Library) -> tuple[np.ndarray, Boxes]:
     """The rendering of any renderer as an image with its labels."""
-    return photograph(rendering.radiance, scene.sensor), annotate(scene, rendering.ids, library)
+    image = photograph(rendering.radiance, scene.sensor)
+    return image, annotate(scene, rendering.ids, library, rendering.alone)
 
 
 def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:

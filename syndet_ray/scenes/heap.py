@@ -4,11 +4,13 @@ Bodies fall straight down onto a map of heights, which at each cell has the uppe
 there already. That forbids caves, and with them every overlap.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 import trimesh
+from numpy.lib.stride_tricks import sliding_window_view
 
 from syndet_ray.scenes.framing import Region
 from syndet_ray.scenes.library import Mesh, embree_of, outline
@@ -16,6 +18,9 @@ from syndet_ray.scenes.rest import stable_turns
 
 _CELLS = 12  # of the map along an object
 _FEW_VERTICES = 4000
+# Directions all round in which a hull of more corners is sampled: between two of them a ball is too
+# low by a thousandth of its radius at most.
+_DIRECTIONS = 2000
 # A body that would rest higher, in objects, finds no place: heaps are no towers, and never reach
 # the camera.
 _HIGHEST = 4.0
@@ -28,9 +33,11 @@ _TIP = 0.35  # radians by which a body that fell on others is tipped, standard d
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Rest:
-    """A pose at rest: height of the centre in metres, turn (3, 3), the window of the map below, and
-    the upper side (rows, columns) there in metres, -inf where the body is not."""
+    """A pose at rest at one of the places tried: height of the centre in metres, turn (3, 3), the
+    window of the map below, and the upper side (rows, columns) there in metres, -inf where the body
+    is not."""
 
+    place: int
     height: float
     turn: np.ndarray
     window: tuple[slice, slice]
@@ -39,34 +46,26 @@ class _Rest:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Pose:
-    """A mesh in a turn, seen from above.
-
-    turn       (3, 3)
-    low, high  (rows, columns) heights of its lower and upper side above its origin, metres; inf and
-               -inf where it is not
-    under      (rows, columns) True where it is
-    may_lie_on_floor  False for a tipped turn, which needs others to lean on
+    """A mesh of a scale, metres per unit, in a turn (3, 3). A tipped one may not lie on the floor:
+    it needs others to lean on.
     """
 
+    mesh: Mesh
+    scale: float
     turn: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    under: np.ndarray
-    may_lie_on_floor: bool
+    is_tipped: bool
 
-    @staticmethod
-    def of(
-        mesh: Mesh, scale: float, turn: np.ndarray, cell: float, *, may_lie_on_floor: bool
-    ) -> "_Pose":
-        """The pose of a mesh of this scale, metres per unit, on a map of cells in metres."""
-        low, high = _profile(mesh, turn, cell / scale)
-        return _Pose(
-            turn=turn,
-            low=low * scale,
-            high=high * scale,
-            under=np.isfinite(low),
-            may_lie_on_floor=may_lie_on_floor,
-        )
+    @property
+    def least_height(self) -> float:
+        """The height of its centre on a level floor, metres: it rests nowhere lower."""
+        return -self.scale * float((_corners(self.mesh) @ self.turn[2]).min())
+
+    def profile(self, cell: float) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) heights of its lower and upper side above its origin, seen from above on
+        a map of cells, all in metres; inf and -inf where it is not.
+        """
+        low, high = _profile(self.mesh, self.turn, cell / self.scale)
+        return low * self.scale, high * self.scale
 
 
 @dataclass(kw_only=True)
@@ -106,51 +105,67 @@ class Heap:
         flattest would nearly always be the lowest. None if it is wider than the tray, or would lie
         on top of a tower.
         """
-        best: _Rest | None = None
         turn = _yaw(rng.uniform(0, 2 * np.pi)) @ draw_side(mesh, lying, rng)
-        poses = [_Pose.of(mesh, scale, turn, self.cell, may_lie_on_floor=True)]
+        flat = _Pose(mesh=mesh, scale=scale, turn=turn, is_tipped=False)
+        poses = [flat]
         if lying in ("rest", "face_up"):
             tipped = _turn_matrix(rng.normal(0, _TIP, 3)) @ turn
-            poses.append(_Pose.of(mesh, scale, tipped, self.cell, may_lie_on_floor=False))
-        for place in region.draw(_PLACES, rng):
-            for pose in poses:
-                rest = self._rest(pose, place)
-                if rest is not None and (best is None or rest.height < best.height):
-                    best = rest
+            poses.append(replace(flat, turn=tipped, is_tipped=True))
+        places = region.draw(_PLACES, rng)
+        best: _Rest | None = None
+        for pose in poses:
+            # a profile takes long: most tipped poses are higher than one that lies flat
+            if best is None or pose.least_height <= best.height:
+                best = _lower(best, self._rest(pose, places))
         if best is None or best.height > _HIGHEST * self.unit_m:
             return None
         self.heights[best.window] = np.maximum(self.heights[best.window], best.top)
         return np.array([*self._middle(best.window), best.height]), best.turn
 
-    def _rest(self, pose: _Pose, place: np.ndarray) -> _Rest | None:
-        """A pose at rest at a place (2,) in metres; None if the tray has no room for it, or if it
-        must lean on others and would lie on the floor.
-        """
-        window = self._window(pose.low.shape, place)
-        if window is None:
-            return None
-        below = self.heights[window]
-        if not pose.may_lie_on_floor and below[pose.under].max() == 0:
-            return None
-        height = float((below - pose.low)[pose.under].max())
-        return _Rest(height=height, turn=pose.turn, window=window, top=pose.high + height)
+    def _rest(self, pose: _Pose, places: np.ndarray) -> _Rest | None:
+        """A pose at rest at the one of the places (k, 2), x and y in metres, at which it lies
+        lowest, the first of those that are equal.
 
-    def _window(self, shape: tuple[int, ...], place: np.ndarray) -> tuple[slice, slice] | None:
-        """The part of the map under a profile of this shape whose middle is at a place (2,), x and
-        y in metres, or as near to it as the walls allow.
+        Each is as near to its place as the walls allow. None if the tray has no room for it, or if
+        it must lean on others and would lie on the floor everywhere.
         """
+        low, high = pose.profile(self.cell)
+        shape = np.array(low.shape)
         room = np.array(self.heights.shape) - shape
         if (room < 0).any():
             return None
-        middle = place[::-1] / self.cell + np.array(self.heights.shape) / 2
-        row, column = np.clip(np.floor(middle - np.array(shape) / 2).astype(int), 0, room)
-        return slice(row, row + shape[0]), slice(column, column + shape[1])
+        middles = places[:, ::-1] / self.cell + np.array(self.heights.shape) / 2
+        first = np.clip(np.floor(middles - shape / 2).astype(int), 0, room)
+        windows = sliding_window_view(self.heights, low.shape)
+        below = windows[first[:, 0], first[:, 1]]  # (k, rows, columns)
+        heights = (below - low).max(axis=(1, 2))
+        if pose.is_tipped:
+            leans = np.where(np.isfinite(low), below, 0).max(axis=(1, 2)) > 0
+            heights = np.where(leans, heights, np.inf)
+        k = int(heights.argmin())
+        if not np.isfinite(heights[k]):
+            return None
+        (row, column), (rows, columns) = first[k], shape
+        return _Rest(
+            place=k,
+            height=float(heights[k]),
+            turn=pose.turn,
+            window=(slice(row, row + rows), slice(column, column + columns)),
+            top=high + heights[k],
+        )
 
     def _middle(self, window: tuple[slice, slice]) -> np.ndarray:
         """(2,) x and y of the middle of a window."""
         rows, columns = window
         centre = np.array([columns.start + columns.stop, rows.start + rows.stop]) / 2
         return (centre - np.array(self.heights.shape[::-1]) / 2) * self.cell
+
+
+def _lower(one: _Rest | None, other: _Rest | None) -> _Rest | None:
+    """The lower of two bodies at rest; of equal ones that of the first place tried, or `one`."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other, key=lambda rest: (rest.height, rest.place))
 
 
 def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
@@ -165,8 +180,7 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     columns, rows = (2 * np.ceil(half / cell + 1)).astype(int)
     across = (np.arange(columns) - (columns - 1) / 2) * cell
     along = (np.arange(rows) - (rows - 1) / 2) * cell
-    x, y = np.meshgrid(across, along)
-    low, high = _sides(mesh, turn, x, y)
+    low, high = _sides(mesh, turn, across, along)
     cells = np.floor(points[:, :2] / cell + np.array([columns, rows]) / 2).astype(int)
     flat = cells[:, 1] * columns + cells[:, 0]
     np.minimum.at(low.reshape(-1), flat, points[:, 2])
@@ -178,30 +192,46 @@ def _profile(mesh: Mesh, turn: np.ndarray, cell: float) -> tuple[np.ndarray, np.
     )
 
 
+@lru_cache(maxsize=1024)
 def _corners(mesh: Mesh) -> np.ndarray:
     """(v, 3) the vertices that rays may miss: those of the convex hull, where faces are many and
-    smaller than a cell.
+    smaller than a cell; of a hull of as many, those that lie farthest in any direction.
     """
-    return mesh.vertices if len(mesh.vertices) <= _FEW_VERTICES else outline(mesh)
+    if len(mesh.vertices) <= _FEW_VERTICES:
+        return mesh.vertices
+    corners = outline(mesh)
+    if len(corners) <= _FEW_VERTICES:
+        return corners
+    farthest = [int((corners @ direction).argmax()) for direction in _all_round(_DIRECTIONS)]
+    return corners[np.unique(farthest)]
+
+
+def _all_round(count: int) -> np.ndarray:
+    """(count, 3) unit vectors spread evenly over the sphere (Fibonacci's spiral)."""
+    k = np.arange(count) + 0.5
+    z = 1 - 2 * k / count
+    angle = np.pi * (1 + np.sqrt(5)) * k
+    flat = np.sqrt(1 - z * z)
+    return np.column_stack([flat * np.cos(angle), flat * np.sin(angle), z])
 
 
 def _sides(
     mesh: Mesh, turn: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The heights at which vertical rays at x, y (rows, columns) meet the turned mesh first, from
-    below and from above; inf and -inf where they do not.
+    """The heights (rows, columns) at which vertical rays at x (columns,) and y (rows,) meet the
+    turned mesh first, from below and from above; inf and -inf where they do not.
     """
     far = mesh.radius + 1
-    origins = np.empty((2, x.size, 3))
-    origins[..., 0], origins[..., 1] = x.ravel(), y.ravel()
-    origins[0, :, 2], origins[1, :, 2] = -far, far
+    origins = np.empty((2, len(y), len(x), 3))
+    origins[..., 0], origins[..., 1] = x, y[:, None]
+    origins[0, ..., 2], origins[1, ..., 2] = -far, far
     up = np.array([0.0, 0.0, 1.0]) @ turn
-    directions = np.repeat(np.array([up, -up], np.float32), x.size, axis=0)
+    directions = np.repeat(np.array([up, -up], np.float32), len(x) * len(y), axis=0)
     embree, _ = embree_of(mesh)
     starts = (origins.reshape(-1, 3) @ turn).astype(np.float32)
     traced = embree.run(starts, directions, output=True)
     lengths = np.where(traced["primID"] >= 0, traced["tfar"], np.inf).astype(float)
-    from_below, from_above = lengths.reshape(2, *x.shape)
+    from_below, from_above = lengths.reshape(2, len(y), len(x))
     return from_below - far, far - from_above
 
 

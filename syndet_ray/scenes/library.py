@@ -12,6 +12,7 @@ from embreex.rtcore_scene import EmbreeScene
 from scipy.spatial import QhullError  # type: ignore[import-untyped]
 
 from syndet_ray.scenes.dice import BOX_PER_EDGE, CLASSES, EDGE_M
+from syndet_ray.scenes.rows import distinct_rows
 from syndet_ray.scenes.scene import NO_CLASS
 
 # If a triangle's and its vertex's mean normal differ by more than this, the mesh has an edge.
@@ -169,8 +170,8 @@ def round_normals(mesh: Mesh) -> np.ndarray:
     corners = mesh.vertices[mesh.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     # Weighted by area, and shared by vertices that lie at one place but have different paint.
-    _, place = np.unique(mesh.vertices.round(6), axis=0, return_inverse=True)
-    places = place.reshape(-1)[mesh.faces]  # (f, 3)
+    _, place = distinct_rows(mesh.vertices.round(6))
+    places = place[mesh.faces]  # (f, 3)
     flat_at_corners = np.repeat(flat, 3, axis=0).T.astype(float)
     total = np.stack([np.bincount(places.ravel(), axis) for axis in flat_at_corners], axis=1)
     flat, mean = unit_vectors(flat)[:, None], unit_vectors(total)[places]

@@ -8,7 +8,7 @@ import numpy as np
 
 from syndet_ray import seeds
 from syndet_ray.scenes.detail import light_mesh
-from syndet_ray.scenes.dice import die_faces, pip_coverage
+from syndet_ray.scenes.dice import pip_coverage
 from syndet_ray.scenes.library import Library, Mesh
 from syndet_ray.scenes.paint import LINEAR, mesh_colors
 from syndet_ray.scenes.scene import Body, Die, Ground
@@ -38,7 +38,7 @@ class Surface:
 
     rays (m,) their indices among all rays; local (3, m) the points in the frame of a body of scale
     1; face (m,) the row of `dice.FACE_AXES` that the body's surface faces most in that frame;
-    triangles (m,) of the whole scene, and weights (2, m) of their second and third corner there.
+    triangles (m,) of the body's mesh, and weights (2, m) of their second and third corner there.
     """
 
     rays: np.ndarray
@@ -71,11 +71,20 @@ class Materials:
         self.roundings = _columns([die.rounding for die in dice])
         self.gloss = _columns([body.gloss for body in bodies])
         self._is_die = np.array([body.die is not None for body in bodies], bool)
-        self._bodies, self._library = bodies, library
-        counts = []
-        for i, is_die in enumerate(self._is_die):
-            counts.append(len(die_faces() if is_die else self._mesh(i).faces))
-        self._first_face = np.cumsum([0, *counts])
+        self._tints = _columns([body.tint for body in bodies])
+        self._turns_hue = np.array([body.hue_turn != 0 for body in bodies], bool)
+        hue_turns = [_hue_matrix(body.hue_turn) if body.hue_turn else np.eye(3) for body in bodies]
+        self._hue_turns = np.array(hue_turns, np.float32).reshape(-1, 3, 3).transpose(1, 2, 0)
+        self._meshes: list[Mesh] = []
+        # (bodies,) the index there of each body's mesh; that of dice is not read
+        self._mesh_of = np.zeros(len(bodies), np.int16)
+        indices: dict[Mesh, int] = {}
+        for i in np.flatnonzero(~self._is_die).tolist():
+            mesh = light_mesh(library.assets[bodies[i].asset])
+            if mesh not in indices:
+                indices[mesh] = len(self._meshes)
+                self._meshes.append(mesh)
+            self._mesh_of[i] = indices[mesh]
 
     def ground(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL."""
@@ -98,20 +107,34 @@ class Materials:
         if self._is_die.all():
             return self._on_dice(bodies, surface.local, surface.face, pixel_m)
         colors = np.empty((3, len(bodies)), np.float32)
-        dice = np.flatnonzero(self._is_die.take(bodies))
+        is_on_die = self._is_die.take(bodies)
+        dice, others = np.flatnonzero(is_on_die), np.flatnonzero(~is_on_die)
         if len(dice):
             local, face = surface.local.take(dice, axis=1), surface.face.take(dice)
             colors[:, dice] = self._on_dice(bodies.take(dice), local, face, pixel_m)
-        for body in np.unique(np.delete(bodies, dice)):
-            rays = np.flatnonzero(bodies == body)
-            triangles = surface.triangles.take(rays) - self._first_face[body]
-            weights = surface.weights.take(rays, axis=1)
-            painted = mesh_colors(self._mesh(body), triangles, weights)
-            colors[:, rays] = tint_colors(painted, self._bodies[body])
+        triangles, weights = surface.triangles.take(others), surface.weights.take(others, axis=1)
+        colors[:, others] = self._on_meshes(bodies.take(others), triangles, weights)
         return colors
 
-    def _mesh(self, body: int) -> Mesh:
-        return light_mesh(self._library.assets[self._bodies[body].asset])
+    def _on_meshes(
+        self, bodies: np.ndarray, triangles: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """(3, n) colours at points of triangles (n,) of the meshes of bodies (n,), whose second and
+        third corner have weights (2, n) there.
+        """
+        meshes = self._mesh_of.take(bodies)
+        by_mesh = np.argsort(meshes, kind="stable")
+        ends = np.searchsorted(meshes.take(by_mesh), np.arange(len(self._meshes)), side="right")
+        colors = np.empty((3, len(bodies)), np.float32)
+        for mesh, points in zip(self._meshes, np.split(by_mesh, ends[:-1]), strict=True):
+            if len(points):
+                on_mesh = triangles.take(points), weights.take(points, axis=1)
+                colors[:, points] = mesh_colors(mesh, *on_mesh)
+        colors *= self._tints.take(bodies, axis=1)
+        turned = np.flatnonzero(self._turns_hue.take(bodies))
+        turns = self._hue_turns.take(bodies.take(turned), axis=2)
+        colors[:, turned] = np.clip((turns * colors.take(turned, axis=1)).sum(axis=1), 0, 1)
+        return colors
 
     def _on_dice(
         self, bodies: np.ndarray, local: np.ndarray, face: np.ndarray, pixel_m: float
@@ -142,19 +165,23 @@ class Materials:
 
 
 def tint_colors(colors: np.ndarray, body: Body) -> np.ndarray:
-    """(3, n) linear colours with the body's tint and then its turn of hue.
-
-    Hue is turned about the grey axis, which keeps the mean of the three channels (Haeberli, 1993).
-    """
+    """(3, n) linear colours with the body's tint and then its turn of hue."""
     colors = colors * np.array(body.tint, np.float32)[:, None]
     if body.hue_turn:
-        angle = 2 * np.pi * body.hue_turn
-        cos, sin = np.cos(angle), np.sin(angle)
-        grey_axis = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with it
-        across = (1 - cos) / 3 * np.ones((3, 3)) + cos * np.eye(3)
-        turn = across + sin / np.sqrt(3) * grey_axis
-        colors = np.clip(turn.astype(np.float32) @ colors, 0, 1)
+        colors = np.clip(_hue_matrix(body.hue_turn).astype(np.float32) @ colors, 0, 1)
     return colors
+
+
+def _hue_matrix(hue_turn: float) -> np.ndarray:
+    """(3, 3) the matrix that turns the hue of a linear colour, by a share of the whole circle.
+
+    It turns about the grey axis, which keeps the mean of the three channels (Haeberli, 1993).
+    """
+    angle = 2 * np.pi * hue_turn
+    cos, sin = np.cos(angle), np.sin(angle)
+    grey_axis = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with it
+    across = (1 - cos) / 3 * np.ones((3, 3)) + cos * np.eye(3)
+    return across + sin / np.sqrt(3) * grey_axis
 
 
 def _mix(colors: np.ndarray, at: np.ndarray, others: np.ndarray, share: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from syndet_ray.scenes import gltf, transparency
 from syndet_ray.scenes.cutouts import TEXTURE_PX, bleed, inset, shrunk
 from syndet_ray.scenes.library import Mesh
 from syndet_ray.scenes.neighbours import Neighbours
+from syndet_ray.scenes.rows import distinct_rows
 from syndet_ray.scenes.sensor import DISPLAY_POWER
 
 SUFFIXES = (*gltf.SUFFIXES, ".obj", ".ply", ".stl")
@@ -327,8 +328,8 @@ def _outward(mesh: Mesh) -> tuple[Mesh, int]:
     """
     longest = np.ptp(mesh.vertices, axis=0).max()
     grid = np.round(mesh.vertices / (_WELD * longest)).astype(np.int64)
-    _, first, welded = np.unique(grid, axis=0, return_index=True, return_inverse=True)
-    corners = welded.reshape(-1)[mesh.faces]
+    first, welded = distinct_rows(grid)
+    corners = welded[mesh.faces]
     has_area = (corners != np.roll(corners, 1, axis=1)).all(axis=1)
     faces, corners = mesh.faces[has_area], corners[has_area]
     open_edges = _open_edges(corners)
@@ -343,5 +344,5 @@ def _outward(mesh: Mesh) -> tuple[Mesh, int]:
 def _open_edges(faces: np.ndarray) -> int:
     """The number of edges that an odd number of faces (f, 3) share."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, counts = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)
-    return int((counts % 2).sum())
+    _, numbers = distinct_rows(np.sort(edges, axis=1))
+    return int((np.bincount(numbers) % 2).sum())

@@ -1,20 +1,18 @@
 """Raycast: renders a scene by casting rays against its meshes (Embree), with soft shadows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from itertools import product
-from typing import Any
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
 from syndet_ray import seeds
 from syndet_ray.scenes.detail import light_mesh
-from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
-from syndet_ray.scenes.library import DICE, Library, corner_normals, embree_of
+from syndet_ray.scenes.dice import die_faces, face_axis, normals
+from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, HORIZON, TABLE, WALL, Materials, Surface
-from syndet_ray.scenes.scene import Body, Camera, Color, Ground, Scene, rotations
+from syndet_ray.scenes.projection import directions, unit
+from syndet_ray.scenes.scene import Body, Color, Scene, rotations
+from syndet_ray.scenes.tracing import NOTHING, PixelRays, Traced, Tracer
 
 # Rays are cast at every pixel's centre, and at these offsets too where neighbouring pixels see
 # different bodies.
@@ -33,14 +31,18 @@ _REACH = 4.0
 _MIRROR, _LAMP_GLARE = 0.05, 14.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rendering:
     """The rays' result: radiance (h, w, 3) linear light; ids (h, w) the body at each pixel's
     centre, -1 where none.
+
+    alone (bodies,) is the number of pixels whose centre would lie on each body if it were alone and
+    the image endless, -1 for those of which that is not known; None if it is known of none.
     """
 
     radiance: np.ndarray
     ids: np.ndarray
+    alone: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +52,7 @@ class _Hits:
 
     points, normals, towards_eye (3, n) in the world; targets (n,) a body's index, WALL, FLOOR or
     TABLE; codes (n,) equal where points lie on the same side of the same target; surface, of those
-    rays that met bodies.
+    rays that met bodies; met (bodies,) as in `Traced`.
     """
 
     points: np.ndarray
@@ -59,6 +61,7 @@ class _Hits:
     targets: np.ndarray
     codes: np.ndarray
     surface: Surface
+    met: np.ndarray
 
 
 def render(scene: Scene, library: Library = DICE) -> Rendering:
@@ -69,20 +72,21 @@ def render(scene: Scene, library: Library = DICE) -> Rendering:
     width, height = scene.camera.size_wh
     world = _World(scene, library)
     y, x = np.indices((height, width), np.float32).reshape(2, -1) + np.float32(0.5)
-    hits = world.cast(x, y)
+    every = np.arange(height * width)
+    hits = world.cast(x, y, every)
     open_to = _openness(world, hits, scene)
     light = world.shade(hits, open_to)
     # Pixels at borders are the mean of several rays.
     edge = np.flatnonzero(_borders(hits.targets.reshape(height, width)))
     count = len(_EDGE_OFFSETS)
     dx, dy = np.array(_EDGE_OFFSETS, np.float32).T[:, :, None]
-    extra_hits = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel())
+    extra_hits = world.cast((x[edge] + dx).ravel(), (y[edge] + dy).ravel(), edge)
     extra_light = world.shade(extra_hits, np.tile(open_to[:, edge], count))
     light[:, edge] += extra_light.reshape(3, count, -1).sum(axis=1)
     light[:, edge] /= 1 + count
     radiance = np.ascontiguousarray(light.T).reshape(height, width, 3)
     ids = np.maximum(hits.targets, -1).reshape(height, width)
-    return Rendering(radiance, ids)
+    return Rendering(radiance=radiance, ids=ids, alone=hits.met)
 
 
 @cache
@@ -108,70 +112,65 @@ class _World:
         self._scales = np.array([body.scale for body in bodies], np.float32)
         self._is_die = np.array([body.asset == "die" for body in bodies], bool)
         self._materials = Materials(bodies, scene.ground, library)
-        # Normals of each triangle's corners in its body's frame; those of dice follow from their
-        # shape.
-        self._corner_normals = _corner_normals(bodies, library)
-        wall_vertices, wall_faces = walls(scene.ground)
-        vertices = [*world_vertices(scene, library), wall_vertices]
-        faces = [*(body_faces(body, library) for body in bodies), wall_faces]
-        owners = [*range(len(bodies)), WALL]
-        self._owner = np.repeat(owners, [len(triangles) for triangles in faces])
-        first = np.cumsum([0, *(len(points) for points in vertices[:-1])])
-        triangles = [f + start for f, start in zip(faces, first, strict=True)]
-        self._embree = EmbreeScene()
-        # Embree reads the arrays for as long as the mesh lives.
-        self._mesh = TriangleMesh(
-            self._embree,
-            np.concatenate(vertices).astype(np.float32),
-            np.concatenate(triangles).astype(np.int32),
-        )
+        # Normals of the corners of each mesh's triangles in its frame; those of dice follow from
+        # their shape.
+        self._corner_normals = None
+        if not self._is_die.all():
+            self._corner_normals = _CornerNormals(bodies, library)
+        self._tracer = Tracer(scene, library)
 
-    def cast(self, x: np.ndarray, y: np.ndarray) -> _Hits:
-        """Casts the rays through the pixel coordinates x, y (n,)."""
-        eye = np.array(self._scene.camera.position, np.float32)
-        directions = _directions(self._scene.camera, x, y)
-        traced = _run(self._embree, eye, directions)
-        triangles = traced["primID"]
+    def cast(self, x: np.ndarray, y: np.ndarray, pixels: np.ndarray) -> _Hits:
+        """Casts the rays through the pixel coordinates x, y (n,).
+
+        pixels  (m,) those in which the first m rays lie, by their index in the image; so do the
+                next m, and so on
+        """
+        camera = self._scene.camera
+        eye = np.array(camera.position, np.float32)
+        towards = directions(camera, x, y)
+        rays = PixelRays(directions=towards, pixels=pixels, size_wh=camera.size_wh)
+        traced = self._tracer.nearest(rays)
         # A ray that meets no mesh meets the table, or what lies beyond it.
-        to_ground = -eye[2] / np.minimum(directions[2], np.float32(-1e-6))
+        to_ground = -eye[2] / np.minimum(towards[2], np.float32(-1e-6))
         to_ground = np.minimum(to_ground, np.float32(reach_m(self._scene)))
-        distance = np.where(triangles >= 0, traced["tfar"], to_ground)
-        points = eye[:, None] + directions * distance
-        targets = self._targets(triangles, points)
+        distance = np.where(traced.bodies != NOTHING, traced.distances, to_ground)
+        points = eye[:, None] + towards * distance
+        targets = self._targets(traced.bodies, points)
         on_body, on_wall = np.flatnonzero(targets >= 0), np.flatnonzero(targets == WALL)
         body_normals, surface = self._body_hits(on_body, targets.take(on_body), points, traced)
         outward = np.zeros_like(points)
         outward[2] = 1
         # Smooth normals may look away where their triangle does not.
         if self._corner_normals is not None:
-            body_normals = _towards(body_normals, -directions.take(on_body, axis=1))
+            body_normals = _towards(body_normals, -towards.take(on_body, axis=1))
         outward[:, on_body] = body_normals
-        outward[:, on_wall] = _towards(_unit(traced["Ng"][on_wall].T), -directions[:, on_wall])
+        outward[:, on_wall] = _towards(unit(traced.flat[on_wall].T), -towards[:, on_wall])
         codes = targets * 6  # sides of a body or of the walls
         codes[on_body] += surface.face
         codes[on_wall] += face_axis(outward[:, on_wall])
         return _Hits(
             points=points,
             normals=outward,
-            towards_eye=-directions,
+            towards_eye=-towards,
             targets=targets,
             codes=codes,
             surface=surface,
+            met=traced.met,
         )
 
     def _body_hits(
-        self, rays: np.ndarray, bodies: np.ndarray, points: np.ndarray, traced: Any
+        self, rays: np.ndarray, bodies: np.ndarray, points: np.ndarray, traced: Traced
     ) -> tuple[np.ndarray, Surface]:
         """World normals (3, m) and the surface at rays (m,) that met bodies (m,).
 
-        points (3, n) and traced, Embree's arrays (n,), are those of all rays.
+        points (3, n) and traced are those of all rays.
         """
         turns = self._turns.take(bodies, axis=2)
         from_centre = points.take(rays, axis=1) - self._centres.take(bodies, axis=1)
         moved = from_centre / self._scales.take(bodies)
         local = (turns * moved[:, None]).sum(axis=0)
-        triangles = traced["primID"].take(rays)
-        weights = np.stack([traced["u"].take(rays), traced["v"].take(rays)])
+        triangles = traced.triangles.take(rays)
+        weights = traced.weights.take(rays, axis=1)
         upright, face = self._orient(bodies, local, triangles, weights)
         surface = Surface(rays=rays, local=local, face=face, triangles=triangles, weights=weights)
         return (turns * upright).sum(axis=1), surface
@@ -186,9 +185,8 @@ class _World:
         if self._corner_normals is None:
             return normals(local, roundings), face_axis(local)
         u, v = weights
-        # (corner, 3, m)
-        corners = self._corner_normals.take(triangles, axis=0).transpose(1, 2, 0)
-        outward = _unit(corners[0] * (1 - u - v) + corners[1] * u + corners[2] * v)
+        corners = self._corner_normals.take(bodies, triangles)
+        outward = unit(corners[0] * (1 - u - v) + corners[1] * u + corners[2] * v)
         face = face_axis(outward)
         dice = np.flatnonzero(self._is_die.take(bodies))
         on_dice = local.take(dice, axis=1)
@@ -196,22 +194,18 @@ class _World:
         face[dice] = face_axis(on_dice)
         return outward, face
 
-    def _targets(self, triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """(n,) a body's index, WALL, FLOOR or TABLE of the triangles (n,) at points (3, n);
-        triangle -1 is none.
-        """
+    def _targets(self, bodies: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(n,) a body's index, WALL, FLOOR or TABLE at points (3, n), of the bodies (n,) met."""
         ground = self._scene.ground
         x, y = np.abs(points[:2])
         on_floor = (x <= ground.half_width) & (y <= ground.half_depth)
         level = np.where(on_floor, FLOOR, TABLE)
         level[points[2] > _LIFT] = HORIZON  # the ray ended above the table
-        if not len(self._owner):
-            return level
-        return np.where(triangles < 0, level, self._owner.take(triangles, mode="clip"))
+        return np.where(bodies == NOTHING, level, bodies)
 
-    def is_occluded(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def is_occluded(self, points: np.ndarray, towards: np.ndarray) -> np.ndarray:
         """(n,) True where something lies in these directions (3, n) from these points (3, n)."""
-        return _run(self._embree, points.T, directions, query="OCCLUDED") == 0
+        return self._tracer.is_occluded(points, towards)
 
     def shade(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
         """(3, n) light that leaves the hits for the eye.
@@ -273,98 +267,38 @@ class _World:
         return np.array(colors, np.float32).T @ np.stack(amounts)
 
 
-def _corner_normals(bodies: tuple[Body, ...], library: Library) -> np.ndarray | None:
-    """(t, 3, 3) normals of the corners of every triangle of bodies; None where all are dice, which
-    need none.
-    """
-    if all(body.asset == "die" for body in bodies):
-        return None
-    of_a_die = np.zeros((len(die_faces()), 3, 3), np.float32)
-    by_body = []
-    for body in bodies:
-        is_die = body.asset == "die"
-        by_body.append(
-            of_a_die if is_die else corner_normals(light_mesh(library.assets[body.asset]))
-        )
-    return np.concatenate(by_body)
+class _CornerNormals:
+    """The normals at the corners of the triangles of all bodies; dice have none."""
 
+    def __init__(self, bodies: tuple[Body, ...], library: Library) -> None:
+        of_a_die = np.zeros((len(die_faces()), 3, 3), np.float32)
+        normals_of: list[np.ndarray] = [of_a_die]
+        first_of: dict[Mesh, int] = {}
+        first = []
+        count = len(of_a_die)
+        for body in bodies:
+            if body.die is not None:
+                first.append(0)
+                continue
+            mesh = light_mesh(library.assets[body.asset])
+            if mesh not in first_of:
+                first_of[mesh] = count
+                normals_of.append(corner_normals(mesh))
+                count += len(mesh.faces)
+            first.append(first_of[mesh])
+        self._normals = np.concatenate(normals_of)
+        self._first = np.array(first)
 
-def body_faces(body: Body, library: Library) -> np.ndarray:
-    """(f, 3) vertex indices of a body's triangles, counter-clockwise seen from outside."""
-    return die_faces() if body.asset == "die" else light_mesh(library.assets[body.asset]).faces
-
-
-def world_vertices(scene: Scene, library: Library = DICE) -> list[np.ndarray]:
-    """The vertices (v, 3) of every body in the world, metres."""
-    roundings = [body.die.rounding for body in scene.bodies if body.die is not None]
-    dice = iter(die_vertices(np.array(roundings)))
-    in_world = []
-    for body in scene.bodies:
-        is_die = body.die is not None
-        local = next(dice) if is_die else light_mesh(library.assets[body.asset]).vertices
-        turn = np.array(body.rotation).T * body.scale
-        in_world.append(local @ turn + np.array(body.position))
-    return in_world
-
-
-def silhouette_alone(scene: Scene, index: int, library: Library) -> int:
-    """The number of pixels whose centre lies on a body, as if it were alone and the image endless,
-    by the same rays as `render`.
-    """
-    body, camera = scene.bodies[index], scene.camera
-    vertices = world_vertices(replace(scene, bodies=(body,)), library)[0]
-    outline = project(vertices, camera)
-    # An object so near that it spans many images is cut at four of them on each side.
-    size_wh = np.array(camera.size_wh)
-    least, most = -4 * size_wh, 5 * size_wh
-    low = np.clip(np.floor(outline.min(axis=0)), least, most).astype(int)
-    high = np.clip(np.ceil(outline.max(axis=0)), least, most).astype(int)
-    pixels = np.mgrid[low[1] : high[1], low[0] : high[0]].reshape(2, -1)
-    y, x = pixels.astype(np.float32) + np.float32(0.5)
-    if not len(x):
-        return 0
-    # rays in the frame of the mesh, whose Embree scene is the same in all scenes
-    turn = np.array(body.rotation)
-    eye = (np.array(camera.position) - body.position) @ turn / body.scale
-    directions = turn.T.astype(np.float32) @ _directions(camera, x, y)
-    embree, _ = embree_of(light_mesh(library.assets[body.asset]))
-    distances = _run(embree, eye.astype(np.float32), directions, query="OCCLUDED")
-    return int((distances == 0).sum())
+    def take(self, bodies: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+        """(corner, 3, m) of triangles (m,) of the meshes of bodies (m,)."""
+        numbers = self._first.take(bodies) + triangles
+        return self._normals.take(numbers, axis=0).transpose(1, 2, 0)
 
 
 def reach_m(scene: Scene) -> float:
     """The distance from the camera, metres, beyond which there is no table."""
     ground = scene.ground
     return _REACH * (scene.camera.focus_m + max(ground.half_width, ground.half_depth))
-
-
-def project(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """(..., 2) pixel coordinates of points (..., 3) in the world, continuous, origin at the image's
-    top left corner.
-    """
-    in_camera = (points - np.array(camera.position)) @ np.array(camera.rotation).T
-    return in_camera[..., :2] / in_camera[..., 2:] * camera.focal_px + np.array(camera.size_wh) / 2
-
-
-def _directions(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(3, n) float32 unit directions of the rays through pixel coordinates: the inverse of
-    `project`.
-    """
-    middle, focal = np.array(camera.size_wh, np.float32) / 2, np.float32(camera.focal_px)
-    in_camera = np.stack([(x - middle[0]) / focal, (y - middle[1]) / focal, np.ones_like(x)])
-    return _unit(np.array(camera.rotation, np.float32).T @ in_camera)
-
-
-def _run(
-    embree: EmbreeScene, origins: np.ndarray, directions: np.ndarray, query: str = "INTERSECT"
-) -> Any:
-    """Casts rays from origins, (n, 3) or (3,) for all, along directions (3, n).
-
-    Returns Embree's arrays by name, or for "OCCLUDED" (n,) 0 where something is hit.
-    """
-    rays = np.ascontiguousarray(directions.T)
-    starts = np.ascontiguousarray(np.broadcast_to(origins, rays.shape))
-    return embree.run(starts, rays, query=query, output=query == "INTERSECT")
 
 
 def _openness(world: _World, hits: _Hits, scene: Scene) -> np.ndarray:
@@ -461,31 +395,6 @@ def _borders(targets: np.ndarray) -> np.ndarray:
     return borders
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """(3, n), each of length 1."""
-    return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=0), np.float32(1e-18)))
-
-
 def _towards(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(3, n) vectors, turned round where they point away from the others."""
     return np.where((vectors * others).sum(axis=0) < 0, -vectors, vectors)
-
-
-def walls(ground: Ground) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (32, 3) and triangles (48, 3) of the tray's four walls; empty where it has none."""
-    w, d, t, h = ground.half_width, ground.half_depth, ground.wall_thickness, ground.wall_height
-    if h <= 0:
-        return np.zeros((0, 3)), np.zeros((0, 3), int)
-    boxes = (
-        (-w - t, w + t, d, d + t),
-        (-w - t, w + t, -d - t, -d),
-        (-w - t, -w, -d, d),
-        (w, w + t, -d, d),
-    )
-    vertices = [list(product((x1, x2), (y1, y2), (0, h))) for x1, x2, y1, y2 in boxes]
-    quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (1, 5, 7, 3), (0, 2, 6, 4))
-    faces = []
-    for a, b, c, d in quads:
-        faces += [[a, b, c], [a, c, d]]
-    of_each_box = [np.array(faces) + 8 * i for i in range(len(boxes))]
-    return np.array(vertices).reshape(-1, 3), np.concatenate(of_each_box)

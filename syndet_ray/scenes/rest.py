@@ -142,10 +142,16 @@ def _next_faces(hull: Any, centre: np.ndarray) -> np.ndarray:
 
 def _neighbours(faces: np.ndarray) -> np.ndarray:
     """(f, 3) the face across each edge of a closed mesh, of corners k and k + 1; -1 for none."""
-    ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2).reshape(-1, 2)
-    index = {tuple(pair): k // 3 for k, pair in enumerate(ends.tolist())}
-    across = [index.get((b, a), -1) for a, b in ends.tolist()]
-    return np.array(across).reshape(-1, 3)
+    starts = faces.astype(np.int64).ravel()
+    ends = np.roll(faces, -1, axis=1).astype(np.int64).ravel()
+    count = faces.max() + 1
+    edges, reverse = starts * count + ends, ends * count + starts
+    order = np.argsort(edges, kind="stable")
+    # the last of equal ones
+    place = np.searchsorted(edges[order], reverse, side="right") - 1
+    across = order[place]
+    is_met = (place >= 0) & (edges[across] == reverse)
+    return np.where(is_met, across // 3, -1).reshape(-1, 3)
 
 
 def _is_frequent(heights: np.ndarray, chances: np.ndarray) -> np.ndarray:

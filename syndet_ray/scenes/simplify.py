@@ -15,7 +15,8 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
-from syndet_ray.scenes.library import Mesh, round_normals, unit_vectors
+from syndet_ray.scenes.library import Mesh, corner_normals, unit_vectors
+from syndet_ray.scenes.rows import distinct_rows
 
 _SAME_PLACE = 1e-5  # share of the longest side: vertices that are closer are one
 _SAME_PAINT = 1e-4  # of colours and of texture coordinates
@@ -45,7 +46,7 @@ class Simplifier:
         every = np.arange(len(mesh.vertices) + 1)
         self._first_by_vertex = np.searchsorted(corners[self._by_vertex], every)
         self._face_normals = _face_normals(mesh.vertices, mesh.faces)
-        self._corner_normals = round_normals(mesh)
+        self._corner_normals = corner_normals(mesh)
 
     @property
     def most(self) -> int:
@@ -129,13 +130,13 @@ def _weld(mesh: Mesh, charts: np.ndarray, cell: float) -> _Shell:
 
     Where the paint breaks, each chart (v,) keeps vertices of its own, at the same places.
     """
-    _, cells = _rows(np.round(mesh.vertices / cell))
+    _, cells = distinct_rows(np.round(mesh.vertices / cell))
     counts = np.bincount(cells)
     places = [np.bincount(cells, axis) / counts for axis in mesh.vertices.T.astype(float)]
-    first, welded = _rows(np.column_stack([cells, charts]))
+    first, welded = distinct_rows(np.column_stack([cells, charts]))
     corners = welded[mesh.faces]
     corners = corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]
-    once, _ = _rows(np.sort(corners, axis=1))
+    once, _ = distinct_rows(np.sort(corners, axis=1))
     used, faces = np.unique(corners[np.sort(once)], return_inverse=True)
     first = first[used]
     return _Shell(
@@ -173,7 +174,7 @@ def _charts(mesh: Mesh) -> np.ndarray:
         return np.zeros(len(mesh.vertices), int)
     paint = mesh.colors if mesh.uv is None else np.column_stack([mesh.colors, mesh.uv])
     places = np.round(mesh.vertices / (_SAME_PLACE * mesh.length))
-    first, same = _rows(np.column_stack([places, np.round(paint / _SAME_PAINT)]))
+    first, same = distinct_rows(np.column_stack([places, np.round(paint / _SAME_PAINT)]))
     corners = same[mesh.faces]
     ends = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]]]).T
     edges = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(first), len(first)))
@@ -234,15 +235,3 @@ def _shares(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = vertices[faces].transpose(1, 0, 2)
     return unit_vectors(np.cross(b - a, c - a))
-
-
-def _rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The index of the first of each distinct row of values (n, k), and the number (n,) of the
-    distinct row that each is: `np.unique(axis=0)`, several times as fast.
-    """
-    numbers = np.zeros(len(values), np.int64)
-    for column in values.T:
-        distinct, of_column = np.unique(column, return_inverse=True)
-        _, numbers = np.unique(numbers * len(distinct) + of_column, return_inverse=True)
-    _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
-    return first, numbers
