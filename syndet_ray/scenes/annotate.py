@@ -80,8 +80,8 @@ def silhouettes(
     dice = [k for k, i in enumerate(chosen) if scene.bodies[i].die]
     for k, i in enumerate(chosen):
         if not scene.bodies[i].die:
-            is_known = alone is not None and alone[i] >= 0
-            counts[k] = alone[i] if is_known else silhouette_alone(scene, i, library)
+            counted = -1 if alone is None else int(alone[i])
+            counts[k] = counted if counted >= 0 else silhouette_alone(scene, i, library)
     if dice:
         vertices = world_vertices(scene, library)
         of_dice = np.array([vertices[chosen[k]] for k in dice])

@@ -85,7 +85,8 @@ class Tracer:
 
     def __init__(self, scene: Scene, library: Library) -> None:
         self._camera = scene.camera
-        large, small = [], []
+        large: list[int] = []
+        small: list[int] = []
         for i, body in enumerate(scene.bodies):
             (large if _is_large(body, library) else small).append(i)
         self._pile = _Pile(scene, library, small)
