@@ -179,8 +179,8 @@ class Around(_Parameter):
         """None: the number of values is not finite."""
 
     def holds(self, value: Any) -> bool:
-        """True for every number: which may be proposed is known when the sweep begins."""
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        """True for numbers and pairs: which may be proposed is known when the sweep begins."""
+        return isinstance(value, (int, float, tuple)) and not isinstance(value, bool)
 
     @property
     def words(self) -> str:

@@ -279,6 +279,8 @@ def _coordinates(dimension: Dimension, recipe: Recipe) -> dict[str, Any]:
     else:
         value = recipe.get(dimension.path)
         coordinates = (value,)
+    if isinstance(parameter, Around) and parameter.holds(value):
+        return {dimension.path: value}
     is_inside = coordinates is not None and all(
         axis.holds(coordinate) for axis, coordinate in zip(axes.values(), coordinates, strict=True)
     )
