@@ -169,7 +169,10 @@ def test_what_a_search_proposes_leaves_out_what_would_not_fit(photos, measured):
     arrangement = {"scene.arrangement": Choice(values=("tray", "layers"))}
     sweep, notes = fill(photos, sweep_of(space=SearchSpace(arrangement)))
     assert sweep.sweep.recipe.scene.poses == "auto"
-    assert "scene.poses: auto (left to the search)" in notes
+    assert (
+        "scene.poses: auto (as it was: what the search proposes leaves no room for a measure)"
+        in notes
+    )
 
 
 def test_a_sweep_that_is_filled_is_not_measured_again(photos, measured):
@@ -186,9 +189,13 @@ def test_the_same_photos_and_scenes_are_measured_once(photos, measured):
     second, notes = fill(photos, sweep_of())
     assert second == first and "scene.size_px: (20.0, 30.0) (measured)" in notes
     assert len(measured) == 1
+    for file in (photos.parent / "cache" / "measured").iterdir():
+        file.write_text("[{", encoding="utf-8")
+    assert fill(photos, sweep_of())[0] == first
+    assert len(measured) == 2, "a damaged file is made again"
     fill(photos, sweep_of({**MATCH, "scene.gloss": 0.1}))
     fill(photos, sweep_of(seed=1))
-    assert len(measured) == 3
+    assert len(measured) == 4
 
 
 def test_ranges_lie_around_what_was_measured(photos, measured):

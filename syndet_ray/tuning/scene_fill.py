@@ -98,7 +98,8 @@ class _Filler:
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe with all its scenes filled."""
-        scene = self._fill(recipe.scene)
+        is_rendered = any(isinstance(source, Scenes) for source in recipe.mix.sources.values())
+        scene = self._fill(recipe.scene) if is_rendered else recipe.scene
         sources: dict[str, Any] = {}
         for name, source in recipe.mix.sources.items():
             sources[name] = source
@@ -112,9 +113,8 @@ class _Filler:
     def _fill(self, scene: SceneParameters) -> SceneParameters:
         if scene.match == "none":
             return scene
-        left_out = self._left_to_the_search()
-        items = settings_for(self._measured_for(self._base(scene)), scene)
-        return scenes_with(scene, [item for item in items if item.name not in left_out])
+        measured = self._measured_for(self._base(scene))
+        return scenes_with(scene, settings_for(measured, scene))
 
     def _base(self, scene: SceneParameters) -> SceneParameters:
         """The scenes that are measured for these: the recipe's, with the same objects."""
@@ -139,7 +139,9 @@ class _Filler:
     def _measured_for(self, base: SceneParameters) -> Sequence[Measured]:
         name = f"{base.assets}, {base.arrangement}"
         if name not in self.measured:
-            self.measured[name] = self._measure(base)
+            left_out = self._left_to_the_search()
+            measured = [item for item in self._measure(base) if item.name not in left_out]
+            self.measured[name] = measured
             self._note(base, self.measured[name])
         return self.measured[name]
 
@@ -149,8 +151,8 @@ class _Filler:
         longest_px = self.data.scale.longest_px
         assert photos is not None, "photos that were checked come with their files"
         file = self.cache / "measured" / f"{self._key(base)}.json"
-        if file.is_file():
-            return _read(file)
+        if (saved := _read(file)) is not None:
+            return saved
         with self.display.step("measuring scenes on the training photos"):
             measured = measured_scene(
                 photos,
@@ -185,23 +187,22 @@ class _Filler:
         objects = f"scenes of {base.assets}, {base.arrangement}"
         note(f"{_MATCH}: {objects}: {counted(len(measured), 'setting')} measured on {photos}")
         for item in measured:
-            note(f"scene.{item.line}")
+            is_searched = item.path in self.sweep.parameters.settings()
+            note(f"scene.{item.line}" + "; the search proposes its own" * is_searched)
         names = {item.name for item in measured}
-        given = [name for name in MEASURABLE if name in base.model_fields_set]
-        left_out = self._left_to_the_search()
-        reasons = {
-            "given, so that no measure takes its place": given,
-            "left to the search": [name for name in MEASURABLE if name in left_out],
-            "as it was: these photos do not tell it": [
-                name
-                for name in MEASURABLE
-                if name not in names.union(given, left_out)
-                and not (base.arrangement != "tray" and name in OF_TRAY)
-            ],
-        }
-        for reason, settings in reasons.items():
-            for name in settings:
-                note(f"scene.{name}: {getattr(base, name)} ({reason})")
+        for name in MEASURABLE:
+            if name not in names:
+                note(f"scene.{name}: {getattr(base, name)} ({self._reason(name, base)})")
+
+    def _reason(self, name: str, base: SceneParameters) -> str:
+        """The reason why a setting was not measured."""
+        if name in base.model_fields_set:
+            return "given, so that no measure takes its place"
+        if name in self._left_to_the_search():
+            return "as it was: what the search proposes leaves no room for a measure"
+        if base.arrangement != "tray" and name in OF_TRAY:
+            return f"as it was: nothing acts on it in {base.arrangement}"
+        return "as it was: these photos do not tell it"
 
 
 def _source_changes(
@@ -220,10 +221,14 @@ def _source_changes(
     return changes
 
 
-def _read(file: Path) -> list[Measured]:
+def _read(file: Path) -> list[Measured] | None:
+    """The settings of a file of the cache; None if it is not there, or damaged."""
     measured = []
-    for fields in json.loads(file.read_text(encoding="utf-8")):
-        value = fields["value"]
-        plain = tuple(value) if isinstance(value, list) else value
-        measured.append(Measured(path=fields["path"], value=plain, words=fields["words"]))
+    try:
+        for fields in json.loads(file.read_text(encoding="utf-8")):
+            value = fields["value"]
+            plain = tuple(value) if isinstance(value, list) else value
+            measured.append(Measured(path=fields["path"], value=plain, words=fields["words"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
     return measured
