@@ -80,6 +80,14 @@ def test_objects_that_rest_as_they_fall_are_told_too(photos_of, meshes):
     assert match_poses(train, load_assets(str(meshes)), seed=0).poses == "rest"
 
 
+def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes):
+    train, library = read(standing).splits["train"], load_assets(str(meshes))
+    names = [f"a {name}" for name in library.classes]
+    renamed = replace(train, classes=tuple(f"a {name}" for name in train.classes))
+    assert match_poses(renamed, library, 0) is None
+    assert match_poses(renamed, library, 0, names) == match_poses(train, library, 0)
+
+
 def test_square_boxes_tell_nothing(photos_of, meshes):
     train = read(photos_of(box_square=True, size_px=(20, 24))).splits["train"]
     inside = [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in train.records]

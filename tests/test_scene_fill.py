@@ -8,12 +8,14 @@ import pytest
 from made_photos import write_photos
 
 from syndet_ray import Around, Choice, Float, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import MEASURABLE
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.scene_match import Measured
 from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill
 from syndet_ray.tuning.photo_check import real_data
 from syndet_ray.tuning.scene_fill import fill_scenes
@@ -261,5 +263,6 @@ def test_programs_renders_and_searches_have_nothing_to_match():
         Recipe().replace({**MATCH, "scene.generator": "command:true"})
     with pytest.raises(DefinitionError, match=r"scene\.match: needs photos that are measured"):
         scene_parameters(["scene.match=photos"])
+    assert scene_defaults({**MATCH, "scene.blur": 0.1}, {}, facts) == {"scene.blur": 0.1}
     with pytest.raises(ValueError, match=r"scene\.match: cannot be searched: photos are measured"):
         SearchSpace({"scene.match": Choice(values=("none", "photos"))})
