@@ -17,7 +17,16 @@ WIDTH, PHOTOS = 512, 20
 
 def compress(pixels: np.ndarray, quality: int) -> np.ndarray:
     _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return decoded
+
+
+def read(path: Path) -> np.ndarray:
+    """A photo, 512 px wide."""
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, f"{path} is no photo"
+    return resize(pixels, WIDTH)
 
 
 def resize(pixels: np.ndarray, width: int) -> np.ndarray:
@@ -40,7 +49,7 @@ def equal_quality(photo: np.ndarray, quality: int, factor: float) -> float:
 
 def main(folder: Path) -> None:
     paths = sorted(folder.rglob("*.jpg"))[:PHOTOS]
-    photos = [resize(cv2.imread(str(path)), WIDTH) for path in paths]
+    photos = [read(path) for path in paths]
     print("factor", *QUALITIES)
     for factor in FACTORS:
         medians = []

@@ -19,6 +19,7 @@ from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.inspection import pose_match
 from syndet_ray.inspection.look_match import looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
@@ -80,7 +81,8 @@ def test_objects_that_rest_as_they_fall_are_told_too(photos_of, meshes):
     assert match_poses(train, load_assets(str(meshes)), seed=0).poses == "rest"
 
 
-def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes):
+def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes, monkeypatch):
+    monkeypatch.setattr(pose_match, "_TILTS_DEG", (20, 60))  # others take seconds
     train, library = read(standing).splits["train"], load_assets(str(meshes))
     names = [f"a {name}" for name in library.classes]
     renamed = replace(train, classes=tuple(f"a {name}" for name in train.classes))
