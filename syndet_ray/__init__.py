@@ -11,7 +11,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from syndet_ray.definitions.mix import Mix, Photos, Scenes, Synthetic
-from syndet_ray.definitions.parameter import Choice, Float, Int, Simplex
+from syndet_ray.definitions.parameter import Around, Choice, Float, Int, Simplex
 from syndet_ray.definitions.recipe import Detector, Recipe, Training
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space import SearchSpace
@@ -21,6 +21,7 @@ from syndet_ray.errors import SyndetError
 __version__ = "0.1.0"
 
 __all__ = [
+    "Around",
     "Choice",
     "Confirmation",
     "Detector",

@@ -22,7 +22,7 @@ TWO = Mix(sources={"a": Scenes(), "b": Scenes(changes={"scene.objects": 5})})
 OF_SCENES = [
     name
     for name in SceneParameters.model_fields
-    if name not in ("generator", "arrangement", "assets")
+    if name not in ("generator", "arrangement", "assets", "match")  # match acts before scenes
 ]
 # Those on which other settings of scenes decide.
 DEPENDENT = [

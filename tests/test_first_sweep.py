@@ -19,6 +19,7 @@ from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.inspection import pose_match
 from syndet_ray.inspection.look_match import looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
@@ -78,6 +79,15 @@ def test_standing_objects_and_the_tilt_are_told_from_boxes(standing, meshes):
 def test_objects_that_rest_as_they_fall_are_told_too(photos_of, meshes):
     train = read(photos_of(camera_tilt_deg=10.0)).splits["train"]
     assert match_poses(train, load_assets(str(meshes)), seed=0).poses == "rest"
+
+
+def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes, monkeypatch):
+    monkeypatch.setattr(pose_match, "_TILTS_DEG", (20, 60))  # others take seconds
+    train, library = read(standing).splits["train"], load_assets(str(meshes))
+    names = [f"a {name}" for name in library.classes]
+    renamed = replace(train, classes=tuple(f"a {name}" for name in train.classes))
+    assert match_poses(renamed, library, 0) is None
+    assert match_poses(renamed, library, 0, names) == match_poses(train, library, 0)
 
 
 def test_square_boxes_tell_nothing(photos_of, meshes):

@@ -8,7 +8,7 @@ from typing import Any
 
 from syndet_ray import wording
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.parameter import Axis, Choice, Float, Simplex
+from syndet_ray.definitions.parameter import Around, Axis, Choice, Float, Simplex
 from syndet_ray.definitions.space import SHARES
 from syndet_ray.runs import names
 from syndet_ray.runs.results import Trial
@@ -90,6 +90,7 @@ def settings(sweep: LoadedSweep) -> tuple[Setting, ...]:
                     share = Float(low=0, high=1)
                     varied.append(Setting(path=f"{path}/{source}", axis=share))
             else:
+                assert not isinstance(parameter, Around), "the sweep of a run has ranges of its own"
                 varied.append(Setting(path=path, axis=parameter))
     return _with_unique_keys(varied)
 

@@ -148,8 +148,6 @@ def _lines(first: "FirstSweep", real: str) -> list[str]:
     lines = [f"photos   {real}: {', '.join(counts)}; {first.scale.words}"]
     lines += [f"note     {note}" for note in first.notes]
     lines.append(f"assets   {first.assets}")
-    for item in first.measured:
-        name = item.path.removeprefix("scene.")
-        lines.append(f"{name}: {item.value} ({item.words})")
+    lines += [item.line for item in first.measured]
     lines.append(f"sweep    {first.path}, {counted(len(first.measured), 'setting')} measured")
     return lines

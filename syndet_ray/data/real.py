@@ -8,6 +8,7 @@ import numpy as np
 
 from syndet_ray.data.memory import memory_words
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.record import Source
 from syndet_ray.data.remote.local import NodeCopy
 from syndet_ray.data.scale import WorkingScale
 from syndet_ray.data.splits.split_index import split_hash, test_hash
@@ -26,6 +27,7 @@ class RealData:
     notes        repairs of the data, and facts that a reader of the results must know
     streaming    those of `notes` that say that photos are streamed, and why
     others       training images of the photos of others that recipes name, by their folder
+    train        the files of "train", for what is measured on them; None if nothing can be
     near_copies  the number of photos of "val" and "test" that look like a photo of another split,
                  if that was allowed
     """
@@ -38,6 +40,7 @@ class RealData:
     notes: tuple[str, ...] = ()
     streaming: tuple[str, ...] = ()
     others: Mapping[str, Pool] = field(default_factory=dict)
+    train: Source | None = None
     near_copies: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -81,6 +81,7 @@ def scene_defaults(
     """Settings of a project that scenes alone take, as `defaults_for` a sweep."""
     left = _without_given(defaults, settings)
     left = {path: value for path, value in left.items() if path.startswith("scene.")}
+    left.pop("scene.match", None)  # it needs photos, and there are none
     recipe = Recipe().replace({**left, **settings})
     return {path: value for path, value in left.items() if no_effect(path, recipe, facts) is None}
 

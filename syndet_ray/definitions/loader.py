@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.located import located_changes, with_absolute_paths
 from syndet_ray.definitions.parameter import Choice, Parameter
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.definitions.space_check import check_space
 from syndet_ray.definitions.sweep import Sweep
@@ -60,12 +61,21 @@ def _with_absolute_paths(sweep: LoadedSweep, root: Path) -> LoadedSweep:
         for path, parameter in sweep.parameters.items()
     }
     changes = {
-        "recipe": sweep.recipe.replace(located_changes(sweep.recipe.flat(), root)),
+        "recipe": _located_recipe(sweep.recipe, root),
         "variants": variants,
         "points": tuple(located_changes(point, root) for point in sweep.points),
         "space": (SearchSpace(space),),
     }
     return sweep.model_copy(update=changes)
+
+
+def _located_recipe(recipe: Recipe, root: Path) -> Recipe:
+    """The recipe with absolute paths; other settings stay as they are, given or not."""
+    settings = recipe.flat()
+    located = located_changes(settings, root)
+    return recipe.replace(
+        {path: value for path, value in located.items() if value != settings[path]}
+    )
 
 
 def _located_parameter(path: str, parameter: Parameter, root: Path) -> Parameter:

@@ -146,6 +146,50 @@ class Choice(_Parameter):
         return self.values[self.values.index(value)]
 
 
+class Around(_Parameter):
+    """A range around the value that a setting has in the recipe, also one measured on photos.
+
+    `definitions.around` turns it into a `Float`, an `Int` or a `Choice` when the sweep begins and
+    the recipe's value is known.
+
+    by  factor: from low to high times the value, on a log scale; offset: from low to high added
+    """
+
+    kind: Literal["around"] = "around"
+    low: float
+    high: float
+    by: Literal["factor", "offset"] = "factor"
+
+    @model_validator(mode="after")
+    def _around_the_value(self) -> "Around":
+        neutral = 1 if self.by == "factor" else 0
+        bounds = f"low={self.low:g}, high={self.high:g}"
+        if not self.low <= neutral <= self.high or self.low == self.high:
+            rule = f"a range by {self.by} must lie around {neutral}"
+            raise ValueError(f"{rule}, got {bounds}")
+        if self.by == "factor" and self.low <= 0:
+            raise ValueError(f"factors must be above 0, got {bounds}")
+        return self
+
+    def samples(self) -> tuple[()]:
+        """No values: they are known when the sweep begins."""
+        return ()
+
+    def grid(self) -> None:
+        """None: the number of values is not finite."""
+
+    def holds(self, value: Any) -> bool:
+        """True for numbers and pairs: which may be proposed is known when the sweep begins."""
+        return isinstance(value, (int, float, tuple)) and not isinstance(value, bool)
+
+    @property
+    def words(self) -> str:
+        """The rule for a value, after "must be"."""
+        if self.by == "factor":
+            return f"from {self.low:g} to {self.high:g} times the recipe's value"
+        return f"from {self.low:+g} to {self.high:+g} about the recipe's value"
+
+
 class Simplex(_Parameter):
     """The shares of several sources in all images seen: any division that sums to 1.
 
@@ -238,7 +282,7 @@ def _breaks(parts: Sequence[float]) -> tuple[float, ...]:
 
 
 Axis = Float | Int | Choice
-Parameter = Annotated[Float | Int | Choice | Simplex, Field(discriminator="kind")]
+Parameter = Annotated[Float | Int | Choice | Around | Simplex, Field(discriminator="kind")]
 
 
 def _range_words(low: float, high: float, step: float | None) -> str:

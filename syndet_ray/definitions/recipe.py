@@ -138,7 +138,7 @@ class Recipe(Value):
         for name, source in self.mix.sources.items():
             if isinstance(source, Scenes):
                 try:
-                    self._scene_of(source)
+                    self.scene_of(source)
                 except SyndetError as error:
                     raise ValueError(f"mix.sources: {name}: {error}") from None
         return self
@@ -173,10 +173,13 @@ class Recipe(Value):
         for name, source in self.mix.sources.items():
             if isinstance(source, Scenes) and shares[name] > 0:
                 images = source.images or self.mix.synthetic_images
-                scenes[name] = self._scene_of(source), images
+                scenes[name] = self.scene_of(source), images
         return scenes
 
-    def _scene_of(self, source: Scenes) -> SceneParameters:
+    def scene_of(self, source: Scenes) -> SceneParameters:
+        """The parameters of a source's scenes. Raises DefinitionError for changes that break a
+        rule.
+        """
         changes = {}
         for path, value in source.changes.items():
             check_path(path)
@@ -184,16 +187,17 @@ class Recipe(Value):
                 raise DefinitionError(path, "is not a setting of scenes")
             changes[path.removeprefix("scene.")] = value
         try:
-            return SceneParameters.model_validate(self.scene.model_dump() | changes)
+            return SceneParameters.model_validate(_given_settings(self.scene) | changes)
         except ValidationError as error:
             raise definition_error("scene", error) from None
 
     def replace(self, changes: Mapping[str, Any]) -> "Recipe":
         """A copy with dotted fields changed: `recipe.replace({"mix.synthetic": 0.5})`.
 
+        The copy knows which settings of its scene were given, see `SceneParameters.is_measured`.
         Raises DefinitionError for a field that does not exist, or a value that breaks its rule.
         """
-        parts = self.model_dump()
+        parts = self.model_dump() | {"scene": _given_settings(self.scene)}
         for path, value in changes.items():
             check_path(path)
             part, field = path.split(".")
@@ -216,6 +220,11 @@ class Recipe(Value):
             for field, value in fields.items():
                 settings[f"{part}.{field}"] = value
         return settings
+
+
+def _given_settings(scene: SceneParameters) -> dict[str, Any]:
+    """The settings of a scene that were given; the others have their defaults."""
+    return scene.model_dump(exclude_unset=True)
 
 
 def field_paths() -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from syndet_ray.definitions.value import Value
-from syndet_ray.errors import nearest
+from syndet_ray.errors import DefinitionError, nearest
 
 BUILT_IN = ("", "dice", "shapes")  # values of assets, surroundings, backgrounds that are no folder
 MOST_OBJECTS = 100  # in a scene, as in SynthDet
@@ -18,6 +18,31 @@ _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white bal
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
 
 MOST_PROPORTION = 2.0  # factor on a mesh, either way: beyond, it is another thing
+# Settings that may be measured on photos, see `inspection.scene_match`.
+MEASURABLE = (
+    "aspect",
+    "image_px",
+    "objects",
+    "objects_spread",
+    "size_px",
+    "poses",
+    "least_tilt_deg",
+    "camera_tilt_deg",
+    "proportions",
+    "stretch",
+    "profile",
+    "noise",
+    "object_color",
+    "box_padding",
+    "box_padding_spread",
+    "box_jitter",
+    "box_square",
+    "brightness",
+    "color_cast",
+    "contrast",
+    "blur",
+    "jpeg",
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -48,6 +73,11 @@ class SceneParameters(Value):
     )
     backgrounds: str = Field(
         "", description="folder of images for floors; empty: only our own textures"
+    )
+    match: Literal["none", "photos"] = Field(
+        "none",
+        description="photos: what is not given is measured on the training photos when a sweep "
+        "begins",
     )
     arrangement: Literal["tray", "layers"] = Field(
         "tray", description="objects fall into a tray, or lie in layers as in the paper"
@@ -217,6 +247,12 @@ class SceneParameters(Value):
         return self
 
     @model_validator(mode="after")
+    def _matched_is_ours(self) -> "SceneParameters":
+        if self.match == "photos" and self.generator.startswith(COMMAND):
+            raise ValueError("match must be none for a generator that is a program, got photos")
+        return self
+
+    @model_validator(mode="after")
     def _tilts_in_order(self) -> "SceneParameters":
         if self.least_tilt_deg > self.camera_tilt_deg:
             bounds = f"{self.least_tilt_deg} and {self.camera_tilt_deg}"
@@ -263,6 +299,22 @@ class SceneParameters(Value):
         shorter = max(1, round(self.side_px * min(self.aspect, 1 / self.aspect)))
         return (self.side_px, shorter) if self.aspect >= 1 else (shorter, self.side_px)
 
+    def is_measured(self, name: str) -> bool:
+        """True if a setting will be measured on photos: its value is not given."""
+        is_open = name in MEASURABLE and name not in self.model_fields_set
+        return self.match == "photos" and is_open
+
+    def check_measured(self) -> None:
+        """Raises DefinitionError for scenes that are like photos that were not measured."""
+        if self.match == "photos":
+            rule = "needs photos that are measured, which a sweep does when it begins"
+            do = "`sweep` and `check` measure them; `init` writes a sweep with the values."
+            raise DefinitionError("scene.match", rule, got=self.match, do=do)
+
     def settle(self) -> "SceneParameters":
-        """The same with nothing left to "auto": equal scenes have equal parameters."""
+        """The same with nothing left to "auto": equal scenes have equal parameters.
+
+        Raises DefinitionError for scenes that are like photos that were not measured.
+        """
+        self.check_measured()
         return self.model_copy(update={"image_px": self.side_px})

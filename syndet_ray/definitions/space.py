@@ -4,6 +4,7 @@ A sampler knows nothing of recipes: it moves a point along `axes`, and each is a
 choice. `changes` turns a point into changes of a recipe, `point` a recipe into a point.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from pydantic import RootModel, model_validator
 
 from syndet_ray.definitions.mix import REAL
-from syndet_ray.definitions.parameter import Axis, Choice, Float, Parameter, Simplex
+from syndet_ray.definitions.parameter import Around, Axis, Choice, Float, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe, check_path, check_value, field_paths
 from syndet_ray.errors import DefinitionError, nearest
 
 SHARES = "mix.shares"  # varied by a Simplex: mix.synthetic and mix.parts at once
 DIVISION = ("mix.synthetic", "mix.parts")  # settings that divide the images among the sources
 _UNIT = Float(low=0.0, high=1.0)  # an axis of a Simplex
+# an axis of a range whose bounds are known when its sweep begins
+_ANY_NUMBER = Float(low=-sys.float_info.max, high=sys.float_info.max)
 _SUM_ROUNDING = 1e-9  # by which computed shares may miss 1
 
 
@@ -242,7 +245,7 @@ def axes_of(path: str, parameter: Parameter) -> dict[str, Axis]:
     """The axes of a parameter by name."""
     if isinstance(parameter, Simplex):
         return {f"{path}/{source}": _UNIT for source in parameter.sources[:-1]}
-    return {path: parameter}
+    return {path: _ANY_NUMBER if isinstance(parameter, Around) else parameter}
 
 
 def _check_parameter(path: str, parameter: Parameter) -> None:
@@ -257,6 +260,9 @@ def _check_parameter(path: str, parameter: Parameter) -> None:
             raise ValueError(f"{path}: when: {rule}")
     if path != SHARES:
         check_path(path)
+    if path == "scene.match":
+        rule = "cannot be searched: photos are measured once, before the search"
+        raise DefinitionError(path, rule, do="Compare variants of it.")
     for value in parameter.samples():
         check_value(path, value)
 
@@ -273,6 +279,8 @@ def _coordinates(dimension: Dimension, recipe: Recipe) -> dict[str, Any]:
     else:
         value = recipe.get(dimension.path)
         coordinates = (value,)
+    if isinstance(parameter, Around) and parameter.holds(value):
+        return {dimension.path: value}
     is_inside = coordinates is not None and all(
         axis.holds(coordinate) for axis, coordinate in zip(axes.values(), coordinates, strict=True)
     )

@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from syndet_ray.definitions.around import absolute, is_open
 from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, nothing_known
 from syndet_ray.definitions.mix import REAL
-from syndet_ray.definitions.parameter import Axis, Choice, Float, Int, Parameter, Simplex
+from syndet_ray.definitions.parameter import Around, Axis, Choice, Float, Int, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe, field_paths
 from syndet_ray.definitions.space import DIVISION, SHARES, Dimension, SearchSpace, axes_of, cross
 from syndet_ray.errors import DefinitionError, nearest
@@ -20,6 +21,8 @@ def check_space(space: SearchSpace, recipe: Recipe) -> None:
     """
     parameters = dict(space.items())
     for path, parameter in parameters.items():
+        if isinstance(parameter, Around) and not is_open(path, recipe):
+            absolute(path, parameter, recipe)
         for condition, values in parameter.when.items():
             _check_condition(f"{path}: when", condition, values, parameters)
     for path, parameter in parameters.items():
@@ -81,7 +84,7 @@ def _check_condition(
             raise DefinitionError(place, rule, got=value, do=_possible(parameter, value))
 
 
-def _possible(parameter: Axis, value: Any) -> str:
+def _possible(parameter: Axis | Around, value: Any) -> str:
     """A hint at the values of a parameter, for a value that it cannot take."""
     samples = parameter.samples()
     names = [name for name in samples if isinstance(name, str)]
@@ -201,12 +204,15 @@ def _points_by_choice(
 def _examples(dimension: Dimension, parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
     """Points of one parameter.
 
-    Of a choice all values; of a range its middle, its ends, and the values that conditions name. Of
-    a division among sources the even one, and those with images of one source only.
+    Of a choice all values; of a range its middle, its ends, and the values that conditions name; of
+    a range around a value none. Of a division among sources the even one, and those with images of
+    one source only.
     """
     parameter = dimension.parameter
     if isinstance(parameter, Choice):
         return [{dimension.path: value} for value in parameter.values]
+    if isinstance(parameter, Around):  # its values are looked at when they are known
+        return []
     if isinstance(parameter, Simplex):
         points = [parameter.at(shares) for shares in _divisions(parameter.sources)]
         return [dict(zip(dimension.axes, point, strict=True)) for point in points]

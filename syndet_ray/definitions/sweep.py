@@ -215,7 +215,9 @@ class Sweep(Value):
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """A copy with fields changed. Raises DefinitionError when that breaks a rule."""
         try:
-            return type(self).model_validate(self.model_dump() | dict(changes))
+            # as JSON, the recipe would forget which of its settings were given
+            fields = self.model_dump(exclude={"recipe"}) | {"recipe": self.recipe}
+            return type(self).model_validate(fields | dict(changes))
         except ValidationError as error:
             raise definition_error("sweep", error) from None
 

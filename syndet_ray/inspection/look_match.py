@@ -127,17 +127,21 @@ def match_look(
     library: Library,
     seed: int,
     progress: NamedProgress,
+    *,
+    names: Sequence[str] | None = None,
 ) -> LookMatch | None:
     """The settings of a camera that bring scenes near photos; None where no class has five boxes in
     both.
 
     parameters  of the scenes; what their camera does to the look is left out
+    names       those that photos have for the library's classes; None if they are the same
     """
-    named = [name for name in library.classes if _is_frequent(name, in_photos)]
+    names = library.classes if names is None else names
+    named = [name for name in dict.fromkeys(names) if _is_frequent(name, in_photos)]
     if not named:
         return None
     images = list(_scenes(_without_camera(parameters), library, seed, progress))
-    in_scenes = _looks(images, library.classes)
+    in_scenes = _looks(images, names)
     shared = [name for name in named if _is_frequent(name, in_scenes)]
     if not shared:
         return None

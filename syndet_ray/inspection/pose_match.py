@@ -47,12 +47,17 @@ class PoseMatch:
     boxes: int
 
 
-def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None:
+def match_poses(
+    photos: Source, library: Library, seed: int, names: Sequence[str] | None = None
+) -> PoseMatch | None:
     """The poses of the photos' objects; None where boxes cannot tell: where they are all square, or
     no class has meshes and boxes enough.
+
+    names  those that photos have for the library's classes; None if they are the same
     """
+    names = library.classes if names is None else names
     shapes = _shapes(photos)
-    meshes = _meshes_with_shapes(library, shapes)
+    meshes = _meshes_with_shapes(library, shapes, names)
     if not meshes or np.concatenate(list(shapes.values())).std() < _SQUARE:
         return None
     rng = generator(seed, "pose match")
@@ -68,7 +73,7 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
             (key for key in distances if key[0] == "rest"), key=lambda key: distances[key]
         )
     distance, length = fits[poses, tilt_deg]
-    used = {library.classes[asset.label] for asset, _ in meshes}
+    used = {names[asset.label] for asset, _ in meshes}
     return PoseMatch(
         poses=poses,
         tilt_deg=(max(0.0, tilt_deg - _SPREAD_DEG), min(85.0, tilt_deg + _SPREAD_DEG)),
@@ -80,16 +85,19 @@ def match_poses(photos: Source, library: Library, seed: int) -> PoseMatch | None
 
 
 def match_again(
-    photos: Source, library: Library, match: PoseMatch, seed: int
+    photos: Source, library: Library, match: PoseMatch, seed: int, names: Sequence[str]
 ) -> tuple[float, float]:
-    """The distance and the length of a match, with the meshes of another library."""
-    meshes = _meshes_with_shapes(library, _shapes(photos))
+    """The distance and the length of a match, with the meshes of another library.
+
+    names  those that photos have for the library's classes
+    """
+    meshes = _meshes_with_shapes(library, _shapes(photos), names)
     tilt_deg = sum(match.tilt_deg) / 2
     return _fit(meshes, match.poses, tilt_deg, generator(seed, "pose match"))
 
 
 def _meshes_with_shapes(
-    library: Library, shapes: Mapping[str, np.ndarray]
+    library: Library, shapes: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> list[tuple[Asset, np.ndarray]]:
     """Every mesh whose class has boxes enough, with their shapes."""
     meshes = []
@@ -97,7 +105,7 @@ def _meshes_with_shapes(
         # variants stand for shapes that photos may show, not for those that they do show
         if asset.label == NO_CLASS or asset.picture or asset.is_variant:
             continue
-        of_class = shapes.get(library.classes[asset.label], np.zeros(0))
+        of_class = shapes.get(names[asset.label], np.zeros(0))
         if len(of_class) >= _LEAST_BOXES:
             meshes.append((asset, of_class))
     return meshes

@@ -5,7 +5,7 @@ A detector then takes one for the other. Boxes tell it without any mesh of the r
 of classes beside one another, and the shape of each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,15 +85,21 @@ def _medians(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def match_proportions(
-    photos: Source, library: Library, match: PoseMatch, seed: int
+    photos: Source,
+    library: Library,
+    match: PoseMatch,
+    seed: int,
+    names: Sequence[str] | None = None,
 ) -> Factors | None:
     """Factors across and along the axis that points up, of each class, with which boxes of meshes
     have the sizes and shapes of those of photos.
 
+    names  those that photos have for the library's classes; None if they are the same
+
     None where fewer than two classes have boxes enough; no factors where no class differs. Sizes
     are those beside other classes: all meshes together become neither larger nor smaller.
     """
-    boxes = class_boxes(photos)
+    boxes = _for_classes(library.classes, names or library.classes, class_boxes(photos))
     assets = _assets_by_class(library, boxes)
     if len(assets) < 2:
         return None
@@ -106,6 +112,15 @@ def match_proportions(
     rounded = {name: _bounded_factors(values) for name, values in factors.items()}
     most = max(abs(np.log(value)) for values in rounded.values() for value in values)
     return rounded if most >= _LEAST_DIFFERENCE else {}
+
+
+def _for_classes(classes: Sequence[str], names: Sequence[str], boxes: ClassBoxes) -> ClassBoxes:
+    """The boxes by the names of classes of a library, which photos may name otherwise."""
+    pairs = list(zip(classes, names, strict=True))
+    return ClassBoxes(
+        shapes={label: boxes.shapes[name] for label, name in pairs if name in boxes.shapes},
+        sizes={label: boxes.sizes[name] for label, name in pairs if name in boxes.sizes},
+    )
 
 
 def _assets_by_class(library: Library, boxes: ClassBoxes) -> dict[str, list[Asset]]:

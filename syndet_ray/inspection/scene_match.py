@@ -1,23 +1,29 @@
 """Scene match: settings of scenes that look like photos, measured on their training photos."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from syndet_ray.data.class_map import ClassMap
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import LEAST_SIZE_PX, MOST_OBJECTS, SceneParameters
-from syndet_ray.errors import DataError
+from syndet_ray.definitions.value import definition_error
+from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.inspection import label_style
+from syndet_ray.inspection.jpeg_match import JpegMatch, match_jpeg
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
 from syndet_ray.inspection.pose_match import PoseMatch, match_again, match_poses
 from syndet_ray.inspection.proportions import Factors, match_proportions
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.sensor import MOST_BLUR_PX, MOST_NOISE
 from syndet_ray.scenes.stretch import with_proportions
 from syndet_ray.wording import counted
@@ -26,7 +32,12 @@ _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # Strengths of stretch and profile: where nothing is known of shapes, and where proportions are
 # measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
+_MOST_VALUE = 60  # characters of a value in a line for people; longer ones are in the sweep file
 _PADDING = "scene.box_padding"
+_LEAST_TILT, _MOST_TILT = "scene.least_tilt_deg", "scene.camera_tilt_deg"
+# settings that layers do not have
+OF_TRAY = ("poses", "least_tilt_deg", "camera_tilt_deg", "objects_spread")
+_NEARLY_WHOLE = 0.99  # a photo that is scaled by more is as it was
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
 _MOST_TINT = 0.28
@@ -40,6 +51,19 @@ class Measured:
     value: Any
     words: str
 
+    @property
+    def name(self) -> str:
+        """The setting's name among those of scenes."""
+        return self.path.removeprefix("scene.")
+
+    @property
+    def line(self) -> str:
+        """Name, value and measure, as a person reads them."""
+        value = str(self.value)
+        if len(value) > _MOST_VALUE:
+            value = f"{len(self.value)} classes"
+        return f"{self.name}: {value} ({self.words})"
+
 
 def measured_scene(
     photos: Source,
@@ -47,39 +71,90 @@ def measured_scene(
     longest_px: int,
     seed: int,
     progress: NamedProgress,
+    *,
+    classes: ClassMap = MappingProxyType({}),
 ) -> list[Measured]:
     """Settings of scenes like these photos, at the size that training sees them.
 
     photos      the training split: validation and test photos decide nothing
-    base        scenes of the same objects, before anything is measured
+    base        scenes of the same objects, before anything is measured; settings that were given
+                (`model_fields_set`) are not measured, and the others fit them
     longest_px  the longer side to which photos are brought
+    classes     new names that photos already have, of classes of the assets
 
     What cannot be told from these photos is left out. Raises DataError for assets that cannot be
-    used.
+    used, and DefinitionError if what is given leaves no room for what is measured.
     """
+    if not photos.class_counts().any():
+        rule = "holds no labelled object, so that nothing about scenes can be measured"
+        raise DataError(photos.name, rule, do="Label its objects.")
     library = library_of(base)
+    names = [classes.get(name, name) or "" for name in library.classes]
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
-    match = match_poses(photos, library, seed)
-    factors = None if match is None else match_proportions(photos, library, match, seed)
+    match = match_poses(photos, library, seed, names)
+    factors = None
+    if match is not None and "proportions" not in base.model_fields_set:
+        factors = match_proportions(photos, library, match, seed, names)
     if match is not None and factors:
         library = with_proportions(library, _triples(factors))
-        distance, length = match_again(photos, library, match, seed)
+        distance, length = match_again(photos, library, match, seed, names)
         match = replace(match, distance=distance, length=length)
     style = list(_label_style(photos, seed, progress))
     padding = next((item.value for item in style if item.path == _PADDING), 0.0)
+    if "box_padding" in base.model_fields_set:
+        padding = base.box_padding
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
         *_image(sizes_wh, longest_px),
         *_counts(photos),
-        *_sizes(photos, scales, library, match, padding),
+        *_sizes(photos, scales, _relative_lengths(photos, library, names), match, padding),
         *_poses(match),
         *_shapes(library, factors),
         *_noise(looks),
+        *_jpeg(match_jpeg(photos, scales, seed)),
         *_object_color(looks, library),
         *style,
     ]
-    return _with_look(measured, looks, base, seed, progress)
+    left = settings_for(measured, base)
+    scenes = scenes_with(base, left)
+    look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
+    if look is None:
+        return left
+    corrected = [_correct_size(item, look.size_ratio) for item in left]
+    return [*corrected, *settings_for(_camera(look), base)]
+
+
+def settings_for(measured: Iterable[Measured], scenes: SceneParameters) -> list[Measured]:
+    """The measured settings that these scenes were not given, and that their arrangement has.
+
+    An end of the range of tilts goes no further than the other end if that is given.
+    """
+    given = scenes.model_fields_set
+    left_out = {*given, *OF_TRAY} if scenes.arrangement != "tray" else given
+    items = []
+    for item in measured:
+        if item.path == _LEAST_TILT and "camera_tilt_deg" in given:
+            item = replace(item, value=min(item.value, scenes.camera_tilt_deg))
+        if item.path == _MOST_TILT and "least_tilt_deg" in given:
+            item = replace(item, value=max(item.value, scenes.least_tilt_deg))
+        if item.name not in left_out:
+            items.append(item)
+    return items
+
+
+def scenes_with(base: SceneParameters, measured: Iterable[Measured]) -> SceneParameters:
+    """Scenes with measured settings; nothing is open any more.
+
+    Raises DefinitionError if what is given leaves no room for what is measured.
+    """
+    fields = {item.name: item.value for item in measured}
+    try:
+        return SceneParameters(**base.model_dump() | fields | {"match": "none"})
+    except ValidationError as error:
+        broken = definition_error("scene", error)
+    do = "Other settings are measured on the photos: give those, too, or leave this one out."
+    raise DefinitionError(broken.place, broken.rule, got=broken.got, do=do)
 
 
 def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
@@ -113,18 +188,18 @@ def _counts(photos: Source) -> Iterator[Measured]:
 def _sizes(
     photos: Source,
     scales: np.ndarray,
-    library: Library,
+    lengths: np.ndarray,
     match: PoseMatch | None,
     padding: float,
 ) -> Iterator[Measured]:
     """The size of an object of median length, of which a box shows a part.
 
+    lengths  (classes,) of their assets
     padding  the share by which boxes are wider than what is seen of objects
 
     Where meshes keep their lengths, most differences in size are those between classes: what is
     left varies from scene to scene.
     """
-    lengths = _relative_lengths(photos, library)
     sides_px, sizes_px = [], []
     for record, scale in zip(photos.records, scales.tolist(), strict=True):
         boxes = record.boxes.select(~record.boxes.crowd)
@@ -145,16 +220,21 @@ def _sizes(
     yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
 
 
-def _relative_lengths(photos: Source, library: Library) -> np.ndarray:
+def _relative_lengths(photos: Source, library: Library, names: Sequence[str]) -> np.ndarray:
     """(classes,) mean lengths of the assets of each class of the photos, in the library's unit.
 
     NaN for a class without assets, 1 for all if no class has any.
+
+    names  those that photos have for the library's classes
     """
     lengths = np.full(len(photos.classes), np.nan)
     for k, name in enumerate(photos.classes):
-        if name in library.classes and not library.dice:
-            assets = library.names_of(library.classes.index(name))
-            lengths[k] = np.mean([library.assets[asset].length_m for asset in assets])
+        lengths_m = []
+        for asset in library.assets.values():
+            if asset.label != NO_CLASS and names[asset.label] == name:
+                lengths_m.append(asset.length_m)
+        if lengths_m:
+            lengths[k] = np.mean(lengths_m)
     return lengths / library.unit_m if np.isfinite(lengths).any() else np.ones_like(lengths)
 
 
@@ -213,6 +293,22 @@ def _noise(looks: BoxLooks) -> Iterator[Measured]:
     yield Measured(path="scene.noise", value=round(strength, 2), words=words)
 
 
+def _jpeg(match: JpegMatch) -> Iterator[Measured]:
+    # As blur: from none to twice the mean.
+    words = "photos are no JPEG files"
+    if match.quality is not None:
+        words = (
+            f"the median of {counted(match.jpegs, 'JPEG photo')} has quality {match.quality:.0f}"
+        )
+        if match.scale < _NEARLY_WHOLE:
+            words += f", and {match.at_size:.0f} once it is {match.scale:.0%} as large"
+        if match.strength == 0:
+            words += ": nothing of its blocks is left"
+        if match.jpegs < match.photos:
+            words += f"; {counted(match.photos - match.jpegs, 'photo')} are no JPEG files"
+    yield Measured(path="scene.jpeg", value=round(match.strength, 2), words=words)
+
+
 def _object_color(looks: BoxLooks, library: Library) -> Iterator[Measured]:
     """Differences of colour within a class; dice come in many colours, whatever photos show."""
     spread = looks.color_spread
@@ -234,23 +330,6 @@ def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator
     words = f"measured on {counted(style.objects, 'object')} that stand alone"
     for path, value in style.settings().items():
         yield Measured(path=path, value=value, words=words)
-
-
-def _with_look(
-    measured: list[Measured],
-    looks: BoxLooks,
-    base: SceneParameters,
-    seed: int,
-    progress: NamedProgress,
-) -> list[Measured]:
-    """Measured settings, sizes corrected by rendered scenes, and the look of the camera."""
-    fields = {item.path.removeprefix("scene."): item.value for item in measured}
-    scenes = SceneParameters(**base.model_dump() | fields)
-    match = match_look(looks, scenes, library_of(scenes), seed, progress)
-    if match is None:
-        return measured
-    corrected = [_correct_size(item, match.size_ratio) for item in measured]
-    return [*corrected, *_camera(match)]
 
 
 def _camera(match: LookMatch) -> Iterator[Measured]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
-from syndet_ray.definitions.parameter import Choice, Parameter, Simplex
+from syndet_ray.definitions.parameter import Around, Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.runs.results import FINALIST, TestScores, Trial
 from syndet_ray.wording import counted, percent, times
@@ -165,6 +165,8 @@ def bounds(parameter: Parameter) -> str:
 def _values(parameter: Parameter) -> str:
     if isinstance(parameter, Simplex):
         return f"any shares of {', '.join(parameter.sources)}"
+    if isinstance(parameter, Around):
+        return parameter.words.removeprefix("from ")
     if isinstance(parameter, Choice):
         *others, last = (setting_value("", value) for value in parameter.values)
         return f"{', '.join(others)} or {last}"

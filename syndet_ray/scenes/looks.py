@@ -25,7 +25,13 @@ from syndet_ray.scenes.scene import (
     matrix,
     vector,
 )
-from syndet_ray.scenes.sensor import DISPLAY_POWER, MOST_BLUR_PX, MOST_NOISE
+from syndet_ray.scenes.sensor import (
+    DISPLAY_POWER,
+    LEAST_QUALITY,
+    MOST_BLUR_PX,
+    MOST_NOISE,
+    MOST_QUALITY,
+)
 
 TEXTURES = ("plain", "speckle", "cloth", "wood")
 
@@ -373,7 +379,8 @@ def draw_sensor(
     stops = parameters.brightness + parameters.exposure * exposure.uniform(-1, 1)
     gains = 1.25 ** (parameters.white_balance * exposure.uniform(-1, 1, 2))
     red, blue = (gains * parameters.color_cast).tolist()
-    quality = round(98 - 68 * parameters.jpeg * jpeg.random())
+    most_loss = (MOST_QUALITY - LEAST_QUALITY) * parameters.jpeg
+    quality = round(MOST_QUALITY - most_loss * jpeg.random())
     return Sensor(
         exposure=float(2**stops),
         white_balance=(red, 1.0, blue),

@@ -9,6 +9,7 @@ from syndet_ray.scenes.scene import Sensor
 DISPLAY_POWER = 2.2  # linear light is the value of a pixel to this power, about as in sRGB
 MOST_BLUR_PX = 1.5  # sigma at full strength
 MOST_NOISE = 0.06  # standard deviation at full strength, as a share of full scale
+MOST_QUALITY, LEAST_QUALITY = 98, 30  # of JPEG; the least at full strength
 
 # Linear light above this is compressed, as cameras do, so that highlights keep their colour.
 _KNEE = 0.7

@@ -13,6 +13,7 @@ from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
+from syndet_ray.data.record import Source
 from syndet_ray.data.scale import WorkingScale, working_scale
 from syndet_ray.data.splits import cut
 from syndet_ray.definitions.loader import load
@@ -78,40 +79,77 @@ def write_first_sweep(
     dataset = _read_photos(photos, labels, hold_out, progress)
     train = dataset.splits["train"]
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
-    backgrounds = path.with_name(f"{path.stem}_backgrounds")
-    cut_outs = path.with_name(f"{path.stem}_cutouts")
-    if force:
-        remove_parts(backgrounds)
-    of_train: dict[str, Any] = {
-        "seed": seed,
-        "labels": labels,
-        "image_ids": frozenset(train.image_ids()),
-    }
+    parts = _Parts(
+        photos=photos,
+        sweep=path,
+        train=train,
+        labels=labels,
+        seed=seed,
+        progress=progress,
+        force=force,
+    )
     if assets is None:
-        if force:
-            remove_parts(cut_outs)
-        cutting = partial(progress, "cutting out objects")
-        cut_out(photos, cut_outs, _CUT_OUTS, **of_train, progress=cutting)
-        assets = cut_outs
+        assets = parts.cut_outs()
     library = load_assets(str(assets))
     _check_classes(train.classes, library, assets)
-    floors = None
-    if has_squares(train.records):
-        cutting = partial(progress, "cutting backgrounds")
-        cut_backgrounds(photos, backgrounds, _BACKGROUNDS, **of_train, progress=cutting)
-        floors = backgrounds.absolute()
-    base = _base_scene(assets, floors)
+    backgrounds = parts.backgrounds()
+    base = _base_scene(assets, backgrounds)
     measured = measured_scene(train, base, scale.longest_px, seed, progress)
     _write_checked(path, _text(photos, base, measured))
     return FirstSweep(
         path=path,
         assets=assets,
-        backgrounds=floors,
+        backgrounds=backgrounds,
         dataset=dataset,
         scale=scale,
         measured=measured,
         notes=[*dataset.notes, *library.notes],
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """Parts of training photos, in folders beside the sweep file.
+
+    train  the training photos of `photos`; nothing is cut out of others
+    force  True to replace parts that an earlier call has cut
+    """
+
+    photos: Path
+    sweep: Path
+    train: Source
+    labels: LabelOptions
+    seed: int
+    progress: NamedProgress
+    force: bool
+
+    def cut_outs(self) -> Path:
+        """Cuts out objects of each class; returns their folder."""
+        folder = self._folder("cutouts")
+        cut_out(self.photos, folder, _CUT_OUTS, **self._options("cutting out objects"))
+        return folder
+
+    def backgrounds(self) -> Path | None:
+        """Cuts out places without objects; returns their folder, None if there are none."""
+        folder = self._folder("backgrounds")
+        if not has_squares(self.train.records):
+            return None
+        cut_backgrounds(self.photos, folder, _BACKGROUNDS, **self._options("cutting backgrounds"))
+        return folder.absolute()
+
+    def _folder(self, kind: str) -> Path:
+        folder = self.sweep.with_name(f"{self.sweep.stem}_{kind}")
+        if self.force:
+            remove_parts(folder)
+        return folder
+
+    def _options(self, step: str) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "labels": self.labels,
+            "image_ids": frozenset(self.train.image_ids()),
+            "progress": partial(self.progress, step),
+        }
 
 
 def _read_photos(
@@ -135,12 +173,12 @@ def _read_photos(
 def _base_scene(assets: Path, backgrounds: Path | None) -> SceneParameters:
     """Scenes of these objects, on floors of these images if there are any; nothing is measured."""
     # the built-in dice are no folder
-    objects = str(assets if str(assets) in BUILT_IN else assets.absolute())
-    if backgrounds is None:
-        return SceneParameters(assets=objects)
-    return SceneParameters(
-        assets=objects, backgrounds=str(backgrounds), floor_texture=_FLOOR_TEXTURE
-    )
+    settings: dict[str, Any] = {
+        "assets": str(assets if str(assets) in BUILT_IN else assets.absolute())
+    }
+    if backgrounds is not None:
+        settings |= {"backgrounds": str(backgrounds), "floor_texture": _FLOOR_TEXTURE}
+    return SceneParameters(**settings)
 
 
 def _write_checked(path: Path, content: str) -> None:
@@ -226,4 +264,4 @@ def _setting_lines(measured: Sequence[Measured]) -> Iterator[str]:
     for item in measured:
         for line in wrap(item.words, width=_COMMENT_WIDTH):
             yield f"            # {line}"
-        yield from entry(f"{item.path.removeprefix('scene.')}=", item.value, indent=12)
+        yield from entry(f"{item.name}=", item.value, indent=12)

@@ -101,6 +101,8 @@ def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
 
 def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
     """A note if rendered objects differ in size from photographed ones at the working scale."""
+    if any(scene.is_measured("size_px") for scene in reach.scenes(sweep)):
+        return []  # they will be those of the photos
     asked = reach.rendered_sizes(sweep)
     if not asked or not scale.objects:
         return []

@@ -142,6 +142,7 @@ def real_data(
         notes=(*streaming_notes, *notes),
         streaming=streaming_notes,
         others=others_pools,
+        train=dataset.splits["train"],
         near_copies=near_copy_counts(shared),
     )
 

@@ -25,6 +25,7 @@ from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Options, Origin, Outcome
 from syndet_ray.tuning.record import description
+from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
@@ -79,8 +80,9 @@ def _start(
     check_artifact_place(options.tracking or store_address(options.runs), origin.name)
     for sentence in data.notes:  # a reader of the results must know them
         display.note(sentence)
+    filled = fill_scenes(asked, data, options.cache, display)
     with runner_of(options, display, stop.lose) as runner:
-        sweep = _settled_and_checked(asked, options, data, runner, display)
+        sweep = _settled_and_checked(filled.sweep, options, data, runner, display)
         if options.budget != Budget() and not force:
             _check_budget(sweep, options, data, runner, display)
         path = options.runs / _folder_name(origin.name)
@@ -88,6 +90,7 @@ def _start(
             about = description(origin, asked, options, data) | {
                 "parallel": runner.use.parallel,
                 "gpus_per_trial": runner.use.gpus,
+                "measured": filled.record(),
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
         with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
@@ -183,8 +186,9 @@ def _check_local(options: Options) -> None:
 
 def estimate(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:
     """Estimates the cost of a sweep from a few steps, measured on the machine of its trials."""
+    filled = fill_scenes(sweep, data, options.cache, display)
     with runner_of(options, display) as runner:
-        settled = _settled_and_checked(sweep, options, data, runner, display)
+        settled = _settled_and_checked(filled.sweep, options, data, runner, display)
         return cost.estimate(settled, data, runner, display)
 
 

@@ -115,8 +115,8 @@ def scene_parameters(
     defaults  settings of a project, by dotted path, see `project_defaults`
     sweep     the sweep whose recipe has the other settings; None for the default recipe
 
-    Raises DefinitionError for a sweep that cannot be loaded, for a setting that no scene has, and
-    for one that changes nothing, given the other settings.
+    Raises DefinitionError for a sweep that cannot be loaded, for a setting that no scene has, for
+    one that changes nothing, given the other settings, and for scenes that need photos.
     """
     changes = settings_of(settings, Path.cwd())
     for path in changes:
@@ -129,6 +129,7 @@ def scene_parameters(
         if reason is not None and recipe.get(path) != plain.get(path):
             rule = f"changes nothing: {reason.words(path)}"
             raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
+    recipe.scene.check_measured()
     return recipe.scene
 
 

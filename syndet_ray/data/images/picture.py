@@ -121,6 +121,17 @@ def header(image: Encoded, place: str) -> Header:
         return _header(picture)
 
 
+def quantization(image: Encoded, place: str) -> list[int] | None:
+    """The 64 steps to which a JPEG rounds the luminance of its blocks, in any order; None for an
+    image of another format.
+
+    Reads only the header. Raises DataError where it is no image.
+    """
+    with _open_image(image, place, whole=False) as picture:
+        tables = getattr(picture, "quantization", None)
+    return list(tables[min(tables)]) if tables else None
+
+
 def unusual_notes(headers: Iterable[Header]) -> list[str]:
     """Counts of what is unusual about images: "3 images with transparency: composed on white"."""
     counts = Counter(word for head in headers for word in head.unusual)
