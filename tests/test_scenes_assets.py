@@ -12,7 +12,7 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import meshes, units
-from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.assets import check_backgrounds, load
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.scene import NO_CLASS
@@ -474,8 +474,92 @@ def test_meshes_without_faces(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no mesh at all"], ids=["empty", "text"])
 def test_files_that_are_no_meshes(tmp_path, suffix, content):
     (tmp_path / f"a{suffix}").write_bytes(content)
-    with pytest.raises(DataError, match=rf"a{suffix}: the mesh (cannot be read|has no faces)"):
+    rule = "the mesh (cannot be read|has no faces)" if content else "the file is empty"
+    with pytest.raises(DataError, match=rf"a{suffix}: {rule}.*Export"):
         read(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("faces", ["f 1 2 2", "f 1 2 3", "f 1 2 3\nf 2 3 4"])
+def test_faces_without_area_are_no_mesh(tmp_path, faces):
+    (tmp_path / "a.obj").write_text(f"v 0 0 0\nv 1 0 0\nv 2 0 0\nv 3 1e-7 0\n{faces}\n")
+    with pytest.raises(DataError, match=r"a.obj: the faces of the mesh have no area: .* Export"):
+        read(tmp_path / "a.obj")
+
+
+def test_a_mesh_of_a_million_faces_is_refused(tmp_path):
+    # a binary STL: a header, the number of triangles, 50 bytes each
+    count = 1_000_000
+    triangles = np.zeros((count, 50), np.uint8)
+    corners = np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0], [1, 1, 0]], "<f4")
+    triangles[:, :48] = np.frombuffer(corners.tobytes(), np.uint8)
+    header = bytes(80) + np.uint32(count).tobytes()
+    (tmp_path / "a.stl").write_bytes(header + triangles.tobytes())
+    with pytest.raises(
+        DataError, match=r"a.stl: a mesh must have at most 200000 faces, got 1000000\. Simplify it"
+    ):
+        read(tmp_path / "a.stl")
+
+
+def test_a_flat_mesh_is_a_mesh(folder):
+    (folder / "nut" / "a.stl").unlink()
+    (folder / "nut" / "leaf.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 2 0\nf 1 2 3\n")
+    assert "nut/leaf.obj" in load(str(folder)).assets
+
+
+def test_a_link_that_leads_nowhere_is_named(folder):
+    (folder / "nut" / "b.glb").symlink_to("/no/such/store/b.glb")
+    with pytest.raises(
+        DataError,
+        match=r"b.glb: is a link to a file that does not exist, got '/no/such/store/b.glb'",
+    ):
+        load(str(folder))
+
+
+def test_a_folder_of_meshes_without_classes_says_where_they_belong(folder, tmp_path_factory):
+    loose = tmp_path_factory.mktemp("loose")
+    with pytest.raises(DataError, match=r"got \[\]\. Give each class a folder, .*cut-outs\."):
+        load(str(loose))
+    box().export(loose / "bolt.stl")
+    load.cache_clear()
+    with pytest.raises(
+        DataError, match=r"got \['bolt.stl'\]\. .*: move bolt.stl to .*bolt/bolt.stl"
+    ):
+        load(str(loose))
+
+
+@pytest.mark.parametrize("content", ["", "{unit:", "[]"])
+def test_settings_that_are_no_json_are_named(folder, content):
+    (folder / "assets.json").write_text(content)
+    with pytest.raises(
+        DataError, match=r"assets.json: must be JSON such as \{.unit.: .* It may hold"
+    ):
+        load(str(folder))
+
+
+def test_a_folder_with_one_class_is_a_library(folder):
+    (folder / "bolt" / "a.stl").unlink()
+    (folder / "bolt").rmdir()
+    assert load(str(folder)).classes == ("nut",)
+
+
+def test_backgrounds_that_are_too_small_are_named(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    Image.new("RGB", (600, 63)).save(tmp_path / "b.png")
+    with pytest.raises(
+        DataError,
+        match=r"b.png: a background must have at least 64 px .*, got '600 x 63'\. Replace",
+    ):
+        load("dice", "", str(tmp_path))
+
+
+def test_a_background_of_half_a_file_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    library = load("dice", "", str(tmp_path))
+    check_backgrounds(library)
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"a.png: the image cannot be read \(it is cut short"):
+        check_backgrounds(library)
 
 
 def test_points_that_are_no_numbers_or_all_one(tmp_path):
@@ -628,7 +712,7 @@ def test_surroundings_and_backgrounds_from_folders(folder, tmp_path_factory):
     box().export(around / "deeper" / "a.stl")
     card(around / "b.png")
     for name in ("b.jpg", "a.PNG"):
-        Image.new("RGB", (4, 4)).save(behind / name)
+        Image.new("RGB", (64, 64)).save(behind / name)
     (behind / "README.md").write_text("mine")
     library = load("dice", str(around), str(behind))
     assert library.names_of(NO_CLASS) == ["surroundings:b.png", "surroundings:deeper/a.stl"]

@@ -72,6 +72,7 @@ def read(path: Path, root: Path) -> Model:
     parts = [_part(geometry, path) for geometry in geometries]
     mesh = _centre(_join(parts), path)
     mesh, open_edges = _outward(mesh)
+    _check_area(mesh, path)
     is_blended = any(_alpha_mode(geometry.visual) == "BLEND" for geometry in geometries)
     return Model(mesh=mesh, open_edges=open_edges, is_blended=is_blended)
 
@@ -80,6 +81,8 @@ def references(path: Path, root: Path) -> list[Path]:
     """The files below a folder that a mesh file needs: materials and textures. Raises DataError if
     it cannot be read.
     """
+    if path.stat().st_size == 0:
+        raise DataError(path, "the file is empty", do="Export it again.")
     try:
         return list(_REFERENCES[path.suffix.lower()](path, Neighbours(path, root)))
     except _DAMAGED as error:
@@ -338,6 +341,16 @@ def _outward(mesh: Mesh) -> tuple[Mesh, int]:
     trimesh.repair.fix_normals(shell, multibody=True)
     is_turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
     return replace(mesh, faces=np.where(is_turned, faces[:, ::-1], faces)), 0
+
+
+def _check_area(mesh: Mesh, path: Path) -> None:
+    """Raises DataError for a mesh that no image shows: all its faces are points or lines."""
+    corners = mesh.vertices[mesh.faces].astype(float)
+    sides = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = float(np.linalg.norm(sides, axis=1).sum()) / 2
+    if area < _WELD * mesh.length**2:
+        rule = "the faces of the mesh have no area: its corners lie on one line"
+        raise DataError(path, rule, do="Export it again.")
 
 
 def _open_edges(faces: np.ndarray) -> int:
