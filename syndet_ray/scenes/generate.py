@@ -31,7 +31,7 @@ from syndet_ray.scenes.sensor import photograph
 from syndet_ray.scenes.stretch import with_stretched
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
-RENDERER_VERSION = 6
+RENDERER_VERSION = 7
 
 # Scenes that lie on disk at a time with all their meshes; Blender takes 2 s to start again for the
 # next.

@@ -30,6 +30,7 @@ _WELD = 1e-5
 _PLAIN = 0.8  # linear grey of a mesh without colour: light, so that a scene can tint it
 # The key, in an atlas, of the white texture of parts without one.
 _WHITE = b""
+_LIBRARIES = re.compile(rb"^[ \t]*mtllib[ \t]+(.*\S)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _OPAQUE = 0.5  # least alpha of what is rendered, where a material does not say otherwise
 # What readers of damaged files raise.
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError)
@@ -127,7 +128,7 @@ _REFERENCES: dict[str, Callable[[Path, Neighbours], Iterator[Path]]] = {
 def _geometries(path: Path, neighbours: Neighbours) -> list[Any]:
     suffix = path.suffix.lower()
     try:
-        content = gltf.plain(path, neighbours) if suffix in gltf.SUFFIXES else path.read_bytes()
+        content = _plain(path, neighbours)
         scene = trimesh.load_scene(
             io.BytesIO(content),
             file_type=".glb" if suffix in gltf.SUFFIXES else suffix,
@@ -149,6 +150,21 @@ def _geometries(path: Path, neighbours: Neighbours) -> list[Any]:
         do = "Simplify it, in Blender with the modifier Decimate."
         raise DataError(path, rule, got=count, do=do)
     return [geometry for geometry in geometries if len(geometry.faces)]
+
+
+def _plain(path: Path, neighbours: Neighbours) -> bytes:
+    """The content of a file as trimesh reads it right."""
+    suffix = path.suffix.lower()
+    if suffix in gltf.SUFFIXES:
+        return gltf.plain(path, neighbours)
+    content = path.read_bytes()
+    if suffix != ".obj":
+        return content
+    # of several lines that name libraries of materials, trimesh reads one
+    names = _LIBRARIES.findall(content)
+    if len(names) < 2:
+        return content
+    return b"mtllib " + b" ".join(names) + b"\n" + _LIBRARIES.sub(b"", content)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
