@@ -10,13 +10,17 @@ from PIL import Image, ImageDraw
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
+from syndet_ray import Recipe, SceneParameters
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import meshes, units
 from syndet_ray.scenes.assets import check_backgrounds, load
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.shapes import shapes
+from syndet_ray.tuning.class_check import asset_classes
 
 
 def solid(mesh):
@@ -227,7 +231,7 @@ def test_classes_that_disagree_get_a_unit_each(folder):
         (
             {"bolt": [10], "nut": [1000]},
             {},
-            "a scene shows objects of 63.1 mm to 4.04 m, and not bolt 10 mm beside nut 1 m; "
+            "a tray shows objects of 63.1 mm to 4.04 m, and not bolt 10 mm beside nut 1 m; "
             "no unit is given, and millimetres were guessed. Correct",
         ),
         (
@@ -250,7 +254,23 @@ def test_sizes_that_no_scene_shows_are_named_by_class(folder, longest, content, 
             box(sides, at=(0, 0, 0)).export(folder / name / f"{i}.stl")
     settings(folder, **content)
     with pytest.raises(DataError, match=f"assets.json: .*{message}"):
-        load(str(folder))
+        library_of(SceneParameters(assets=str(folder)))
+
+
+def test_layers_show_objects_of_any_sizes(folder):
+    box((0.01, 0.01, 0.01)).export(folder / "bolt" / "a.stl")
+    box((1, 1, 1)).export(folder / "nut" / "a.stl")
+    settings(folder, unit="metres")
+    parameters = SceneParameters(assets=str(folder), arrangement="layers", image_px=64, objects=3)
+    _, boxes = render(draw_scene(parameters, 0, 0), library_of(parameters))
+    assert len(boxes)
+    sweeps = [
+        LoadedSweep(question="?", trials=0, variants={"plain": {}}, recipe=Recipe(scene=scene))
+        for scene in (parameters, SceneParameters(assets=str(folder)))
+    ]
+    assert asset_classes(sweeps[0])
+    with pytest.raises(DataError, match=r"a tray shows objects of .*scene.arrangement=layers"):
+        asset_classes(sweeps[1])
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ class _Part:
     units     guessed, by class
     lengths   of the meshes of these classes, in the numbers of their files
     has_equal_sizes  True if any assets are made to look equally large
+    mixed_sizes      the error for sizes that no tray shows side by side
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -153,6 +154,7 @@ class _Part:
     units: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, list[float]] = field(default_factory=dict)
     has_equal_sizes: bool = False
+    mixed_sizes: DataError | None = None
 
     @property
     def guesses(self) -> dict[str, str]:
@@ -210,6 +212,7 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
         hash=_hash(classes, whole),
         hashes=hashes,
         notes=(*parts["assets"].notes(), *parts["surroundings"].notes()),
+        mixed_sizes=parts["assets"].mixed_sizes,
     )
 
 
@@ -258,8 +261,8 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
 def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) -> dict[str, Asset]:
     """The assets, in the units that are guessed for classes without one.
 
-    What is guessed is added to `part`. Raises DataError for classes of no sensible size in any
-    unit, and for those that are too large or too small beside the others.
+    What is guessed is added to `part`, and the error for classes that are too large or too small
+    beside the others. Raises DataError for classes of no sensible size in any unit.
     """
     settings = part.settings
     solid = {name: asset for name, asset in assets.items() if not asset.picture}
@@ -277,7 +280,7 @@ def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) ->
         enlarged = _median_apparent_m([sized[name] for name in solid]) / _SIZE_M
         for name in pictures:
             sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
-    _check_shown(_lengths(sized, classes), part)
+    part.mixed_sizes = _mixed_sizes(_lengths(sized, classes), part)
     return sized
 
 
@@ -312,14 +315,14 @@ def _guess(lengths: units.Lengths, settings: _Settings) -> dict[str, str]:
     raise DataError(settings.file, rule, do=do)
 
 
-def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
-    """Raises DataError for classes that are too large or too small beside the others."""
+def _mixed_sizes(lengths_m: units.Lengths, part: _Part) -> DataError | None:
+    """An error for classes that are too large or too small beside the others, or None."""
     names = units.classes_not_shown(lengths_m)
     if not names:
-        return
+        return None
     others = {name: of_class for name, of_class in lengths_m.items() if name not in names}
     rule = (
-        f"a scene shows objects {units.shown_words(lengths_m)}, and not "
+        f"a tray shows objects {units.shown_words(lengths_m)}, and not "
         f"{units.class_words({name: lengths_m[name] for name in names}, units.length_words)}"
     )
     if others:
@@ -329,9 +332,18 @@ def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
         rule += f"; no unit is given, and {guessed} were guessed"
     do = (
         'Correct "unit" or "size_m" in this file, for all or by class, or leave these out; '
-        '{"unit": "normalised"} makes all equally large.'
+        '{"unit": "normalised"} makes all equally large. scene.arrangement=layers draws all sizes.'
     )
-    raise DataError(part.settings.file, rule, do=do)
+    return DataError(part.settings.file, rule, do=do)
+
+
+def check_sizes(library: Library, arrangement: str) -> None:
+    """Raises DataError for a library whose objects no tray shows side by side.
+
+    Only a tray shows them at their sizes: layers draw the size of each object.
+    """
+    if arrangement == "tray" and library.mixed_sizes is not None:
+        raise library.mixed_sizes
 
 
 def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
