@@ -55,14 +55,14 @@ def show_training(
     sets = best.recipe.scenes()
     if not (sets or datasets):
         sets, datasets = folder.sweep.recipe.scenes(), _synthetic_pools(folder.sweep.recipe, others)
-    each = max(1, _TRAINING // max(1, len(sets) + len(datasets)))
+    most = max(1, _TRAINING // max(1, len(sets) + len(datasets)))
     scenes: list[Picture] = []
     for pool in datasets:
         with _failure_noted("the synthetic images that it trained on", note):
-            scenes += [labelled_picture(pool, i) for i in _evenly(len(pool), each)]
+            scenes += [labelled_picture(pool, i) for i in _evenly(len(pool), most)]
     for name, (parameters, count) in sets.items():
         with _failure_noted(f"the scenes of {name}", note):
-            indices = _evenly(count, each)
+            indices = _evenly(count, most)
             scenes += _scenes(parameters, count, folder.sweep.seed, cache, indices)
     with _failure_noted("the scenes that it trained on", note):
         folder.write_pictures("synthetic", scenes)
