@@ -124,6 +124,22 @@ SWEEP = Sweep(
 """
 
 
+# A generator that draws two images, as a check asks for, and no more than that.
+DRAWS_TWO = """
+import json, pathlib, runpy, sys
+if json.loads(pathlib.Path(sys.argv[-1]).read_text())["count"] <= 2:
+    runpy.run_path("EXAMPLE", run_name="__main__")
+"""
+
+
+def write_generator_of_two(folder):
+    """Writes a generator that fails when a trial asks it for scenes; returns its setting."""
+    example = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
+    script = folder / "draws_two.py"
+    script.write_text(DRAWS_TWO.replace("EXAMPLE", str(example)))
+    return f"command:{sys.executable} {script}"
+
+
 VARIES_THE_SHARE = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
 
 

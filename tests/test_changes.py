@@ -226,7 +226,7 @@ def made_of(tmp_path):
         folder.mkdir(parents=True)
     for folder in (parts["assets"] / "bolt", parts["assets"] / "nut", parts["surroundings"]):
         trimesh.creation.box((1, 2, 3)).export(folder / "one.ply")
-    Image.new("RGB", (8, 8)).save(parts["backgrounds"] / "one.png")
+    Image.new("RGB", (64, 64)).save(parts["backgrounds"] / "one.png")
     script = tmp_path / "generator.py"
     script.write_text("a generator")
     own = {f"scene.{name}": str(folder) for name, folder in parts.items()}
@@ -268,7 +268,7 @@ def test_what_scenes_are_made_of_and_is_no_longer_the_same_is_named(
     if file.endswith(".ply"):
         trimesh.creation.box((1, 2, 4)).export(tmp_path / file)
     elif file.endswith(".png"):
-        Image.new("RGB", (8, 8), "red").save(tmp_path / file)
+        Image.new("RGB", (64, 64), "red").save(tmp_path / file)
     else:
         (tmp_path / file).write_text("another generator")
     class_check.load.cache_clear()  # as is done before every attempt

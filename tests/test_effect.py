@@ -36,7 +36,7 @@ DEPENDENT = [
 def floors(tmp_path_factory):
     """A folder with an image for floors."""
     folder = tmp_path_factory.mktemp("floors")
-    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder / "floor.png")
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(folder / "floor.png")
     return str(folder)
 
 

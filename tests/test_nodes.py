@@ -21,7 +21,7 @@ from syndet_ray.workers.nodes import Needs, needs_of, problems_here, spread_out
 def files(tmp_path):
     """A file of weights, a program, and a folder of images for floors."""
     (tmp_path / "floors").mkdir()
-    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "floors" / "a.png")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "floors" / "a.png")
     for name in ("own.safetensors", "generate.py"):
         (tmp_path / name).write_text(name)
     return tmp_path

@@ -95,7 +95,7 @@ def test_every_folder_that_the_search_may_choose_is_looked_at(models):
 
 
 def test_a_background_that_is_no_image_is_named_before_anything_runs(tmp_path):
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "fine.png")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "fine.png")
     check_assets_of(sweep_of({"backgrounds": str(tmp_path)}), CLASSES, "photos")
     (other := tmp_path / "other").mkdir()
     (other / "torn.png").write_bytes(b"no image")

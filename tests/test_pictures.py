@@ -116,9 +116,9 @@ def show(tmp_path, squares):
     """Shows what a trial was trained on; returns the synthetic pictures, and what was noted."""
     folder = made_run().write(tmp_path / "run")
 
-    def call(trial):
+    def call(trial, **given):
         notes = []
-        show_training(folder, trial, squares(3), tmp_path / "cache", notes.append)
+        show_training(folder, trial, squares(3), tmp_path / "cache", notes.append, **given)
         assert len(folder.pictures("real")) == 3
         return folder.pictures("synthetic"), notes
 
@@ -176,6 +176,15 @@ def test_what_cannot_be_rendered_is_noted_and_the_rest_is_shown(show, tmp_path):
         f"the report does not show the scenes of lost: {tmp_path / 'gone'}: does not exist. "
         "Give a folder, or a built-in name.",
     ]
+
+
+def test_a_synthetic_dataset_made_elsewhere_is_shown(show, squares, tmp_path):
+    sources = {"synthetic": {"kind": "synthetic", "folder": "bought"}}
+    trial = trained_on(**{"mix.sources": sources, "mix.synthetic": 0.5})
+    bought = squares(4)
+    pictures, notes = show(trial, others={"bought": bought, "more photos": squares(2)})
+    assert notes == [] and not (tmp_path / "cache").exists()
+    same(pictures, bought, range(4))
 
 
 def test_a_set_that_is_damaged_and_a_disk_that_is_full_end_no_run(show, tmp_path, monkeypatch):

@@ -167,6 +167,23 @@ def test_what_init_writes_can_be_read(folder):
     assert project.settings["scene.backgrounds"] == str(folder / "floors")
 
 
+def test_the_command_line_undoes_a_project_that_skips_bad_labels(folder):
+    project = project_of(folder, "skip-bad = true")
+    assert SweepOptions(runs=None).with_project(project).for_run().skip_bad
+    options = SweepOptions(runs=None, real="photos", skip_bad=False).with_project(project)
+    assert options.for_run().skip_bad is False and options.taken == ()
+    first = SimpleNamespace(path=Path("sweeps/first.py"))
+    (check, _) = beginning._next_lines(first, options)
+    assert check.endswith("check first --real photos --no-skip-bad")
+
+
+def test_no_skip_bad_is_an_option_of_commands_that_read_a_project(folder, syndet_here):
+    (folder / "syndet.toml").write_text("real = 3")  # what is refused next
+    for words in (["check", "smoke"], ["sweep", "smoke"], ["init"]):
+        done = syndet_here(*words, "--no-skip-bad")
+        assert done.returncode == 1 and "syndet.toml: real: must be text" in done.stderr
+
+
 def test_init_writes_the_options_of_the_folder_once(folder, syndet_here):
     done = syndet_here("init")
     assert done.returncode == 1 and "--real: must name photos to measure" in done.stderr

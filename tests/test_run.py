@@ -15,7 +15,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
-from conftest import write_tiny_sweep
+from conftest import write_generator_of_two, write_tiny_sweep
 from made_photos import write_photos
 from mlflow import MlflowClient
 from test_cluster import Quiet
@@ -72,9 +72,8 @@ def finished(tmp_path_factory, dice):
     behind.
     """
     home = tmp_path_factory.mktemp("finished")
-    write_tiny_sweep(
-        home, space='SearchSpace({"scene.generator": Choice(values=("raycast", "command:true"))})'
-    )
+    generators = ("raycast", write_generator_of_two(home))
+    write_tiny_sweep(home, space=f'SearchSpace({{"scene.generator": Choice(values={generators})}})')
     done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", "--hours", "1", cwd=home)
     return home, done
 
@@ -117,7 +116,7 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
             assert (trial.state, trial.images) in {("COMPLETE", 16), ("PRUNED", 8)}
         else:
             assert trial.state == "FAILED"
-            assert trial.reason.startswith("generator true: must write a dataset into")
+            assert "draws_two.py: must write a dataset into" in trial.reason
     assert {trial.state for trial in trials} >= {"COMPLETE", "FAILED"}, "seed 1 proposes both"
 
 
@@ -233,7 +232,7 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
         "Does it run?",
         "real only",
         "synthetic only",
-        "generator true: must write a dataset",
+        "draws_two.py: must write a dataset",
         "data:image/png;base64",
         "opened once",
     ):
@@ -260,10 +259,11 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
 
 def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here):
     home(trials=1)
+    generator = write_generator_of_two(Path.cwd())
     text = (
         Path("sweeps/tiny.py")
         .read_text()
-        .replace("size_px=(26, 34)", 'size_px=(26, 34), generator="command:true"')
+        .replace("size_px=(26, 34)", f'size_px=(26, 34), generator="{generator}"')
     )
     Path("sweeps/tiny.py").write_text(
         text.replace("    trials=1", '    controls=("synthetic_only",), trials=1')
@@ -272,7 +272,7 @@ def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here):
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert "No answer" in said
-    assert "generator true: must write a dataset" in said
+    assert "draws_two.py: must write a dataset" in said
     folder = only_run()
     assert "No answer" in folder.report.read_text()
     assert mlflow_runs(folder)[1].info.status == "FAILED"

@@ -10,13 +10,17 @@ from PIL import Image, ImageDraw
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
+from syndet_ray import Recipe, SceneParameters
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import meshes, units
-from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.assets import check_backgrounds, load
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
+from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.shapes import shapes
+from syndet_ray.tuning.class_check import asset_classes
 
 
 def solid(mesh):
@@ -227,7 +231,7 @@ def test_classes_that_disagree_get_a_unit_each(folder):
         (
             {"bolt": [10], "nut": [1000]},
             {},
-            "a scene shows objects of 63.1 mm to 4.04 m, and not bolt 10 mm beside nut 1 m; "
+            "a tray shows objects of 63.1 mm to 4.04 m, and not bolt 10 mm beside nut 1 m; "
             "no unit is given, and millimetres were guessed. Correct",
         ),
         (
@@ -250,7 +254,23 @@ def test_sizes_that_no_scene_shows_are_named_by_class(folder, longest, content, 
             box(sides, at=(0, 0, 0)).export(folder / name / f"{i}.stl")
     settings(folder, **content)
     with pytest.raises(DataError, match=f"assets.json: .*{message}"):
-        load(str(folder))
+        library_of(SceneParameters(assets=str(folder)))
+
+
+def test_layers_show_objects_of_any_sizes(folder):
+    box((0.01, 0.01, 0.01)).export(folder / "bolt" / "a.stl")
+    box((1, 1, 1)).export(folder / "nut" / "a.stl")
+    settings(folder, unit="metres")
+    parameters = SceneParameters(assets=str(folder), arrangement="layers", image_px=64, objects=3)
+    _, boxes = render(draw_scene(parameters, 0, 0), library_of(parameters))
+    assert len(boxes)
+    sweeps = [
+        LoadedSweep(question="?", trials=0, variants={"plain": {}}, recipe=Recipe(scene=scene))
+        for scene in (parameters, SceneParameters(assets=str(folder)))
+    ]
+    assert asset_classes(sweeps[0])
+    with pytest.raises(DataError, match=r"a tray shows objects of .*scene.arrangement=layers"):
+        asset_classes(sweeps[1])
 
 
 @pytest.mark.parametrize(
@@ -288,7 +308,7 @@ def test_the_hash_is_of_the_content(folder, tmp_path_factory):
         lambda: settings(copy, size_m=0.1),
         lambda: card(copy / "nut" / "b.png"),
         lambda: card(copy / "nut" / "b.png", hole=True),
-        lambda: card(copy / "nut" / "b_mask.png", mode="RGB"),
+        lambda: card(copy / "nut" / "b.png", mode="RGB").save(copy / "nut" / "b_mask.png"),
     ):
         change()
         load.cache_clear()
@@ -474,8 +494,78 @@ def test_meshes_without_faces(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no mesh at all"], ids=["empty", "text"])
 def test_files_that_are_no_meshes(tmp_path, suffix, content):
     (tmp_path / f"a{suffix}").write_bytes(content)
-    with pytest.raises(DataError, match=rf"a{suffix}: the mesh (cannot be read|has no faces)"):
+    rule = "the mesh (cannot be read|has no faces)" if content else "the file is empty"
+    with pytest.raises(DataError, match=rf"a{suffix}: {rule}.*Export"):
         read(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("faces", ["f 1 2 2", "f 1 2 3", "f 1 2 3\nf 2 3 4"])
+def test_faces_without_area_are_no_mesh(tmp_path, faces):
+    (tmp_path / "a.obj").write_text(f"v 0 0 0\nv 1 0 0\nv 2 0 0\nv 3 1e-7 0\n{faces}\n")
+    with pytest.raises(DataError, match=r"a.obj: the faces of the mesh have no area: .* Export"):
+        read(tmp_path / "a.obj")
+
+
+def test_a_flat_mesh_is_a_mesh(folder):
+    (folder / "nut" / "a.stl").unlink()
+    (folder / "nut" / "leaf.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 2 0\nf 1 2 3\n")
+    assert "nut/leaf.obj" in load(str(folder)).assets
+
+
+def test_a_link_that_leads_nowhere_is_named(folder):
+    (folder / "nut" / "b.glb").symlink_to("/no/such/store/b.glb")
+    with pytest.raises(
+        DataError,
+        match=r"b.glb: is a link to a file that does not exist, got '/no/such/store/b.glb'",
+    ):
+        load(str(folder))
+
+
+def test_a_folder_of_meshes_without_classes_says_where_they_belong(folder, tmp_path_factory):
+    loose = tmp_path_factory.mktemp("loose")
+    with pytest.raises(DataError, match=r"got \[\]\. Give each class a folder, .*cut-outs\."):
+        load(str(loose))
+    box().export(loose / "bolt.stl")
+    load.cache_clear()
+    with pytest.raises(
+        DataError, match=r"got \['bolt.stl'\]\. .*: move bolt.stl to .*bolt/bolt.stl"
+    ):
+        load(str(loose))
+
+
+@pytest.mark.parametrize("content", ["", "{unit:", "[]"])
+def test_settings_that_are_no_json_are_named(folder, content):
+    (folder / "assets.json").write_text(content)
+    with pytest.raises(
+        DataError, match=r"assets.json: must be JSON such as \{.unit.: .* It may hold"
+    ):
+        load(str(folder))
+
+
+def test_a_folder_with_one_class_is_a_library(folder):
+    (folder / "bolt" / "a.stl").unlink()
+    (folder / "bolt").rmdir()
+    assert load(str(folder)).classes == ("nut",)
+
+
+def test_backgrounds_that_are_too_small_are_named(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    Image.new("RGB", (600, 63)).save(tmp_path / "b.png")
+    with pytest.raises(
+        DataError,
+        match=r"b.png: a background must have at least 64 px .*, got '600 x 63'\. Replace",
+    ):
+        load("dice", "", str(tmp_path))
+
+
+def test_a_background_of_half_a_file_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    library = load("dice", "", str(tmp_path))
+    check_backgrounds(library)
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"a.png: the image cannot be read \(it is cut short"):
+        check_backgrounds(library)
 
 
 def test_points_that_are_no_numbers_or_all_one(tmp_path):
@@ -628,7 +718,7 @@ def test_surroundings_and_backgrounds_from_folders(folder, tmp_path_factory):
     box().export(around / "deeper" / "a.stl")
     card(around / "b.png")
     for name in ("b.jpg", "a.PNG"):
-        Image.new("RGB", (4, 4)).save(behind / name)
+        Image.new("RGB", (64, 64)).save(behind / name)
     (behind / "README.md").write_text("mine")
     library = load("dice", str(around), str(behind))
     assert library.names_of(NO_CLASS) == ["surroundings:b.png", "surroundings:deeper/a.stl"]

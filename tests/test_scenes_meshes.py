@@ -18,7 +18,7 @@ RED, BLUE = (220, 20, 20), (20, 20, 220)
 PLATE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
 FACES = np.array([0, 1, 2, 0, 2, 3], np.uint16)
 LEFT = np.array([[0.1, 0.3], [0.4, 0.3], [0.4, 0.7], [0.1, 0.7]], np.float32)
-FLOAT, UINT16, INT16 = 5126, 5123, 5122
+FLOAT, UINT16, INT16, UINT8 = 5126, 5123, 5122, 5121
 
 
 def halves(kind="PNG", alpha=None):
@@ -40,7 +40,7 @@ def tree_of(arrays, image):
     views = []
     for start, part in zip(starts, parts, strict=False):
         views.append({"buffer": 0, "byteOffset": start, "byteLength": len(part)})
-    types = {"float32": FLOAT, "uint16": UINT16, "int16": INT16}
+    types = {"float32": FLOAT, "uint16": UINT16, "int16": INT16, "uint8": UINT8}
     accessors = []
     for i, (array, kind) in enumerate(zip(arrays, ("VEC3", "VEC2", "SCALAR"), strict=True)):
         accessor = {"bufferView": i, "componentType": types[str(array.dtype)], "type": kind}
@@ -163,6 +163,39 @@ def test_coordinates_turn_counter_clockwise_as_one_sees_the_image():
     assert np.allclose(both, [[2.25, 3.5]])
 
 
+@pytest.mark.parametrize(
+    ("materials", "color"),
+    [
+        ([{}], (0.5, 0.5, 0.5)),
+        ([{"pbrMetallicRoughness": {"baseColorFactor": [1, 0.5, 0, 1]}}], (0.5, 0.25, 0)),
+    ],
+)
+@pytest.mark.parametrize("half", [np.float32(0.5), np.uint16(32768)])
+def test_vertex_colours_are_shares_of_their_greatest_too(tmp_path, half, materials, color):
+    path = tmp_path / "a.glb"
+
+    def painted(tree):
+        # the place of the texture's coordinates holds colours instead
+        attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+        attributes["COLOR_0"] = attributes.pop("TEXCOORD_0")
+        tree["accessors"][1].update(type="VEC4", normalized=half.dtype == np.uint16)
+        tree["materials"] = materials
+
+    mesh = read(plate(path, uv=np.full((4, 4), half), edit=painted)).mesh
+    assert np.allclose(mesh.colors, color, atol=0.01)
+
+
+def test_coordinates_of_one_byte(tmp_path):
+    bytes_of_uv = np.zeros((4, 4), np.uint8)  # each vertex starts at a multiple of four
+    bytes_of_uv[:, :2] = np.round(LEFT * 255)
+
+    def normalize(tree):
+        tree["accessors"][1].update(type="VEC2", normalized=True)
+        tree["bufferViews"][1]["byteStride"] = 4
+
+    shows(plate(tmp_path / "a.glb", uv=bytes_of_uv, edit=normalize), RED)
+
+
 def test_the_second_set_of_coordinates(tmp_path):
     def second(tree):
         attributes = tree["meshes"][0]["primitives"][0]["attributes"]
@@ -182,6 +215,23 @@ def test_colours_of_the_older_description(tmp_path):
     shows(plate(tmp_path / "a.glb", edit=older), RED)
 
 
+def test_the_older_description_without_a_texture(tmp_path):
+    def older(tree):
+        extension = {"diffuseFactor": [1, 0, 0.2, 1]}
+        tree["materials"] = [{"extensions": {"KHR_materials_pbrSpecularGlossiness": extension}}]
+
+    mesh = read(plate(tmp_path / "a.glb", edit=older)).mesh
+    assert mesh.texture is None and np.allclose(mesh.colors, (1, 0, 0.2), atol=0.01)
+
+
+def test_materials_without_light_keep_their_texture(tmp_path):
+    def unlit(tree):
+        tree["materials"][0]["extensions"] = {"KHR_materials_unlit": {}}
+        tree["extensionsRequired"] = ["KHR_materials_unlit"]
+
+    shows(plate(tmp_path / "a.glb", edit=unlit), RED)
+
+
 def test_a_webp_texture(tmp_path):
     def webp(tree):
         tree["textures"] = [{"extensions": {"EXT_texture_webp": {"source": 0}}}]
@@ -194,6 +244,18 @@ def test_a_webp_texture(tmp_path):
 def basisu(tree):
     tree["textures"] = [{"extensions": {"KHR_texture_basisu": {"source": 0}}}]
     tree["extensionsRequired"] = ["KHR_texture_basisu"]
+
+
+def dds(tree):
+    tree["textures"] = [{"extensions": {"MSFT_texture_dds": {"source": 0}}}]
+
+
+def inline(tree):
+    tree["images"] = [{"uri": "data:image/png;base64,bm8gaW1hZ2U="}]
+
+
+def sparse(tree):
+    tree["accessors"][1]["sparse"] = {"count": 1}
 
 
 def draco(tree):
@@ -222,6 +284,9 @@ def fan(tree):
         (basisu, None, "texture is compressed as KTX2 .*Export .* PNG or JPEG"),
         (lambda tree: None, b"\xabKTX 20\xbb\r\n\x1a\n" + bytes(99), "compressed as KTX2"),
         (lambda tree: None, b"not an image at all", "texture 0: the image cannot be read"),
+        (dds, None, r"texture has a format that is not read, got \['MSFT_texture_dds'\]"),
+        (inline, None, "texture 0: the image cannot be read"),
+        (sparse, None, "sparse accessors"),
         (draco, None, "compressed with Draco, .* Export it without compression"),
         (meshopt, None, "compressed with meshopt, .* Export it without compression"),
         (unknown, None, "extension of glTF that is not read, got 'VENDOR_splats'"),
@@ -318,6 +383,8 @@ def obj(folder, material, library="mtllib a.mtl"):
         r"map_Kd C:\Users\someone\models\skin.png",
         "map_Kd /textures/skin.png",
         "map_Kd SKIN.PNG",
+        "MAP_KD skin.png",
+        "map_Kd file:///C:/models/skin.png",
         r"map_Kd ..\elsewhere\skin.png",
     ],
 )
@@ -346,6 +413,14 @@ def test_several_libraries_in_one_line(tmp_path):
     shows(path, RED)
 
 
+def test_libraries_in_lines_of_their_own_and_with_a_space(tmp_path):
+    path = obj(tmp_path, "map_Kd skin.png", "mtllib other.mtl\nmtllib my material.mtl")
+    (tmp_path / "skin.png").write_bytes(halves())
+    (tmp_path / "a.mtl").rename(tmp_path / "my material.mtl")
+    (tmp_path / "other.mtl").write_text("newmtl x\nKd 0 0 0\n")
+    shows(path, RED)
+
+
 def test_what_lies_outside_is_not_read(tmp_path):
     (tmp_path / "secret.png").write_bytes(halves())
     inside = tmp_path / "assets" / "apple"
@@ -366,6 +441,16 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert [path.name for path in below(store)] == ["a.glb"]
 
 
+def test_a_link_to_a_class_and_a_link_to_a_file(tmp_path):
+    store = tmp_path / "store"
+    plate(store / "a.glb")
+    (tmp_path / "assets" / "pear").mkdir(parents=True)
+    (tmp_path / "assets" / "apple").symlink_to(store)
+    (tmp_path / "assets" / "pear" / "b.glb").symlink_to(store / "a.glb")
+    library = load(str(tmp_path / "assets"), surroundings="")
+    assert list(library.assets) == ["apple/a.glb", "pear/b.glb"]
+
+
 # Folders as they are downloaded
 
 
@@ -381,8 +466,26 @@ def test_a_model_of_another_format_is_named_and_its_textures_are_no_cut_outs(tmp
     assert list(load(str(tmp_path), surroundings="").assets) == ["apple/apple.glb"]
 
 
-def test_a_cut_out_of_which_nothing_is_transparent(tmp_path):
+@pytest.mark.parametrize("suffix", [".blend", ".dae", ".usdz"])
+def test_models_of_other_programs_beside_a_texture(tmp_path, suffix):
     (tmp_path / "apple").mkdir()
-    Image.new("RGBA", (40, 30), (200, 60, 60, 255)).save(tmp_path / "apple" / "shot.png")
+    (tmp_path / "apple" / f"apple{suffix}").write_bytes(b"not read")
+    (tmp_path / "apple" / "skin.png").write_bytes(halves(alpha=np.tri(64, dtype=np.uint8) * 255))
+    with pytest.raises(DataError, match=rf"apple{suffix}: .*not read, got '{suffix}'"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("alpha", [255, 254, 128])
+def test_a_cut_out_of_which_nothing_is_transparent(tmp_path, alpha):
+    (tmp_path / "apple").mkdir()
+    Image.new("RGBA", (40, 30), (200, 60, 60, alpha)).save(tmp_path / "apple" / "shot.png")
     with pytest.raises(DataError, match=r"shot.png: .*nothing in it is transparent"):
+        load(str(tmp_path))
+
+
+def test_a_mask_that_shows_all_of_its_image(tmp_path):
+    (tmp_path / "apple").mkdir()
+    Image.new("RGB", (40, 30), (200, 60, 60)).save(tmp_path / "apple" / "shot.png")
+    Image.new("L", (40, 30), 255).save(tmp_path / "apple" / "shot_mask.png")
+    with pytest.raises(DataError, match=r"shot_mask.png: a mask must say .* bright everywhere"):
         load(str(tmp_path))

@@ -67,6 +67,20 @@ def test_a_leaf_lies_on_either_side(points):
     assert np.allclose(turns[0, 2], -turns[1, 2])
 
 
+@pytest.mark.parametrize("thickness", [1e-7, 1e-4])
+def test_a_sheet_of_nearly_no_thickness_lies_on_either_side(thickness):
+    sheet = mesh_of(trimesh.creation.box((1, 0.6, thickness)))
+    assert share_that_stands(sheet, axis=2) == pytest.approx(1, abs=0.01)
+
+
+def test_two_leaves_in_one_plane_lie_on_either_side():
+    corners = [(0, 0), (1, 0), (1, 0.6), (3, 0), (4, 0), (4, 0.6)]
+    vertices = np.array([(x, y, 0) for x, y in corners], np.float32)
+    faces = np.array([(0, 1, 2), (3, 4, 5)], np.int32)
+    leaves = Mesh(vertices=vertices, faces=faces, colors=np.ones_like(vertices))
+    assert stable_turns(leaves)[1].tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rock_rests_where_its_centre_lies_above_a_face(seed):
     rng = np.random.default_rng(seed)

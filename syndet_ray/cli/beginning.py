@@ -11,7 +11,7 @@ from syndet_ray.cli.options import (
     Format,
     HoldOut,
     ProjectRuns,
-    SkipBad,
+    ProjectSkipBad,
     SweepOptions,
     label_options,
     local_photos,
@@ -40,7 +40,7 @@ def init(
     ] = "first",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     format: Format = None,
-    skip_bad: SkipBad = False,
+    skip_bad: ProjectSkipBad = None,
     classes: Classes = None,
     hold_out: HoldOut = None,
     force: Annotated[
@@ -74,7 +74,7 @@ def init(
             local_photos(options.real, runs_folder(options.runs), display),
             assets,
             out,
-            labels=label_options(options.format, options.skip_bad, options.classes),
+            labels=label_options(options.format, bool(options.skip_bad), options.classes),
             seed=seed,
             progress=display.progress,
             hold_out=options.hold_out,
@@ -114,8 +114,8 @@ def _keys(options: SweepOptions) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     if options.format is not None:
         keys["format"] = options.format
-    if options.skip_bad:
-        keys["skip-bad"] = True
+    if options.skip_bad is not None:
+        keys["skip-bad"] = options.skip_bad
     if options.classes is not None:
         keys["classes"] = str(options.classes)
     if options.hold_out is not None:
@@ -135,9 +135,16 @@ def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
         keys = {"real": options.real, **_keys(options)}
         for key, value in keys.items():
             if key.replace("-", "_") not in options.taken:
-                arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]
+                arguments += _words(key, value)
     check = command_line("check", *arguments)
     return [f"next     {check}", f"         {command_line('sweep', *arguments)}"]
+
+
+def _words(key: str, value: object) -> list[str]:
+    """An option as it is typed."""
+    if isinstance(value, bool):
+        return [f"--{key}"] if value else [f"--no-{key}"]
+    return [f"--{key}", str(value)]
 
 
 def _lines(first: "FirstSweep", real: str) -> list[str]:

@@ -227,8 +227,11 @@ Format = Annotated[
         "datumaro:NAME. Default: recognized.",
     ),
 ]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out labels and photos that cannot be used.")
+_SKIP_BAD = "Leave out labels and photos that cannot be used."
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help=_SKIP_BAD)]
+# of a command that a project may give it to
+ProjectSkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad/--no-skip-bad", help=_SKIP_BAD, show_default=False)
 ]
 Classes = Annotated[
     Path | None,
@@ -290,7 +293,8 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """The options of sweep, check and resume; None or False for one that was not given.
+    """The options of sweep, check and resume; None or False for one that was not given, None if a
+    project may give it.
 
     real, address, storage, tracking, local, ...  as in `tuning.options.Options`
     trials, seed, classes  instead of the sweep's own; classes is a file
@@ -315,7 +319,7 @@ class SweepOptions:
     tensorboard: bool = False
     allow_near_copies: bool = False
     format: str | None = None
-    skip_bad: bool = False
+    skip_bad: bool | None = None
     classes: Path | None = None
     hold_out: float | None = None
     stream: bool = False
@@ -382,7 +386,7 @@ class SweepOptions:
             tensorboard=self.tensorboard,
             allow_near_copies=self.allow_near_copies,
             format=self.format,
-            skip_bad=self.skip_bad,
+            skip_bad=bool(self.skip_bad),
             classes_file=self.classes,
             hold_out=self.hold_out,
             stream=self.stream,

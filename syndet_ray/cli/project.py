@@ -53,12 +53,12 @@ class Project:
     def options_for(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options that a command has and was not given, by name.
 
-        given  the command's options, None or False for one that was not given
+        given  the command's options, None for one that was not given
         """
         return {
             name: value
             for name, value in self.options.items()
-            if name in given and given[name] in (None, False)
+            if name in given and given[name] is None
         }
 
     def facts(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 model does best and worst.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ import numpy as np
 
 from syndet_ray.boxes import Boxes, inside_shares
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.mix import Synthetic
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.progress import Note
@@ -30,8 +32,18 @@ _GALLERY = 6  # best, and as many worst, test images
 _SHOWN_SCORE = 0.5
 
 
-def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note: Note) -> None:
+def show_training(
+    folder: RunFolder,
+    best: Trial,
+    train: Pool,
+    cache: Path,
+    note: Note,
+    *,
+    others: Mapping[str, Pool] = {},
+) -> None:
     """Writes pictures of the training images of the best recipe, real and synthetic, with boxes.
+
+    others  pools of other datasets, by folder: those that are synthetic are shown beside scenes
 
     The test set has been opened, so a picture that fails is noted, and the run continues without
     it.
@@ -39,14 +51,30 @@ def show_training(folder: RunFolder, best: Trial, train: Pool, cache: Path, note
     with _failure_noted("the real images that it trained on", note):
         folder.write_pictures("real", [labelled_picture(train, i) for i in _evenly(len(train))])
     # The best recipe may have no scenes: then those of the sweep's recipe are shown.
-    sets = best.recipe.scenes() or folder.sweep.recipe.scenes()
+    datasets = _synthetic_pools(best.recipe, others)
+    sets = best.recipe.scenes()
+    if not (sets or datasets):
+        sets, datasets = folder.sweep.recipe.scenes(), _synthetic_pools(folder.sweep.recipe, others)
+    most = max(1, _TRAINING // max(1, len(sets) + len(datasets)))
     scenes: list[Picture] = []
+    for pool in datasets:
+        with _failure_noted("the synthetic images that it trained on", note):
+            scenes += [labelled_picture(pool, i) for i in _evenly(len(pool), most)]
     for name, (parameters, count) in sets.items():
         with _failure_noted(f"the scenes of {name}", note):
-            indices = _evenly(count, max(1, _TRAINING // len(sets)))
+            indices = _evenly(count, most)
             scenes += _scenes(parameters, count, folder.sweep.seed, cache, indices)
     with _failure_noted("the scenes that it trained on", note):
         folder.write_pictures("synthetic", scenes)
+
+
+def _synthetic_pools(recipe: Recipe, others: Mapping[str, Pool]) -> list[Pool]:
+    """The synthetic datasets, made elsewhere, that a recipe trains on."""
+    pools = []
+    for name, source in recipe.mix.sources.items():
+        if isinstance(source, Synthetic) and recipe.mix.shares[name] > 0:
+            pools.append(others[source.folder])
+    return pools
 
 
 def _scenes(

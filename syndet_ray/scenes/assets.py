@@ -28,6 +28,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from syndet_ray.data.backgrounds import LEAST_PX
 from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.files import file_hash, reading
@@ -35,7 +36,7 @@ from syndet_ray.folder_names import name_of
 from syndet_ray.scenes import cutouts, meshes, shapes, units
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
-from syndet_ray.scenes.neighbours import below
+from syndet_ray.scenes.neighbours import below, dead_links
 from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.sensor import DISPLAY_POWER
 
@@ -50,6 +51,7 @@ _Axis = Literal["y", "z"]
 _HexColor = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _Z_UP = (".ply", ".stl")  # of scanners and printers; the other formats say y, or are used so
 _Unit = Literal["normalised", "metres", "millimetres", "centimetres"]
+_UNITS = '"normalised", "metres", "millimetres" or "centimetres"'
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 # Models of other programs, which are not read: images beside them are their textures.
 _FOREIGN = (
@@ -65,6 +67,7 @@ _FOREIGN = (
     ".usdc",
     ".usdz",
 )
+_MOST_NAMED = 8  # files in a message: enough to see what kind of folder it is
 _TEXTURE_FOLDERS = ("maps", "texture", "textures")
 
 
@@ -142,6 +145,7 @@ class _Part:
     units     guessed, by class
     lengths   of the meshes of these classes, in the numbers of their files
     has_equal_sizes  True if any assets are made to look equally large
+    mixed_sizes      the error for sizes that no tray shows side by side
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -150,6 +154,7 @@ class _Part:
     units: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, list[float]] = field(default_factory=dict)
     has_equal_sizes: bool = False
+    mixed_sizes: DataError | None = None
 
     @property
     def guesses(self) -> dict[str, str]:
@@ -207,6 +212,7 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
         hash=_hash(classes, whole),
         hashes=hashes,
         notes=(*parts["assets"].notes(), *parts["surroundings"].notes()),
+        mixed_sizes=parts["assets"].mixed_sizes,
     )
 
 
@@ -218,9 +224,7 @@ def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asse
         if path.is_dir() and not is_aside:
             folders.append(path)
     if not folders:
-        rule = "a folder of assets must hold folders, each with the name of a class"
-        do = "Give each class a folder; other objects belong into a folder of surroundings."
-        raise DataError(folder, rule, got=[path.name for path in folders], do=do)
+        raise _no_classes(folder)
     for path in folders:
         _check_settings_above(path, folder)
     classes = tuple(name_of(path.name) for path in folders)
@@ -229,6 +233,17 @@ def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asse
     for label, path in enumerate(folders):
         assets |= _assets(path, f"{path.name}/", label, part)
     return classes, _in_metres(assets, classes, part)
+
+
+def _no_classes(folder: Path) -> DataError:
+    """An error for a folder of assets without folders of classes."""
+    rule = "a folder of assets must hold folders, each with the name of a class"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    models = [name for name in names if Path(name).suffix.lower() in meshes.SUFFIXES]
+    do = "Give each class a folder, which holds its meshes or cut-outs"
+    if models:
+        do += f": move {models[0]} to {folder / Path(models[0]).stem / models[0]}"
+    return DataError(folder, rule, got=names[:_MOST_NAMED], do=f"{do}.")
 
 
 def _check_settings_above(class_folder: Path, folder: Path) -> None:
@@ -246,8 +261,8 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
 def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) -> dict[str, Asset]:
     """The assets, in the units that are guessed for classes without one.
 
-    What is guessed is added to `part`. Raises DataError for classes of no sensible size in any
-    unit, and for those that are too large or too small beside the others.
+    What is guessed is added to `part`, and the error for classes that are too large or too small
+    beside the others. Raises DataError for classes of no sensible size in any unit.
     """
     settings = part.settings
     solid = {name: asset for name, asset in assets.items() if not asset.picture}
@@ -265,7 +280,7 @@ def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) ->
         enlarged = _median_apparent_m([sized[name] for name in solid]) / _SIZE_M
         for name in pictures:
             sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
-    _check_shown(_lengths(sized, classes), part)
+    part.mixed_sizes = _mixed_sizes(_lengths(sized, classes), part)
     return sized
 
 
@@ -300,14 +315,14 @@ def _guess(lengths: units.Lengths, settings: _Settings) -> dict[str, str]:
     raise DataError(settings.file, rule, do=do)
 
 
-def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
-    """Raises DataError for classes that are too large or too small beside the others."""
+def _mixed_sizes(lengths_m: units.Lengths, part: _Part) -> DataError | None:
+    """An error for classes that are too large or too small beside the others, or None."""
     names = units.classes_not_shown(lengths_m)
     if not names:
-        return
+        return None
     others = {name: of_class for name, of_class in lengths_m.items() if name not in names}
     rule = (
-        f"a scene shows objects {units.shown_words(lengths_m)}, and not "
+        f"a tray shows objects {units.shown_words(lengths_m)}, and not "
         f"{units.class_words({name: lengths_m[name] for name in names}, units.length_words)}"
     )
     if others:
@@ -317,9 +332,18 @@ def _check_shown(lengths_m: units.Lengths, part: _Part) -> None:
         rule += f"; no unit is given, and {guessed} were guessed"
     do = (
         'Correct "unit" or "size_m" in this file, for all or by class, or leave these out; '
-        '{"unit": "normalised"} makes all equally large.'
+        '{"unit": "normalised"} makes all equally large. scene.arrangement=layers draws all sizes.'
     )
-    raise DataError(part.settings.file, rule, do=do)
+    return DataError(part.settings.file, rule, do=do)
+
+
+def check_sizes(library: Library, arrangement: str) -> None:
+    """Raises DataError for a library whose objects no tray shows side by side.
+
+    Only a tray shows them at their sizes: layers draw the size of each object.
+    """
+    if arrangement == "tray" and library.mixed_sizes is not None:
+        raise library.mixed_sizes
 
 
 def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
@@ -344,6 +368,9 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
     to `part`.
     """
     class_name = name_of(folder.name)
+    for link in dead_links(folder):
+        rule = "is a link to a file that does not exist"
+        raise DataError(link, rule, got=str(link.readlink()), do="Correct it, or remove it.")
     files = below(folder)
     models = [file for file in files if file.suffix.lower() in meshes.SUFFIXES]
     needed = {file: meshes.references(file, folder) for file in models}
@@ -367,7 +394,7 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
             read = [file, *filter(None, [cutouts.shape_file(file)])]
         part.files |= {f"{name}|{k}": path for k, path in enumerate(read)}
     if not assets:
-        got = [file.name for file in files][:8]
+        got = [file.name for file in files][:_MOST_NAMED]
         raise DataError(folder, "holds no mesh and no cut-out", got=got, do=_KINDS)
     return {name: assets[name] for name in sorted(assets)}
 
@@ -470,26 +497,45 @@ def _parse(path: Path) -> _Settings:
     try:
         return _Settings.model_validate_json(path.read_bytes())
     except ValidationError as error:
+        do = f'It may hold "unit" ({_UNITS}), "size_m" (metres), "open", "pose", "up" and "color".'
         # Of settings that are a value or one by class, that which is nested deeper was meant.
         first = max(error.errors(), key=lambda details: len(details["loc"]))
         # the others name the type that was tried
         places = [str(part) for part in first["loc"] if not str(part).endswith(("]", "-str"))]
+        if not places:
+            rule = 'must be JSON such as {"unit": "metres"}: ' + first["msg"]
+            raise DataError(path, rule, do=do) from None
         place = ".".join(places)
-        names = '"normalised", "metres", "millimetres" or "centimetres"'
-        do = f'It may hold "unit" ({names}), "size_m" (metres), "open", "pose", "up" and "color".'
         raise DataError(path, f"{place}: {first['msg']}", got=first["input"], do=do) from None
 
 
 def _backgrounds(folder: Path, part: _Part) -> tuple[str, ...]:
     images = [file.absolute() for file in below(folder) if _is_image(file)]
     if not images:
-        got = sorted(path.name for path in folder.iterdir())[:8]
+        got = sorted(path.name for path in folder.iterdir())[:_MOST_NAMED]
         do = f"Images are {', '.join(IMAGE_SUFFIXES)}."
         raise DataError(folder, "holds no images for backgrounds", got=got, do=do)
     for image in images:
-        picture.header(image, str(image))
+        _check_size(image, picture.header(image, str(image)).shown_wh)
         part.files[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
     return tuple(map(str, images))
+
+
+def _check_size(image: Path, size_wh: tuple[int, int]) -> None:
+    """Raises DataError for a background that is too small."""
+    if min(size_wh) < LEAST_PX:
+        rule = f"a background must have at least {LEAST_PX} px on each side: it fills a floor"
+        do = "Replace it by a larger image, or remove it."
+        raise DataError(image, rule, got=f"{size_wh[0]} x {size_wh[1]}", do=do)
+
+
+def check_backgrounds(library: Library) -> None:
+    """Raises DataError for an image of a library that cannot be decoded, such as half a file.
+
+    To load a library reads headers alone: a process that renders decodes the images it shows.
+    """
+    for image in library.backgrounds:
+        picture.pixels(Path(image), image)
 
 
 def _folder(path: str) -> Path:

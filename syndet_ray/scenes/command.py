@@ -60,15 +60,23 @@ def files_of(generator: str) -> list[str]:
     return [word for word in program_of(generator) if Path(word).is_file()]
 
 
+def limit_s(count: int) -> int:
+    """Seconds that a program may take for `count` images.
+
+    Path tracers need seconds for an image, and a Unity build a minute to start.
+    """
+    return 240 + 30 * count
+
+
 def render_by_command(parameters: SceneParameters, count: int, seed: int, out: Path) -> Pool:
     """The pool that the program of `parameters.generator` makes; `out` keeps its log. Raises as
-    `run_command` does.
+    `run_command` does, and DataError for images of another size than `scene.image_px`.
     """
-    # Path tracers need seconds for an image, and a Unity build a minute to start.
-    limit_s = 600 + 30 * count
     settings = parameters.settle().model_dump(mode="json")
     program = program_of(parameters.generator)
-    pool = decode(run_command(program, settings, count, seed, out, limit_s=limit_s))
+    source = run_command(program, settings, count, seed, out, limit_s=limit_s(count))
+    _check_sizes(source, parameters, _place(program))
+    pool = decode(source)
     shutil.rmtree(out / "data")  # the pool holds all of it; that of a failed attempt is kept
     return pool
 
@@ -158,6 +166,19 @@ def _dataset(place: str, data: Path, count: int, log: Path) -> Source:
     return Source(
         name="synthetic", classes=dataset.classes, records=tuple(records[:count]), synthetic=True
     )
+
+
+def _check_sizes(source: Source, parameters: SceneParameters, place: str) -> None:
+    """Raises DataError unless the longer side of all images is that of the scenes.
+
+    Sizes of objects are asked for in pixels of such an image.
+    """
+    for record in source.records:
+        width, height = record.size_wh
+        if max(width, height) != parameters.side_px:
+            rule = f"must write images whose longer side is scene.image_px, {parameters.side_px} px"
+            do = f"Correct the generator, or ask for its size: scene.image_px={max(width, height)}."
+            raise DataError(place, rule, got=f"{width} x {height} ({record.image_id})", do=do)
 
 
 def _place(program: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
-from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.assets import check_sizes, load
 from syndet_ray.scenes.cache import load_or_make, work_folder
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
@@ -44,9 +44,12 @@ _LOG = logging.getLogger("syndet_ray.scenes")
 def library_of(parameters: SceneParameters) -> Library:
     """The library of scenes with these parameters.
 
-    Raises DataError if a folder that they name holds no assets.
+    Raises DataError if a folder that they name holds no assets, or objects of sizes that such
+    scenes cannot show.
     """
     whole = load(parameters.assets, parameters.surroundings, parameters.backgrounds)
+    if not parameters.generator.startswith(command.PREFIX):
+        check_sizes(whole, parameters.arrangement)
     return _seen_by(whole, parameters)
 
 

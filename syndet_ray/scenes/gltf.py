@@ -8,7 +8,7 @@ its registry of extensions.
 import base64
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _TYPES: dict[int, Any] = {
 _COLUMNS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _TRIANGLES = (4, 5)  # modes that trimesh reads: separate triangles, and strips
 _TRIANGLE_FAN = 6
+_WHITE = (1.0, 1.0, 1.0, 1.0)
 _TRANSFORM = "KHR_texture_transform"
 _SPECULAR = "KHR_materials_pbrSpecularGlossiness"
 _COMPRESSIONS = {
@@ -193,11 +194,16 @@ def _make_plain(
     if mode not in _TRIANGLES:  # points and lines, which are not rendered
         return
     attributes = primitive["attributes"]
-    kept = {name: attributes[name] for name in ("POSITION", "COLOR_0") if name in attributes}
-    kept["POSITION"] = writer.as_floats(attributes["POSITION"])
-    texture = None
-    if "material" in primitive:
-        texture = _base_texture(tree["materials"][primitive["material"]])
+    kept = {"POSITION": writer.as_floats(attributes["POSITION"])}
+    material = tree["materials"][primitive["material"]] if "material" in primitive else {}
+    texture = _base_texture(material)
+    if "COLOR_0" in attributes:
+        factor = _WHITE
+        if texture is None and material.get("alphaMode", "OPAQUE") == "OPAQUE":
+            # trimesh loses the colours of vertices beside a material without a texture
+            factor = material.get("pbrMetallicRoughness", {}).get("baseColorFactor", _WHITE)
+            primitive.pop("material", None)
+        kept["COLOR_0"] = writer.as_colors(attributes["COLOR_0"], factor)
     if texture is not None:
         transform = texture.get("extensions", {}).get(_TRANSFORM, {})
         number = transform.get("texCoord", texture.get("texCoord", 0))
@@ -243,6 +249,17 @@ class _Writer:
         if transform:
             values = transform_uv(values, transform)
         return self._add(values.astype(np.float32), accessor["type"])
+
+    def as_colors(self, index: int, factor: Sequence[float]) -> int:
+        """The index of an accessor that has the colours of another one, times a colour, as
+        floats.
+        """
+        accessor = self._tree["accessors"][index]
+        if accessor["componentType"] == _FLOAT and tuple(factor) == _WHITE:
+            return index
+        colors = self._numbers(accessor)
+        colors = colors * np.asarray(factor)[: colors.shape[1]]
+        return self._add(colors.astype(np.float32), accessor["type"])
 
     def _numbers(self, accessor: dict[str, Any]) -> np.ndarray:
         """(n, k) the numbers of an accessor, integers divided by their greatest where the file says

@@ -11,6 +11,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from scipy.spatial import QhullError  # type: ignore[import-untyped]
 
+from syndet_ray.errors import DataError
 from syndet_ray.scenes.dice import BOX_PER_EDGE, CLASSES, EDGE_M
 from syndet_ray.scenes.rows import distinct_rows
 from syndet_ray.scenes.scene import NO_CLASS
@@ -106,6 +107,7 @@ class Library:
     hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings
             of scenes are named
     notes   messages for the user about the assets
+    mixed_sizes  the error for objects whose sizes no tray shows side by side; None if there is none
 
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them
     (`scene.Die`).
@@ -117,6 +119,7 @@ class Library:
     hash: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    mixed_sizes: DataError | None = None
 
     @property
     def dice(self) -> bool:

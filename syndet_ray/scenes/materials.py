@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from syndet_ray import seeds
+from syndet_ray.data.images import picture
 from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import pip_coverage
 from syndet_ray.scenes.library import Library, Mesh
@@ -218,9 +220,8 @@ def _image_texture(path: str) -> np.ndarray:
     """An image file as linear colours (side, side, 3), mirrored both ways so that it repeats
     without a seam.
     """
-    bgr = cv2.imread(path, cv2.IMREAD_COLOR)
-    assert bgr is not None, path  # the library has read it before
-    half = cv2.resize(bgr, (_TEXTURE_PX, _TEXTURE_PX), interpolation=cv2.INTER_AREA)[..., ::-1]
+    rgb = picture.pixels(Path(path), path)
+    half = cv2.resize(rgb, (_TEXTURE_PX, _TEXTURE_PX), interpolation=cv2.INTER_AREA)
     across = np.concatenate([half, half[:, ::-1]], axis=1)
     return LINEAR.take(np.concatenate([across, across[::-1]]))
 

@@ -31,6 +31,7 @@ _WELD = 1e-5
 _PLAIN = 0.8  # linear grey of a mesh without colour: light, so that a scene can tint it
 # The key, in an atlas, of the white texture of parts without one.
 _WHITE = b""
+_LIBRARIES = re.compile(rb"^[ \t]*mtllib[ \t]+(.*\S)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _OPAQUE = 0.5  # least alpha of what is rendered, where a material does not say otherwise
 # What readers of damaged files raise.
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError)
@@ -73,6 +74,7 @@ def read(path: Path, root: Path) -> Model:
     parts = [_part(geometry, path) for geometry in geometries]
     mesh = _centre(_join(parts), path)
     mesh, open_edges = _outward(mesh)
+    _check_area(mesh, path)
     is_blended = any(_alpha_mode(geometry.visual) == "BLEND" for geometry in geometries)
     return Model(mesh=mesh, open_edges=open_edges, is_blended=is_blended)
 
@@ -81,6 +83,8 @@ def references(path: Path, root: Path) -> list[Path]:
     """The files below a folder that a mesh file needs: materials and textures. Raises DataError if
     it cannot be read.
     """
+    if path.stat().st_size == 0:
+        raise DataError(path, "the file is empty", do="Export it again.")
     try:
         return list(_REFERENCES[path.suffix.lower()](path, Neighbours(path, root)))
     except _DAMAGED as error:
@@ -125,7 +129,7 @@ _REFERENCES: dict[str, Callable[[Path, Neighbours], Iterator[Path]]] = {
 def _geometries(path: Path, neighbours: Neighbours) -> list[Any]:
     suffix = path.suffix.lower()
     try:
-        content = gltf.plain(path, neighbours) if suffix in gltf.SUFFIXES else path.read_bytes()
+        content = _plain(path, neighbours)
         scene = trimesh.load_scene(
             io.BytesIO(content),
             file_type=".glb" if suffix in gltf.SUFFIXES else suffix,
@@ -147,6 +151,21 @@ def _geometries(path: Path, neighbours: Neighbours) -> list[Any]:
         do = "Simplify it, in Blender with the modifier Decimate."
         raise DataError(path, rule, got=count, do=do)
     return [geometry for geometry in geometries if len(geometry.faces)]
+
+
+def _plain(path: Path, neighbours: Neighbours) -> bytes:
+    """The content of a file as trimesh reads it right."""
+    suffix = path.suffix.lower()
+    if suffix in gltf.SUFFIXES:
+        return gltf.plain(path, neighbours)
+    content = path.read_bytes()
+    if suffix != ".obj":
+        return content
+    # of several lines that name libraries of materials, trimesh reads one
+    names = _LIBRARIES.findall(content)
+    if len(names) < 2:
+        return content
+    return b"mtllib " + b" ".join(names) + b"\n" + _LIBRARIES.sub(b"", content)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
@@ -339,6 +358,16 @@ def _outward(mesh: Mesh) -> tuple[Mesh, int]:
     trimesh.repair.fix_normals(shell, multibody=True)
     is_turned = (np.asarray(shell.faces) != corners).any(axis=1, keepdims=True)
     return replace(mesh, faces=np.where(is_turned, faces[:, ::-1], faces)), 0
+
+
+def _check_area(mesh: Mesh, path: Path) -> None:
+    """Raises DataError for a mesh that no image shows: all its faces are points or lines."""
+    corners = mesh.vertices[mesh.faces].astype(float)
+    sides = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = float(np.linalg.norm(sides, axis=1).sum()) / 2
+    if area < _WELD * mesh.length**2:
+        rule = "the faces of the mesh have no area: its corners lie on one line"
+        raise DataError(path, rule, do="Export it again.")
 
 
 def _open_edges(faces: np.ndarray) -> int:

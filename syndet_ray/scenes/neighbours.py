@@ -69,10 +69,16 @@ class Neighbours:
 
 def below(folder: Path) -> list[Path]:
     """All files in a folder and below it, in order, without hidden ones; links are followed."""
-    return sorted(_walk(folder, visited=set()))
+    return sorted(path for path in _walk(folder, visited=set()) if path.is_file())
+
+
+def dead_links(folder: Path) -> list[Path]:
+    """Links in a folder and below it that lead to nothing, in order."""
+    return sorted(path for path in _walk(folder, visited=set()) if not path.exists())
 
 
 def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
+    """All in a folder and below it that is no folder."""
     place = folder.resolve()
     if place in visited:  # a link that leads back to where it lies
         return
@@ -82,5 +88,5 @@ def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _walk(path, visited)
-        elif path.is_file():
+        else:
             yield path

@@ -282,7 +282,12 @@ class Attempt:
         """
         folder, test = self.folder, self.folder.test()
         show_training(
-            folder, best.trial, self.data.pools["train"], self.options.cache, self.display.note
+            folder,
+            best.trial,
+            self.data.pools["train"],
+            self.options.cache,
+            self.display.note,
+            others=self.data.others,
         )
         assert test is not None
         self.tracking.result(summary_metrics(best, test), summary_tags(best, test, folder.about))

@@ -20,7 +20,7 @@ from syndet_ray.definitions.mix import Synthetic
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import command
-from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.assets import check_backgrounds, check_sizes, load
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import scene_inputs
 
@@ -32,17 +32,23 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
     words for the library.
 
     Raises DataError for a library that cannot be used, MachineError if a generator cannot be
-    started. The classes of an external generator are known only after it has run: the trial checks
-    them.
+    started. The classes of an external generator are known only after it has run: see
+    `generator_check`.
     """
     load.cache_clear()  # a folder may have changed since this process last read it
     rendered = scene_inputs(sweep)
     for generator in sorted({materials.generator for materials in rendered}):
         check_generator(generator)
+    arrangements = {scene.arrangement for scene in reach.scenes(sweep)}
+    if sweep.trials:
+        arrangements |= reach.proposed_values(sweep, "scene.arrangement")
     classes = {}
     for materials in sorted(rendered):
         library = materials.library()
         if not materials.generator.startswith(command.PREFIX):
+            check_backgrounds(library)
+            for arrangement in arrangements:
+                check_sizes(library, arrangement)
             is_built_in = materials.assets in BUILT_IN
             name = _BUILT_IN_DICE if is_built_in else f"the assets in {materials.assets}"
             classes[name] = new_classes(library.classes, sweep.classes)

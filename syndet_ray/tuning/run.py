@@ -23,6 +23,7 @@ from syndet_ray.tracking.store import check_store, store_address
 from syndet_ray.tuning import cost, disk, machine_check, photo_check
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
+from syndet_ray.tuning.generator_check import try_generators
 from syndet_ray.tuning.options import Options, Origin, Outcome
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.scene_fill import fill_scenes
@@ -205,10 +206,14 @@ def _check_budget(
 def _settled_and_checked(
     sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
 ) -> LoadedSweep:
-    """The sweep with no setting left at "auto", checked on every node. Raises SyndetError."""
+    """The sweep with no setting left at "auto", checked on every node, its generators tried.
+
+    Raises SyndetError.
+    """
     with display.step("building the detectors"):
         settled = settled_sweep(sweep, runner.use, data, display.note)
     check_nodes(settled, options, data, runner, display)
+    try_generators(settled, data, runner, options.cache, display)
     return settled
 
 
