@@ -8,7 +8,7 @@ from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.files import file_hash
 from syndet_ray.scenes import command
-from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.scenes.needs import paste_inputs, scene_inputs
 
 _WEIGHTS = "detector.weights"
 
@@ -56,3 +56,8 @@ def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
                 yield f"scene.{part} {folder}", library.hashes[part]
         for file in command.files_of(scene.generator):
             yield f"scene.generator {file}", hash_or_nothing(file)
+    for pasted in paste_inputs(sweep):
+        hashes = pasted.stock().hashes
+        for part, folder in pasted._asdict().items():
+            if folder:
+                yield f"scene.{part} {folder}", hashes[part]

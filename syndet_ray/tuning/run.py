@@ -24,6 +24,7 @@ from syndet_ray.tuning import cost, disk, machine_check, photo_check
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Options, Origin, Outcome
+from syndet_ray.tuning.pasting import with_training_photos
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
@@ -204,6 +205,7 @@ def _settled_and_checked(
     """The sweep with no setting left at "auto", checked on every node. Raises SyndetError."""
     with display.step("building the detectors"):
         settled = settled_sweep(sweep, runner.use, data, display.note)
+    settled = with_training_photos(settled, data, options.cache, display.progress, display.note)
     check_nodes(settled, options, data, runner, display)
     return settled
 
