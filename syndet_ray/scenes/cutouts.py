@@ -62,7 +62,7 @@ def read_pixels(image: Path) -> tuple[np.ndarray, np.ndarray]:
     return rgb, alpha
 
 
-def trimmed(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def trim(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colours and alpha of the rectangle around the opaque part; colours go on beyond it."""
     rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -75,7 +75,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
 
     It lies in the x-y plane, the image upright to +z; from behind the image is mirrored.
     """
-    rgb, alpha = trimmed(rgb, alpha)
+    rgb, alpha = trim(rgb, alpha)
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
     points, faces, count = [], [], 0

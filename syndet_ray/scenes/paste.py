@@ -17,7 +17,7 @@ from syndet_ray.scenes import looks
 from syndet_ray.scenes.annotate import apply_style, modal_boxes
 from syndet_ray.scenes.layers import free_place
 from syndet_ray.scenes.scene import LabelStyle
-from syndet_ray.scenes.stock import Cutout, Stock, resized
+from syndet_ray.scenes.stock import Cutout, Stock, resize
 
 _REST = 114  # of all channels, beside a photo that is smaller than the image: as in training crops
 _OPAQUE = 128  # alpha, 0 to 255, from which a pixel shows the object
@@ -67,7 +67,7 @@ def draw_pasted(parameters: SceneParameters, stock: Stock, seed: int, index: int
     photo_wh = stock.photos.sizes_wh[photo]
     layer = _draw_photo_layer(photo_wh, frame_wh, parameters.scale_range, rng("photo"))
     boxes = stock.photos.boxes(photo)
-    standing = _moved(boxes.xyxy[~boxes.crowd], photo_wh, layer)
+    standing = _place_boxes(boxes.xyxy[~boxes.crowd], photo_wh, layer)
     return Pasted(
         photo=(photo, layer),
         pieces=_draw_pieces(parameters, stock, standing, rng),
@@ -85,7 +85,7 @@ def compose_pasted(pasted: Pasted, stock: Stock) -> tuple[np.ndarray, Boxes]:
     width, height = pasted.size_wh
     image = np.full((height, width, 3), _REST, np.uint8)
     index, layer = pasted.photo
-    _lay(image, _oriented(stock.photos.image(index), layer), layer)
+    _lay(image, _orient(stock.photos.image(index), layer), layer)
     ids = np.full((height, width), -1, np.int32)
     wholes = []
     for k, (name, piece) in enumerate(pasted.pieces):
@@ -93,7 +93,7 @@ def compose_pasted(pasted: Pasted, stock: Stock) -> tuple[np.ndarray, Boxes]:
     labels = [stock.cutouts[name].label for name, _ in pasted.pieces]
     of_photo = _photo_boxes(stock.photos.boxes(index), stock.photos.sizes_wh[index], layer, ids)
     of_pieces = _piece_boxes(ids, np.array(labels, int), np.array(wholes), pasted.label_style)
-    boxes = _joined(of_photo, of_pieces)
+    boxes = _join(of_photo, of_pieces)
     is_hidden = boxes.visibility < pasted.label_style.least_visibility  # not where it is unknown
     return image, boxes.select(boxes.crowd | ~is_hidden)
 
@@ -112,7 +112,7 @@ def _draw_photo_layer(
 ) -> Layer:
     """A photo in an image: a part of a larger one, or anywhere in the image if it is smaller."""
     is_flipped, factor = bool(rng.random() < 0.5), rng.uniform(*scale_range)
-    size_wh = _scaled(photo_wh.tolist(), factor)
+    size_wh = _scale_size(photo_wh.tolist(), factor)
     room = np.subtract(frame_wh, size_wh)
     x, y = rng.uniform(np.minimum(room, 0), np.maximum(room, 0)).round().astype(int).tolist()
     return Layer(size_wh=size_wh, corner=(x, y), flipped=is_flipped)
@@ -136,7 +136,7 @@ def _draw_pieces(
         names = stock.names_by_class[int(kinds.integers(len(stock.names_by_class)))]
         name = names[int(kinds.integers(len(names)))]
         is_flipped, factor = bool(kinds.random() < 0.5), kinds.uniform(*parameters.scale_range)
-        size_wh = _scaled(stock.cutouts[name].size_wh, factor)
+        size_wh = _scale_size(stock.cutouts[name].size_wh, factor)
         half = np.array(size_wh) / 2
         overlap = np.full(len(boxes), parameters.overlap)
         box = np.concatenate([-half, half])
@@ -150,12 +150,12 @@ def _draw_pieces(
     return tuple(pieces)
 
 
-def _scaled(size_wh: tuple[int, int], factor: float) -> tuple[int, int]:
+def _scale_size(size_wh: tuple[int, int], factor: float) -> tuple[int, int]:
     width, height = size_wh
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _moved(xyxy: np.ndarray, picture_wh: np.ndarray, layer: Layer) -> np.ndarray:
+def _place_boxes(xyxy: np.ndarray, picture_wh: np.ndarray, layer: Layer) -> np.ndarray:
     """Boxes (n, 4) on a picture as they lie in the image, not cut off."""
     x1, y1, x2, y2 = xyxy.T
     if layer.flipped:
@@ -164,9 +164,9 @@ def _moved(xyxy: np.ndarray, picture_wh: np.ndarray, layer: Layer) -> np.ndarray
     return np.stack([x1, y1, x2, y2], axis=1) * factors + np.tile(layer.corner, 2)
 
 
-def _oriented(picture: np.ndarray, layer: Layer) -> np.ndarray:
+def _orient(picture: np.ndarray, layer: Layer) -> np.ndarray:
     """A picture (h, w) or (h, w, 3) in the size of its layer, flipped if it is."""
-    scaled = resized(picture, layer.size_wh)
+    scaled = resize(picture, layer.size_wh)
     return cv2.flip(scaled, 1) if layer.flipped else scaled
 
 
@@ -191,7 +191,7 @@ def _paste(image: np.ndarray, ids: np.ndarray, cutout: Cutout, layer: Layer, k: 
     if nothing cut it off.
     """
     in_image, in_layer = _windows(layer, image.shape[1::-1])
-    alpha, rgb = _oriented(cutout.alpha, layer), _oriented(cutout.rgb, layer)
+    alpha, rgb = _orient(cutout.alpha, layer), _orient(cutout.rgb, layer)
     opacity = alpha[in_layer][..., None] / np.float32(255)
     mixed = opacity * rgb[in_layer] + (1 - opacity) * image[in_image]
     image[in_image] = (mixed + 0.5).astype(np.uint8)
@@ -215,7 +215,7 @@ def _piece_boxes(
 def _photo_boxes(boxes: Boxes, photo_wh: np.ndarray, layer: Layer, ids: np.ndarray) -> Boxes:
     """The photo's boxes in the image: of its objects what is visible, of regions all within it."""
     frame = np.tile(ids.shape[1::-1], 2)
-    xyxy = _moved(boxes.xyxy, photo_wh, layer)
+    xyxy = _place_boxes(boxes.xyxy, photo_wh, layer)
     visibility = boxes.visibility.astype(float)
     is_seen = np.zeros(len(boxes), bool)
     for i, is_region in enumerate(boxes.crowd):
@@ -258,7 +258,7 @@ def _extent(mask: np.ndarray) -> np.ndarray:
     return np.array([x[0], y[0], x[-1] + 1, y[-1] + 1], float)
 
 
-def _joined(first: Boxes, second: Boxes) -> Boxes:
+def _join(first: Boxes, second: Boxes) -> Boxes:
     columns = ("xyxy", "labels", "visibility", "crowd")
     return Boxes(
         **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in columns}

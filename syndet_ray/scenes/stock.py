@@ -140,9 +140,7 @@ def load_stock(photos: str, cutouts: str) -> Stock:
     working_scale = float(np.median(pool.scales)) if cutouts else 1.0
     place = Path(cutouts).expanduser() if cutouts else _cutouts_in(folder)
     files = _cutout_files(place, pool.classes)
-    read = {
-        name: _read_cutout(file, label, working_scale) for name, (file, label) in files.items()
-    }
+    read = {name: _read_cutout(file, label, working_scale) for name, (file, label) in files.items()}
     _check_sizes(read, files, pool)
     contents = [f"{name} {file_hash(file)}" for name, file in _files_read(files)]
     hashes = {"photos": _photos_hash(pool, cuts=False), "cutouts": _hash(*contents)}
@@ -242,14 +240,14 @@ def _files_read(files: Mapping[str, tuple[Path, int]]) -> Iterator[tuple[str, Pa
 
 
 def _read_cutout(image: Path, label: int, working_scale: float) -> Cutout:
-    rgb, alpha = cutout_files.trimmed(*cutout_files.read_pixels(image))
+    rgb, alpha = cutout_files.trim(*cutout_files.read_pixels(image))
     if working_scale != 1:
         size_wh = [max(1, round(side * working_scale)) for side in alpha.shape[::-1]]
-        rgb, alpha = resized(rgb, size_wh), resized(alpha, size_wh)
+        rgb, alpha = resize(rgb, size_wh), resize(alpha, size_wh)
     return Cutout(label=label, rgb=rgb, alpha=alpha)
 
 
-def resized(image: np.ndarray, size_wh: Collection[int]) -> np.ndarray:
+def resize(image: np.ndarray, size_wh: Collection[int]) -> np.ndarray:
     """An image (h, w) or (h, w, 3) uint8 in another size."""
     width, height = size_wh
     is_smaller = width * height < image.shape[0] * image.shape[1]

@@ -163,7 +163,7 @@ def _is_there(photos: str) -> bool:
 
 
 def _notes(stock: Stock) -> list[str]:
-    """What is pasted on what, in sentences without full stops."""
+    """Counts of photos and cut-outs, in sentences without full stops."""
     classes = len(stock.names_by_class)
     of_classes = "1 class" if classes == 1 else f"{classes} classes"
     cutouts = f"{counted(len(stock.cutouts), 'cut-out')} of {of_classes}"
