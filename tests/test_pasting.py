@@ -121,3 +121,10 @@ def test_a_search_for_the_number_of_photos_is_refused(folder, tmp_path):
     asked = sweep(folder, {}, trials=2, recipe=recipe, space=(space,))
     with pytest.raises(DefinitionError, match=r"mix.real_images: cannot be searched where images"):
         settled(asked, folder, tmp_path)
+
+
+def test_options_on_photos_are_refused_where_nothing_is_pasted(syndet_here, folder, tmp_path):
+    done = syndet_here("render", tmp_path / "out", "--real", folder / "real")
+    assert done.returncode == 1
+    assert "--real: changes nothing: nothing is pasted on photos" in done.stderr
+    assert "Leave it out, or set scene.arrangement=paste." in done.stderr

@@ -1,7 +1,6 @@
 """Pasting: the training photos of a run, prepared for images that are pasted from them."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,13 @@ def with_training_photos(
     load_stock.cache_clear()  # cut-outs may have changed since this process last read them
     folders = _Folders(sweep, data, cache, progress)
     recipe = sweep.recipe
-    if recipe.mix.real_count(len(data.pools["train"])) > 0:
+    controls = [sweep.fixed[name] for name in sweep.controls]
+    if any(map(_pastes, [recipe, *controls])) or _search_pastes(sweep):
         recipe = recipe.replace({_PHOTOS: folders.of(recipe)})
     variants = {}
     for name, changes in sweep.variants.items():
         variant = recipe.replace(changes)
-        pastes = any(scene.pastes for scene, _ in variant.scenes().values())
-        photos = folders.of(variant) if pastes else variant.scene.photos
+        photos = folders.of(variant) if _pastes(variant) else variant.scene.photos
         is_other = photos != recipe.scene.photos
         variants[name] = {**changes, _PHOTOS: photos} if is_other else changes
     settled = sweep.replace({"recipe": recipe, "variants": variants})
@@ -70,7 +69,8 @@ def restore_photos(
         return
     folders = _Folders(sweep, data, cache, progress)
     for recipe in (sweep.recipe, *sweep.fixed.values()):
-        folders.of(recipe)
+        if recipe.scene.photos in missing:
+            folders.of(recipe)
     for photos in sorted(missing):
         if not _is_there(photos):
             rule = "does not exist: it held the training photos that images are pasted on"
@@ -145,17 +145,25 @@ def _check_left_out(sweep: LoadedSweep) -> None:
     if named:
         rule = "is named by a run: it pastes on its own training photos, and val and test stay shut"
         raise DefinitionError(_PHOTOS, rule, got=sorted(named)[0], do="Leave it out.")
-    searched: Mapping[str, object] = dict(sweep.parameters.items())
-    if "mix.real_images" not in searched:
-        return
-    proposals = sweep.replace({"variants": {}, "controls": ()})
-    if paste_inputs(proposals):
+    if "mix.real_images" in sweep.parameters.settings() and _search_pastes(sweep):
         rule = (
             "cannot be searched where images are pasted: recipes of few photos would see the "
             "others under cut-outs"
         )
         do = "Compare a few numbers of photos as variants."
         raise DefinitionError("mix.real_images", rule, do=do)
+
+
+def _pastes(recipe: Recipe) -> bool:
+    """True if a recipe trains on pasted images."""
+    return any(scene.pastes for scene, _ in recipe.scenes().values())
+
+
+def _search_pastes(sweep: LoadedSweep) -> bool:
+    """True if the search may propose a recipe that trains on pasted images."""
+    if not sweep.trials:
+        return False
+    return bool(paste_inputs(sweep.replace({"variants": {}, "controls": ()})))
 
 
 def _is_there(photos: str) -> bool:
