@@ -1,12 +1,16 @@
 """Cut-outs on photos: where they lie, what they hide, and the labels of both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from syndet_ray import SceneParameters
 from syndet_ray.boxes import ANY_CLASS, Boxes
+from syndet_ray.data.parts_of_photos import save_part
 from syndet_ray.data.pool import Pool
+from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.scenes.generate import generate, render_part
 from syndet_ray.scenes.paste import Layer, Pasted, compose_pasted, draw_pasted, visible_part
@@ -120,6 +124,31 @@ def test_boxes_of_cut_outs_have_the_style_of_labels_and_those_of_photos_their_ow
     _, boxes = compose_pasted(whole_photo((5, 35), padding=0.2), stock_for(parameters))
     assert boxes.xyxy[0].tolist() == [10, 10, 30, 30]
     assert boxes.xyxy[-1].tolist() == [3, 33, 27, 57]
+
+
+def test_boxes_of_cut_outs_are_those_that_people_placed_where_they_are_known(parameters, tmp_path):
+    x, y = np.meshgrid(*(np.linspace(-1, 1, 20) for _ in "xy"))
+    rgba = np.full((20, 20, 4), 200, np.uint8)
+    rgba[..., 3] = 255 * (x**2 + y**2 <= 1)
+    (tmp_path / "labelled" / "cup").mkdir(parents=True)
+    record = Record(image_id="one", image=b"", size_wh=(1, 1), boxes=Boxes.none(), place="one")
+    save_part(rgba, record, tmp_path / "labelled" / "cup", "0", np.array([-3.0, -2.0, 24.0, 21.0]))
+    stock = load_stock(parameters.photos, str(tmp_path / "labelled"))
+    (name,) = stock.cutouts
+    width, height = stock.cutouts[name].size_wh
+    layer = Layer(size_wh=(width, height), corner=(31, 11), flipped=False)
+    pasted = replace(whole_photo(padding=0.5), pieces=((name, layer),))
+    _, boxes = compose_pasted(pasted, stock)
+    margin = (20 - width) // 2  # the disc does not reach the border of its picture
+    label = np.array([28, 9, 55, 32]) - np.tile(margin, 4)
+    assert boxes.xyxy[-1].tolist() == label.tolist()
+    flipped = replace(pasted, pieces=((name, replace(layer, flipped=True)),))
+    _, boxes = compose_pasted(flipped, stock)
+    assert boxes.xyxy[-1].tolist() == (label - [1, 0, 1, 0]).tolist()
+    # half of it beyond the border
+    cut_off = replace(pasted, pieces=((name, replace(layer, corner=(-8, 11))),))
+    _, boxes = compose_pasted(cut_off, stock)
+    assert boxes.xyxy[-1].tolist() == [0, label[1], 16 - margin, label[3]]
 
 
 def test_a_flipped_and_smaller_photo_keeps_its_objects(parameters):

@@ -44,6 +44,14 @@ _SHOWN = 40  # characters of a name that is too long
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """An object: (h, w, 4) uint8 RGBA, and its label (4,) in pixels of it."""
+
+    rgba: np.ndarray
+    box: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Candidate:
     """The k-th box of a photo; clear if all of it is visible and no other box is near."""
 
@@ -119,8 +127,8 @@ def cut_records(
     counts = dict.fromkeys(classes, 0)
     for label, name in enumerate(classes):
         candidates = _rank(records, label, seed)[: _TRIES * per_class]
-        for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-            _write_cut(rgba, candidate, out / folder_for(name))
+        for candidate, cut in islice(_cuts(candidates, masks), per_class):
+            _write_cut(cut, candidate, out / folder_for(name))
             counts[name] += 1
             if progress is not None:
                 progress(sum(counts.values()), per_class * len(counts))
@@ -146,9 +154,9 @@ def _check_folder_names(place: object, classes: Sequence[str]) -> None:
             raise DataError(place, rule, got=f"{name[:_SHOWN]}...", do=do)
 
 
-def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
+def _write_cut(cut: _Cut, candidate: _Candidate, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    save_part(rgba, candidate.record, folder, str(candidate.k))
+    save_part(cut.rgba, candidate.record, folder, str(candidate.k), cut.box)
 
 
 def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
@@ -199,15 +207,15 @@ def clear(boxes: Boxes) -> np.ndarray:
 
 def _cuts(
     candidates: Sequence[_Candidate], masks: Path | None
-) -> Iterator[tuple[_Candidate, np.ndarray]]:
+) -> Iterator[tuple[_Candidate, _Cut]]:
     for candidate in candidates:
-        rgba = _cut_out(candidate, masks)
-        if rgba is not None:
-            yield candidate, rgba
+        cut = _cut_out(candidate, masks)
+        if cut is not None:
+            yield candidate, cut
 
 
-def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
-    """The object as (h, w, 4) uint8 RGBA, or None if its foreground has no plausible outline."""
+def _cut_out(candidate: _Candidate, masks: Path | None) -> _Cut | None:
+    """The object, or None if its foreground has no plausible outline."""
     record = candidate.record
     rgb = picture.pixels(record.image, record.place)
     size_wh = rgb.shape[1::-1]
@@ -230,8 +238,12 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     left, right = columns[0], columns[-1] + 1
     rgba = np.dstack([rgb[crop], alpha])[top:bottom, left:right]
     # An upright rectangle gets a transparent border: an opaque image is refused as a cut-out.
-    is_rectangle = (rgba[..., 3] == 255).all()
-    return np.pad(rgba, ((1, 1), (1, 1), (0, 0))) if is_rectangle else rgba
+    border = int((rgba[..., 3] == 255).all())
+    origin = np.array([x1 + left, y1 + top]) - border
+    return _Cut(
+        rgba=np.pad(rgba, ((border, border), (border, border), (0, 0))),
+        box=candidate.box - np.tile(origin, 2),
+    )
 
 
 def _sides(box: np.ndarray) -> np.ndarray:

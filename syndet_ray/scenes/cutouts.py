@@ -62,11 +62,13 @@ def read_pixels(image: Path) -> tuple[np.ndarray, np.ndarray]:
     return rgb, alpha
 
 
-def trim(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Colours and alpha of the rectangle around the opaque part; colours go on beyond it."""
+def trim(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Colours and alpha of the rectangle around the opaque part, and its corner, x and y; colours
+    go on beyond the opaque part.
+    """
     rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return bleed(rgb[crop], alpha[crop]), alpha[crop]
+    return bleed(rgb[crop], alpha[crop]), alpha[crop], (int(columns[0]), int(rows[0]))
 
 
 def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
@@ -75,7 +77,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
 
     It lies in the x-y plane, the image upright to +z; from behind the image is mirrored.
     """
-    rgb, alpha = trim(rgb, alpha)
+    rgb, alpha, _ = trim(rgb, alpha)
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
     points, faces, count = [], [], 0

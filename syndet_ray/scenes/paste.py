@@ -4,7 +4,7 @@ Photo and cut-outs are flipped at random and each has a scale of its own, as in 
 authors found that edges need no blending. Unlike there a cut-out may lie anywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,7 @@ from syndet_ray.scenes.scene import LabelStyle
 from syndet_ray.scenes.stock import Cutout, Stock, resize
 
 _REST = 114  # of all channels, beside a photo that is smaller than the image: as in training crops
+_Window = tuple[slice, slice]  # rows and columns
 _OPAQUE = 128  # alpha, 0 to 255, from which a pixel shows the object
 
 
@@ -87,12 +88,11 @@ def compose_pasted(pasted: Pasted, stock: Stock) -> tuple[np.ndarray, Boxes]:
     index, layer = pasted.photo
     _lay(image, _orient(stock.photos.image(index), layer), layer)
     ids = np.full((height, width), -1, np.int32)
-    wholes = []
+    traces = []
     for k, (name, piece) in enumerate(pasted.pieces):
-        wholes.append(_paste(image, ids, stock.cutouts[name], piece, k))
-    labels = [stock.cutouts[name].label for name, _ in pasted.pieces]
+        traces.append(_paste(image, ids, stock.cutouts[name], piece, k))
     of_photo = _photo_boxes(stock.photos.boxes(index), stock.photos.sizes_wh[index], layer, ids)
-    of_pieces = _piece_boxes(ids, np.array(labels, int), np.array(wholes), pasted.label_style)
+    of_pieces = _piece_boxes(ids, traces, pasted.label_style)
     boxes = _join(of_photo, of_pieces)
     is_hidden = boxes.visibility < pasted.label_style.least_visibility  # not where it is unknown
     return image, boxes.select(boxes.crowd | ~is_hidden)
@@ -170,14 +170,18 @@ def _orient(picture: np.ndarray, layer: Layer) -> np.ndarray:
     return cv2.flip(scaled, 1) if layer.flipped else scaled
 
 
-def _windows(layer: Layer, frame_wh: tuple[int, int]) -> tuple[tuple[slice, ...], ...]:
+def _windows(layer: Layer, frame_wh: tuple[int, int]) -> tuple[_Window, _Window]:
     """The rows and columns of an image that a layer covers, and those of the layer there."""
-    in_image, in_layer = [], []
-    for corner, side, limit in zip(layer.corner, layer.size_wh, frame_wh, strict=True):
-        low, high = max(corner, 0), max(min(corner + side, limit), 0)
-        in_image.insert(0, slice(low, high))
-        in_layer.insert(0, slice(low - corner, max(high - corner, 0)))
-    return tuple(in_image), tuple(in_layer)
+    (x, y), (width, height) = layer.corner, layer.size_wh
+    columns, own_columns = _common(x, width, frame_wh[0])
+    rows, own_rows = _common(y, height, frame_wh[1])
+    return (rows, columns), (own_rows, own_columns)
+
+
+def _common(start: int, length: int, limit: int) -> tuple[slice, slice]:
+    """The part of a line that lies between 0 and a limit, and the same part of it alone."""
+    low, high = max(start, 0), max(min(start + length, limit), 0)
+    return slice(low, high), slice(low - start, max(high - start, 0))
 
 
 def _lay(image: np.ndarray, picture: np.ndarray, layer: Layer) -> None:
@@ -186,30 +190,70 @@ def _lay(image: np.ndarray, picture: np.ndarray, layer: Layer) -> None:
     image[in_image] = picture[in_layer]
 
 
-def _paste(image: np.ndarray, ids: np.ndarray, cutout: Cutout, layer: Layer, k: int) -> int:
-    """Pastes a cut-out into an image and its number into ids; returns the pixels that it would show
-    if nothing cut it off.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Trace:
+    """An object in an image before others hide it.
+
+    pixels  that it would show if the border did not cut it off
+    inside  (4,) the box around what the border leaves of it, of no use if that is nothing
+    box     (4,) the label that people gave it, as it lies in the image; None if it is not known
     """
+
+    label: int
+    pixels: int
+    inside: np.ndarray
+    box: np.ndarray | None
+
+
+def _paste(image: np.ndarray, ids: np.ndarray, cutout: Cutout, layer: Layer, k: int) -> _Trace:
+    """Pastes a cut-out into an image, and its number into ids."""
     in_image, in_layer = _windows(layer, image.shape[1::-1])
     alpha, rgb = _orient(cutout.alpha, layer), _orient(cutout.rgb, layer)
     opacity = alpha[in_layer][..., None] / np.float32(255)
     mixed = opacity * rgb[in_layer] + (1 - opacity) * image[in_image]
     image[in_image] = (mixed + 0.5).astype(np.uint8)
-    ids[in_image][alpha[in_layer] >= _OPAQUE] = k
-    return int(np.count_nonzero(alpha >= _OPAQUE))
+    is_opaque = alpha >= _OPAQUE
+    mask = is_opaque[in_layer]
+    ids[in_image][mask] = k
+    box = None
+    if cutout.box is not None:
+        [box] = _place_boxes(cutout.box[None], np.array(cutout.size_wh), layer)
+    return _Trace(
+        label=cutout.label,
+        pixels=int(np.count_nonzero(is_opaque)),
+        inside=_extent(mask, in_image) if mask.any() else np.zeros(4),
+        box=box,
+    )
 
 
-def _piece_boxes(
-    ids: np.ndarray, labels: np.ndarray, wholes: np.ndarray, style: LabelStyle
-) -> Boxes:
-    """Boxes around what is visible of cut-outs, in the style of labels.
-
-    labels, wholes  (n,) the class of each, and the pixels that it would show alone
+def _piece_boxes(ids: np.ndarray, traces: Sequence[_Trace], style: LabelStyle) -> Boxes:
+    """Boxes around what is visible of cut-outs: as people placed them, or in the style of labels
+    where these are not known.
     """
-    pixels, xyxy = modal_boxes(ids, len(labels))
-    is_seen = pixels > 0
-    styled = apply_style(xyxy[is_seen], style, ids.shape)
-    return Boxes.of(styled, labels[is_seen], pixels[is_seen] / wholes[is_seen])
+    pixels, visible = modal_boxes(ids, len(traces))
+    seen = np.flatnonzero(pixels)
+    boxes = apply_style(visible[seen], style, ids.shape).astype(float)
+    for row, k in enumerate(seen):
+        label = traces[k].box
+        if label is not None:
+            boxes[row] = _shrink_label(label, visible[k], traces[k].inside, ids.shape)
+    labels = [traces[k].label for k in seen]
+    wholes = [traces[k].pixels for k in seen]
+    return Boxes.of(boxes, labels, pixels[seen] / np.array(wholes, float))
+
+
+def _shrink_label(
+    label: np.ndarray, visible: np.ndarray, inside: np.ndarray, size_hw: tuple[int, ...]
+) -> np.ndarray:
+    """(4,) a label around what is visible: each side moves as far as that of the object.
+
+    visible, inside  (4,) boxes of what is visible of it, and of what is within the border
+    """
+    frame = np.tile(size_hw[::-1], 2)
+    moved = np.clip(label, 0, frame) + visible - inside
+    low = np.minimum(moved[:2], visible[:2])
+    high = np.maximum(moved[2:], visible[2:])
+    return np.clip(np.concatenate([low, high]), 0, frame)
 
 
 def _photo_boxes(boxes: Boxes, photo_wh: np.ndarray, layer: Layer, ids: np.ndarray) -> Boxes:
@@ -237,7 +281,8 @@ def visible_part(box: np.ndarray, covered: np.ndarray) -> tuple[float, np.ndarra
     covered (h, w) bool; beyond its border all is hidden. A side of the box moves as far as that of
     the ellipse: what people leave around an object stays.
     """
-    x1, y1, x2, y2 = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)
+    x1, y1 = np.floor(box[:2]).astype(int).tolist()
+    x2, y2 = np.ceil(box[2:]).astype(int).tolist()
     x = (np.arange(x1, x2) + 0.5 - (box[0] + box[2]) / 2) / (box[2] - box[0])
     y = (np.arange(y1, y2) + 0.5 - (box[1] + box[3]) / 2) / (box[3] - box[1])
     ellipse = x[None] ** 2 + y[:, None] ** 2 <= 0.25
@@ -247,14 +292,15 @@ def visible_part(box: np.ndarray, covered: np.ndarray) -> tuple[float, np.ndarra
     visible = inside & ~covered[in_image]
     if not visible.any():
         return 0.0, box
-    low, high = np.zeros(4), np.tile(covered.shape[::-1], 2)
-    moved = np.clip(box, low, high) + _extent(visible) - _extent(inside)
-    return float(visible.sum() / ellipse.sum()), moved
+    extents = _extent(visible, in_image), _extent(inside, in_image)
+    share = float(visible.sum() / ellipse.sum())
+    return share, _shrink_label(box, *extents, covered.shape)
 
 
-def _extent(mask: np.ndarray) -> np.ndarray:
-    """(4,) xyxy of the pixels of a mask (h, w), at least one."""
-    x, y = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+def _extent(mask: np.ndarray, window: _Window) -> np.ndarray:
+    """(4,) xyxy in the image of the pixels of a mask (h, w), at least one, in a window of it."""
+    x = np.flatnonzero(mask.any(axis=0)) + window[1].start
+    y = np.flatnonzero(mask.any(axis=1)) + window[0].start
     return np.array([x[0], y[0], x[-1] + 1, y[-1] + 1], float)
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.data.cutouts import cut_records
+from syndet_ray.data.parts_of_photos import box_of_part
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError, MachineError
@@ -32,16 +33,21 @@ _PER_CLASS = 20
 _SEED = 0  # of the choice of objects that are cut out: the same photos give the same cut-outs
 _PHOTOS_PER_CUT = 4  # photos to choose from, for each cut-out that is wanted
 _DO_CUT = "Cut objects out with `data cutouts` and name its folder as scene.cutouts."
-_VERSION = 2  # of the content of a folder: raise it when other cut-outs would be made
+_VERSION = 3  # of the content of a folder: raise it when other cut-outs would be made
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cutout:
-    """An object: its class, rgb (h, w, 3) uint8 and alpha (h, w) uint8, in working pixels."""
+    """An object: its class, rgb (h, w, 3) uint8 and alpha (h, w) uint8, in working pixels.
+
+    box  (4,) that people placed around it on its photo, in pixels of the cut-out; None if it is not
+         known
+    """
 
     label: int
     rgb: np.ndarray
     alpha: np.ndarray
+    box: np.ndarray | None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -240,11 +246,14 @@ def _files_read(files: Mapping[str, tuple[Path, int]]) -> Iterator[tuple[str, Pa
 
 
 def _read_cutout(image: Path, label: int, working_scale: float) -> Cutout:
-    rgb, alpha = cutout_files.trim(*cutout_files.read_pixels(image))
+    rgb, alpha, corner = cutout_files.trim(*cutout_files.read_pixels(image))
+    box = box_of_part(image)
+    if box is not None:
+        box = (box - np.tile(corner, 2)) * working_scale
     if working_scale != 1:
         size_wh = [max(1, round(side * working_scale)) for side in alpha.shape[::-1]]
         rgb, alpha = resize(rgb, size_wh), resize(alpha, size_wh)
-    return Cutout(label=label, rgb=rgb, alpha=alpha)
+    return Cutout(label=label, rgb=rgb, alpha=alpha, box=box)
 
 
 def resize(image: np.ndarray, size_wh: Collection[int]) -> np.ndarray:
