@@ -144,8 +144,8 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     ),
 }
 
-# What a pasted image is made from. Photos bring their own light and camera; the style of labels is
-# that of the boxes around cut-outs.
+# What a pasted image is made from. Photos bring their own light, camera and boxes; the style of
+# labels acts on cut-outs that do not say how people labelled them.
 _ACTS_IN_PASTE = frozenset(
     {
         *("generator", "arrangement", "photos", "cutouts", "objects", "objects_spread"),
