@@ -10,6 +10,7 @@ from test_scenes_paste import cutout
 from syndet_ray import Choice, Mix, Recipe, SceneParameters, Scenes, SearchSpace
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.scenes.generate import generate
 from syndet_ray.scenes.needs import paste_inputs, scene_inputs
 from syndet_ray.scenes.stock import load_stock
@@ -95,6 +96,18 @@ def test_the_same_photos_are_written_once_and_again_if_they_are_lost(folder, tmp
     shutil.rmtree(photos)
     with pytest.raises(DataError, match="it held the training photos that images are pasted on"):
         restore_photos(ready, data, tmp_path / "elsewhere", quiet)
+
+
+def test_a_run_records_what_it_pastes(folder, tmp_path):
+    asked = sweep(folder, {"pasted": PASTE})
+    assert scenes_hashes(asked) == {}, "before its photos are known"
+    ready, _, _ = settled(asked, folder, tmp_path)
+    (inputs,) = paste_inputs(ready)
+    hashes = inputs.stock().hashes
+    assert scenes_hashes(ready) == {
+        f"scene.cutouts {folder / 'cut'}": hashes["cutouts"],
+        f"scene.photos {inputs.photos}": hashes["photos"],
+    }
 
 
 def test_sources_and_searches_may_paste(folder, tmp_path):

@@ -57,6 +57,8 @@ def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
         for file in command.files_of(scene.generator):
             yield f"scene.generator {file}", hash_or_nothing(file)
     for pasted in paste_inputs(sweep):
+        if not pasted.photos:
+            continue  # the run has not named them yet
         hashes = pasted.stock().hashes
         for part, folder in pasted._asdict().items():
             if folder:

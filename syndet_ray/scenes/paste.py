@@ -231,15 +231,15 @@ def _piece_boxes(ids: np.ndarray, traces: Sequence[_Trace], style: LabelStyle) -
     where these are not known.
     """
     pixels, visible = modal_boxes(ids, len(traces))
-    seen = np.flatnonzero(pixels)
-    boxes = apply_style(visible[seen], style, ids.shape).astype(float)
-    for row, k in enumerate(seen):
+    numbers = np.flatnonzero(pixels)
+    boxes = apply_style(visible[numbers], style, ids.shape).astype(float)
+    for row, k in enumerate(numbers):
         label = traces[k].box
         if label is not None:
             boxes[row] = _shrink_label(label, visible[k], traces[k].inside, ids.shape)
-    labels = [traces[k].label for k in seen]
-    wholes = [traces[k].pixels for k in seen]
-    return Boxes.of(boxes, labels, pixels[seen] / np.array(wholes, float))
+    labels = [traces[k].label for k in numbers]
+    wholes = [traces[k].pixels for k in numbers]
+    return Boxes.of(boxes, labels, pixels[numbers] / np.array(wholes, float))
 
 
 def _shrink_label(

@@ -14,6 +14,7 @@ from syndet_ray.data.remote.local import NodeCopy, local_folder
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import check_gpus
 from syndet_ray.tracking.backup import exclusive_lease
@@ -87,6 +88,7 @@ def _start(
         path = options.runs / _folder_name(origin.name)
         with display.step("recording what the run is made with"):
             about = description(origin, asked, options, data) | {
+                "scenes": scenes_hashes(sweep),  # photos to paste on are named only there
                 "parallel": runner.use.parallel,
                 "gpus_per_trial": runner.use.gpus,
             }
