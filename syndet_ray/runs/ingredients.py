@@ -30,7 +30,8 @@ def scenes_hashes(sweep: LoadedSweep) -> dict[str, str]:
 
     The keys are a setting and a path, as in "scene.assets /home/me/screws". The hash of a folder
     covers the names and bytes of all its files that are read. A command has one for each file that
-    it names. Raises DataError for assets that cannot be used.
+    it names. Photos that are pasted on, with their cut-outs, are left out until a run has named
+    them. Raises DataError for assets that cannot be used.
     """
     return dict(sorted(_scenes_hashes(sweep)))
 
