@@ -4,6 +4,8 @@ of photos and seeds, on one core.
     python benchmarks/accuracy.py ../shared/data/d6_dice --images 2400 --seeds 0 1 2
     python benchmarks/accuracy.py ../shared/data/d6_dice --images 1500 --photos 4 --synthetic 0.8
     --scenes @dice
+    python benchmarks/accuracy.py ../shared/data/chess --photos 20 --synthetic 0.5
+    --scenes arrangement=paste objects=6 image_px=288
 
 Scores photos held out from the training set, or those of the val split. With --test it trains on
 all of train and scores the test photos, once, at the end. `--sweep` takes the recipe of a sweep,
@@ -40,6 +42,7 @@ from syndet_ray.detection.settle import settled_recipe
 from syndet_ray.detection.train import Trainer
 from syndet_ray.metrics import AP50, AP50_ANY_CLASS, AP75, IMAGES_PER_SECOND, MAP
 from syndet_ray.scenes.generate import generate
+from syndet_ray.scenes.stock import write_stock
 
 METRICS = (MAP, AP50, AP75, AP50_ANY_CLASS)
 # Named settings of scenes. dice: those of d6_dice, chosen on its training photos (docs/results.md,
@@ -149,9 +152,15 @@ def setting(word: str) -> tuple[str, Any]:
 
 
 def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int) -> dict[str, Pool]:
-    """The sources of the training: with few photos, other ones for each seed."""
+    """The sources of the training: with few photos, other ones for each seed. Cut-outs are of these
+    photos, and are pasted on them.
+    """
     pools = {"real": train if given.photos is None else nested_subset(train, given.photos, seed)}
     for name, (parameters, count) in recipe.scenes().items():
+        if parameters.pastes:
+            is_cut = not parameters.cutouts
+            folder = write_stock(pools["real"], given.cache, given.data, cuts=is_cut)
+            parameters = parameters.model_copy(update={"photos": str(folder)})
         pools[name] = align_labels(generate(parameters, count, 0, given.cache), train.classes)
     return pools
 

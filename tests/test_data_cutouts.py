@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from syndet_ray.data.cutouts import cut_out, foreground
 from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.parts_of_photos import box_of_part
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.assets import load
 
@@ -78,6 +79,8 @@ def test_cut_outs_are_transparent_pngs_by_class(tmp_path):
         assert np.abs(np.array(image.size) - 51).max() <= 2
         rgba = np.asarray(image)
     assert rgba[0, 0, 3] == 0 and rgba[25, 25, 3] == 255
+    # the label is two pixels looser than the disc
+    assert np.abs(box_of_part(files[0]) - [-2, -2, 53, 53]).max() <= 2
     assert abs((rgba[..., 3] >= 128).mean() - np.pi / 4) < 0.06
 
 

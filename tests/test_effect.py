@@ -7,14 +7,18 @@ import pytest
 from PIL import Image
 
 from syndet_ray import Choice, Float, Int, Mix, Photos, Recipe, Scenes, SearchSpace, Simplex
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.effect import deciders, no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.space_check import check_effects, check_space, effects_of_numbers
 from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.scenes.generate import draw_scene, library_of
+from syndet_ray.scenes.generate import draw_scene, library_of, stock_of
 from syndet_ray.scenes.made_from import facts, made_from
+from syndet_ray.scenes.paste import draw_pasted
+from syndet_ray.scenes.stock import write_stock
 from syndet_ray.workers.effective import check_settings
 
 SHARE, UNIT = Float(low=0.2, high=0.8), Float(low=0.0, high=1.0)
@@ -24,11 +28,12 @@ OF_SCENES = [
     for name in SceneParameters.model_fields
     if name not in ("generator", "arrangement", "assets", "match")  # match acts before scenes
 ]
-# Those on which other settings of scenes decide.
+# Those on which other settings of scenes decide; all depend on the arrangement.
+FOR_ALL = {"scene.arrangement", "scene.generator"}
 DEPENDENT = [
     name
     for name in OF_SCENES
-    if any(other.startswith("scene.") for other in deciders(f"scene.{name}"))
+    if any(other.startswith("scene.") for other in deciders(f"scene.{name}") - FOR_ALL)
 ]
 
 
@@ -66,6 +71,24 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two folders of photos to paste on, and another one of cut-outs."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name, count in (("few", 3), ("many", 7)):
+        images = list(rng.integers(0, 255, (count, 96, 80, 3), np.uint8))
+        boxes = [Boxes.of([[10, 20, 50, 60], [40, 50, 78, 94]], [0, 1])] * count
+        pool = Pool.of("train", ("leaf", "nut"), images, boxes, list(map(str, range(count))))
+        write_stock(pool, folder / name, "photos", cuts=False)
+    pixels = rng.integers(0, 255, (24, 24, 4), np.uint8)
+    pixels[0] = 0
+    (folder / "cut" / "leaf").mkdir(parents=True)
+    Image.fromarray(pixels).save(folder / "cut" / "leaf" / "other.png")
+    folders = {name: str(next((folder / name).iterdir())) for name in ("few", "many")}
+    return folders | {"cut": str(folder / "cut")}
+
+
 # Scenes in which different settings have an effect. Few objects: they are composed fast.
 SCENES = {
     "tray": {},
@@ -89,11 +112,15 @@ SCENES = {
         "arrangement": "layers",
     },
     "one object before clutter": {"objects": 1, "arrangement": "layers"},
+    "paste": {"arrangement": "paste", "photos": "few", "cutouts": "found"},
 }
 # Another value for every setting, but for those that decide who draws what.
 OTHER = {
     "backgrounds": "floors",
     "surroundings": "things/big",
+    "photos": "many",
+    "cutouts": "cut",
+    "scale_range": (1.0, 1.5),
     "poses": "curriculum",
     "distractors": 2,
     "objects": 5,
@@ -114,13 +141,13 @@ OTHER = {
 
 
 @pytest.fixture
-def scene_of(floors, things, pictures):
-    return lambda settings: _scene_of(settings, floors, things, pictures)
+def scene_of(floors, things, pictures, photos):
+    return lambda settings: _scene_of(settings, floors, things, pictures, photos)
 
 
-def _scene_of(settings, floors, things, pictures):
+def _scene_of(settings, floors, things, pictures, photos):
     """Parameters of few objects, with the names of folders in place."""
-    folders = {"things": things, "things/big": f"{things}/big", "floors": floors}
+    folders = {"things": things, "things/big": f"{things}/big", "floors": floors, **photos}
     folders |= {"found": str(pictures / "found"), "around": str(pictures / "around")}
     given = {"objects": 4, "image_px": 96, "backgrounds": "floors"} | settings
     return SceneParameters(
@@ -136,6 +163,9 @@ def other_value(name, parameters):
 
 
 def drawn(parameters, count):
+    if parameters.pastes:
+        stock = stock_of(parameters)
+        return [draw_pasted(parameters, stock, seed=3, index=index) for index in range(count)]
     return [draw_scene(parameters, seed=3, index=index, count=count) for index in range(count)]
 
 
@@ -147,12 +177,12 @@ def test_scenes_are_made_from_what_changes_them_and_from_nothing_else(kind, scen
     parameters = scene_of(SCENES[kind])
     recipe = Recipe(scene=parameters)
     before, record = drawn(parameters, 2), made_from(parameters)
-    for name in OF_SCENES if kind in ("tray", "layers") else DEPENDENT:
+    for name in OF_SCENES if kind in ("tray", "layers", "paste") else DEPENDENT:
         changes = {name: other_value(name, parameters)}
         if name == "backgrounds":
             changes[name] = ""
-        if name == "poses" and parameters.arrangement == "tray":
-            continue  # a curriculum of a tray is refused
+        if name == "poses" and parameters.arrangement != "layers":
+            continue  # a curriculum of others is refused
         changed = scene_of(SCENES[kind] | changes)
         is_changed = drawn(changed, 2) != before
         assert is_changed == (no_effect(f"scene.{name}", recipe, facts) is None), name
@@ -186,6 +216,9 @@ def test_a_program_from_outside_is_handed_every_setting():
         ),
         ("detector.anchor_px", {"detector.architecture": "fcos"}, "detector.architecture is fcos"),
         ("scene.occluders", {}, "scene.arrangement is tray"),
+        ("scene.scale_range", {}, "scene.arrangement is tray"),
+        ("scene.blur", {"scene.arrangement": "paste"}, "scene.arrangement is paste"),
+        ("scene.gloss", {"scene.arrangement": "paste"}, "scene.arrangement is paste"),
         ("scene.blur", {"mix.schedule": "real_only"}, "mix.schedule is real_only"),
         ("scene.object_shape", {"scene.assets": "cubes"}, "scene.assets is cubes"),
     ],

@@ -222,7 +222,7 @@ def test_photos_without_training_photos_are_refused(tmp_path, monkeypatch, stand
         (folder / "annotations" / path.name).write_bytes(path.read_bytes())
     target = folder / "annotations" / "instances_test.json"
     target.write_text(json.dumps(annotations), encoding="utf-8")
-    with pytest.raises(DataError, match="has no training photos to measure"):
+    with pytest.raises(DataError, match="has no training photos"):
         first(tmp_path, monkeypatch, folder, meshes)
 
 

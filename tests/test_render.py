@@ -385,6 +385,10 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
             "`settings`: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
         ),
         (
+            r"scene.scale_range=[0.1, 2]",
+            "nothing acts on scene.scale_range where scene.arrangement is tray",
+        ),
+        (
             "scene.hue=0.5",
             "nothing acts on scene.hue where scene.arrangement is tray and scene.distractors is 0",
         ),
@@ -393,3 +397,12 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
 def test_a_wrong_setting_is_named(setting, message):
     with pytest.raises(DefinitionError, match=message):
         scene_parameters([setting])
+
+
+def test_a_setting_that_does_not_act_on_pasted_images_is_named():
+    pasted = scene_parameters(["scene.arrangement=paste", "scene.scale_range=[0.1, 2]"])
+    assert pasted.pastes and pasted.scale_range == (0.1, 2)
+    with pytest.raises(DefinitionError, match=r"on scene.blur where scene.arrangement is paste"):
+        scene_parameters(["scene.arrangement=paste", "scene.blur=0.1"])
+    drawn = scene_parameters(["scene.arrangement=paste", "scene.generator=command:x"])
+    assert not drawn.pastes, "a program makes what it likes"

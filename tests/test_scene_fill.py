@@ -157,6 +157,14 @@ def test_changes_of_variants_and_sources_win(photos, measured):
     assert (by_hand["near"][0].objects, by_hand["near"][0].noise) == (3, 0.5)
 
 
+def test_pasted_images_have_nothing_to_measure(photos, measured):
+    variants = {"pasted": {"scene.arrangement": "paste"}}
+    sweep = fill(photos, sweep_of(MATCH, variants=variants))[0].sweep
+    assert len(measured) == 1, "the scenes of the recipe"
+    scene = sweep.fixed["pasted"].scene
+    assert (scene.match, scene.noise) == ("none", SceneParameters().noise)
+
+
 def test_one_source_alone_may_be_like_the_photos(photos, measured):
     sources = {"like": Scenes(changes=MATCH), "plain": Scenes()}
     sweep = fill(photos, sweep_of({"mix.sources": sources}))[0].sweep

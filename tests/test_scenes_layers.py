@@ -28,6 +28,7 @@ from syndet_ray.scenes.scene import NO_CLASS, LabelStyle, Scene
 from syndet_ray.scenes.tracing import world_vertices
 
 AROUND = whole((0.06, 0.06))  # more than the trays here
+FRAME = (0, 0, 160, 160)
 LAYERS = {"arrangement": "layers", "image_px": 160, "size_px": (20.0, 34.0), "objects": 8}
 
 
@@ -67,22 +68,9 @@ def test_a_border_cuts_off_at_most_three_quarters_and_as_much_as_that():
     """
 
     def first_places(crop):
-        plan = layers.Plan(
-            objects=1,
-            distractors=0,
-            occluders=0.0,
-            image_wh=(160, 160),
-            size_px=(60.0, 60.0),
-            background_scale=(1.0, 1.0),
-            overlap=1.0,
-            crop=crop,
-            distance=5.0,
-        )
         box, nothing = np.array([-30.0, -30, 30, 30]), np.zeros((0, 4))
-        return [
-            layers._free_place(plan, box, nothing, np.zeros(0), np.random.default_rng(k))
-            for k in range(300)
-        ]
+        place = partial(layers.free_place, box, nothing, np.zeros(0), crop=crop, frame=FRAME)
+        return [place(rng=np.random.default_rng(k)) for k in range(300)]
 
     greatest = first_places(0.75)
     drawn = [np.random.default_rng(k).uniform(0, 160, 2) for k in range(300)]

@@ -1,9 +1,9 @@
 """Verbs on datasets: render, and data cutouts, label-style and inspect."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,10 @@ from syndet_ray.cli.options import (
     Dataset,
     Format,
     Generator,
+    HoldOut,
     Json,
     Out,
+    PastedOn,
     ProjectRuns,
     Runs,
     Settings,
@@ -25,17 +27,21 @@ from syndet_ray.cli.options import (
     Workers,
     label_options,
     local_photos,
+    photos_with_labels,
     runs_folder,
     scene_texts,
     with_flags,
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import open_display
+from syndet_ray.errors import DefinitionError
 from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
+    from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.data.read import Dataset as LabelledPhotos
     from syndet_ray.data.writers.losses import Losses
+    from syndet_ray.definitions.scene_parameters import SceneParameters
     from syndet_ray.progress import Progress
 
 
@@ -53,6 +59,11 @@ def render(
     backgrounds: Backgrounds = None,
     generator: Generator = None,
     settings: Settings = None,
+    real: PastedOn = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    classes: Classes = None,
+    hold_out: HoldOut = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG instead of PNG.")] = False,
     workers: Workers = None,
@@ -61,24 +72,34 @@ def render(
 ) -> None:
     """Render a dataset of labelled scenes. Writes COCO with visibility, Parquet, a sheet."""
     from syndet_ray.cli import terminal
+    from syndet_ray.data.write import check_empty
     from syndet_ray.workers.render import project_defaults, scene_parameters, write_set
 
     console = terminal.console()
     given = [] if objects is None else [f"scene.objects={objects}"]
     given += [*scene_texts(assets, backgrounds, generator), *(settings or ())]
     project = read_project(Path.cwd())
-    defaults = {}
+    defaults = {} if project is None else project_defaults(given, project.settings)
+    parameters = scene_parameters(given, defaults, sweep)
+    photos: dict[str, Any] = {
+        "real": real, "format": format, "skip_bad": skip_bad,
+        "classes": classes, "hold_out": hold_out,
+    }  # fmt: skip
+    if not parameters.pastes:
+        _check_not_given(photos)
     if project is not None:
-        defaults = project_defaults(given, project.settings)
-        taken = project.options_for({"runs": runs})
+        taken = project.options_for({"runs": runs, **(photos if parameters.pastes else {})})
         runs = taken.get("runs", runs)
+        photos |= {name: value for name, value in taken.items() if name in photos}
         if words := project.words(taken, defaults):
             terminal.print_lines(console, [f"project  {words}"])
-    parameters = scene_parameters(given, defaults, sweep)
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
     cache = runs_folder(runs).resolve() / "cache"
+    check_empty(out)  # before photos are read
     with open_display(console) as display:
         try:
+            if parameters.pastes:
+                parameters = _pasted_scene(parameters, photos, runs_folder(runs), display)
             write_set(
                 parameters, count, seed, out,
                 cache=cache, display=display, workers=workers, address=address, image_format=kind,
@@ -87,6 +108,37 @@ def render(
             console.print("interrupted; the same command continues where it stopped")
             raise SystemExit(INTERRUPTED) from None
     print(f"{out}: {counted(count, 'scene')}; see {out / 'contact_sheet.png'}")
+
+
+def _check_not_given(photos: Mapping[str, Any]) -> None:
+    """Raises DefinitionError for options on photos that scenes would not show."""
+    for name, value in photos.items():
+        if value not in (None, False):
+            rule = "changes nothing: nothing is pasted on photos"
+            do = "Leave it out, or set scene.arrangement=paste."
+            raise DefinitionError(f"`{name}`", rule, do=do)
+
+
+def _pasted_scene(
+    parameters: "SceneParameters",
+    photos: Mapping[str, Any],
+    runs: Path,
+    display: "Plain | Bar",
+) -> "SceneParameters":
+    """Parameters of images that are pasted from these photos, given by the options of `render`."""
+    from syndet_ray.data.stand_in import STAND_IN
+    from syndet_ray.tuning.pasting import pasted_scene
+
+    place = photos_with_labels(photos["real"] or STAND_IN)
+    return pasted_scene(
+        parameters,
+        local_photos(place, runs, display),
+        runs.resolve() / "cache",
+        display.progress,
+        display.note,
+        labels=label_options(photos["format"], photos["skip_bad"], photos["classes"]),
+        hold_out=photos["hold_out"],
+    )
 
 
 def cutouts(

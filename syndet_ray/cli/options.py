@@ -85,7 +85,7 @@ def _photos_again(words: str) -> str:
     return _checked_place(words)
 
 
-def _photos_with_labels(words: str) -> str:
+def photos_with_labels(words: str) -> str:
     """The place of labelled photos; that of the stand-in set for the word "stand-in"."""
     from syndet_ray.data.stand_in import FOLDER, STAND_IN
 
@@ -240,6 +240,13 @@ Classes = Annotated[
 ShareOption = Annotated[
     float | None, typer.Option(callback=_share, help="Share of the images, such as 0.2.")
 ]
+PastedOn = Annotated[
+    str | None,
+    typer.Option(
+        "--real", metavar="<place>", help="Photos to paste on. Default: those of the project, "
+        "or a stand-in set.",
+    ),
+]  # fmt: skip
 HoldOut = Annotated[
     float | None,
     typer.Option(
@@ -259,7 +266,7 @@ Dataset = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        parser=_photos_with_labels,
+        parser=photos_with_labels,
         help='Labelled photos: a folder, s3:// or https:// address, or "stand-in".',
     ),
 ]

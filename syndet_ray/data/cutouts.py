@@ -30,6 +30,9 @@ _WEAKEST_EDGE = 7.0
 _EDGE_QUANTILE = 20  # per cent of an outline that may have no edge
 # of the box: less is a part of the object or of its pattern, more is no outline at all
 _LEAST, _MOST = 0.2, 0.98
+# of the box's width and of its height: people leave less free around an object, and what is
+# narrower or lower is a part of it, such as the foot of a white pawn on a white square
+_LEAST_SIDE = 0.75
 # of the foreground: smaller holes are dark spots on the object, larger ones go through it
 _HOLE = 0.1
 _OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
@@ -38,6 +41,14 @@ _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
 _LONGEST_NAME = 255  # bytes, of a file or folder
 _SHOWN = 40  # characters of a name that is too long
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """An object: (h, w, 4) uint8 RGBA, and its label (4,) in pixels of it."""
+
+    rgba: np.ndarray
+    box: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,42 +100,63 @@ def cut_out(
     if "train" not in data.splits:
         do = "Cut-outs are made of no other split."
         raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
-    _check_folder_names(dataset, data.classes)
     records = records_of(data.splits["train"], image_ids)
-    counts = dict.fromkeys(data.classes, 0)
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
-        for label, name in enumerate(data.classes):
-            candidates = _rank(records, label, seed)[: _TRIES * per_class]
-            for candidate, rgba in islice(_cuts(candidates, masks), per_class):
-                _write_cut(rgba, candidate, unfinished / folder_for(name))
-                counts[name] += 1
-                if progress is not None:
-                    progress(sum(counts.values()), per_class * len(counts))
-        if not any(counts.values()):
-            raise _no_cut_out(dataset, masks)
+        return cut_records(
+            records, data.classes, unfinished,
+            per_class=per_class, seed=seed, place=dataset, masks=masks, progress=progress,
+        )  # fmt: skip
+
+
+def cut_records(
+    records: Sequence[Record],
+    classes: Sequence[str],
+    out: Path,
+    *,
+    per_class: int,
+    seed: int,
+    place: object,
+    masks: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Cuts objects out of photos as `cut_out` does, into an existing folder.
+
+    place  the photos, for messages
+    """
+    _check_folder_names(place, classes)
+    counts = dict.fromkeys(classes, 0)
+    for label, name in enumerate(classes):
+        candidates = _rank(records, label, seed)[: _TRIES * per_class]
+        for candidate, cut in islice(_cuts(candidates, masks), per_class):
+            _write_cut(cut, candidate, out / folder_for(name))
+            counts[name] += 1
+            if progress is not None:
+                progress(sum(counts.values()), per_class * len(counts))
+    if not any(counts.values()):
+        raise _no_cut_out(place, masks)
     return counts
 
 
-def _no_cut_out(dataset: Path, masks: Path | None) -> DataError:
+def _no_cut_out(place: object, masks: Path | None) -> DataError:
     rule = f"has no object of at least {_SMALLEST_PX} px in train that can be cut out"
     if masks is None:
         rule += " by its outline"
-        return DataError(dataset, rule, do="Give `data cutouts` masks of its photos with `masks`.")
-    return DataError(dataset, rule, do=f"Check that objects are bright in the masks in {masks}.")
+        return DataError(place, rule, do="Give `data cutouts` masks of its photos with `masks`.")
+    return DataError(place, rule, do=f"Check that objects are bright in the masks in {masks}.")
 
 
-def _check_folder_names(dataset: Path, classes: Sequence[str]) -> None:
+def _check_folder_names(place: object, classes: Sequence[str]) -> None:
     """Raises DataError for a class whose name no folder can have."""
     for name in classes:
         if len(folder_for(name).encode()) > _LONGEST_NAME:
             rule = "its classes must have names that a folder can have, of at most 255 bytes"
             do = "Rename it with `classes`."
-            raise DataError(dataset, rule, got=f"{name[:_SHOWN]}...", do=do)
+            raise DataError(place, rule, got=f"{name[:_SHOWN]}...", do=do)
 
 
-def _write_cut(rgba: np.ndarray, candidate: _Candidate, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    save_part(rgba, candidate.record, folder, str(candidate.k))
+def _write_cut(cut: _Cut, candidate: _Candidate, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_part(cut.rgba, candidate.record, folder, str(candidate.k), cut.box)
 
 
 def _rank(records: Sequence[Record], label: int, seed: int) -> list[_Candidate]:
@@ -175,15 +207,15 @@ def clear(boxes: Boxes) -> np.ndarray:
 
 def _cuts(
     candidates: Sequence[_Candidate], masks: Path | None
-) -> Iterator[tuple[_Candidate, np.ndarray]]:
+) -> Iterator[tuple[_Candidate, _Cut]]:
     for candidate in candidates:
-        rgba = _cut_out(candidate, masks)
-        if rgba is not None:
-            yield candidate, rgba
+        cut = _cut_out(candidate, masks)
+        if cut is not None:
+            yield candidate, cut
 
 
-def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
-    """The object as (h, w, 4) uint8 RGBA, or None if its foreground has no plausible outline."""
+def _cut_out(candidate: _Candidate, masks: Path | None) -> _Cut | None:
+    """The object, or None if its foreground has no plausible outline."""
     record = candidate.record
     rgb = picture.pixels(record.image, record.place)
     size_wh = rgb.shape[1::-1]
@@ -206,8 +238,12 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> np.ndarray | None:
     left, right = columns[0], columns[-1] + 1
     rgba = np.dstack([rgb[crop], alpha])[top:bottom, left:right]
     # An upright rectangle gets a transparent border: an opaque image is refused as a cut-out.
-    is_rectangle = (rgba[..., 3] == 255).all()
-    return np.pad(rgba, ((1, 1), (1, 1), (0, 0))) if is_rectangle else rgba
+    border = int((rgba[..., 3] == 255).all())
+    origin = np.array([x1 + left, y1 + top]) - border
+    return _Cut(
+        rgba=np.pad(rgba, ((border, border), (border, border), (0, 0))),
+        box=candidate.box - np.tile(origin, 2),
+    )
 
 
 def _sides(box: np.ndarray) -> np.ndarray:
@@ -241,9 +277,13 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _is_plausible(mask: np.ndarray, box: np.ndarray) -> bool:
-    opaque_px = np.count_nonzero(mask >= _OPAQUE)
-    share = opaque_px / np.prod(_sides(box))
-    return bool(_LEAST <= share <= _MOST)
+    is_opaque = mask >= _OPAQUE
+    share = np.count_nonzero(is_opaque) / np.prod(_sides(box))
+    if not _LEAST <= share <= _MOST:
+        return False
+    rows, columns = np.flatnonzero(is_opaque.any(axis=1)), np.flatnonzero(is_opaque.any(axis=0))
+    sides = np.array([columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]])
+    return bool((sides >= _LEAST_SIDE * _sides(box)).all())
 
 
 def _edges(rgb: np.ndarray) -> np.ndarray:

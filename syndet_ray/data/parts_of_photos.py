@@ -13,15 +13,23 @@ from PIL.PngImagePlugin import PngInfo
 from syndet_ray.data.record import Record, Source
 
 _PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
+_BOX_KEY = "syndet_ray box"  # likewise: x1 y1 x2 y2 in pixels of the part, as people placed it
 _LONGEST_STEM = 200  # bytes, of the part of a name that is its photo's
 
 
-def save_part(pixels: np.ndarray, record: Record, folder: Path, name: str) -> None:
-    """Saves a part of a photo, (h, w, 3 or 4) uint8, as FOLDER/<image>-<name>.png."""
+def save_part(
+    pixels: np.ndarray, record: Record, folder: Path, name: str, box: np.ndarray | None = None
+) -> None:
+    """Saves a part of a photo, (h, w, 3 or 4) uint8, as FOLDER/<image>-<name>.png.
+
+    box  (4,) the label of the object that it shows, in pixels of the part; it may reach beyond
+    """
     image = stem(record).replace("/", "_")
     image = image.encode()[-_LONGEST_STEM:].decode(errors="ignore")  # folders may make it longer
     origin = PngInfo()
     origin.add_text(_PHOTO_KEY, hashlib.sha256(record.image_bytes()).hexdigest())
+    if box is not None:
+        origin.add_text(_BOX_KEY, " ".join(f"{edge:.2f}" for edge in box))
     Image.fromarray(pixels).save(_new_file(folder, f"{image}-{name}"), pnginfo=origin)
 
 
@@ -39,7 +47,7 @@ def photos_used(folder: Path) -> dict[str, Path]:
     """
     origins: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.png")):
-        photo = _photo_of(path)
+        photo = _text_of(path, _PHOTO_KEY)
         if photo is not None:
             origins.setdefault(photo, path)
     return origins
@@ -52,19 +60,30 @@ def stem(record: Record) -> str:
 
 def is_part(path: Path) -> bool:
     """True for a file that `save_part` wrote."""
-    return path.suffix == ".png" and _photo_of(path) is not None
+    return path.suffix == ".png" and _text_of(path, _PHOTO_KEY) is not None
 
 
-def _photo_of(path: Path) -> str | None:
-    """The photo that a PNG names; None if it is not one of ours, or no image at all."""
+def box_of_part(path: Path) -> np.ndarray | None:
+    """(4,) the label of the object on a part, as `save_part` has it; None if it is not known."""
+    words = (_text_of(path, _BOX_KEY) or "").split()
+    try:
+        box = np.array(list(map(float, words)))
+    except ValueError:  # written by another program
+        return None
+    is_box = box.shape == (4,) and np.isfinite(box).all() and (box[2:] > box[:2]).all()
+    return box if is_box else None
+
+
+def _text_of(path: Path, key: str) -> str | None:
+    """A text in a PNG; None if it has none, or is no image at all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # only its header is read
         try:
             with Image.open(path, formats=["PNG"]) as image:
-                photo = image.info.get(_PHOTO_KEY)
+                text = image.info.get(key)
         except Exception:  # Pillow raises almost anything; who loads the assets says what is wrong
             return None
-    return photo if isinstance(photo, str) else None
+    return text if isinstance(text, str) else None
 
 
 def _new_file(folder: Path, name: str) -> Path:

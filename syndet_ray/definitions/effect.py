@@ -63,8 +63,12 @@ def _has_one_value(bounds: tuple[float, float]) -> bool:
 # An external program may use any parameter: its settings always count as having an effect.
 _OURS = {"scene.generator": _is("raycast", "blender")}
 _IN_TRAY = _OURS | {"scene.arrangement": _is("tray")}
-_OF_LAYERS = (_Idle(_IN_TRAY),)
-_OF_TRAY = (_Idle(_OURS | {"scene.arrangement": _is("layers")}),)
+_OF_3D = (_Idle(_OURS | {"scene.arrangement": _is("paste")}),)
+_OF_PASTE = (_Idle(_OURS | {"scene.arrangement": _is_not("paste")}),)
+_OF_LAYERS = (_Idle(_OURS | {"scene.arrangement": _is_not("layers")}),)
+_OF_TRAY = (_Idle(_OURS | {"scene.arrangement": _is_not("tray")}),)
+_NOT_OF_TRAY = (_Idle(_IN_TRAY),)
+_NOT_OF_LAYERS = (_Idle(_OURS | {"scene.arrangement": _is("layers")}),)
 _OF_SURROUNDINGS = (_Idle(_IN_TRAY | {"scene.distractors": _is(0)}, by_number=True),)
 # The mirror images of a photographed object are in its photo: only meshes mirror the scene.
 _OF_CUT_OUTS = (
@@ -125,13 +129,16 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     # dice are poured: they rest on any of their sides
     "scene.poses": (_Idle(_IN_TRAY | {"scene.assets": _is("dice")}),),
     "scene.occluders": _OF_LAYERS,
-    "scene.overlap": (*_OF_LAYERS, _Idle(_OF_ONE, by_number=True)),
-    "scene.crop": _OF_LAYERS,
+    "scene.overlap": (*_NOT_OF_TRAY, _Idle(_OF_ONE, by_number=True)),
+    "scene.crop": _NOT_OF_TRAY,
+    "scene.photos": _OF_PASTE,
+    "scene.cutouts": _OF_PASTE,
+    "scene.scale_range": _OF_PASTE,
     "scene.gloss": _OF_CUT_OUTS,
     "scene.stretch": _OF_MESHES,
     "scene.profile": _OF_MESHES,
     "scene.proportions": _OF_MESHES,
-    "scene.objects_spread": _OF_TRAY,
+    "scene.objects_spread": _NOT_OF_LAYERS,
     "scene.camera_tilt_deg": _OF_TRAY,
     "scene.least_tilt_deg": _OF_TRAY,
     "scene.object_scale": (
@@ -139,6 +146,19 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
         _Idle(_OURS | {"scene.size_px": _has_one_value}, by_number=True),
     ),
 }
+
+# What a pasted image is made from. Photos bring their own light, camera and boxes; the style of
+# labels acts on cut-outs that do not say how people labelled them.
+_ACTS_IN_PASTE = frozenset(
+    {
+        *("generator", "arrangement", "photos", "cutouts", "objects", "objects_spread"),
+        *("scale_range", "overlap", "crop", "image_px", "aspect", "least_visibility"),
+        *("box_padding", "box_padding_spread", "box_jitter", "box_square"),
+    }
+)
+_IDLE_IN_PASTE = frozenset(
+    f"scene.{name}" for name in SceneParameters.model_fields if name not in _ACTS_IN_PASTE
+)
 
 
 def nothing_known(parameters: SceneParameters) -> Mapping[str, bool]:
@@ -175,9 +195,15 @@ def _is_of_scenes(path: str) -> bool:
 def _conditions(path: str) -> set[str]:
     """The settings and facts that decide if a setting has an effect."""
     conditions = set[str]()
-    for idle in _IDLE.get(path, ()):
+    for idle in _idles(path):
         conditions.update(idle.where)
     return conditions
+
+
+def _idles(path: str) -> tuple[_Idle, ...]:
+    """All conditions under which a setting has no effect."""
+    idles = _IDLE.get(path, ())
+    return (*_OF_3D, *idles) if path in _IDLE_IN_PASTE else idles
 
 
 def _of_scenes(path: str, recipe: Recipe, facts: Facts) -> NoEffect | None:
@@ -221,7 +247,7 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
 
     settings  all settings, by dotted path, and the facts that are available
     """
-    for idle in sorted(_IDLE.get(path, ()), key=lambda idle: idle.by_number):
+    for idle in sorted(_idles(path), key=lambda idle: idle.by_number):
         needed_facts = idle.where.keys() & _SETTING_OF_FACT.keys()
         if not needed_facts <= settings.keys():
             continue

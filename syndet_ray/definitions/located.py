@@ -9,7 +9,10 @@ from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.definitions.value import Value
 
-_FOLDERS = ("scene.assets", "scene.surroundings", "scene.backgrounds")
+_FOLDERS = (
+    *("scene.assets", "scene.surroundings", "scene.backgrounds"),
+    *("scene.photos", "scene.cutouts"),
+)
 
 
 def with_absolute_paths(path: str, value: Any, root: Path) -> Any:

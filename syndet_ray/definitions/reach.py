@@ -74,7 +74,7 @@ def rendered_sets(sweep: LoadedSweep) -> list[tuple[SceneParameters, int]]:
 
 def rendered_sizes(sweep: LoadedSweep) -> set[tuple[float, float]]:
     """Minimum and maximum size of objects, px, of every kind of scene that may be rendered."""
-    ranges = {scene.size_px for scene in scenes(sweep)}
+    ranges = {scene.size_px for scene in scenes(sweep) if not scene.pastes}
     return ranges | set(sweep.parameters.samples("scene.size_px"))
 
 

@@ -16,6 +16,7 @@ _SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not
 LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
+_LEAST_FACTOR, _MOST_FACTOR = 0.05, 4.0  # of scale_range, about those of Ghiasi et al. 2021
 
 MOST_PROPORTION = 2.0  # factor on a mesh, either way: beyond, it is another thing
 # Settings that may be measured on photos, see `inspection.scene_match`.
@@ -79,8 +80,17 @@ class SceneParameters(Value):
         description="photos: what is not given is measured on the training photos when a sweep "
         "begins",
     )
-    arrangement: Literal["tray", "layers"] = Field(
-        "tray", description="objects fall into a tray, or lie in layers as in the paper"
+    photos: str = Field(
+        "",
+        description="paste: folder of photos that a run prepares; empty: its own training photos",
+    )
+    cutouts: str = Field(
+        "", description="paste: folder of cut-outs by class; empty: cut out of the photos"
+    )
+    arrangement: Literal["tray", "layers", "paste"] = Field(
+        "tray",
+        description="objects fall into a tray, lie in layers as in the paper, or are cut-outs "
+        "pasted on training photos",
     )
     poses: Literal["auto", "rest", "upright", "face_up", "any", "curriculum"] = Field(
         "auto",
@@ -92,7 +102,8 @@ class SceneParameters(Value):
     objects: int = Field(40, ge=1, le=MOST_OBJECTS, description="number of objects in a scene")
     objects_spread: Share = Field(
         0.0,
-        description="tray: share by which scenes have fewer or more objects, 1: from 1 to twice",
+        description="tray, paste: share by which scenes have fewer or more objects, 1: from 1 to "
+        "twice",
     )
     distractors: int = Field(
         0, ge=0, le=100, description="number of unlabelled things among the objects"
@@ -101,13 +112,14 @@ class SceneParameters(Value):
         0.0, description="layers: share of objects of which something covers 20 to 30 %"
     )
     overlap: Share = Field(
-        0.3, description="layers: maximum overlap of two objects, share of the smaller one's box"
+        0.3,
+        description="layers, paste: maximum overlap of two objects, share of the smaller one's box",
     )
     crop: float = Field(
         0.5,
         ge=0,
         le=0.75,
-        description="layers: maximum share of an object that the border cuts off; "
+        description="layers, paste: maximum share of an object that the border cuts off; "
         "at most 0.75, because the middle of the object is inside",
     )
     background_scale: tuple[float, float] = Field(
@@ -124,6 +136,11 @@ class SceneParameters(Value):
     )
     size_px: tuple[float, float] = Field(
         (29.0, 53.0), description="minimum and maximum width of an object, pixels"
+    )
+    scale_range: tuple[float, float] = Field(
+        (0.8, 1.25),
+        description="paste: minimum and maximum factor on the size of the photo and of each "
+        "cut-out; 0.1 to 2 is large-scale jitter",
     )
     object_scale: Share = Field(
         0.5, description="tray, strength: sizes of the objects in a scene, up to 32 % either way"
@@ -288,6 +305,19 @@ class SceneParameters(Value):
             raise ValueError(f"background_scale must satisfy {bounds}, got {low}, {high}")
         return self
 
+    @model_validator(mode="after")
+    def _scale_range_in_order(self) -> "SceneParameters":
+        low, high = self.scale_range
+        if not _LEAST_FACTOR <= low <= high <= _MOST_FACTOR:
+            bounds = f"{_LEAST_FACTOR} <= minimum <= maximum <= {_MOST_FACTOR}"
+            raise ValueError(f"scale_range must satisfy {bounds}, got {low}, {high}")
+        return self
+
+    @property
+    def pastes(self) -> bool:
+        """True if images are photos with cut-outs on them; a program makes what it likes."""
+        return self.arrangement == "paste" and not self.generator.startswith(COMMAND)
+
     @property
     def side_px(self) -> int:
         """Longer side of the rendered image, pixels."""
@@ -314,7 +344,9 @@ class SceneParameters(Value):
     def settle(self) -> "SceneParameters":
         """The same with nothing left to "auto": equal scenes have equal parameters.
 
-        Raises DefinitionError for scenes that are like photos that were not measured.
+        Photos, which the run names, are not named where nothing is pasted on them. Raises
+        DefinitionError for scenes that are like photos that were not measured.
         """
         self.check_measured()
-        return self.model_copy(update={"image_px": self.side_px})
+        photos = self.photos if self.arrangement == "paste" else ""
+        return self.model_copy(update={"image_px": self.side_px, "photos": photos})

@@ -8,7 +8,7 @@ from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.files import file_hash
 from syndet_ray.scenes import command
-from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.scenes.needs import paste_inputs, scene_inputs
 
 _WEIGHTS = "detector.weights"
 
@@ -30,7 +30,8 @@ def scenes_hashes(sweep: LoadedSweep) -> dict[str, str]:
 
     The keys are a setting and a path, as in "scene.assets /home/me/screws". The hash of a folder
     covers the names and bytes of all its files that are read. A command has one for each file that
-    it names. Raises DataError for assets that cannot be used.
+    it names. Photos that are pasted on, with their cut-outs, are left out until a run has named
+    them. Raises DataError for assets that cannot be used.
     """
     return dict(sorted(_scenes_hashes(sweep)))
 
@@ -56,3 +57,10 @@ def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
                 yield f"scene.{part} {folder}", library.hashes[part]
         for file in command.files_of(scene.generator):
             yield f"scene.generator {file}", hash_or_nothing(file)
+    for pasted in paste_inputs(sweep):
+        if not pasted.photos:
+            continue  # the run has not named them yet
+        hashes = pasted.stock().hashes
+        for part, folder in pasted._asdict().items():
+            if folder:
+                yield f"scene.{part} {folder}", hashes[part]

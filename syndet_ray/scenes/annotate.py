@@ -23,15 +23,10 @@ def annotate(
     pixel has no box, nor has one of which less than the label style's least visibility shows.
     Bodies of no class have no box.
     """
-    n = len(scene.bodies)
-    y, x = np.nonzero(ids >= 0)
-    bodies = ids[y, x]
-    pixels = np.bincount(bodies, minlength=n)
-    left, top = _least(x, bodies, n), _least(y, bodies, n)
-    right, bottom = _most(x, bodies, n) + 1, _most(y, bodies, n) + 1
+    pixels, boxes = modal_boxes(ids, len(scene.bodies))
     labels = np.array([body.label for body in scene.bodies], int)
     visible = (pixels > 0) & (labels != NO_CLASS)
-    xyxy = np.stack([left, top, right, bottom], axis=1)[visible]
+    xyxy = boxes[visible]
     # Silhouettes of dice follow the exact outline, pixels Embree's single precision: they may
     # differ by a pixel.
     whole = np.maximum(silhouettes(scene, library, visible, alone), 1)
@@ -39,6 +34,17 @@ def annotate(
     is_labelled = visibility >= scene.label_style.least_visibility
     styled = apply_style(xyxy[is_labelled], scene.label_style, ids.shape)
     return Boxes.of(styled, labels[visible][is_labelled], visibility[is_labelled])
+
+
+def modal_boxes(ids: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the visible pixels of each of n bodies, and (n, 4) int64 boxes around them, of no use
+    for a body without any. ids (h, w) the body at each pixel, -1 where none.
+    """
+    y, x = np.nonzero(ids >= 0)
+    bodies = ids[y, x]
+    left, top = _least(x, bodies, n), _least(y, bodies, n)
+    right, bottom = _most(x, bodies, n) + 1, _most(y, bodies, n) + 1
+    return np.bincount(bodies, minlength=n), np.stack([left, top, right, bottom], axis=1)
 
 
 def apply_style(xyxy: np.ndarray, style: LabelStyle, size_hw: tuple[int, ...]) -> np.ndarray:

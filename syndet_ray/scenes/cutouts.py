@@ -35,7 +35,14 @@ def shape_file(image: Path) -> Path | None:
 
 def read(image: Path) -> Mesh:
     """The mesh of a PNG with transparency, or of an image with a mask or polygon next to it;
-    longest side 1.
+    longest side 1. Raises DataError as `read_pixels`.
+    """
+    return mesh(*read_pixels(image))
+
+
+def read_pixels(image: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The colours (h, w, 3) uint8 of an image and the alpha (h, w) uint8 of the object on it, from
+    its transparency, or from a mask or polygon next to it.
 
     Raises DataError for files that cannot be read, for an image that does not say what the object
     is, and for one without an object.
@@ -53,7 +60,16 @@ def read(image: Path) -> Mesh:
     if not (alpha >= _OPAQUE).any():
         rule = "the cut-out shows nothing: every pixel is transparent"
         raise DataError(shape or image, rule, do="Remove it.")
-    return mesh(rgb, alpha)
+    return rgb, alpha
+
+
+def trim(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Colours and alpha of the rectangle around the opaque part, and its corner, x and y; colours
+    go on beyond the opaque part.
+    """
+    rows, columns = (np.flatnonzero((alpha >= _OPAQUE).any(axis=axis)) for axis in (1, 0))
+    crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return bleed(rgb[crop], alpha[crop]), alpha[crop], (int(columns[0]), int(rows[0]))
 
 
 def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
@@ -62,9 +78,7 @@ def mesh(rgb: np.ndarray, alpha: np.ndarray) -> Mesh:
 
     It lies in the x-y plane, the image upright to +z; from behind the image is mirrored.
     """
-    rows, columns = (np.flatnonzero((alpha >= _OPAQUE).any(axis=axis)) for axis in (1, 0))
-    crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    rgb, alpha = bleed(rgb[crop], alpha[crop]), alpha[crop]
+    rgb, alpha, _ = trim(rgb, alpha)
     height, width = alpha.shape
     parts = [prism(rings, THICKNESS * max(width, height)) for rings in outlines(alpha)]
     points, faces, count = [], [], 0

@@ -24,10 +24,12 @@ from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.assets import check_sizes, load
 from syndet_ray.scenes.cache import load_or_make, work_folder
 from syndet_ray.scenes.library import DICE, Library
+from syndet_ray.scenes.paste import compose_pasted, draw_pasted
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
 from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
 from syndet_ray.scenes.sensor import photograph
+from syndet_ray.scenes.stock import Stock, load_stock
 from syndet_ray.scenes.stretch import with_proportions, with_variants
 
 # Part of the cache's key: raise it whenever a scene with the same parameters would look different.
@@ -42,7 +44,7 @@ _LOG = logging.getLogger("syndet_ray.scenes")
 
 
 def library_of(parameters: SceneParameters) -> Library:
-    """The library of scenes with these parameters.
+    """The library of scenes with these parameters; pasted images are made of a stock.
 
     Raises DataError if a folder that they name holds no assets, or objects of sizes that such
     scenes cannot show.
@@ -51,6 +53,11 @@ def library_of(parameters: SceneParameters) -> Library:
     if not parameters.generator.startswith(command.PREFIX):
         check_sizes(whole, parameters.arrangement)
     return _seen_by(whole, parameters)
+
+
+def stock_of(parameters: SceneParameters) -> Stock:
+    """The photos and cut-outs of pasted images with these parameters. Raises DataError."""
+    return load_stock(parameters.photos, parameters.cutouts)
 
 
 @lru_cache(maxsize=8)  # a process renders few sets at a time
@@ -142,6 +149,16 @@ def render(scene: Scene, library: Library = DICE) -> tuple[np.ndarray, Boxes]:
     return finish(scene, raycast.render(scene, library), library)
 
 
+def render_index(
+    parameters: SceneParameters, seed: int, index: int, count: int
+) -> tuple[np.ndarray, Boxes]:
+    """Image `index` of a set of `count`, with its labels, by the built-in renderer."""
+    if parameters.pastes:
+        stock = stock_of(parameters)
+        return compose_pasted(draw_pasted(parameters, stock, seed, index), stock)
+    return render(draw_scene(parameters, seed, index, count), library_of(parameters))
+
+
 def finish(scene: Scene, rendering: Rendering, library: Library) -> tuple[np.ndarray, Boxes]:
     """The rendering of any renderer as an image with its labels."""
     image = photograph(rendering.radiance, scene.sensor)
@@ -154,7 +171,8 @@ def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
     It covers the files of the assets, and those that a command names, such as its script.
     """
     settings = parameters.settle().model_dump(mode="json")
-    return _hash(settings, library_of(parameters).hash, _named_files(parameters), count, seed)
+    materials = stock_of(parameters) if parameters.pastes else library_of(parameters)
+    return _hash(settings, materials.hash, _named_files(parameters), count, seed)
 
 
 def generate(
@@ -192,6 +210,8 @@ def render_part(
 
     Warns if objects found no place, or if clutter does not cover the background.
     """
+    if parameters.pastes:
+        return _pasted_part(parameters, seed, part, progress)
     library = library_of(parameters)
     scenes = (draw_scene(parameters, seed, index, count) for index in part)
     images, boxes, placed, bare = [], [], 0, 0.0
@@ -207,6 +227,26 @@ def render_part(
     _warn(parameters, scenes=len(part), asked=asked, placed=placed, bare=bare)
     ids = [f"synthetic-{seed}-{index}" for index in part]
     return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
+
+
+def _pasted_part(
+    parameters: SceneParameters, seed: int, part: Sequence[int], progress: Progress | None
+) -> Pool:
+    """Photos with cut-outs on them, as `render_part` has scenes."""
+    stock = stock_of(parameters)
+    images, boxes, placed = [], [], 0
+    for index in part:
+        pasted = draw_pasted(parameters, stock, seed, index)
+        image, labels = compose_pasted(pasted, stock)
+        images.append(image)
+        boxes.append(labels)
+        placed += len(pasted.pieces)
+        if progress is not None:
+            progress(len(images), len(part))
+    asked = _number_of_objects(parameters, seed, part)
+    _warn(parameters, scenes=len(part), asked=asked, placed=placed, bare=0.0)
+    ids = [f"pasted-{seed}-{index}" for index in part]
+    return Pool.of("synthetic", stock.photos.classes, images, boxes, ids, synthetic=True)
 
 
 def _number_of_objects(parameters: SceneParameters, seed: int, part: Sequence[int]) -> int:

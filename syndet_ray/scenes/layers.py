@@ -93,7 +93,9 @@ def arrange(
         distances = np.array([body.distance for body in standing])
         # Bodies at the same distance, within one object's size, must not overlap.
         overlap = np.where(np.abs(distance - distances) < 1, 0.0, plan.overlap)
-        middle = _free_place(plan, _box(flat), boxes, overlap, rng)
+        middle = free_place(
+            _box(flat), boxes, overlap, crop=plan.crop, frame=(0, 0, *plan.image_wh), rng=rng
+        )
         if middle is None:
             continue
         boxes = np.concatenate([boxes, (_box(flat) + np.tile(middle, 2))[None]])
@@ -205,20 +207,28 @@ def _background(
     return placed
 
 
-def _free_place(
-    plan: Plan, box: np.ndarray, boxes: np.ndarray, overlap: np.ndarray, rng: np.random.Generator
+def free_place(
+    box: np.ndarray,
+    boxes: np.ndarray,
+    overlap: np.ndarray,
+    *,
+    crop: float,
+    frame: tuple[float, ...],
+    rng: np.random.Generator,
 ) -> np.ndarray | None:
-    """(2,) to move a box (4,) by, so that neither the border nor any of boxes (k, 4) hides more
-    than it may; None if no place is found.
+    """(2,) to move a box (4,) by, so that neither the border of the frame nor any of boxes (k, 4)
+    hides more than it may; None if no place is found.
 
-    overlap (k,) is the share of the smaller of two boxes that may be common to both.
+    overlap (k,) is the share of the smaller of two boxes that may be common to both, crop the share
+    of the box that may lie outside of the frame, x1 y1 x2 y2.
     """
     area = _areas(box)
     allowed = overlap * np.minimum(area, _areas(boxes))
-    for middle in rng.uniform(0, plan.image_wh, (_TRIES, 2)):
+    low, high = np.tile(frame[:2], 2), np.tile(frame[2:], 2)
+    for middle in rng.uniform(frame[:2], frame[2:], (_TRIES, 2)):
         moved = box + np.tile(middle, 2)
-        inside = _areas(np.clip(moved, 0, np.tile(plan.image_wh, 2)))
-        if inside < (1 - plan.crop) * area:
+        inside = _areas(np.clip(moved, low, high))
+        if inside < (1 - crop) * area:
             continue
         common = np.minimum(moved[2:], boxes[:, 2:]) - np.maximum(moved[:2], boxes[:, :2])
         if (np.prod(np.maximum(common, 0), axis=1) <= allowed).all():

@@ -6,7 +6,8 @@ from typing import Any, cast
 from syndet_ray.definitions.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import command
-from syndet_ray.scenes.generate import compose, library_of
+from syndet_ray.scenes.generate import compose, library_of, stock_of
+from syndet_ray.scenes.paste import draw_pasted
 from syndet_ray.scenes.scene import NO_CLASS
 
 
@@ -28,6 +29,8 @@ def facts(parameters: SceneParameters) -> dict[str, bool]:
 
     Raises DataError.
     """
+    if parameters.pastes:  # photos are not known before the run begins, and nothing is solid
+        return {OBJECTS_ARE_SOLID: False, SURROUNDINGS_ARE_SOLID: False}
     library = library_of(parameters)
     return {
         OBJECTS_ARE_SOLID: library.has_solid_objects,
@@ -48,6 +51,9 @@ def _names(parameters: SceneParameters) -> frozenset[str]:
     small = parameters.model_copy(update=fewest)
     recorder = _Recorder(small)
     recorded = cast("SceneParameters", recorder)
+    if parameters.pastes:
+        draw_pasted(recorded, stock_of(small), seed=0, index=0)
+        return frozenset({"generator", "arrangement", "photos", "cutouts"} | recorder.names)
     scene = compose(recorded, library_of(small), seed=0, index=0, count=1)
     names = {"generator", "assets"}
     if any(body.label == NO_CLASS for body in scene.bodies):

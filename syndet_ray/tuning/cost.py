@@ -16,7 +16,7 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.errors import DefinitionError
 from syndet_ray.files import temporary_folder
-from syndet_ray.scenes.generate import draw_scene, library_of, render
+from syndet_ray.scenes.generate import render_index
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import Runner
 from syndet_ray.tuning import disk
@@ -228,9 +228,8 @@ def _scene_s(recipe: Recipe, seed: int) -> float:
 
 
 def _seconds_a_scene(parameters: SceneParameters, seed: int) -> float:
-    library = library_of(parameters)
-    render(draw_scene(parameters, seed, 0, _SCENES), library)
+    render_index(parameters, seed, 0, _SCENES)
     began = time.perf_counter()
     for index in range(_SCENES):
-        render(draw_scene(parameters, seed, index, _SCENES), library)
+        render_index(parameters, seed, index, _SCENES)
     return (time.perf_counter() - began) / _SCENES

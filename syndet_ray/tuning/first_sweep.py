@@ -76,7 +76,7 @@ def write_first_sweep(
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
-    dataset = _read_photos(photos, labels, hold_out, progress)
+    dataset = photos_with_test(photos, labels, hold_out, progress)
     train = dataset.splits["train"]
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     parts = _Parts(
@@ -152,10 +152,14 @@ class _Parts:
         }
 
 
-def _read_photos(
+def photos_with_test(
     photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
 ) -> Dataset:
-    """The photos, with the test split that a sweep will have."""
+    """The photos, with the test split that a sweep will have.
+
+    Raises DataError for photos without one, unless a share of train is held out: what is made of
+    training photos must show nothing of test photos.
+    """
     reading = partial(progress, "reading labels")
     if hold_out is not None:
         dataset, as_stored = read_with_own_classes(photos, labels, reading)
@@ -163,7 +167,7 @@ def _read_photos(
     dataset = read(photos, labels, reading)
     splits = list(dataset.splits)
     if "train" not in splits:
-        raise DataError(photos, "has no training photos to measure", got=splits)
+        raise DataError(photos, "has no training photos", got=splits)
     if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
         do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
         raise DataError(photos, "must have a test split", got=splits, do=do)

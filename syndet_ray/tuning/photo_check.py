@@ -34,7 +34,7 @@ from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.made_from import facts
-from syndet_ray.scenes.needs import scene_inputs
+from syndet_ray.scenes.needs import paste_inputs, scene_inputs
 from syndet_ray.tuning.class_check import (
     asset_classes,
     check_learnable,
@@ -346,6 +346,7 @@ def _check_parts(sweep: LoadedSweep, test: Source) -> None:
     folders = set[str]()
     for materials in scene_inputs(sweep):
         folders |= {materials.assets, materials.surroundings, materials.backgrounds}
+    folders |= {pasted.cutouts for pasted in paste_inputs(sweep)}
     for folder in sorted(folders - set(BUILT_IN)):
         parts = photos_used(Path(folder))
         hashes = image_hashes(test) if parts else []

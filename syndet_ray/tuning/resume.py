@@ -13,6 +13,7 @@ from syndet_ray.tuning import changes, scoring
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.options import Outcome
+from syndet_ray.tuning.pasting import restore_photos
 from syndet_ray.tuning.record import plain_options, record_environment, saved_options
 from syndet_ray.tuning.run import check, check_nodes, runner_of
 from syndet_ray.workers.stop import Leave, Stop, interrupt_again
@@ -58,6 +59,7 @@ def _resume(
         _check_given(folder, given)
         _check_models(folder, given)
         data = check(folder.sweep, options, display, is_resumed=True)
+        restore_photos(folder.sweep, data, options.cache, display.progress)
         if not force:
             changes.refuse(folder, data)
         forced = changes.forced_notes(folder, data) if force else []

@@ -14,6 +14,7 @@ from syndet_ray.data.remote.local import NodeCopy, local_folder
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import check_gpus
 from syndet_ray.tracking.backup import exclusive_lease
@@ -25,6 +26,7 @@ from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.generator_check import try_generators
 from syndet_ray.tuning.options import Options, Origin, Outcome
+from syndet_ray.tuning.pasting import with_training_photos
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
@@ -89,6 +91,7 @@ def _start(
         path = options.runs / _folder_name(origin.name)
         with display.step("recording what the run is made with"):
             about = description(origin, asked, options, data) | {
+                "scenes": scenes_hashes(sweep),  # photos to paste on are named only there
                 "parallel": runner.use.parallel,
                 "gpus_per_trial": runner.use.gpus,
                 "measured": filled.record(),
@@ -212,6 +215,7 @@ def _settled_and_checked(
     """
     with display.step("building the detectors"):
         settled = settled_sweep(sweep, runner.use, data, display.note)
+    settled = with_training_photos(settled, data, options.cache, display.progress, display.note)
     check_nodes(settled, options, data, runner, display)
     try_generators(settled, data, runner, options.cache, display)
     return settled

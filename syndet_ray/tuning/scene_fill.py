@@ -113,6 +113,8 @@ class _Filler:
     def _fill(self, scene: SceneParameters) -> SceneParameters:
         if scene.match == "none":
             return scene
+        if scene.pastes:  # photos bring their own sizes, light and boxes
+            return scene.model_copy(update={"match": "none"})
         measured = self._measured_for(self._base(scene))
         return scenes_with(scene, settings_for(measured, scene))
 

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,7 +28,8 @@ from syndet_ray.progress import Note, silent
 from syndet_ray.runs.ingredients import hash_or_nothing, weights_hashes
 from syndet_ray.scenes import command
 from syndet_ray.scenes.generate import check_generator
-from syndet_ray.scenes.needs import SceneInputs, scene_inputs
+from syndet_ray.scenes.needs import PasteInputs, SceneInputs, paste_inputs, scene_inputs
+from syndet_ray.scenes.stock import is_stock
 from syndet_ray.search.task import Resources
 from syndet_ray.workers.ahead import at_node, this_node
 from syndet_ray.workers.autoscaler import Growth, trials_on
@@ -48,6 +49,7 @@ class Needs:
     """Everything that trials need on a node and that may be on the driver's machine only.
 
     libraries  hash of each library of scenes, by its generator, assets, surroundings, backgrounds
+    stocks     hash of what pasted images are made of, by photos and cut-outs
     files      SHA-256 of each file that generators are started with, and of each file of initial
                weights, by its path
     detectors  detectors that trials build for the classes, with initial weights that a node fetches
@@ -62,6 +64,7 @@ class Needs:
     files: Mapping[str, str]
     detectors: tuple[Detector, ...]
     classes: tuple[str, ...]
+    stocks: Mapping[PasteInputs, str] = field(default_factory=dict)
     photos: Sequence[tuple[str, int]] = ()
     node_copy: NodeCopy | None = None
     runs: Path | None = None
@@ -69,7 +72,8 @@ class Needs:
 
     @property
     def has_files(self) -> bool:
-        return bool(self.libraries or self.files or self.detectors or self.photos)
+        needed = (self.libraries, self.stocks, self.files, self.detectors, self.photos)
+        return any(map(bool, needed))
 
 
 def needs_of(
@@ -83,6 +87,7 @@ def needs_of(
     programs = chain.from_iterable(command.files_of(scene.generator) for scene in inputs)
     return Needs(
         libraries={scene: scene.library().hash for scene in inputs},
+        stocks={pasted: pasted.stock().hash for pasted in sorted(paste_inputs(sweep))},
         files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),
         detectors=tuple(filter(_must_be_fetched, detectors_of(sweep))),
         classes=classes,
@@ -174,6 +179,7 @@ def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]
     """
     checks: list[Callable[[], None]] = []
     checks += [partial(_check_library, *library) for library in needs.libraries.items()]
+    checks += [partial(_check_stock, *stock) for stock in needs.stocks.items()]
     checks += [partial(_check_file, *file) for file in needs.files.items()]
     if trains:
         for detector in needs.detectors:
@@ -201,6 +207,14 @@ def _check_library(scene: SceneInputs, hash_on_driver: str) -> None:
     if scene.library().hash != hash_on_driver:
         folders = (scene.assets, scene.surroundings, scene.backgrounds)
         raise DataError(", ".join(filter(None, folders)), "has other files than on the driver")
+
+
+def _check_stock(pasted: PasteInputs, hash_on_driver: str) -> None:
+    if not is_stock(Path(pasted.photos)):
+        rule = "is not seen from here, but photos to paste on are written there"
+        raise DataError(pasted.photos, rule)
+    if pasted.stock().hash != hash_on_driver:
+        raise DataError(", ".join(filter(None, pasted)), "has other files than on the driver")
 
 
 def _check_file(path: str, hash_on_driver: str) -> None:

@@ -91,7 +91,8 @@ def write_set(
     `write_dataset` says what it contains.
     """
     check_empty(out)
-    if not parameters.generator.startswith(command.PREFIX):
+    is_ours = not parameters.generator.startswith(command.PREFIX)
+    if is_ours and not parameters.pastes:
         for message in library_of(parameters).notes:
             display.note(message)
     display.progress("rendering", 0, count)  # Ray takes seconds to start

@@ -120,7 +120,9 @@ def training_data(
         if isinstance(source, Scenes):
             parameters, count = rendered[name]
             rendered_pool = scenes(parameters, count, run.seed, Path(run.cache))
-            pool, place = rename_classes(rendered_pool, run.classes), "scene.generator"
+            # photos that are pasted on have the run's classes already
+            names = {} if parameters.pastes else run.classes
+            pool, place = rename_classes(rendered_pool, names), "scene.generator"
             scene_parameters[name] = parameters
         else:
             assert source.folder in others, (
