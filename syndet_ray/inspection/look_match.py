@@ -21,6 +21,7 @@ from syndet_ray.scenes.generate import compose, render
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.sensor import DISPLAY_POWER, MOST_BLUR_PX, with_contrast
 from syndet_ray.seeds import generator
+from syndet_ray.spread import TO_DEVIATION
 
 _SCENES, _PHOTOS = 24, 60  # looked at
 _BLURRED_SCENES = 8  # in which sharpness is compared: it differs little from scene to scene
@@ -29,7 +30,6 @@ _LEAST_BOXES = 5  # of a class: fewer say nothing about its looks
 _LEAST_PX = 8  # side of a box: smaller ones hold hardly a pixel of the object alone
 _MIDDLE = slice(4, 12)  # of a patch, in which there is little but the object
 _DARKEST = 1 / 255  # added to values, so that black has a logarithm
-_TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 _QUANTILES = np.linspace(0.02, 0.98, 25)  # of values; beyond are glints and pixels of noise
 # the range in which tones are sought: beyond, objects differ from photos in more than light
 _MOST_STOPS, _MOST_GAIN, _CONTRASTS = 2.0, 2.0, (0.6, 2.5)
@@ -83,7 +83,7 @@ class BoxLooks:
                 logarithms = DISPLAY_POWER * np.log(middles + _DARKEST)
                 casts = logarithms[:, [0, 2]] - logarithms[:, 1:2]
                 deviations = np.abs(casts - np.median(casts, axis=0))
-                spreads.append(_TO_DEVIATION * np.median(deviations, axis=0))
+                spreads.append(TO_DEVIATION * np.median(deviations, axis=0))
         return float(np.median(spreads)) if spreads else None
 
 
