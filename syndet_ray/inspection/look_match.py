@@ -15,6 +15,7 @@ from syndet_ray.data.images import picture
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.inspection.class_sizes import LEAST_BOXES
 from syndet_ray.inspection.statistics import noise
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import compose, render
@@ -26,7 +27,6 @@ from syndet_ray.spread import TO_DEVIATION
 _SCENES, _PHOTOS = 24, 60  # looked at
 _BLURRED_SCENES = 8  # in which sharpness is compared: it differs little from scene to scene
 _PATCH_PX = 16  # side to which the insides of boxes are scaled, so that each counts alike
-_LEAST_BOXES = 5  # of a class: fewer say nothing about its looks
 _LEAST_PX = 8  # side of a box: smaller ones hold hardly a pixel of the object alone
 _MIDDLE = slice(4, 12)  # of a patch, in which there is little but the object
 _DARKEST = 1 / 255  # added to values, so that black has a logarithm
@@ -239,7 +239,7 @@ def _details(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_frequent(name: str, looks: BoxLooks) -> bool:
-    return int((looks.classes == name).sum()) >= _LEAST_BOXES
+    return int((looks.classes == name).sum()) >= LEAST_BOXES
 
 
 def _tone_curve(tones: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float]:

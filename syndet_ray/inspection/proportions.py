@@ -18,10 +18,10 @@ from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.stretch import stretch_mesh
 from syndet_ray.seeds import generator
 
-_LEAST_BOXES = 20  # of a class: medians of fewer are as uncertain as what they are compared with
-_LEAST_DIFFERENCE = (
-    0.05  # natural logarithm: smaller differences are those of how people draw boxes
-)
+# Of a class: medians of fewer are as uncertain as what they are compared with.
+_LEAST_FOR_MEDIANS = 20
+# Natural logarithm: smaller differences are those of how people draw boxes.
+_LEAST_DIFFERENCE = 0.05
 _STANDING = ("upright", "face_up")  # poses in which a box tells an object's height from its width
 _ROUNDS = 15  # of corrections; each leaves a third of the difference or less
 # A box's height grows by less than its object's: it also shows the top.
@@ -62,9 +62,9 @@ def class_boxes(photos: Source) -> ClassBoxes:
         )
     shapes, sizes = {}, {}
     for k, name in enumerate(photos.classes):
-        if counts[k] >= _LEAST_BOXES:
+        if counts[k] >= _LEAST_FOR_MEDIANS:
             shapes[name] = float(np.median(shape[label == k]))
-            if np.count_nonzero(is_beside & (label == k)) >= _LEAST_BOXES:
+            if np.count_nonzero(is_beside & (label == k)) >= _LEAST_FOR_MEDIANS:
                 sizes[name] = float(size_of_class[k])
     return ClassBoxes(shapes=shapes, sizes=sizes)
 
