@@ -11,8 +11,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import records_of, save_part, stem
-from syndet_ray.data.read import read
+from syndet_ray.data.parts_of_photos import save_part, stem, training_photos
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
@@ -94,16 +93,10 @@ def cut_out(
     for a missing mask, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
-    data = read(dataset, labels)
-    for sentence in data.notes:
-        note(sentence)
-    if "train" not in data.splits:
-        do = "Cut-outs are made of no other split."
-        raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
-    records = records_of(data.splits["train"], image_ids)
+    photos = training_photos(dataset, labels, image_ids, note, parts="Cut-outs")
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
         return cut_records(
-            records, data.classes, unfinished,
+            photos.records, photos.classes, unfinished,
             per_class=per_class, seed=seed, place=dataset, masks=masks, progress=progress,
         )  # fmt: skip
 
