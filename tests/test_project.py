@@ -10,8 +10,8 @@ from made_photos import write_photos
 
 from syndet_ray import Synthetic
 from syndet_ray.cli import beginning, sweeps
-from syndet_ray.cli.options import SweepOptions
 from syndet_ray.cli.project import project_text, read_project
+from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load

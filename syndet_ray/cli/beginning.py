@@ -12,7 +12,6 @@ from syndet_ray.cli.options import (
     HoldOut,
     ProjectRuns,
     ProjectSkipBad,
-    SweepOptions,
     label_options,
     local_photos,
     runs_folder,
@@ -20,6 +19,7 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.project import FILE, project_text, read_project
 from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DefinitionError
 
 if TYPE_CHECKING:

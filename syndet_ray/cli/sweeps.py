@@ -41,7 +41,6 @@ from syndet_ray.cli.options import (
     Settings,
     Storage,
     Stream,
-    SweepOptions,
     SyntheticFolder,
     TrackingAgain,
     TrackingUri,
@@ -51,6 +50,7 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import NoteKeeper, open_display
+from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
 
