@@ -21,7 +21,7 @@ from syndet_ray.data.backgrounds import LEAST_PX
 from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError
 from syndet_ray.files import file_hash, reading
-from syndet_ray.folder_names import name_of
+from syndet_ray.folder_names import is_aside, name_of
 from syndet_ray.scenes import cutouts, meshes, shapes, units
 from syndet_ray.scenes.asset_settings import (
     LARGEST_M,
@@ -157,8 +157,7 @@ def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asse
     """The classes and their assets; what is read is added to `part`."""
     folders = []
     for path in sorted(folder.iterdir()):
-        is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
-        if path.is_dir() and not is_aside:
+        if path.is_dir() and not is_aside(path.name):
             folders.append(path)
     if not folders:
         raise _no_classes(folder)
