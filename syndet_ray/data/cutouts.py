@@ -34,7 +34,7 @@ _LEAST, _MOST = 0.2, 0.98
 _LEAST_SIDE = 0.75
 # of the foreground: smaller holes are dark spots on the object, larger ones go through it
 _HOLE = 0.1
-_OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
+OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground, here and in scenes
 _LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
 _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
@@ -221,7 +221,7 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> _Cut | None:
     box = edges - np.array([x1, y1, x1, y1])
     alpha = foreground(rgb[crop], box) if masks is None else _mask(masks, record, size_wh)[crop]
     alpha = _within(alpha, box)
-    opaque_px = np.count_nonzero(alpha >= _OPAQUE)
+    opaque_px = np.count_nonzero(alpha >= OPAQUE)
     if opaque_px < _LEAST * np.prod(_sides(box)):
         return None
     is_object = alpha > 0
@@ -270,7 +270,7 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _is_plausible(mask: np.ndarray, box: np.ndarray) -> bool:
-    is_opaque = mask >= _OPAQUE
+    is_opaque = mask >= OPAQUE
     share = np.count_nonzero(is_opaque) / np.prod(_sides(box))
     if not _LEAST <= share <= _MOST:
         return False
@@ -333,7 +333,7 @@ def _clean(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     closed = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, disc)
     opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
     smooth = cv2.GaussianBlur(opened, (0, 0), max(mask.shape) / 64)
-    pieces = (smooth >= _OPAQUE).astype(np.uint8)
+    pieces = (smooth >= OPAQUE).astype(np.uint8)
     rings, tree = cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     solid = np.zeros_like(mask)
     if not rings:
