@@ -224,18 +224,27 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> _Cut | None:
     opaque_px = np.count_nonzero(alpha >= OPAQUE)
     if opaque_px < _LEAST * np.prod(_sides(box)):
         return None
-    is_object = alpha > 0
+    return _trim(np.dstack([rgb[crop], alpha]), np.array([x1, y1]), candidate.box)
+
+
+def _trim(rgba: np.ndarray, corner: np.ndarray, label: np.ndarray) -> _Cut:
+    """The part of a crop (h, w, 4) that is not transparent.
+
+    corner  (2,) x and y of the crop on its photo
+    label   (4,) of the object, in pixels of the photo
+    """
+    is_object = rgba[..., 3] > 0
     rows = np.flatnonzero(is_object.any(axis=1))
     columns = np.flatnonzero(is_object.any(axis=0))
     top, bottom = rows[0], rows[-1] + 1
     left, right = columns[0], columns[-1] + 1
-    rgba = np.dstack([rgb[crop], alpha])[top:bottom, left:right]
+    trimmed = rgba[top:bottom, left:right]
     # An upright rectangle gets a transparent border: an opaque image is refused as a cut-out.
-    border = int((rgba[..., 3] == 255).all())
-    origin = np.array([x1 + left, y1 + top]) - border
+    border = int((trimmed[..., 3] == 255).all())
+    origin = corner + np.array([left, top]) - border
     return _Cut(
-        rgba=np.pad(rgba, ((border, border), (border, border), (0, 0))),
-        box=candidate.box - np.tile(origin, 2),
+        rgba=np.pad(trimmed, ((border, border), (border, border), (0, 0))),
+        box=label - np.tile(origin, 2),
     )
 
 

@@ -105,21 +105,25 @@ def write_stock(
         with whole_folder(folder) as unfinished:
             photos.save(_photos_in(unfinished))
             if cuts:
-                cut_records(
-                    _records_to_cut(photos),
-                    photos.classes,
-                    _cutouts_in(unfinished),
-                    per_class=_PER_CLASS,
-                    seed=_SEED,
-                    place=place,
-                    progress=progress,
-                )
+                _cut_objects(photos, _cutouts_in(unfinished), place, progress)
     except (OSError, MachineError):
         if not is_stock(folder):  # else another process was faster
             raise
     except DataError as error:
         raise DataError(error.place, error.rule, do=_DO_CUT) from None
     return folder
+
+
+def _cut_objects(photos: Pool, out: Path, place: object, progress: Progress | None) -> None:
+    cut_records(
+        _records_to_cut(photos),
+        photos.classes,
+        out,
+        per_class=_PER_CLASS,
+        seed=_SEED,
+        place=place,
+        progress=progress,
+    )
 
 
 def is_stock(folder: Path) -> bool:
