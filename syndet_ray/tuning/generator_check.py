@@ -27,7 +27,7 @@ def try_generators(
     the generator, and DataError if it labels a class that the photos lack. Two images need not show
     all classes: a note names those that are missing.
     """
-    tried = _scenes_by_generator(sweep)
+    tried = _scenes_to_try(sweep)
     if not tried:
         return
     minutes = limit_s(_IMAGES) / 60
@@ -49,7 +49,7 @@ def try_generators(
             )
 
 
-def _scenes_by_generator(sweep: LoadedSweep) -> list[SceneParameters]:
+def _scenes_to_try(sweep: LoadedSweep) -> list[SceneParameters]:
     """Scenes of each external generator that recipes of a sweep may have, one for each."""
     scenes: dict[str, SceneParameters] = {}
     parameters = reach.scenes(sweep)

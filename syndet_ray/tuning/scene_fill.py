@@ -190,7 +190,8 @@ class _Filler:
         note(f"{_MATCH}: {objects}: {counted(len(measured), 'setting')} measured on {photos}")
         for item in measured:
             is_searched = item.path in self.sweep.parameters.settings()
-            note(f"scene.{item.line}" + "; the search proposes its own" * is_searched)
+            ending = "; the search proposes its own" if is_searched else ""
+            note(f"scene.{item.line}{ending}")
         names = {item.name for item in measured}
         for name in MEASURABLE:
             if name not in names:
