@@ -253,12 +253,14 @@ def _sides(box: np.ndarray) -> np.ndarray:
     return box[2:] - box[:2]
 
 
-def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
+def foreground(rgb: np.ndarray, box: np.ndarray, least_side: float = _LEAST_SIDE) -> np.ndarray:
     """(h, w) uint8 alpha of the object in a box, by GrabCut.
 
     rgb (h, w, 3) uint8; box: x1 y1 x2 y2 in whole pixels. Everything outside the box is background.
     GrabCut starts from several guesses; the outline along the strongest edges is taken. Nothing is
     foreground if no outline follows edges, or if there is no background to learn from.
+
+    least_side  share of the box's width and height that an object must have
     """
     size_wh = rgb.shape[1::-1]
     scale = _WORK_PX / max(size_wh)
@@ -271,21 +273,21 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     best_strength = 0.0
     for share in _GUESSES:
         mask = _clean(_grab_cut(work, work_box, share), work_box)
-        strength = _strength(edges, mask) if _is_plausible(mask, work_box) else 0.0
+        strength = _strength(edges, mask) if _is_plausible(mask, work_box, least_side) else 0.0
         if strength > best_strength and strength >= _WEAKEST_EDGE:
             best, best_strength = mask, strength
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
     return cv2.resize(best, size_wh, interpolation=method)
 
 
-def _is_plausible(mask: np.ndarray, box: np.ndarray) -> bool:
+def _is_plausible(mask: np.ndarray, box: np.ndarray, least_side: float) -> bool:
     is_opaque = mask >= OPAQUE
     share = np.count_nonzero(is_opaque) / np.prod(_sides(box))
     if not _LEAST <= share <= _MOST:
         return False
     rows, columns = np.flatnonzero(is_opaque.any(axis=1)), np.flatnonzero(is_opaque.any(axis=0))
     sides = np.array([columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]])
-    return bool((sides >= _LEAST_SIDE * _sides(box)).all())
+    return bool((sides >= least_side * _sides(box)).all())
 
 
 def _edges(rgb: np.ndarray) -> np.ndarray:

@@ -131,7 +131,8 @@ def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     low_x, low_y, high_x, high_y = np.clip(np.round(box + _AROUND * size), 0, bounds).astype(int)
     origin = np.array([low_x, low_y, low_x, low_y])
     reach = np.clip(np.round(box + _REACH * size), 0, bounds).astype(int) - origin
-    alpha = foreground(rgb[low_y:high_y, low_x:high_x], reach)
+    # an object is smaller than what is looked at by an unknown margin
+    alpha = foreground(rgb[low_y:high_y, low_x:high_x], reach, least_side=0.0)
     points = cv2.findNonZero((alpha >= 128).astype(np.uint8))
     if points is None:
         return None
