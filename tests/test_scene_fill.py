@@ -157,6 +157,23 @@ def test_changes_of_variants_and_sources_win(photos, measured):
     assert (by_hand["near"][0].objects, by_hand["near"][0].noise) == (3, 0.5)
 
 
+def test_what_is_given_to_one_variant_is_measured_for_the_next(photos, measured):
+    layers = {"scene.arrangement": "layers", "scene.surroundings": "shapes"}
+    variants = {"sharp": {**layers, "scene.blur": 0.0}, "as measured": layers}
+    recipes = fill(photos, sweep_of(MATCH, variants=variants))[0].sweep.fixed
+    assert (recipes["sharp"].scene.blur, recipes["as measured"].scene.blur) == (0.0, 0.4)
+    assert [base.arrangement for base in measured] == ["tray", "layers"]
+
+
+def test_no_measure_of_a_source_takes_the_place_of_a_proposal(photos, measured):
+    like = {"mix.sources": {"like": Scenes(changes=MATCH)}}
+    blur = SearchSpace({"scene.blur": Float(low=0.0, high=1.0)})
+    sweep = fill(photos, sweep_of(like, space=blur))[0].sweep
+    proposed = sweep.recipe.replace({"scene.blur": 0.1})
+    scene, _ = proposed.scenes()["like"]
+    assert (scene.blur, scene.noise) == (0.1, 0.2)
+
+
 def test_pasted_images_have_nothing_to_measure(photos, measured):
     variants = {"pasted": {"scene.arrangement": "paste"}}
     sweep = fill(photos, sweep_of(MATCH, variants=variants))[0].sweep
