@@ -28,7 +28,7 @@ from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
 from syndet_ray.wording import counted
 
-_VERSION = 1  # part of the cache's key: raise it when the same photos are measured otherwise
+_VERSION = 2  # part of the cache's key: raise it when the same photos are measured otherwise
 _SOURCES = "mix.sources"
 _MATCH = "scene.match"
 _TILTS = ("least_tilt_deg", "camera_tilt_deg")
