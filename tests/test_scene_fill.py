@@ -112,6 +112,18 @@ def test_other_test_photos_change_nothing_and_other_training_photos_do(photos, t
     assert others["test"] == recipe != others["train"]
 
 
+def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):
+    narrow = {**MATCH, "scene.box_padding": -0.3}
+    large = write_photos(
+        photos.parent / "large", names=CLASSES, size=(96, 64), box=(2, 2, 92, 60),
+        train=range(12), val=[20, 21, 22], test=[30, 31, 32],
+    )  # fmt: skip
+    filled, notes = fill(large, sweep_of(narrow))
+    scene = filled.sweep.recipe.scene
+    assert scene.size_px == (scene.image_px, scene.image_px)
+    assert any(f"no more than the image, {scene.image_px} px" in note for note in notes)
+
+
 def test_what_was_given_stays_even_if_it_is_the_default(photos, measured):
     given = {**MATCH, "scene.blur": 0.5, "scene.camera_tilt_deg": 10.0}
     assert SceneParameters().blur == 0.5
