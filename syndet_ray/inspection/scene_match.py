@@ -39,7 +39,7 @@ _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
 _MOST_VALUE = 60  # characters of a value in a line for people; longer ones are in the sweep file
-_PADDING = "scene.box_padding"
+_PADDING, _SIZE = "scene.box_padding", "scene.size_px"
 _LEAST_TILT, _MOST_TILT = "scene.least_tilt_deg", "scene.camera_tilt_deg"
 # settings that layers do not have
 OF_TRAY = ("poses", "least_tilt_deg", "camera_tilt_deg", "objects_spread")
@@ -101,11 +101,12 @@ def measured_scene(
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     style = list(_label_style(photos, seed, progress))
     lengths, padding = _relative_lengths(photos, library, names), _padding(style, base)
+    most_px = base.side_px if "image_px" in base.model_fields_set else longest_px
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
         *_image(sizes_wh, longest_px),
         *_counts(photos),
-        *_sizes(photos, scales, lengths, meshes.match, padding),
+        *_within(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
         *_poses(meshes.match),
         *_shapes(library, meshes.factors),
         *_noise(looks),
@@ -118,7 +119,7 @@ def measured_scene(
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
     if look is None:
         return left
-    corrected = [_correct_size(item, look.size_ratio) for item in left]
+    corrected = _within(most_px, [_correct_size(item, look.size_ratio) for item in left])
     return [*corrected, *settings_for(_camera(look), base)]
 
 
@@ -252,7 +253,20 @@ def _sizes(
         words += f", {match.length:.2f} of an object's longest side on average"
     if padding:
         words += f"; boxes are wider than objects by {padding:.0%}"
-    yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
+    yield Measured(path=_SIZE, value=(round(low, 1), round(high, 1)), words=words)
+
+
+def _within(most_px: float, measured: Iterable[Measured]) -> Iterator[Measured]:
+    """The same, with no size of objects greater than that of the image.
+
+    Objects that fill their photos are larger: a box shows a part of their longest side.
+    """
+    for item in measured:
+        if item.path == _SIZE and item.value[1] > most_px:
+            low, high = (min(side_px, float(most_px)) for side_px in item.value)
+            words = f"{item.words}; no more than the image, {most_px} px"
+            item = replace(item, value=(low, high), words=words)
+        yield item
 
 
 def _relative_lengths(photos: Source, library: Library, names: Sequence[str]) -> np.ndarray:
@@ -388,7 +402,7 @@ def _camera(match: LookMatch) -> Iterator[Measured]:
 
 def _correct_size(item: Measured, size_ratio: float) -> Measured:
     """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
-    if item.path != "scene.size_px":
+    if item.path != _SIZE:
         return item
     low, high = (
         round(max(float(LEAST_SIZE_PX), side_px * size_ratio), 1) for side_px in item.value
