@@ -23,3 +23,8 @@ def name_of(folder: str) -> str:
     """Returns the name for which `folder_for` gave a folder; of any other folder its own name."""
     name = unescape(folder)
     return name if folder_for(name) == folder else folder
+
+
+def is_aside(folder: str) -> bool:
+    """True for a hidden folder, and for one that people have put aside."""
+    return folder.startswith((".", "_")) and name_of(folder) == folder

@@ -31,6 +31,8 @@ SEED_DRAWS = 20
 # 93 % of simulated test sets, nearly as often as of fifty, but of six in 80 to 86 % and of four in
 # 66 to 73 % (benchmarks/interval_coverage.py). Of one all draws are the same.
 LEAST_IMAGES = 10
+# Standard deviations in a median absolute deviation, under a normal distribution.
+TO_DEVIATION = 1.4826
 # Two pairs say too little about how much a difference varies between seeds: their intervals
 # contained the true value in 88 % (benchmarks/coverage.py), unpaired ones in 94 % or more.
 _LEAST_PAIRS = 3

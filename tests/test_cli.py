@@ -19,6 +19,7 @@ from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
 from syndet_ray.cli.listing import place_lines
 from syndet_ray.cli.options import FLAGS, with_flags
+from syndet_ray.cli.sweep_request import with_points
 from syndet_ray.cli.terminal import console
 from syndet_ray.data.convert import WRITERS
 from syndet_ray.data.remote.catalogue import CATALOGUE
@@ -150,9 +151,7 @@ def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice
 def test_points_of_an_earlier_run_are_no_more_than_there_are_trials(tmp_path):
     folder = made_run().write(tmp_path / "run")
     counts = [
-        len(
-            sweeps._with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points
-        )
+        len(with_points(folder.sweep.replace({"trials": trials}), folder.path, print).points)
         for trials in (1, 8)
     ]
     assert counts[0] == 1
@@ -168,10 +167,10 @@ def test_points_that_cannot_be_proposed_are_reported_with_their_trial_and_the_re
     with pytest.raises(
         DefinitionError, match=rf"can propose no recipe of .*run \(3 recipes looked at\); {reason}"
     ):
-        sweeps._with_points(sweep, run, print)
+        with_points(sweep, run, print)
     narrower = sweep.replace({"space": (SearchSpace({"scene.objects": Int(low=30, high=90)}),)})
     notes = []
-    assert sweeps._with_points(narrower, run, notes.append).points == ({"scene.objects": 40},)
+    assert with_points(narrower, run, notes.append).points == ({"scene.objects": 40},)
     (note,) = notes
     assert note == "--points: trial 5 is left out: scene.objects: must be from 30 to 90, got 10"
 
@@ -181,7 +180,7 @@ def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
     with pytest.raises(
         DefinitionError, match=r"run has no finished search trial whose recipe could be proposed"
     ):
-        sweeps._with_points(folder.sweep, folder.path, print)
+        with_points(folder.sweep, folder.path, print)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ for image in images:
     Image.new("RGB", (side, side // 2), (image["id"], 90, 90)).save(out / image["file_name"])
 categories = [{"id": i, "name": name} for i, name in enumerate(classes)]
 box = {"id": 1, "image_id": 0, "category_id": 0, "bbox": [1, 2, 9, 9]}
-content = {"images": images, "annotations": [box], "categories": categories}
+boxes = [] if "--bare" in sys.argv else [box]
+content = {"images": images, "annotations": boxes, "categories": categories}
 (out / "instances.json").write_text(json.dumps(content))
 """
 
@@ -83,8 +84,8 @@ def tries_grey(tries, tmp_path):
     script = tmp_path / "grey.py"
     script.write_text(GREY)
 
-    def run(classes, side=64):
-        words = [sys.executable, str(script), ",".join(classes), str(side)]
+    def run(classes, side=64, *options):
+        words = [sys.executable, str(script), ",".join(classes), str(side), *options]
         return tries(sweep_of(f"command:{shlex.join(words)}"))
 
     return run
@@ -121,6 +122,11 @@ def test_classes_that_two_images_lack_are_noted(tries_grey):
         "the first 2 images of the generator have no b: trials fail if all its images together "
         "lack a class of the photos"
     )
+
+
+def test_images_that_show_no_object_are_noted(tries_grey):
+    (note,) = tries_grey(CLASSES, 64, "--bare")
+    assert note.startswith("the first 2 images of the generator have no object: ")
 
 
 def test_images_of_another_size_are_named(tries_grey):

@@ -18,6 +18,7 @@ from syndet_ray.tuning.pasting import restore_photos, with_training_photos
 from syndet_ray.tuning.photo_check import real_data
 
 PASTE = {"scene.arrangement": "paste", "scene.objects": 2, "scene.image_px": 96}
+SPACE = SearchSpace({"mix.synthetic": Choice(values=(0.2, 0.5))})
 
 
 def quiet(what, done, total):
@@ -87,7 +88,7 @@ def test_the_same_photos_are_written_once_and_again_if_they_are_lost(folder, tmp
     (photos,) = (inputs.photos for inputs in paste_inputs(ready))
     again, _, _ = settled(asked, folder, tmp_path)
     assert again == ready and [path.name for path in tmp_path.iterdir()] == [Path(photos).name]
-    (scene, count) = ready.fixed["pasted"].scenes()["synthetic"]
+    scene, _ = ready.fixed["pasted"].scenes()["synthetic"]
     before = generate(scene, 4, 0, tmp_path / "sets").pixels.copy()
     shutil.rmtree(photos)
     restore_photos(ready, data, tmp_path, quiet)
@@ -117,9 +118,6 @@ def test_sources_and_searches_may_paste(folder, tmp_path):
     ready, _, _ = settled(asked, folder, tmp_path)
     (inputs,) = paste_inputs(ready)
     assert len(inputs.stock().photos) == 8
-
-
-SPACE = SearchSpace({"mix.synthetic": Choice(values=(0.2, 0.5))})
 
 
 def test_photos_that_a_sweep_names_itself_are_refused(folder, tmp_path):

@@ -10,8 +10,9 @@ from made_photos import write_photos
 
 from syndet_ray import Synthetic
 from syndet_ray.cli import beginning, sweeps
-from syndet_ray.cli.options import SweepOptions
 from syndet_ray.cli.project import project_text, read_project
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
@@ -242,7 +243,7 @@ def test_a_run_records_what_it_takes_from_a_project(folder, dice):
     scenes = "[set]\nscene.blur = 0.1\nmix.synthetic = 1"
     project = project_of(folder, f'real = "{dice}"\nsynthetic = "renders"\n{scenes}')
     options = SweepOptions(runs=None).with_project(project)
-    request = sweeps._request("mine.py", options)
+    request = make_request("mine.py", options)
     words = f"syndet.toml: real {dice}, synthetic renders, mix.synthetic=1"
     assert request.project_words == words, "blur has no effect without scenes"
     data = real_data(dice, request.definition, lambda *_: None)

@@ -11,7 +11,7 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.pose_match import PoseMatch, box_sides
-from syndet_ray.inspection.proportions import match_proportions
+from syndet_ray.inspection.proportions import class_boxes, match_proportions
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.scenes.library import Stretch
@@ -92,6 +92,35 @@ def test_classes_that_stand_alone_keep_their_size_and_get_their_shape(meshes):
         got_across, got_along = factors[name]
         assert got_along / got_across == pytest.approx(along / across, rel=0.08), name
     assert factors["can"][0] < 1.25 / 1.05, "its size beside the others is not known"
+
+
+def squares_of(groups):
+    """Photos of groups of classes, each from its own distance; sides of boxes differ by class."""
+    sides_px = {"tree": 400, "house": 800, "fork": 20, "knife": 40}
+    rng = np.random.default_rng(0)
+    records = []
+    for i, group in enumerate(groups):
+        factor = rng.uniform(0.5, 1.2)
+        boxes = []
+        for k, name in enumerate(group):
+            side_px = sides_px[name] * factor
+            boxes.append([10 + 1000 * k, 10, 10 + 1000 * k + side_px, 10 + side_px])
+        labels = [list(sides_px).index(name) for name in group]
+        records.append(record(i, Boxes.of(boxes, np.array(labels))))
+    return Source(name="train", classes=tuple(sides_px), records=records)
+
+
+def test_sizes_of_classes_that_nothing_shows_together_are_not_compared():
+    apart = [("tree", "house")] * 30 + [("fork", "knife")] * 25
+    boxes = class_boxes(squares_of(apart))
+    assert set(boxes.sizes) == {"tree", "house"} and len(boxes.shapes) == 4
+    assert boxes.sizes["house"] - boxes.sizes["tree"] == pytest.approx(np.log(2))
+
+
+def test_a_few_photos_that_show_two_groups_together_tell_their_sizes():
+    groups = [("tree", "house")] * 30 + [("fork", "knife")] * 25 + [("tree", "knife")] * 3
+    sizes = class_boxes(squares_of(groups)).sizes
+    assert sizes["tree"] - sizes["fork"] == pytest.approx(np.log(20))
 
 
 def test_things_that_lie_as_they_fall_get_one_factor_for_their_size(meshes):

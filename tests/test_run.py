@@ -20,7 +20,7 @@ from made_photos import write_photos
 from mlflow import MlflowClient
 from test_cluster import Quiet
 
-from syndet_ray.cli.options import SweepOptions
+from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report.answer import answer

@@ -112,6 +112,18 @@ def test_other_test_photos_change_nothing_and_other_training_photos_do(photos, t
     assert others["test"] == recipe != others["train"]
 
 
+def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):
+    narrow = {**MATCH, "scene.box_padding": -0.3}
+    large = write_photos(
+        photos.parent / "large", names=CLASSES, size=(96, 64), box=(2, 2, 92, 60),
+        train=range(12), val=[20, 21, 22], test=[30, 31, 32],
+    )  # fmt: skip
+    filled, notes = fill(large, sweep_of(narrow))
+    scene = filled.sweep.recipe.scene
+    assert scene.size_px == (scene.image_px, scene.image_px)
+    assert any(f"no more than the image, {scene.image_px} px" in note for note in notes)
+
+
 def test_what_was_given_stays_even_if_it_is_the_default(photos, measured):
     given = {**MATCH, "scene.blur": 0.5, "scene.camera_tilt_deg": 10.0}
     assert SceneParameters().blur == 0.5
@@ -155,6 +167,23 @@ def test_changes_of_variants_and_sources_win(photos, measured):
     assert (scenes["far"][0].objects, scenes["far"][0].noise) == (7, 0.2)
     by_hand = recipes["by hand"].scenes()
     assert (by_hand["near"][0].objects, by_hand["near"][0].noise) == (3, 0.5)
+
+
+def test_what_is_given_to_one_variant_is_measured_for_the_next(photos, measured):
+    layers = {"scene.arrangement": "layers", "scene.surroundings": "shapes"}
+    variants = {"sharp": {**layers, "scene.blur": 0.0}, "as measured": layers}
+    recipes = fill(photos, sweep_of(MATCH, variants=variants))[0].sweep.fixed
+    assert (recipes["sharp"].scene.blur, recipes["as measured"].scene.blur) == (0.0, 0.4)
+    assert [base.arrangement for base in measured] == ["tray", "layers"]
+
+
+def test_no_measure_of_a_source_takes_the_place_of_a_proposal(photos, measured):
+    like = {"mix.sources": {"like": Scenes(changes=MATCH)}}
+    blur = SearchSpace({"scene.blur": Float(low=0.0, high=1.0)})
+    sweep = fill(photos, sweep_of(like, space=blur))[0].sweep
+    proposed = sweep.recipe.replace({"scene.blur": 0.1})
+    scene, _ = proposed.scenes()["like"]
+    assert (scene.blur, scene.noise) == (0.1, 0.2)
 
 
 def test_pasted_images_have_nothing_to_measure(photos, measured):
@@ -242,7 +271,7 @@ def test_ranges_lie_around_what_was_measured(photos, measured):
             "training.learning_rate",
             {"low": -1, "high": 1, "by": "offset"},
             {},
-            r"learning_rate: must be greater than 0|greater than 0",
+            r"training\.learning_rate: must be greater than 0, got -0\.999",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import trimesh
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.generate import draw_scene, library_of, render
-from syndet_ray.scenes.library import Stretch, corner_normals
+from syndet_ray.scenes.library import Mesh, Stretch, corner_normals
 from syndet_ray.scenes.stretch import MOST, MOST_PROFILE, stretch_mesh
 
 
@@ -99,6 +99,15 @@ def test_normals_of_what_is_stretched_stay_square_to_it(eggs, shape):
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     cosines = (corner_normals(mesh).mean(axis=1) * across).sum(axis=1)
     assert cosines.min() > 0.97
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["wide", "low", "profile"])
+def test_what_lies_flat_is_stretched_too(shape):
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    mesh = Mesh(vertices=corners, faces=faces, colors=np.ones((4, 3), np.float32))
+    sides = np.ptp(stretch_mesh(mesh, shape).vertices, axis=0)
+    np.testing.assert_allclose(sides, [shape.across[0], shape.across[0], 0], rtol=1e-5)
 
 
 def test_a_stretched_object_is_drawn_with_as_few_faces(eggs):

@@ -12,7 +12,6 @@ from syndet_ray.cli.options import (
     HoldOut,
     ProjectRuns,
     ProjectSkipBad,
-    SweepOptions,
     label_options,
     local_photos,
     runs_folder,
@@ -20,10 +19,13 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.project import FILE, project_text, read_project
 from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DefinitionError
 
 if TYPE_CHECKING:
     from syndet_ray.tuning.first_sweep import FirstSweep
+
+_ASSETS = "scene.assets"
 
 
 def init(
@@ -65,14 +67,14 @@ def init(
     if options.real is None:
         do = f'Write such as --real photos/, or real = "photos" into {FILE}.'
         raise DefinitionError("`real`", "must name photos to measure", do=do)
-    assets, words = _assets(options)
+    words = _project_words(options)
     terminal.print_lines(console, [f"project  {words}"] if words else [])
     with open_display(console) as display:
         with display.step("loading"):
             from syndet_ray.tuning.first_sweep import write_first_sweep
         first = write_first_sweep(
             local_photos(options.real, runs_folder(options.runs), display),
-            assets,
+            options.assets or _project_assets(options),
             out,
             labels=label_options(options.format, bool(options.skip_bad), options.classes),
             seed=seed,
@@ -85,14 +87,20 @@ def init(
         console.print(with_flags(line), soft_wrap=True)
 
 
-def _assets(options: SweepOptions) -> tuple[Path | None, str]:
-    """The folder of objects, given or of the project; and what the project says, in words."""
+def _project_assets(options: SweepOptions) -> Path | None:
+    """The folder of objects that the project has; None if it has none, or one was given."""
+    if options.assets is not None or options.project is None:
+        return None
+    folder = options.project.settings.get(_ASSETS)
+    return None if folder is None else Path(folder)
+
+
+def _project_words(options: SweepOptions) -> str:
+    """The part of the project that is taken, as `Project.words` has it; "" without one."""
     if options.project is None:
-        return options.assets, ""
-    settings = {} if options.assets else options.project.settings
-    path = "scene.assets"
-    assets = Path(settings[path]) if path in settings else options.assets
-    return assets, options.project.words(options.taken, [path] if path in settings else [])
+        return ""
+    taken = [] if _project_assets(options) is None else [_ASSETS]
+    return options.project.words(options.taken, taken)
 
 
 def _write_project(first: "FirstSweep", options: SweepOptions) -> str:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,7 +40,6 @@ from syndet_ray.cli.options import (
     Settings,
     Storage,
     Stream,
-    SweepOptions,
     SyntheticFolder,
     TrackingAgain,
     TrackingUri,
@@ -51,7 +49,9 @@ from syndet_ray.cli.options import (
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import NoteKeeper, open_display
-from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.cli.sweep_request import make_request, with_points
+from syndet_ray.errors import SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from syndet_ray.cli.document import Document
     from syndet_ray.cli.project import Project
     from syndet_ray.cli.terminal import Bar, Plain
-    from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search.search import Display
     from syndet_ray.tuning.options import Origin, Outcome
@@ -108,13 +107,13 @@ def sweep(
         hold_out=hold_out, stream=stream, synthetic=synthetic, assets=assets,
         backgrounds=backgrounds, generator=generator, settings=settings,
     ).with_project(read_project(Path.cwd()))  # fmt: skip
-    request = _request(name, options)
+    request = make_request(name, options)
     definition, given = request.definition, request.given
     console = terminal.console()
     console.print(definition.question, style="bold")
     terminal.print_lines(console, request.lines)
     if points is not None:
-        definition = _with_points(definition, points, console.print)
+        definition = with_points(definition, points, console.print)
         given["points"] = definition.points
     try:
         with open_display(console) as display:
@@ -234,7 +233,7 @@ def _check(
 
     runs, storage = runs_folder(shared.runs), shared.storage
     console = terminal.console(on_stderr=as_json)
-    request = _request(name, shared)
+    request = make_request(name, shared)
     definition = request.definition
     terminal.print_lines(console, request.lines)
     with open_display(console) as display, display.step(_LOADING):
@@ -306,99 +305,6 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         from syndet_ray.tracking.backup import fetch
 
         return fetch(run, runs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Request:
-    """A sweep as its user asks for it.
-
-    given          what replaces settings of its file, see `given.with_given`
-    project_words  what was taken from a syndet.toml; "" if nothing was
-    notes          what other objects than those of its file change
-    """
-
-    definition: "LoadedSweep"
-    given: dict[str, Any]
-    project_words: str
-    notes: list[str]
-
-    @property
-    def lines(self) -> list[str]:
-        """Lines for the terminal."""
-        lines = [f"project  {self.project_words}"] if self.project_words else []
-        return lines + [f"note     {note}" for note in self.notes]
-
-
-def _request(name: str, options: SweepOptions) -> _Request:
-    """The sweep of this name with what was given, or taken from a project, instead of its own.
-
-    Raises SyndetError for a sweep that cannot be loaded and for what it cannot be given.
-    """
-    from syndet_ray.definitions.given import (
-        defaults_for,
-        dice_parameters,
-        with_given,
-        without_flips,
-    )
-    from syndet_ray.definitions.loader import load
-
-    given = options.for_sweep()
-    settings = given.pop("settings", {})
-    sweep = load(name)
-    project_words = ""
-    if options.project is not None:
-        taken = defaults_for(sweep, options.project.settings, settings)
-        project_words = options.project.words(options.taken, taken)
-        settings = {**taken, **settings}
-    flips = without_flips(sweep, settings)
-    notes = [_flip_words(flips)] if flips else []
-    for path in dice_parameters(sweep, settings):
-        notes.append(f"{path} is not searched: it acts on the built-in dice alone")
-    settings |= flips
-    if settings:
-        given["settings"] = settings
-    try:
-        definition = with_given(sweep, given)
-    except DefinitionError as error:
-        do = f"{error.do} Taken from {project_words}." if project_words else error.do
-        raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
-    return _Request(definition=definition, given=given, project_words=project_words, notes=notes)
-
-
-def _flip_words(flips: Mapping[str, float]) -> str:
-    """A sentence on flips of a sweep's file that other objects than the dice do not get."""
-    first = next(iter(flips))
-    reason = "this sweep's file has them for dice seen from above"
-    return f"{' and '.join(flips)} are 0: {reason}; --set {first}=0.5 keeps it"
-
-
-def _with_points(
-    definition: "LoadedSweep", run: Path, say: Callable[[str], object]
-) -> "LoadedSweep":
-    """The sweep, which then proposes the best recipes of an earlier run first.
-
-    say  is called with the recipes that are left out, and why
-    """
-    from syndet_ray.analysis.selection import best_points
-    from syndet_ray.runs.folder import RunFolder
-
-    best = best_points(RunFolder.open(run).trials(), definition)
-    reasons = {number: str(error).rstrip(".") for number, error in best.refused.items()}
-    if not best.points:
-        if not reasons:
-            rule = f"{run} has no finished search trial whose recipe could be proposed"
-            raise DefinitionError("--points", rule, do="Leave it out.")
-        first, reason = next(iter(reasons.items()))
-        looked_at = f"{counted(len(reasons), 'recipe')} looked at"
-        rule = (
-            f"this sweep can propose no recipe of {run} ({looked_at}); "
-            f"the best, trial {first}: {reason}"
-        )
-        do = "Widen the sweep's space, or leave --points out."
-        raise DefinitionError("--points", rule, do=do)
-    for number, reason in reasons.items():
-        say(f"--points: trial {number} is left out: {reason}")
-    return definition.replace({"points": best.points[: definition.proposals]})
 
 
 def _finish(outcome: "Outcome", console: "Console") -> None:

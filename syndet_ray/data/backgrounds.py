@@ -9,8 +9,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import records_of, save_part
-from syndet_ray.data.read import read
+from syndet_ray.data.parts_of_photos import save_part, training_photos
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
@@ -45,13 +44,7 @@ def cut_backgrounds(
     pixels, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
-    data = read(dataset, labels)
-    for sentence in data.notes:
-        note(sentence)
-    if "train" not in data.splits:
-        do = "Backgrounds are made of no other split."
-        raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
-    records = records_of(data.splits["train"], image_ids)
+    records = training_photos(dataset, labels, image_ids, note, parts="Backgrounds").records
     order = generator(seed, "backgrounds").permutation(len(records))
     squares = 0
     with whole_folder(out) as unfinished:

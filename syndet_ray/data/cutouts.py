@@ -11,8 +11,7 @@ import numpy as np
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
-from syndet_ray.data.parts_of_photos import records_of, save_part, stem
-from syndet_ray.data.read import read
+from syndet_ray.data.parts_of_photos import save_part, stem, training_photos
 from syndet_ray.data.record import Record
 from syndet_ray.data.write import check_empty
 from syndet_ray.errors import DataError
@@ -35,7 +34,7 @@ _LEAST, _MOST = 0.2, 0.98
 _LEAST_SIDE = 0.75
 # of the foreground: smaller holes are dark spots on the object, larger ones go through it
 _HOLE = 0.1
-_OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground
+OPAQUE = 128  # alpha, 0 to 255, from which a pixel counts as foreground, here and in scenes
 _LEAST_VISIBILITY = 0.9  # an object below counts as hidden, and is tried last
 _SMALLEST_PX = 12  # shorter side of a box; smaller objects are not tried
 _TRIES = 4  # objects tried for each cut-out that is wanted
@@ -94,16 +93,10 @@ def cut_out(
     for a missing mask, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
-    data = read(dataset, labels)
-    for sentence in data.notes:
-        note(sentence)
-    if "train" not in data.splits:
-        do = "Cut-outs are made of no other split."
-        raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
-    records = records_of(data.splits["train"], image_ids)
+    photos = training_photos(dataset, labels, image_ids, note, parts="Cut-outs")
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
         return cut_records(
-            records, data.classes, unfinished,
+            photos.records, photos.classes, unfinished,
             per_class=per_class, seed=seed, place=dataset, masks=masks, progress=progress,
         )  # fmt: skip
 
@@ -228,21 +221,30 @@ def _cut_out(candidate: _Candidate, masks: Path | None) -> _Cut | None:
     box = edges - np.array([x1, y1, x1, y1])
     alpha = foreground(rgb[crop], box) if masks is None else _mask(masks, record, size_wh)[crop]
     alpha = _within(alpha, box)
-    opaque_px = np.count_nonzero(alpha >= _OPAQUE)
+    opaque_px = np.count_nonzero(alpha >= OPAQUE)
     if opaque_px < _LEAST * np.prod(_sides(box)):
         return None
-    is_object = alpha > 0
+    return _trim(np.dstack([rgb[crop], alpha]), np.array([x1, y1]), candidate.box)
+
+
+def _trim(rgba: np.ndarray, corner: np.ndarray, label: np.ndarray) -> _Cut:
+    """The part of a crop (h, w, 4) that is not transparent.
+
+    corner  (2,) x and y of the crop on its photo
+    label   (4,) of the object, in pixels of the photo
+    """
+    is_object = rgba[..., 3] > 0
     rows = np.flatnonzero(is_object.any(axis=1))
     columns = np.flatnonzero(is_object.any(axis=0))
     top, bottom = rows[0], rows[-1] + 1
     left, right = columns[0], columns[-1] + 1
-    rgba = np.dstack([rgb[crop], alpha])[top:bottom, left:right]
+    trimmed = rgba[top:bottom, left:right]
     # An upright rectangle gets a transparent border: an opaque image is refused as a cut-out.
-    border = int((rgba[..., 3] == 255).all())
-    origin = np.array([x1 + left, y1 + top]) - border
+    border = int((trimmed[..., 3] == 255).all())
+    origin = corner + np.array([left, top]) - border
     return _Cut(
-        rgba=np.pad(rgba, ((border, border), (border, border), (0, 0))),
-        box=candidate.box - np.tile(origin, 2),
+        rgba=np.pad(trimmed, ((border, border), (border, border), (0, 0))),
+        box=label - np.tile(origin, 2),
     )
 
 
@@ -251,12 +253,14 @@ def _sides(box: np.ndarray) -> np.ndarray:
     return box[2:] - box[:2]
 
 
-def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
+def foreground(rgb: np.ndarray, box: np.ndarray, least_side: float = _LEAST_SIDE) -> np.ndarray:
     """(h, w) uint8 alpha of the object in a box, by GrabCut.
 
     rgb (h, w, 3) uint8; box: x1 y1 x2 y2 in whole pixels. Everything outside the box is background.
     GrabCut starts from several guesses; the outline along the strongest edges is taken. Nothing is
     foreground if no outline follows edges, or if there is no background to learn from.
+
+    least_side  share of the box's width and height that an object must have
     """
     size_wh = rgb.shape[1::-1]
     scale = _WORK_PX / max(size_wh)
@@ -269,21 +273,21 @@ def foreground(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
     best_strength = 0.0
     for share in _GUESSES:
         mask = _clean(_grab_cut(work, work_box, share), work_box)
-        strength = _strength(edges, mask) if _is_plausible(mask, work_box) else 0.0
+        strength = _strength(edges, mask) if _is_plausible(mask, work_box, least_side) else 0.0
         if strength > best_strength and strength >= _WEAKEST_EDGE:
             best, best_strength = mask, strength
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
     return cv2.resize(best, size_wh, interpolation=method)
 
 
-def _is_plausible(mask: np.ndarray, box: np.ndarray) -> bool:
-    is_opaque = mask >= _OPAQUE
+def _is_plausible(mask: np.ndarray, box: np.ndarray, least_side: float) -> bool:
+    is_opaque = mask >= OPAQUE
     share = np.count_nonzero(is_opaque) / np.prod(_sides(box))
     if not _LEAST <= share <= _MOST:
         return False
     rows, columns = np.flatnonzero(is_opaque.any(axis=1)), np.flatnonzero(is_opaque.any(axis=0))
     sides = np.array([columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]])
-    return bool((sides >= _LEAST_SIDE * _sides(box)).all())
+    return bool((sides >= least_side * _sides(box)).all())
 
 
 def _edges(rgb: np.ndarray) -> np.ndarray:
@@ -340,7 +344,7 @@ def _clean(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
     closed = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, disc)
     opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
     smooth = cv2.GaussianBlur(opened, (0, 0), max(mask.shape) / 64)
-    pieces = (smooth >= _OPAQUE).astype(np.uint8)
+    pieces = (smooth >= OPAQUE).astype(np.uint8)
     rings, tree = cv2.findContours(pieces, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     solid = np.zeros_like(mask)
     if not rings:

@@ -3,14 +3,19 @@
 import hashlib
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.read import read
 from syndet_ray.data.record import Record, Source
+from syndet_ray.errors import DataError
+from syndet_ray.progress import Note
 
 _PHOTO_KEY = "syndet_ray photo"  # of a PNG's text: the SHA-256 of the photo's file
 _BOX_KEY = "syndet_ray box"  # likewise: x1 y1 x2 y2 in pixels of the part, as people placed it
@@ -33,11 +38,33 @@ def save_part(
     Image.fromarray(pixels).save(_new_file(folder, f"{image}-{name}"), pnginfo=origin)
 
 
-def records_of(photos: Source, image_ids: Collection[str] | None) -> Sequence[Record]:
-    """The photos of which parts may be cut out: all, or those with these ids."""
+def training_photos(
+    dataset: Path,
+    labels: LabelOptions | None,
+    image_ids: Collection[str] | None,
+    note: Note,
+    *,
+    parts: str,
+) -> Source:
+    """The photos of a dataset of which parts may be cut out: those for training, or of these the
+    ones with the given ids.
+
+    note   receives each note on the dataset
+    parts  what they are called, for messages: "Cut-outs"
+
+    Raises DataError for a dataset that cannot be used, or that has no training photos.
+    """
+    data = read(dataset, labels)
+    for sentence in data.notes:
+        note(sentence)
+    if "train" not in data.splits:
+        do = f"{parts} are made of no other split."
+        raise DataError(dataset, "has no training photos", got=sorted(data.splits), do=do)
+    photos = data.splits["train"]
     if image_ids is None:
-        return photos.records
-    return [record for record in photos.records if record.image_id in image_ids]
+        return photos
+    records = [record for record in photos.records if record.image_id in image_ids]
+    return replace(photos, records=records)
 
 
 def photos_used(folder: Path) -> dict[str, Path]:

@@ -29,13 +29,13 @@ def with_ranges(sweep: LoadedSweep, note: Note) -> LoadedSweep:
     parameters = dict(sweep.parameters.items())
     around = {path: item for path, item in parameters.items() if isinstance(item, Around)}
     for path, relative in around.items():
-        parameters[path] = absolute(path, relative, sweep.recipe)
+        parameters[path] = range_around(path, relative, sweep.recipe)
         value = sweep.recipe.get(path)
         note(f"{path} is searched {_range_words(parameters[path], path, relative, value)}")
     return sweep.replace({"space": (SearchSpace(parameters),)}) if around else sweep
 
 
-def absolute(path: str, relative: Around, recipe: Recipe) -> Parameter:
+def range_around(path: str, relative: Around, recipe: Recipe) -> Parameter:
     """The range around the value of a recipe, cut to what the setting may be.
 
     A pair, such as minimum and maximum, is multiplied as a whole, by five factors. Raises
@@ -48,7 +48,7 @@ def absolute(path: str, relative: Around, recipe: Recipe) -> Parameter:
         rule = "is searched around its value, which must be a number or a pair of numbers"
         raise DefinitionError(path, rule, got=value, do="Give it one, or search a Choice.")
     low, high = _bounds(path, relative, value)
-    least, most = _rule(path)
+    least, most = _limits(path)
     return _range(path, relative, value, (max(low, least), min(high, most)))
 
 
@@ -92,7 +92,7 @@ def _range(path: str, relative: Around, value: float, bounds: tuple[float, float
     return Float(low=low, high=high, log=is_log, when=relative.when)
 
 
-def _rule(path: str) -> tuple[float, float]:
+def _limits(path: str) -> tuple[float, float]:
     """The least and the greatest value that a setting may have by its own rule."""
     part, field = path.split(".")
     info = Recipe.model_fields[part].annotation.model_fields[field]  # type: ignore[union-attr]
@@ -109,7 +109,7 @@ def _range_words(parameter: Parameter, path: str, relative: Around, value: Any) 
         return f"from {first} to {last}, around its value {value}"
     words = f"{parameter.words}, around its value {value:g}"
     asked = _bounds(path, relative, value)
-    least, most = _rule(path)
+    least, most = _limits(path)
     if asked[0] < least or asked[1] > most:
         words += f": {asked[0]:g} to {asked[1]:g} is cut to what it may be"
     return words

@@ -14,6 +14,8 @@ COMMAND = "command:"  # the beginning of a generator that is a program
 _RENDERERS = ("raycast", "blender")
 _SIDE_WITHOUT_CROPS_PX = 256  # of scenes that are rendered to be looked at, not for a training
 LEAST_SIZE_PX = 4  # width of an object; of smaller ones nothing can be recognized
+# Width / height of images: photos of objects hardly ever have others.
+LEAST_ASPECT, MOST_ASPECT = 0.25, 4
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0  # on a colour: beyond, no camera's white balance goes
 _LEAST_SCALE, _MOST_SCALE = 0.05, 10  # of clutter, in objects' sizes: what a scene can still show
 _LEAST_FACTOR, _MOST_FACTOR = 0.05, 4.0  # of scale_range, about those of Ghiasi et al. 2021
@@ -132,7 +134,10 @@ class SceneParameters(Value):
         "auto: what the training crop needs, 256 outside of a sweep",
     )
     aspect: float = Field(
-        1.0, ge=0.25, le=4, description="width of the rendered image, divided by its height"
+        1.0,
+        ge=LEAST_ASPECT,
+        le=MOST_ASPECT,
+        description="width of the rendered image, divided by its height",
     )
     size_px: tuple[float, float] = Field(
         (29.0, 53.0), description="minimum and maximum width of an object, pixels"

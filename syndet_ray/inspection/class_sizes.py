@@ -13,7 +13,8 @@ from syndet_ray.inspection.statistics import Measurements
 from syndet_ray.seeds import generator
 from syndet_ray.spread import LEAST_IMAGES
 
-LEAST_BOXES = 5  # of a class; with fewer any two classes look different
+# Of a class: fewer tell nothing about sizes, shapes or looks, and any two classes look different.
+LEAST_BOXES = 5
 TELLS = 0.65  # from here on: two normal distributions, their means half a deviation apart
 _DIFFERENT = 0.1  # a smaller difference changes little, however sure it is
 _ROUNDS = 200  # resamples, and permutations: as for distances

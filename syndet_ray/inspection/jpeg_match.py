@@ -11,8 +11,9 @@ from syndet_ray.scenes.sensor import LEAST_QUALITY, MOST_QUALITY
 from syndet_ray.seeds import generator
 
 _PHOTOS = 200  # whose headers are read
-_STEPS = 3688  # sum of the luminance table of quality 50: ITU-T T.81, table K.1
-_MOST_STEP = 255
+# Sum of the 64 steps of luminance at quality 50: ITU-T T.81, table K.1.
+_SUM_AT_50 = 3688
+_STEPS, _MOST_STEP = 64, 255  # a step is a byte
 _BEST = 100  # quality at which every step is 1
 # What is lost when a photo is made smaller by a factor is less by this power of it: of 20 photos at
 # qualities 30 to 95, see docs/results.md.
@@ -79,4 +80,4 @@ def quality_of(steps: Sequence[int]) -> int:
 def _sum_of_steps(quality: int) -> float:
     """The sum of libjpeg's 64 steps of luminance, but for rounding (jcparam.c)."""
     percent = 5000 / quality if quality < 50 else 200 - 2 * quality
-    return min(64.0 * _MOST_STEP, max(64.0, _STEPS * percent / 100))
+    return min(float(_STEPS * _MOST_STEP), max(float(_STEPS), _SUM_AT_50 * percent / 100))

@@ -14,13 +14,13 @@ from syndet_ray.data.record import Record, Source
 from syndet_ray.errors import DataError
 from syndet_ray.progress import Progress
 from syndet_ray.seeds import generator
+from syndet_ray.spread import TO_DEVIATION
 
 _REACH = 0.2  # of a box, on each side: how far beyond it an object may go
 _AROUND = 0.6  # of a box, on each side: the surroundings that GrabCut is given
 _LEAST_OBJECTS = 20  # fewer give no stable median
 _SMALLEST_PX = 12  # side of a box: in smaller ones GrabCut sees too few pixels
 _SQUARE = 0.01  # width and height of square boxes differ by no more, as a share
-_TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +97,8 @@ def _style(boxes: np.ndarray, tight: np.ndarray, *, square: bool) -> BoxStyle:
     tight_corner_sums = tight[:, :2] + tight[:, 2:]
     moved = (corner_sums - tight_corner_sums) / 2 / tight_size
     padding = float(np.median(grown))
-    padding_spread = _TO_DEVIATION * float(np.median(np.abs(grown - padding)))
-    jitter = _TO_DEVIATION * float(np.median(np.abs(moved - np.median(moved, axis=0))))
+    padding_spread = TO_DEVIATION * float(np.median(np.abs(grown - padding)))
+    jitter = TO_DEVIATION * float(np.median(np.abs(moved - np.median(moved, axis=0))))
     return BoxStyle(
         padding=padding - 1,
         padding_spread=padding_spread,
@@ -131,7 +131,8 @@ def _outline(rgb: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     low_x, low_y, high_x, high_y = np.clip(np.round(box + _AROUND * size), 0, bounds).astype(int)
     origin = np.array([low_x, low_y, low_x, low_y])
     reach = np.clip(np.round(box + _REACH * size), 0, bounds).astype(int) - origin
-    alpha = foreground(rgb[low_y:high_y, low_x:high_x], reach)
+    # an object is smaller than what is looked at by an unknown margin
+    alpha = foreground(rgb[low_y:high_y, low_x:high_x], reach, least_side=0.0)
     points = cv2.findNonZero((alpha >= 128).astype(np.uint8))
     if points is None:
         return None

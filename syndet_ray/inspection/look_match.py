@@ -15,21 +15,21 @@ from syndet_ray.data.images import picture
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
 from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.inspection.class_sizes import LEAST_BOXES
 from syndet_ray.inspection.statistics import noise
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import compose, render
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.sensor import DISPLAY_POWER, MOST_BLUR_PX, with_contrast
 from syndet_ray.seeds import generator
+from syndet_ray.spread import TO_DEVIATION
 
 _SCENES, _PHOTOS = 24, 60  # looked at
 _BLURRED_SCENES = 8  # in which sharpness is compared: it differs little from scene to scene
 _PATCH_PX = 16  # side to which the insides of boxes are scaled, so that each counts alike
-_LEAST_BOXES = 5  # of a class: fewer say nothing about its looks
 _LEAST_PX = 8  # side of a box: smaller ones hold hardly a pixel of the object alone
 _MIDDLE = slice(4, 12)  # of a patch, in which there is little but the object
 _DARKEST = 1 / 255  # added to values, so that black has a logarithm
-_TO_DEVIATION = 1.4826  # of the median absolute deviation, under a normal distribution
 _QUANTILES = np.linspace(0.02, 0.98, 25)  # of values; beyond are glints and pixels of noise
 # the range in which tones are sought: beyond, objects differ from photos in more than light
 _MOST_STOPS, _MOST_GAIN, _CONTRASTS = 2.0, 2.0, (0.6, 2.5)
@@ -83,7 +83,7 @@ class BoxLooks:
                 logarithms = DISPLAY_POWER * np.log(middles + _DARKEST)
                 casts = logarithms[:, [0, 2]] - logarithms[:, 1:2]
                 deviations = np.abs(casts - np.median(casts, axis=0))
-                spreads.append(_TO_DEVIATION * np.median(deviations, axis=0))
+                spreads.append(TO_DEVIATION * np.median(deviations, axis=0))
         return float(np.median(spreads)) if spreads else None
 
 
@@ -239,7 +239,7 @@ def _details(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_frequent(name: str, looks: BoxLooks) -> bool:
-    return int((looks.classes == name).sum()) >= _LEAST_BOXES
+    return int((looks.classes == name).sum()) >= LEAST_BOXES
 
 
 def _tone_curve(tones: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syndet_ray.data.record import Source
+from syndet_ray.inspection.class_sizes import LEAST_BOXES
 from syndet_ray.scenes.heap import draw_side
 from syndet_ray.scenes.library import Asset, Library, Mesh, outline
 from syndet_ray.scenes.scene import NO_CLASS
@@ -20,10 +21,8 @@ POSES = ("rest", "upright", "face_up", "any")
 _TILTS_DEG = tuple(range(5, 86, 5))
 _SPREAD_DEG = 10.0  # either way, of cameras in one set of photos
 _OBJECTS = 60  # tried of each asset
-_LEAST_BOXES = 5  # of a class: fewer say nothing about its shapes
-_LEAST_GAIN = (
-    0.05  # in natural logarithms: a pose that fits this much better than "rest" is another
-)
+# In natural logarithms: a pose that fits this much better than "rest" is another.
+_LEAST_GAIN = 0.05
 _SQUARE = 0.01  # spread of logarithms below which people made all boxes square
 
 
@@ -106,7 +105,7 @@ def _meshes_with_shapes(
         if asset.label == NO_CLASS or asset.picture or asset.is_variant:
             continue
         of_class = shapes.get(names[asset.label], np.zeros(0))
-        if len(of_class) >= _LEAST_BOXES:
+        if len(of_class) >= LEAST_BOXES:
             meshes.append((asset, of_class))
     return meshes
 

@@ -18,10 +18,10 @@ from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.stretch import stretch_mesh
 from syndet_ray.seeds import generator
 
-_LEAST_BOXES = 20  # of a class: medians of fewer are as uncertain as what they are compared with
-_LEAST_DIFFERENCE = (
-    0.05  # natural logarithm: smaller differences are those of how people draw boxes
-)
+# Of a class: medians of fewer are as uncertain as what they are compared with.
+_LEAST_FOR_MEDIANS = 20
+# Natural logarithm: smaller differences are those of how people draw boxes.
+_LEAST_DIFFERENCE = 0.05
 _STANDING = ("upright", "face_up")  # poses in which a box tells an object's height from its width
 _ROUNDS = 15  # of corrections; each leaves a third of the difference or less
 # A box's height grows by less than its object's: it also shows the top.
@@ -36,7 +36,7 @@ class ClassBoxes:
 
     shapes  medians of the logarithm of height / width
     sizes   logarithms of the square root of the area, beside those of other classes on the same
-            photo; classes that are never beside others have none
+            photo; classes that are never beside others, or beside none of the others, have none
     """
 
     shapes: Mapping[str, float]
@@ -52,8 +52,10 @@ def class_boxes(photos: Source) -> ClassBoxes:
     image, label, sides = whole_boxes(photos)
     counts = np.bincount(label, minlength=len(photos.classes))
     shape, size = np.log(sides[:, 1] / sides[:, 0]), np.log(sides).mean(axis=1)
-    is_beside = _beside_others(image, label)
-    size_of_class = np.zeros(len(photos.classes))
+    shown = np.zeros((int(image.max(initial=-1)) + 1, len(photos.classes)))
+    np.add.at(shown, (image, label), 1)
+    is_beside = _are_compared(shown)[image, label]
+    size_of_class = _fit_sizes(shown, image, label, size)
     for _ in range(_ROUNDS):
         of_photo = size - size_of_class[label]
         size_of_photo = np.bincount(image, of_photo) / np.maximum(1, np.bincount(image))
@@ -62,18 +64,46 @@ def class_boxes(photos: Source) -> ClassBoxes:
         )
     shapes, sizes = {}, {}
     for k, name in enumerate(photos.classes):
-        if counts[k] >= _LEAST_BOXES:
+        if counts[k] >= _LEAST_FOR_MEDIANS:
             shapes[name] = float(np.median(shape[label == k]))
-            if np.count_nonzero(is_beside & (label == k)) >= _LEAST_BOXES:
+            if np.count_nonzero(is_beside & (label == k)) >= _LEAST_FOR_MEDIANS:
                 sizes[name] = float(size_of_class[k])
     return ClassBoxes(shapes=shapes, sizes=sizes)
 
 
-def _beside_others(image: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """(n,) True for boxes on photos that show two classes or more."""
-    pairs = np.unique(np.stack([image, label], axis=1), axis=0)
-    classes = np.bincount(pairs[:, 0], minlength=int(image.max(initial=-1)) + 1)
-    return classes[image] > 1
+def _are_compared(shown: np.ndarray) -> np.ndarray:
+    """(photos, classes) True for boxes on photos of two classes or more that can be compared.
+
+    Nothing tells the sizes of knives beside forks from those of trees beside houses: of such groups
+    the one with most boxes is taken.
+
+    shown  (photos, classes) numbers of boxes
+    """
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+    is_shown = shown > 0
+    is_mixed = is_shown & (is_shown.sum(axis=1, keepdims=True) > 1)
+    boxes = (shown * is_mixed).sum(axis=0)
+    neighbours = is_mixed.T.astype(float) @ is_mixed
+    _, group = connected_components(neighbours, directed=False)
+    largest = np.bincount(group, boxes).argmax()
+    return is_mixed & (group == largest)
+
+
+def _fit_sizes(
+    shown: np.ndarray, image: np.ndarray, label: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """(classes,) the sizes that fit best, by least squares over sizes of photos and of classes.
+
+    Medians alone would stay where they begin if few photos show two groups of classes together.
+    """
+    boxes = shown.sum(axis=1)[:, None]
+    share = shown / np.maximum(1, boxes)
+    laplacian = np.diag(shown.sum(axis=0)) - shown.T @ share
+    of_class = np.bincount(label, size, minlength=shown.shape[1])
+    of_photo = np.bincount(image, size, minlength=len(shown))
+    fitted, *_ = np.linalg.lstsq(laplacian, of_class - share.T @ of_photo, rcond=None)
+    return fitted
 
 
 def _medians(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

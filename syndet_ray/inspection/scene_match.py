@@ -12,7 +12,13 @@ from pydantic import ValidationError
 from syndet_ray.data.class_map import ClassMap
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import working_sizes
-from syndet_ray.definitions.scene_parameters import LEAST_SIZE_PX, MOST_OBJECTS, SceneParameters
+from syndet_ray.definitions.scene_parameters import (
+    LEAST_ASPECT,
+    LEAST_SIZE_PX,
+    MOST_ASPECT,
+    MOST_OBJECTS,
+    SceneParameters,
+)
 from syndet_ray.definitions.value import definition_error
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.inspection import label_style
@@ -33,10 +39,11 @@ _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
 _MOST_VALUE = 60  # characters of a value in a line for people; longer ones are in the sweep file
-_PADDING = "scene.box_padding"
+_PADDING, _SIZE = "scene.box_padding", "scene.size_px"
 _LEAST_TILT, _MOST_TILT = "scene.least_tilt_deg", "scene.camera_tilt_deg"
 # settings that layers do not have
 OF_TRAY = ("poses", "least_tilt_deg", "camera_tilt_deg", "objects_spread")
+_EQUAL_ASPECTS = 0.01  # a smaller range comes from sizes in whole pixels
 _NEARLY_WHOLE = 0.99  # a photo that is scaled by more is as it was
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
@@ -88,29 +95,20 @@ def measured_scene(
     if not photos.class_counts().any():
         rule = "holds no labelled object, so that nothing about scenes can be measured"
         raise DataError(photos.name, rule, do="Label its objects.")
-    library = library_of(base)
-    names = [classes.get(name, name) or "" for name in library.classes]
+    meshes = _match_meshes(photos, base, seed, classes)
+    library, names = meshes.library, meshes.names
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
-    match = match_poses(photos, library, seed, names)
-    factors = None
-    if match is not None and "proportions" not in base.model_fields_set:
-        factors = match_proportions(photos, library, match, seed, names)
-    if match is not None and factors:
-        library = with_proportions(library, _triples(factors))
-        distance, length = match_again(photos, library, match, seed, names)
-        match = replace(match, distance=distance, length=length)
     style = list(_label_style(photos, seed, progress))
-    padding = next((item.value for item in style if item.path == _PADDING), 0.0)
-    if "box_padding" in base.model_fields_set:
-        padding = base.box_padding
+    lengths, padding = _relative_lengths(photos, library, names), _padding(style, base)
+    most_px = base.side_px if "image_px" in base.model_fields_set else longest_px
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
         *_image(sizes_wh, longest_px),
         *_counts(photos),
-        *_sizes(photos, scales, _relative_lengths(photos, library, names), match, padding),
-        *_poses(match),
-        *_shapes(library, factors),
+        *_within(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
+        *_poses(meshes.match),
+        *_shapes(library, meshes.factors),
         *_noise(looks),
         *_jpeg(match_jpeg(photos, scales, seed)),
         *_object_color(looks, library),
@@ -121,8 +119,46 @@ def measured_scene(
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
     if look is None:
         return left
-    corrected = [_correct_size(item, look.size_ratio) for item in left]
+    corrected = _within(most_px, [_correct_size(item, look.size_ratio) for item in left])
     return [*corrected, *settings_for(_camera(look), base)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Meshes:
+    """The meshes of scenes, compared with the objects of photos.
+
+    library  in the proportions of the photos
+    names    those that photos have for the library's classes
+    match    None where boxes do not tell poses
+    factors  by which proportions differ; None where boxes do not tell, or where they are given
+    """
+
+    library: Library
+    names: Sequence[str]
+    match: PoseMatch | None
+    factors: Factors | None
+
+
+def _match_meshes(photos: Source, base: SceneParameters, seed: int, classes: ClassMap) -> _Meshes:
+    """Poses, and then proportions of meshes. Raises DataError for assets that cannot be used."""
+    library = library_of(base)
+    names = [classes.get(name, name) or "" for name in library.classes]
+    match = match_poses(photos, library, seed, names)
+    factors = None
+    if match is not None and "proportions" not in base.model_fields_set:
+        factors = match_proportions(photos, library, match, seed, names)
+    if match is not None and factors:
+        library = with_proportions(library, _triples(factors))
+        distance, length = match_again(photos, library, match, seed, names)
+        match = replace(match, distance=distance, length=length)
+    return _Meshes(library=library, names=names, match=match, factors=factors)
+
+
+def _padding(style: Iterable[Measured], base: SceneParameters) -> float:
+    """The share by which boxes are wider than objects: as it was given, else as measured."""
+    if "box_padding" in base.model_fields_set:
+        return base.box_padding
+    return next((item.value for item in style if item.path == _PADDING), 0.0)
 
 
 def settings_for(measured: Iterable[Measured], scenes: SceneParameters) -> list[Measured]:
@@ -159,9 +195,9 @@ def scenes_with(base: SceneParameters, measured: Iterable[Measured]) -> ScenePar
 
 def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
     aspects = sizes_wh[:, 0] / sizes_wh[:, 1]
-    aspect = float(np.clip(np.median(aspects), 0.25, 4))
+    aspect = float(np.clip(np.median(aspects), LEAST_ASPECT, MOST_ASPECT))
     words = f"half of the photos are wider than {aspect:.2f} times their height, half are not"
-    if np.ptp(aspects) < 0.01:
+    if np.ptp(aspects) < _EQUAL_ASPECTS:
         words = "of all photos"
     yield Measured(path="scene.aspect", value=round(aspect, 3), words=words)
     words = "the longer side to which photos are brought"
@@ -217,7 +253,20 @@ def _sizes(
         words += f", {match.length:.2f} of an object's longest side on average"
     if padding:
         words += f"; boxes are wider than objects by {padding:.0%}"
-    yield Measured(path="scene.size_px", value=(round(low, 1), round(high, 1)), words=words)
+    yield Measured(path=_SIZE, value=(round(low, 1), round(high, 1)), words=words)
+
+
+def _within(most_px: float, measured: Iterable[Measured]) -> Iterator[Measured]:
+    """The same, with no size of objects greater than that of the image.
+
+    Objects that fill their photos are larger: a box shows a part of their longest side.
+    """
+    for item in measured:
+        if item.path == _SIZE and item.value[1] > most_px:
+            low, high = (min(side_px, float(most_px)) for side_px in item.value)
+            words = f"{item.words}; no more than the image, {most_px} px"
+            item = replace(item, value=(low, high), words=words)
+        yield item
 
 
 def _relative_lengths(photos: Source, library: Library, names: Sequence[str]) -> np.ndarray:
@@ -262,7 +311,9 @@ def _shapes(library: Library, factors: Factors | None) -> Iterator[Measured]:
         words = "boxes do not tell whether meshes have the photos' shapes: others are wider, too"
     elif factors:
         stretch, profile = _OTHER_SHAPES
-        yield Measured(path="scene.proportions", value=_triples(factors), words=_words(factors))
+        yield Measured(
+            path="scene.proportions", value=_triples(factors), words=_factor_words(factors)
+        )
         words = "meshes have other proportions than what photos show, and so perhaps other profiles"
     else:
         stretch, profile = 0.0, 0.0
@@ -275,7 +326,7 @@ def _triples(factors: Factors) -> tuple[tuple[str, float, float], ...]:
     return tuple((name, across, along) for name, (across, along) in sorted(factors.items()))
 
 
-def _words(factors: Factors) -> str:
+def _factor_words(factors: Factors) -> str:
     """The class that differs most from its mesh."""
     name = max(factors, key=lambda name: np.abs(np.log(factors[name])).max())
     across, along = factors[name]
@@ -294,7 +345,6 @@ def _noise(looks: BoxLooks) -> Iterator[Measured]:
 
 
 def _jpeg(match: JpegMatch) -> Iterator[Measured]:
-    # As blur: from none to twice the mean.
     words = "photos are no JPEG files"
     if match.quality is not None:
         words = (
@@ -352,7 +402,7 @@ def _camera(match: LookMatch) -> Iterator[Measured]:
 
 def _correct_size(item: Measured, size_ratio: float) -> Measured:
     """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
-    if item.path != "scene.size_px":
+    if item.path != _SIZE:
         return item
     low, high = (
         round(max(float(LEAST_SIZE_PX), side_px * size_ratio), 1) for side_px in item.value

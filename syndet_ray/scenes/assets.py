@@ -1,20 +1,11 @@
 """Assets: reads folders of meshes, cut-outs and background images into a Library.
 
-    FOLDER/assets.json            optional, see below
+    FOLDER/assets.json            optional, see `asset_settings`
     FOLDER/<class>/**.glb         a mesh: GLB, glTF, OBJ, PLY or STL
     FOLDER/<class>/**.png         a cut-out: PNG with transparency, or an image next to which lies
                                   NAME_mask.png or NAME.json
 
-unit is "metres", "millimetres" or "centimetres", the unit of the numbers in mesh files, or
-"normalised": a mesh's longest side is size_m long, or without size_m all look equally large, so
-that size does not tell the class. Without a unit meshes are normalised if size_m is given, and else
-their unit is guessed (`units`). Cut-outs, which have no size of their own, are always normalised,
-and beside meshes with a unit look as large as their median.
-Meshes may have holes; if open is true, that is intended and not noted. pose is the pose in which
-meshes lie: "rest", the default, "upright", "face_up" or "any" (`scene.poses`); up is the axis of
-their files that points up: "y", the default of glTF and OBJ, or "z", that of PLY and STL. color,
-such as "#e8dfc8", is that of meshes without a texture. All but open hold for all classes or by
-class ({"size_m": {"apple": 0.08}}). `folder_names` says which class a folder has.
+`folder_names` says which class a folder has.
 """
 
 import hashlib
@@ -23,17 +14,23 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from syndet_ray.data.backgrounds import LEAST_PX
 from syndet_ray.data.images import picture
-from syndet_ray.errors import DataError, nearest
+from syndet_ray.errors import DataError
 from syndet_ray.files import file_hash, reading
-from syndet_ray.folder_names import name_of
+from syndet_ray.folder_names import is_aside, name_of
 from syndet_ray.scenes import cutouts, meshes, shapes, units
+from syndet_ray.scenes.asset_settings import (
+    LARGEST_M,
+    SETTINGS_FILE,
+    SIZE_M,
+    SMALLEST_M,
+    AssetSettings,
+    read_settings,
+)
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.neighbours import below, dead_links
@@ -42,16 +39,6 @@ from syndet_ray.scenes.sensor import DISPLAY_POWER
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-_SETTINGS = "assets.json"
-_SIZE_M = 0.05  # of an object that a hand can hold, where nothing else says it
-# Bounds on sizes: outside of them the unit is wrong.
-_SMALLEST_M, _LARGEST_M = 1e-4, 10.0
-_Pose = Literal["rest", "upright", "face_up", "any"]
-_Axis = Literal["y", "z"]
-_HexColor = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
-_Z_UP = (".ply", ".stl")  # of scanners and printers; the other formats say y, or are used so
-_Unit = Literal["normalised", "metres", "millimetres", "centimetres"]
-_UNITS = '"normalised", "metres", "millimetres" or "centimetres"'
 _KINDS = f"Meshes are {', '.join(meshes.SUFFIXES)}; cut-outs are images."
 # Models of other programs, which are not read: images beside them are their textures.
 _FOREIGN = (
@@ -69,56 +56,6 @@ _FOREIGN = (
 )
 _MOST_NAMED = 8  # files in a message: enough to see what kind of folder it is
 _TEXTURE_FOLDERS = ("maps", "texture", "textures")
-
-
-class _Settings(BaseModel):
-    """The settings in assets.json. `file` is its path, even if it does not exist."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    unit: _Unit | dict[str, _Unit] | None = None
-    size_m: float | dict[str, float] = _SIZE_M
-    open: bool = False
-    pose: _Pose | dict[str, _Pose] = "rest"
-    up: _Axis | dict[str, _Axis] | None = None
-    color: _HexColor | dict[str, _HexColor] | None = None
-    _file: Path = PrivateAttr(default=Path(_SETTINGS))
-
-    @property
-    def file(self) -> Path:
-        return self._file
-
-    def unit_of(self, name: str) -> str | None:
-        """The unit of a class's meshes; None if it must be guessed."""
-        unit = self.unit.get(name) if isinstance(self.unit, dict) else self.unit
-        return "normalised" if unit is None and self.has_size else unit
-
-    @property
-    def has_size(self) -> bool:
-        """True if size_m is given, and is no default."""
-        return "size_m" in self.model_fields_set
-
-    def size_of(self, name: str) -> float:
-        return self.size_m.get(name, _SIZE_M) if isinstance(self.size_m, dict) else self.size_m
-
-    def pose_of(self, name: str) -> str:
-        return self.pose.get(name, "rest") if isinstance(self.pose, dict) else self.pose
-
-    def up_axis_of(self, name: str, file: Path) -> str:
-        """The axis of a mesh file that points up."""
-        usual = "z" if file.suffix.lower() in _Z_UP else "y"
-        axis = self.up.get(name) if isinstance(self.up, dict) else self.up
-        return axis or usual
-
-    def color_of(self, name: str) -> str | None:
-        return self.color.get(name) if isinstance(self.color, dict) else self.color
-
-    @property
-    def named_classes(self) -> Iterator[tuple[str, str]]:
-        """The settings that hold by class, with the classes that they name."""
-        for setting in ("unit", "size_m", "pose", "up", "color"):
-            value = getattr(self, setting)
-            for name in value if isinstance(value, dict) else ():
-                yield setting, name
 
 
 @cache
@@ -150,7 +87,7 @@ class _Part:
 
     files: dict[str, Path] = field(default_factory=dict)
     models: dict[str, meshes.Model] = field(default_factory=dict)
-    settings: _Settings = field(default_factory=lambda: _Settings())
+    settings: AssetSettings = field(default_factory=AssetSettings)
     units: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, list[float]] = field(default_factory=dict)
     has_equal_sizes: bool = False
@@ -220,15 +157,14 @@ def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asse
     """The classes and their assets; what is read is added to `part`."""
     folders = []
     for path in sorted(folder.iterdir()):
-        is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
-        if path.is_dir() and not is_aside:
+        if path.is_dir() and not is_aside(path.name):
             folders.append(path)
     if not folders:
         raise _no_classes(folder)
     for path in folders:
         _check_settings_above(path, folder)
     classes = tuple(name_of(path.name) for path in folders)
-    part.settings = _settings(folder, classes, part.files)
+    part.settings = read_settings(folder, classes, part.files)
     assets: dict[str, Asset] = {}
     for label, path in enumerate(folders):
         assets |= _assets(path, f"{path.name}/", label, part)
@@ -253,9 +189,9 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
     """
     for file in below(class_folder):
         is_polygon = any(file.with_suffix(suffix).is_file() for suffix in IMAGE_SUFFIXES)
-        if file.name == _SETTINGS and not is_polygon:
+        if file.name == SETTINGS_FILE and not is_polygon:
             rule = "holds for all classes, and cannot lie in the folder of one"
-            raise DataError(file, rule, do=f"Move it to {(folder / _SETTINGS).absolute()}.")
+            raise DataError(file, rule, do=f"Move it to {(folder / SETTINGS_FILE).absolute()}.")
 
 
 def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) -> dict[str, Asset]:
@@ -277,7 +213,7 @@ def _in_metres(assets: dict[str, Asset], classes: Sequence[str], part: _Part) ->
             sized[name] = replace(asset, scale=units.METRES[unit])
     pictures = assets.keys() - solid.keys()
     if solid and pictures and not settings.has_size:
-        enlarged = _median_apparent_m([sized[name] for name in solid]) / _SIZE_M
+        enlarged = _median_apparent_m([sized[name] for name in solid]) / SIZE_M
         for name in pictures:
             sized[name] = replace(sized[name], scale=sized[name].scale * enlarged)
     part.mixed_sizes = _mixed_sizes(_lengths(sized, classes), part)
@@ -298,7 +234,7 @@ def _lengths(assets: Mapping[str, Asset], classes: Sequence[str]) -> dict[str, l
     return lengths
 
 
-def _guess(lengths: units.Lengths, settings: _Settings) -> dict[str, str]:
+def _guess(lengths: units.Lengths, settings: AssetSettings) -> dict[str, str]:
     """The unit of each class. Raises DataError where one has none."""
     guesses = units.guess(lengths)
     if guesses.keys() == lengths.keys():
@@ -347,7 +283,7 @@ def check_sizes(library: Library, arrangement: str) -> None:
 
 
 def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
-    settings = _settings(folder, (), part.files)
+    settings = read_settings(folder, (), part.files)
     if settings.unit is None:  # scenes give surroundings sizes of their own
         update = {"unit": "normalised", "size_m": settings.size_m}
         settings = settings.model_copy(update=update)
@@ -358,7 +294,7 @@ def _surroundings(folder: Path, part: _Part) -> dict[str, Asset]:
 def _shapes(part: _Part) -> dict[str, Asset]:
     part.files["shapes"] = Path(shapes.__file__)  # their code determines them
     return {
-        f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=_SIZE_M)
+        f"shapes/{i}": Asset(label=NO_CLASS, mesh=mesh, scale=SIZE_M)
         for i, mesh in enumerate(shapes.shapes())
     }
 
@@ -426,7 +362,7 @@ def _check_foreign(folder: Path, files: Sequence[Path], assets: Sequence[Path]) 
             raise DataError(file, rule, got=file.suffix, do=do)
 
 
-def _with_settings(mesh: Mesh, file: Path, settings: _Settings, class_name: str) -> Mesh:
+def _with_settings(mesh: Mesh, file: Path, settings: AssetSettings, class_name: str) -> Mesh:
     """A mesh with +z up, in the colour that the settings name if it has no texture."""
     if settings.up_axis_of(class_name, file) == "y":
         x, y, z = mesh.vertices.T
@@ -451,11 +387,11 @@ def _scale(mesh: Mesh, file: Path, part: _Part, class_name: str) -> float:
     if unit == "normalised":
         return _normalised_scale(mesh, part, class_name, front=False)
     scale = units.METRES[unit]
-    if not _SMALLEST_M <= longest * scale <= _LARGEST_M:
-        rule = f"its longest side must be {_SMALLEST_M} to {_LARGEST_M:.0f} m"
-        if longest * scale > _LARGEST_M and unit == "metres":
+    if not SMALLEST_M <= longest * scale <= LARGEST_M:
+        rule = f"its longest side must be {SMALLEST_M} to {LARGEST_M:.0f} m"
+        if longest * scale > LARGEST_M and unit == "metres":
             rule += "; mesh units look like millimetres"
-        if longest * scale < _SMALLEST_M and unit == "millimetres":
+        if longest * scale < SMALLEST_M and unit == "millimetres":
             rule += "; mesh units look like metres"
         do = (
             f'Set another "unit" in {settings.file}, for all or by class: "metres", '
@@ -470,43 +406,7 @@ def _normalised_scale(mesh: Mesh, part: _Part, class_name: str, *, front: bool) 
     if part.settings.has_size:
         return part.settings.size_of(class_name) / mesh.length
     part.has_equal_sizes = True
-    return _SIZE_M / units.apparent_size(mesh, front=front)
-
-
-def _settings(folder: Path, classes: tuple[str, ...], read: dict[str, Path]) -> _Settings:
-    path = folder / _SETTINGS
-    settings = _parse(path) if path.is_file() else _Settings()
-    settings._file = path.absolute()
-    if not path.is_file():
-        return settings
-    read[f"{path.name} of {'classes' if classes else 'surroundings'}"] = path
-    for setting, name in settings.named_classes:
-        if name not in classes:
-            rule = f"{setting} names a class that is no folder"
-            raise DataError(path, rule, got=name, do=nearest(name, classes))
-    sizes = settings.size_m.values() if isinstance(settings.size_m, dict) else [settings.size_m]
-    for size in sizes:
-        if not _SMALLEST_M <= size <= _LARGEST_M:
-            rule = f"size_m must be {_SMALLEST_M} to {_LARGEST_M:.0f} metres"
-            raise DataError(path, rule, got=size)
-    return settings
-
-
-def _parse(path: Path) -> _Settings:
-    """The settings in an assets.json. Raises DataError for settings that are not allowed."""
-    try:
-        return _Settings.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        do = f'It may hold "unit" ({_UNITS}), "size_m" (metres), "open", "pose", "up" and "color".'
-        # Of settings that are a value or one by class, that which is nested deeper was meant.
-        first = max(error.errors(), key=lambda details: len(details["loc"]))
-        # the others name the type that was tried
-        places = [str(part) for part in first["loc"] if not str(part).endswith(("]", "-str"))]
-        if not places:
-            rule = 'must be JSON such as {"unit": "metres"}: ' + first["msg"]
-            raise DataError(path, rule, do=do) from None
-        place = ".".join(places)
-        raise DataError(path, f"{place}: {first['msg']}", got=first["input"], do=do) from None
+    return SIZE_M / units.apparent_size(mesh, front=front)
 
 
 def _backgrounds(folder: Path, part: _Part) -> tuple[str, ...]:

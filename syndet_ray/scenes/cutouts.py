@@ -8,11 +8,11 @@ import cv2
 import mapbox_earcut
 import numpy as np
 
+from syndet_ray.data.cutouts import OPAQUE
 from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError
 from syndet_ray.scenes.library import Mesh
 
-_OPAQUE = 128  # alpha, 0 to 255, from which a pixel belongs to the object
 THICKNESS = 0.01  # share of the longest side: a card, a label, cardboard
 TEXTURE_PX = 1024  # longest side of a texture; more is never visible in a training image
 
@@ -57,7 +57,7 @@ def read_pixels(image: Path) -> tuple[np.ndarray, np.ndarray]:
         alpha = _polygon(shape, rgb.shape[:2])
     else:
         alpha = _mask(shape, rgb.shape[:2])
-    if not (alpha >= _OPAQUE).any():
+    if not (alpha >= OPAQUE).any():
         rule = "the cut-out shows nothing: every pixel is transparent"
         raise DataError(shape or image, rule, do="Remove it.")
     return rgb, alpha
@@ -67,7 +67,7 @@ def trim(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, tu
     """Colours and alpha of the rectangle around the opaque part, and its corner, x and y; colours
     go on beyond the opaque part.
     """
-    rows, columns = (np.flatnonzero((alpha >= _OPAQUE).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((alpha >= OPAQUE).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return bleed(rgb[crop], alpha[crop]), alpha[crop], (int(columns[0]), int(rows[0]))
 
@@ -110,7 +110,7 @@ def outlines(alpha: np.ndarray) -> list[list[np.ndarray]]:
     work = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     # Contours run through the middles of pixels: grown by one to the left and above, they run along
     # the edges instead.
-    opaque = np.pad((work >= _OPAQUE).astype(np.uint8), 1)
+    opaque = np.pad((work >= OPAQUE).astype(np.uint8), 1)
     solid = cv2.dilate(opaque, np.ones((2, 2), np.uint8), anchor=(0, 0))
     rings, tree = cv2.findContours(solid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     areas = np.array([cv2.contourArea(ring) for ring in rings])
@@ -191,14 +191,14 @@ def _check_transparency(image: Path, alpha: np.ndarray) -> None:
     if picture.TRANSPARENT not in picture.header(image, str(image)).unusual:
         rule = "a cut-out must say which part is the object, and it has no transparency"
         raise DataError(image, rule, do=_DO)
-    if (alpha >= _OPAQUE).all():
+    if (alpha >= OPAQUE).all():
         rule = "a cut-out must say which part is the object, and nothing in it is transparent"
         raise DataError(image, rule, do=_DO)
 
 
 def _mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     mask = picture.pixels(path, str(path)).max(axis=2)
-    if (mask >= _OPAQUE).all():
+    if (mask >= OPAQUE).all():
         rule = "a mask must say which part is the object, and it is bright everywhere"
         do = "Correct it; for an object that fills its image put NAME.json with a polygon instead."
         raise DataError(path, rule, do=do)

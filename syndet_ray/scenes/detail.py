@@ -4,6 +4,7 @@ A mesh is simplified once, for the greatest size at which scenes show it. Both v
 looked at from twelve sides, a ray for each pixel: the first that looks alike is taken.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,8 +13,16 @@ import numpy as np
 import trimesh
 
 from syndet_ray.scenes.layers import turn_to_camera
-from syndet_ray.scenes.library import Asset, Mesh, corner_normals, embree_scene, unit_vectors
+from syndet_ray.scenes.library import (
+    Asset,
+    Library,
+    Mesh,
+    corner_normals,
+    embree_scene,
+    unit_vectors,
+)
 from syndet_ray.scenes.paint import mesh_colors
+from syndet_ray.scenes.scene import Body
 from syndet_ray.scenes.simplify import Simplifier
 from syndet_ray.scenes.stretch import stretch_mesh
 
@@ -42,6 +51,19 @@ def light_mesh(asset: Asset) -> Mesh:
         return at_size(asset.mesh, size_px)
     # simplifying takes seconds, stretching nothing
     return stretch_mesh(at_size(asset.original, size_px), asset.stretch)
+
+
+def light_meshes(bodies: Sequence[Body], library: Library) -> tuple[list[Mesh], np.ndarray]:
+    """The meshes of bodies as scenes show them, each once, and (bodies,) the index there of each
+    body's, -1 for dice.
+    """
+    indices: dict[Mesh, int] = {}
+    mesh_of = np.full(len(bodies), -1, np.int16)
+    for i, body in enumerate(bodies):
+        if body.die is None:
+            mesh = light_mesh(library.assets[body.asset])
+            mesh_of[i] = indices.setdefault(mesh, len(indices))
+    return list(indices), mesh_of
 
 
 @lru_cache(maxsize=1024)

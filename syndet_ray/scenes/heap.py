@@ -138,10 +138,7 @@ class Heap:
         first = np.clip(np.floor(middles - shape / 2).astype(int), 0, room)
         windows = sliding_window_view(self.heights, low.shape)
         below = windows[first[:, 0], first[:, 1]]  # (k, rows, columns)
-        heights = (below - low).max(axis=(1, 2))
-        if pose.is_tipped:
-            leans = np.where(np.isfinite(low), below, 0).max(axis=(1, 2)) > 0
-            heights = np.where(leans, heights, np.inf)
+        heights = _heights(low, below, must_lean=pose.is_tipped)
         k = int(heights.argmin())
         if not np.isfinite(heights[k]):
             return None
@@ -159,6 +156,17 @@ class Heap:
         rows, columns = window
         centre = np.array([columns.start + columns.stop, rows.start + rows.stop]) / 2
         return (centre - np.array(self.heights.shape[::-1]) / 2) * self.cell
+
+
+def _heights(low: np.ndarray, below: np.ndarray, *, must_lean: bool) -> np.ndarray:
+    """(k,) the heights at which a body rests, of its lower side (rows, columns) and what is below
+    it at each of k places (k, rows, columns); inf where it must lean and would lie on the floor.
+    """
+    heights = (below - low).max(axis=(1, 2))
+    if not must_lean:
+        return heights
+    leans = np.where(np.isfinite(low), below, 0).max(axis=(1, 2)) > 0
+    return np.where(leans, heights, np.inf)
 
 
 def _lower(one: _Rest | None, other: _Rest | None) -> _Rest | None:

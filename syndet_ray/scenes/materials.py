@@ -9,9 +9,9 @@ import numpy as np
 
 from syndet_ray import seeds
 from syndet_ray.data.images import picture
-from syndet_ray.scenes.detail import light_mesh
+from syndet_ray.scenes.detail import light_meshes
 from syndet_ray.scenes.dice import pip_coverage
-from syndet_ray.scenes.library import Library, Mesh
+from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.paint import LINEAR, mesh_colors
 from syndet_ray.scenes.scene import Body, Die, Ground
 
@@ -77,16 +77,7 @@ class Materials:
         self._turns_hue = np.array([body.hue_turn != 0 for body in bodies], bool)
         hue_turns = [_hue_matrix(body.hue_turn) if body.hue_turn else np.eye(3) for body in bodies]
         self._hue_turns = np.array(hue_turns, np.float32).reshape(-1, 3, 3).transpose(1, 2, 0)
-        self._meshes: list[Mesh] = []
-        # (bodies,) the index there of each body's mesh; that of dice is not read
-        self._mesh_of = np.zeros(len(bodies), np.int16)
-        indices: dict[Mesh, int] = {}
-        for i in np.flatnonzero(~self._is_die).tolist():
-            mesh = light_mesh(library.assets[bodies[i].asset])
-            if mesh not in indices:
-                indices[mesh] = len(self._meshes)
-                self._meshes.append(mesh)
-            self._mesh_of[i] = indices[mesh]
+        self._meshes, self._mesh_of = light_meshes(bodies, library)
 
     def ground(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.cutouts import OPAQUE
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import looks
 from syndet_ray.scenes.annotate import apply_style, modal_boxes
@@ -19,9 +20,8 @@ from syndet_ray.scenes.layers import free_place
 from syndet_ray.scenes.scene import LabelStyle
 from syndet_ray.scenes.stock import Cutout, Stock, resize
 
-_REST = 114  # of all channels, beside a photo that is smaller than the image: as in training crops
+_GREY = 114  # of all channels, beside a photo that is smaller than the image: as in training crops
 _Window = tuple[slice, slice]  # rows and columns
-_OPAQUE = 128  # alpha, 0 to 255, from which a pixel shows the object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def compose_pasted(pasted: Pasted, stock: Stock) -> tuple[np.ndarray, Boxes]:
     Objects of the photo, of which only boxes are known, count as the ellipses in their boxes.
     """
     width, height = pasted.size_wh
-    image = np.full((height, width, 3), _REST, np.uint8)
+    image = np.full((height, width, 3), _GREY, np.uint8)
     index, layer = pasted.photo
     _lay(image, _orient(stock.photos.image(index), layer), layer)
     ids = np.full((height, width), -1, np.int32)
@@ -111,7 +111,8 @@ def _draw_photo_layer(
     rng: np.random.Generator,
 ) -> Layer:
     """A photo in an image: a part of a larger one, or anywhere in the image if it is smaller."""
-    is_flipped, factor = bool(rng.random() < 0.5), rng.uniform(*scale_range)
+    is_flipped = bool(rng.random() < 0.5)
+    factor = rng.uniform(*scale_range)
     size_wh = _scale_size(photo_wh.tolist(), factor)
     room = np.subtract(frame_wh, size_wh)
     x, y = rng.uniform(np.minimum(room, 0), np.maximum(room, 0)).round().astype(int).tolist()
@@ -130,17 +131,18 @@ def _draw_pieces(
     """
     frame = (0, 0, *parameters.size_wh)
     boxes = np.clip(standing, 0, np.tile(parameters.size_wh, 2))
-    kinds, places = rng("shape"), rng("pose")
+    shape_rng, pose_rng = rng("shape"), rng("pose")
     pieces = []
     for _ in range(looks.draw_count(parameters, rng("count"))):
-        names = stock.names_by_class[int(kinds.integers(len(stock.names_by_class)))]
-        name = names[int(kinds.integers(len(names)))]
-        is_flipped, factor = bool(kinds.random() < 0.5), kinds.uniform(*parameters.scale_range)
+        names = stock.names_by_class[int(shape_rng.integers(len(stock.names_by_class)))]
+        name = names[int(shape_rng.integers(len(names)))]
+        is_flipped = bool(shape_rng.random() < 0.5)
+        factor = shape_rng.uniform(*parameters.scale_range)
         size_wh = _scale_size(stock.cutouts[name].size_wh, factor)
         half = np.array(size_wh) / 2
         overlap = np.full(len(boxes), parameters.overlap)
         box = np.concatenate([-half, half])
-        middle = free_place(box, boxes, overlap, crop=parameters.crop, frame=frame, rng=places)
+        middle = free_place(box, boxes, overlap, crop=parameters.crop, frame=frame, rng=pose_rng)
         if middle is None:
             continue
         x, y = (middle - half).round().astype(int).tolist()
@@ -173,13 +175,13 @@ def _orient(picture: np.ndarray, layer: Layer) -> np.ndarray:
 def _windows(layer: Layer, frame_wh: tuple[int, int]) -> tuple[_Window, _Window]:
     """The rows and columns of an image that a layer covers, and those of the layer there."""
     (x, y), (width, height) = layer.corner, layer.size_wh
-    columns, own_columns = _common(x, width, frame_wh[0])
-    rows, own_rows = _common(y, height, frame_wh[1])
-    return (rows, columns), (own_rows, own_columns)
+    columns, layer_columns = _inside(x, width, frame_wh[0])
+    rows, layer_rows = _inside(y, height, frame_wh[1])
+    return (rows, columns), (layer_rows, layer_columns)
 
 
-def _common(start: int, length: int, limit: int) -> tuple[slice, slice]:
-    """The part of a line that lies between 0 and a limit, and the same part of it alone."""
+def _inside(start: int, length: int, limit: int) -> tuple[slice, slice]:
+    """The part of a line that lies between 0 and a limit, and the same part from its own start."""
     low, high = max(start, 0), max(min(start + length, limit), 0)
     return slice(low, high), slice(low - start, max(high - start, 0))
 
@@ -212,7 +214,7 @@ def _paste(image: np.ndarray, ids: np.ndarray, cutout: Cutout, layer: Layer, k: 
     opacity = alpha[in_layer][..., None] / np.float32(255)
     mixed = opacity * rgb[in_layer] + (1 - opacity) * image[in_image]
     image[in_image] = (mixed + 0.5).astype(np.uint8)
-    is_opaque = alpha >= _OPAQUE
+    is_opaque = alpha >= OPAQUE
     mask = is_opaque[in_layer]
     ids[in_image][mask] = k
     box = None
@@ -264,11 +266,11 @@ def _photo_boxes(boxes: Boxes, photo_wh: np.ndarray, layer: Layer, ids: np.ndarr
     is_seen = np.zeros(len(boxes), bool)
     for i, is_region in enumerate(boxes.crowd):
         if is_region:
-            share, xyxy[i] = 1.0, np.clip(xyxy[i], 0, frame)
+            xyxy[i] = np.clip(xyxy[i], 0, frame)
             is_seen[i] = bool((xyxy[i, 2:] > xyxy[i, :2]).all())
-        else:
-            share, xyxy[i] = visible_part(xyxy[i], ids >= 0)
-            is_seen[i] = share > 0
+            continue
+        share, xyxy[i] = visible_part(xyxy[i], ids >= 0)
+        is_seen[i] = share > 0
         if share < 1:  # an unknown visibility stays unknown for what nothing has hidden here
             visibility[i] = share if np.isnan(visibility[i]) else share * visibility[i]
     placed = Boxes.of(xyxy, boxes.labels, visibility, boxes.crowd)
@@ -285,7 +287,7 @@ def visible_part(box: np.ndarray, covered: np.ndarray) -> tuple[float, np.ndarra
     x2, y2 = np.ceil(box[2:]).astype(int).tolist()
     x = (np.arange(x1, x2) + 0.5 - (box[0] + box[2]) / 2) / (box[2] - box[0])
     y = (np.arange(y1, y2) + 0.5 - (box[1] + box[3]) / 2) / (box[3] - box[1])
-    ellipse = x[None] ** 2 + y[:, None] ** 2 <= 0.25
+    ellipse = x[None] ** 2 + y[:, None] ** 2 <= 0.5**2
     layer = Layer(size_wh=(x2 - x1, y2 - y1), corner=(x1, y1), flipped=False)
     in_image, in_layer = _windows(layer, covered.shape[::-1])
     inside = ellipse[in_layer]

@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 
 from syndet_ray import seeds
-from syndet_ray.scenes.detail import light_mesh
+from syndet_ray.scenes.detail import light_meshes
 from syndet_ray.scenes.dice import die_faces, face_axis, normals
-from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
+from syndet_ray.scenes.library import DICE, Library, corner_normals
 from syndet_ray.scenes.materials import FLOOR, HORIZON, TABLE, WALL, Materials, Surface
 from syndet_ray.scenes.projection import directions, unit
 from syndet_ray.scenes.scene import Body, Color, Scene, rotations
@@ -138,11 +138,11 @@ class _World:
         targets = self._targets(traced.bodies, points)
         on_body, on_wall = np.flatnonzero(targets >= 0), np.flatnonzero(targets == WALL)
         body_normals, surface = self._body_hits(on_body, targets.take(on_body), points, traced)
-        outward = np.zeros_like(points)
-        outward[2] = 1
         # Smooth normals may look away where their triangle does not.
         if self._corner_normals is not None:
             body_normals = _towards(body_normals, -towards.take(on_body, axis=1))
+        outward = np.zeros_like(points)
+        outward[2] = 1  # of the ground
         outward[:, on_body] = body_normals
         outward[:, on_wall] = _towards(unit(traced.flat[on_wall].T), -towards[:, on_wall])
         codes = targets * 6  # sides of a body or of the walls
@@ -272,22 +272,11 @@ class _CornerNormals:
 
     def __init__(self, bodies: tuple[Body, ...], library: Library) -> None:
         of_a_die = np.zeros((len(die_faces()), 3, 3), np.float32)
-        normals_of: list[np.ndarray] = [of_a_die]
-        first_of: dict[Mesh, int] = {}
-        first = []
-        count = len(of_a_die)
-        for body in bodies:
-            if body.die is not None:
-                first.append(0)
-                continue
-            mesh = light_mesh(library.assets[body.asset])
-            if mesh not in first_of:
-                first_of[mesh] = count
-                normals_of.append(corner_normals(mesh))
-                count += len(mesh.faces)
-            first.append(first_of[mesh])
-        self._normals = np.concatenate(normals_of)
-        self._first = np.array(first)
+        meshes, mesh_of = light_meshes(bodies, library)
+        parts = [of_a_die, *map(corner_normals, meshes)]
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._normals = np.concatenate(parts)
+        self._first = starts[mesh_of + 1]  # that of a die is 0
 
     def take(self, bodies: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         """(corner, 3, m) of triangles (m,) of the meshes of bodies (m,)."""

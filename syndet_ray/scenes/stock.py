@@ -21,7 +21,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import file_hash, whole_folder
-from syndet_ray.folder_names import name_of
+from syndet_ray.folder_names import is_aside, name_of
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import cutouts as cutout_files
 from syndet_ray.scenes.assets import IMAGE_SUFFIXES
@@ -105,21 +105,25 @@ def write_stock(
         with whole_folder(folder) as unfinished:
             photos.save(_photos_in(unfinished))
             if cuts:
-                cut_records(
-                    _records_to_cut(photos),
-                    photos.classes,
-                    _cutouts_in(unfinished),
-                    per_class=_PER_CLASS,
-                    seed=_SEED,
-                    place=place,
-                    progress=progress,
-                )
+                _cut_objects(photos, _cutouts_in(unfinished), place, progress)
     except (OSError, MachineError):
         if not is_stock(folder):  # else another process was faster
             raise
     except DataError as error:
         raise DataError(error.place, error.rule, do=_DO_CUT) from None
     return folder
+
+
+def _cut_objects(photos: Pool, out: Path, place: object, progress: Progress | None) -> None:
+    cut_records(
+        _records_to_cut(photos),
+        photos.classes,
+        out,
+        per_class=_PER_CLASS,
+        seed=_SEED,
+        place=place,
+        progress=progress,
+    )
 
 
 def is_stock(folder: Path) -> bool:
@@ -208,25 +212,31 @@ def _cutout_files(folder: Path, classes: tuple[str, ...]) -> dict[str, tuple[Pat
     if not folder.is_dir():
         raise DataError(folder, "is no folder of cut-outs", do=_DO_CUT)
     files: dict[str, tuple[Path, int]] = {}
-    strangers = []
-    for path in sorted(folder.iterdir()):
-        is_aside = path.name.startswith((".", "_")) and name_of(path.name) == path.name
-        images = [] if is_aside or not path.is_dir() else _images(path)
+    unknown = []
+    for path, images in _images_by_folder(folder):
         class_name = name_of(path.name)
-        if images and class_name not in classes:
-            strangers.append(class_name)
-        elif images:
-            label = classes.index(class_name)
-            names = [f"{path.name}/{image.relative_to(path).as_posix()}" for image in images]
-            files |= {name: (image, label) for name, image in zip(names, images, strict=True)}
-    if strangers:
-        rule = f"has cut-outs of classes that the photos lack: {', '.join(strangers)}"
+        if class_name not in classes:
+            unknown.append(class_name)
+            continue
+        label = classes.index(class_name)
+        for image in images:
+            files[image.relative_to(folder).as_posix()] = image, label
+    if unknown:
+        rule = f"has cut-outs of classes that the photos lack: {', '.join(unknown)}"
         do = f"Rename or remove these folders; classes of the photos are {', '.join(classes)}."
         raise DataError(folder, rule, do=do)
     if not files:
         rule = "holds no cut-outs: images with transparency, in a folder for each class"
         raise DataError(folder, rule, do=_DO_CUT)
     return files
+
+
+def _images_by_folder(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """The folders of classes that hold cut-outs, in order, each with these."""
+    for path in sorted(folder.iterdir()):
+        images = _images(path) if path.is_dir() and not is_aside(path.name) else []
+        if images:
+            yield path, images
 
 
 def _images(folder: Path) -> list[Path]:

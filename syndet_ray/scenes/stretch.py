@@ -127,8 +127,8 @@ def _factors(
     across: tuple[float, ...], mesh: Mesh, heights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factors across at heights z of a mesh, and how much they grow with each unit of height."""
-    if len(across) == 1:
-        return np.full_like(heights, across[0]), np.zeros_like(heights)
     low, high = float(mesh.vertices[:, 2].min()), float(mesh.vertices[:, 2].max())
+    if len(across) == 1 or low == high:  # what lies flat has one height
+        return np.full_like(heights, across[0]), np.zeros_like(heights)
     curve = PchipInterpolator(np.linspace(low, high, len(across)), across)
     return curve(heights), curve(heights, nu=1)

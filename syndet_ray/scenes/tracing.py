@@ -30,7 +30,7 @@ _ROUNDING = np.float32(1e-5)
 _NEAREST_M = 1e-6
 # What a ray meets that meets no body and no wall.
 NOTHING = HORIZON - 1
-# Of coordinates, each with each.
+# Coordinates of a point, each with each: the products in the square of a product of vectors.
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
@@ -144,17 +144,8 @@ class _Pile:
 
     def nearest(self, eye: np.ndarray, towards: np.ndarray) -> Traced:
         """The ends of rays from the eye (3,) in directions (3, n); no body counts them."""
-        n = towards.shape[1]
-        none_met = np.zeros(0, int)
         if not len(self._owner):
-            return Traced(
-                bodies=np.full(n, NOTHING),
-                distances=np.full(n, np.inf, np.float32),
-                triangles=np.zeros(n, np.int32),
-                weights=np.zeros((2, n), np.float32),
-                flat=np.zeros((n, 3), np.float32),
-                met=none_met,
-            )
+            return _nothing_met(towards.shape[1])
         traced = _run(self._embree, eye, towards)
         triangles = traced["primID"]
         return Traced(
@@ -163,7 +154,7 @@ class _Pile:
             triangles=self._number.take(triangles, mode="clip"),
             weights=np.stack([traced["u"], traced["v"]]),
             flat=traced["Ng"],
-            met=none_met,
+            met=np.zeros(0, int),
         )
 
     def is_occluded(self, points: np.ndarray, towards: np.ndarray) -> np.ndarray:
@@ -171,6 +162,18 @@ class _Pile:
         if not len(self._owner):
             return np.zeros(points.shape[1], bool)
         return _run(self._embree, points.T, towards, query="OCCLUDED") == 0
+
+
+def _nothing_met(n: int) -> Traced:
+    """The ends of n rays where there is nothing."""
+    return Traced(
+        bodies=np.full(n, NOTHING),
+        distances=np.full(n, np.inf, np.float32),
+        triangles=np.zeros(n, np.int32),
+        weights=np.zeros((2, n), np.float32),
+        flat=np.zeros((n, 3), np.float32),
+        met=np.zeros(0, int),
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

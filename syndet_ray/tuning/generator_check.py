@@ -25,9 +25,9 @@ def try_generators(
 
     They are kept in `cache`, so that a second check does not make them again. Raises the errors of
     the generator, and DataError if it labels a class that the photos lack. Two images need not show
-    all classes: a note names those that are missing.
+    all classes: a note names those that are missing. Another says that they show no object at all.
     """
-    tried = _scenes_by_generator(sweep)
+    tried = _scenes_to_try(sweep)
     if not tried:
         return
     minutes = limit_s(_IMAGES) / 60
@@ -37,7 +37,8 @@ def try_generators(
     for result in results:
         if isinstance(result, Exception):
             raise result
-        names = new_classes(result, sweep.classes)
+        classes_of_images, boxes = result
+        names = new_classes(classes_of_images, sweep.classes)
         classes = data.pools["train"].classes
         if set(names) - set(classes):
             check_classes(classes, names, _PLACE, other_name="the images of the generator")
@@ -47,9 +48,14 @@ def try_generators(
                 f"the first {_IMAGES} images of the generator have no {', '.join(missing)}: trials "
                 "fail if all its images together lack a class of the photos"
             )
+        if boxes == 0:
+            display.note(
+                f"the first {_IMAGES} images of the generator have no object: from such images a "
+                "detector learns that there are none"
+            )
 
 
-def _scenes_by_generator(sweep: LoadedSweep) -> list[SceneParameters]:
+def _scenes_to_try(sweep: LoadedSweep) -> list[SceneParameters]:
     """Scenes of each external generator that recipes of a sweep may have, one for each."""
     scenes: dict[str, SceneParameters] = {}
     parameters = reach.scenes(sweep)
@@ -63,12 +69,13 @@ def _scenes_by_generator(sweep: LoadedSweep) -> list[SceneParameters]:
 
 def _try(
     cache: str, device: str, threads: int, parameters: SceneParameters, seed: int
-) -> tuple[str, ...] | DataError | MachineError:
-    """The classes of a generator's images; runs on a worker.
+) -> tuple[tuple[str, ...], int] | DataError | MachineError:
+    """The classes of a generator's images, and the number of their boxes; runs on a worker.
 
     An error is returned: one that is raised would be tried again, which may take minutes.
     """
     try:
-        return generate(parameters, _IMAGES, seed, Path(cache)).classes
+        pool = generate(parameters, _IMAGES, seed, Path(cache))
+        return pool.classes, len(pool.labels)
     except (DataError, MachineError) as error:
         return error

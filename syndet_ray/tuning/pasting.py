@@ -37,7 +37,7 @@ def with_training_photos(
     """
     if not paste_inputs(sweep):
         return sweep
-    _check_left_out(sweep)
+    _check_settings(sweep)
     load_stock.cache_clear()  # cut-outs may have changed since this process last read them
     folders = _Folders(sweep, data, cache, progress)
     recipe = sweep.recipe
@@ -139,8 +139,10 @@ class _Folders:
         return self._by_count[count]
 
 
-def _check_left_out(sweep: LoadedSweep) -> None:
-    """Raises DefinitionError for photos that a run must name itself."""
+def _check_settings(sweep: LoadedSweep) -> None:
+    """Raises DefinitionError for photos that a run must name itself, and for a search over their
+    number.
+    """
     named = {pasted.photos for pasted in paste_inputs(sweep)} - {""}
     if named:
         rule = "is named by a run: it pastes on its own training photos, and val and test stay shut"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,10 +28,12 @@ from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
 from syndet_ray.wording import counted
 
-_VERSION = 1  # part of the cache's key: raise it when the same photos are measured otherwise
+_VERSION = 2  # part of the cache's key: raise it when the same photos are measured otherwise
 _SOURCES = "mix.sources"
 _MATCH = "scene.match"
 _TILTS = ("least_tilt_deg", "camera_tilt_deg")
+# settings without which scenes of another arrangement break a rule
+_OF_ARRANGEMENT = {"arrangement", "surroundings", "poses"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +102,13 @@ class _Filler:
         """The recipe with all its scenes filled."""
         is_rendered = any(isinstance(source, Scenes) for source in recipe.mix.sources.values())
         scene = self._fill(recipe.scene) if is_rendered else recipe.scene
+        searched = set(self.sweep.parameters.settings())
         sources: dict[str, Any] = {}
         for name, source in recipe.mix.sources.items():
             sources[name] = source
             if isinstance(source, Scenes):
                 of_source = self._fill(recipe.scene_of(source))
-                changes = _source_changes(scene, of_source, source)
+                changes = _source_changes(scene, of_source, source, searched)
                 sources[name] = source.model_copy(update={"changes": changes})
         fields = {f"scene.{name}": value for name, value in scene.model_dump().items()}
         return recipe.replace({_SOURCES: sources, **fields})
@@ -119,13 +122,16 @@ class _Filler:
         return scenes_with(scene, settings_for(measured, scene))
 
     def _base(self, scene: SceneParameters) -> SceneParameters:
-        """The scenes that are measured for these: the recipe's, with the same objects."""
+        """The scenes that are measured for these: the recipe's, with the same objects.
+
+        What else is given for these is measured, too: others share the measures, and may need it.
+        """
         common = self.sweep.recipe.scene
-        if scene.arrangement != common.arrangement:
-            return scene
         given = common.model_dump(exclude_unset=True)
-        objects = {"assets": scene.assets, "generator": scene.generator, "match": "photos"}
-        return SceneParameters(**given | objects)
+        own = {"assets": scene.assets, "generator": scene.generator, "match": "photos"}
+        if scene.arrangement != common.arrangement:
+            own |= scene.model_dump(include=scene.model_fields_set & _OF_ARRANGEMENT)
+        return SceneParameters(**given | own)
 
     def _left_to_the_search(self) -> set[str]:
         """Settings whose measured value would break a rule with what the search proposes."""
@@ -190,7 +196,8 @@ class _Filler:
         note(f"{_MATCH}: {objects}: {counted(len(measured), 'setting')} measured on {photos}")
         for item in measured:
             is_searched = item.path in self.sweep.parameters.settings()
-            note(f"scene.{item.line}" + "; the search proposes its own" * is_searched)
+            ending = "; the search proposes its own" if is_searched else ""
+            note(f"scene.{item.line}{ending}")
         names = {item.name for item in measured}
         for name in MEASURABLE:
             if name not in names:
@@ -208,18 +215,20 @@ class _Filler:
 
 
 def _source_changes(
-    common: SceneParameters, filled: SceneParameters, source: Scenes
+    common: SceneParameters, filled: SceneParameters, source: Scenes, searched: Collection[str]
 ) -> dict[str, Any]:
     """The changes that turn the filled scenes of a recipe into those of a source.
 
     Only the recipe's size may be "auto".
+
+    searched  settings that a search proposes: no measure may take the place of a proposal
     """
     changes = {path: value for path, value in source.changes.items() if path != _MATCH}
     of_recipe = common.model_dump()
     for name, value in filled.model_dump().items():
-        is_open_size = name == "image_px" and value == "auto"
-        if value != of_recipe[name] and not is_open_size:
-            changes[f"scene.{name}"] = value
+        path, is_open_size = f"scene.{name}", name == "image_px" and value == "auto"
+        if value != of_recipe[name] and not is_open_size and path not in searched:
+            changes[path] = value
     return changes
 
 

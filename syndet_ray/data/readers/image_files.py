@@ -1,28 +1,31 @@
 """Image files: the file that an annotation means by a name, never outside the dataset."""
 
 import os
-import re
 import stat
-import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache, cached_property
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from syndet_ray.data.images.unlabelled import SUFFIXES
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.spellings import (
+    as_uploaded,
+    base_names,
+    is_possible,
+    is_uploaded,
+    local_part,
+    other_spellings,
+    plain,
+    shared_end,
+)
 from syndet_ray.data.readers.splits import splits_named
 
-# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
-_NOT_UPLOADED = re.compile(r"[^-\w.]")  # characters that it leaves out of such a name
 _LONGEST_NAME = 4096  # characters, of a path on any system
 _MOST_COMPARED = 2000  # names, with each of some that are missing: a tenth of a second
 _MOST_LISTED = 3  # images in a message, and missing ones that they are compared with
-_LONGEST_PART = 255  # bytes, of the name of a file or folder; systems raise for longer ones
 
 
 class ImageFiles:
@@ -56,7 +59,7 @@ class ImageFiles:
             return None
         file = self._first(folders, [name])
         if file is None:
-            file = self._first(folders, list(_other_spellings(name)))
+            file = self._first(folders, list(other_spellings(name)))
             self._count(file, "images found under another spelling of their name", place, name)
         if file is None and anywhere:
             file = self._by_base_name(name, folders)
@@ -101,7 +104,7 @@ class ImageFiles:
         stems = list(stem_of.values())[:_MOST_COMPARED]
         near = []
         for name in self._missing_names[:_MOST_LISTED]:
-            near += get_close_matches(Path(_base_names(name)[-1]).stem, stems, n=1)
+            near += get_close_matches(Path(base_names(name)[-1]).stem, stems, n=1)
         return sorted(stem_of, key=lambda image_id: stem_of[image_id] not in near)
 
     def _files_without_label(self) -> list[Path]:
@@ -184,7 +187,7 @@ class ImageFiles:
         return below.replace(os.sep, "/")
 
     def _first(self, folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-        for name in filter(_is_possible, names):
+        for name in filter(is_possible, names):
             for folder in folders:
                 path = folder / name
                 if self._holds(path):
@@ -212,12 +215,12 @@ class ImageFiles:
         Of several it is the one that has most of the name's folders too. It is none of another
         split: images of train and val may have the same names.
         """
-        splits = self.splits_of(folders) | _splits_of(Path(_local_part(name)).parts[:-1])
+        splits = self.splits_of(folders) | _splits_of(Path(local_part(name)).parts[:-1])
         for namesakes in self._namesakes(name):
             files = [
                 file for file in namesakes if not splits or self.splits_of([file.parent]) <= splits
             ]
-            end_of = {file: shared_end(_local_part(name), file.as_posix()) for file in files}
+            end_of = {file: shared_end(local_part(name), file.as_posix()) for file in files}
             longest = [file for file in files if end_of[file] == max(end_of.values())]
             if len(longest) == 1:
                 return longest[0]
@@ -225,10 +228,10 @@ class ImageFiles:
 
     def _namesakes(self, name: str) -> Iterator[list[Path]]:
         """The files under the root that have one of the base names that a name may mean."""
-        bases = _base_names(name)
+        bases = base_names(name)
         for base in bases:
             files = self._by_name.get(plain(base), [])
-            if not files and _UPLOADED.match(bases[0]):
+            if not files and is_uploaded(bases[0]):
                 files = self._by_uploaded_name.get(plain(base), [])
             yield files
 
@@ -285,11 +288,7 @@ class ImageFiles:
     def _by_stem(self, folder: Path) -> dict[str, list[str]]:
         """Names of the image files in a folder, by their stem; inside the dataset alone."""
         names: dict[str, list[str]] = {}
-        if (
-            not _is_possible(str(folder))
-            or not folder.is_dir()
-            or not self._is_inside(folder / "x")
-        ):
+        if not is_possible(str(folder)) or not folder.is_dir() or not self._is_inside(folder / "x"):
             return names
         with os.scandir(folder) as entries:
             files = sorted(entry.name for entry in entries if _is_image_file(entry))
@@ -316,26 +315,6 @@ def _splits_of(names: Iterable[str]) -> set[str]:
     return {split for name in names for split in splits_named(name)}
 
 
-def plain(name: str) -> str:
-    """A name as it compares with others: in lower case, and é as one character.
-
-    A Mac writes é as e and an accent (Unicode's NFD), other systems as one character (NFC).
-    """
-    lower = name.lower()
-    return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
-
-
-def shared_end(one: str, other: str) -> int:
-    """The number of last parts in which two paths agree, as `plain` compares them."""
-    pairs = zip(reversed(plain(one).split("/")), reversed(plain(other).split("/")), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _is_possible(path: str) -> bool:
-    """True if no part of a path is longer than file systems allow."""
-    return all(len(part.encode(errors="replace")) <= _LONGEST_PART for part in path.split("/"))
-
-
 def is_hidden(name: str) -> bool:
     """True for what a Mac puts beside files, and for other hidden files."""
     return name.startswith(".") or name == "__MACOSX"
@@ -348,62 +327,3 @@ def _is_image(name: str) -> bool:
 def _is_image_file(entry: os.DirEntry[str]) -> bool:
     """False for folders and pipes that are named like images: a pipe would be read for ever."""
     return _is_image(entry.name) and entry.is_file()
-
-
-def _other_spellings(name: str) -> Iterator[str]:
-    """The name as other systems and tools may mean it: Windows' \\, %20, a Mac's é, another case
-    of the ending, a file of Label Studio's storage, an address.
-    """
-    local = _local_part(name)
-    spellings = [local, unquote(local)]
-    for path in dict.fromkeys(spellings):  # "50%20off.jpg" may be the very name of a file
-        spellings += _without_parents(path)
-    forms = [unicodedata.normalize("NFC", unquote(local)), unicodedata.normalize("NFD", name)]
-    for spelling in dict.fromkeys([*spellings, *forms]):
-        if spelling != name:
-            yield spelling
-        stem, suffix = os.path.splitext(spelling)
-        endings = {suffix.lower(), suffix.upper(), *SUFFIXES} - {suffix}
-        for ending in sorted(endings) if suffix.lower() in SUFFIXES else []:
-            yield stem + ending
-    bases = _base_names(name)
-    if _UPLOADED.match(bases[0]):  # an upload, whose folders exist in Label Studio alone
-        yield from bases
-
-
-def _local_part(name: str) -> str:
-    """The path in an address (file:, http:, /data/local-files/?d=...), with slashes."""
-    with_slashes = name.replace("\\", "/")
-    try:
-        parts = urlsplit(with_slashes)
-    except ValueError:  # //[x
-        return with_slashes
-    of_storage = parse_qs(parts.query).get("d")
-    if of_storage:
-        return of_storage[0]
-    return parts.path if len(parts.scheme) > 1 else with_slashes
-
-
-def _without_parents(path: str) -> Iterator[str]:
-    """A path without its first folders, one after another: ../a/b.jpg, a/b.jpg."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    for first in range(len(parts) - 1):
-        yield "/".join(parts[first:])
-
-
-def _base_names(name: str) -> list[str]:
-    """Base names that a name may mean, without the prefix of an upload last."""
-    local = _local_part(name)
-    bases = [path.rsplit("/", 1)[-1] for path in (unquote(local), local)]
-    bases += [without_upload_prefix(base) for base in bases]
-    return list(dict.fromkeys(bases))
-
-
-def as_uploaded(name: str) -> str:
-    """The name that Label Studio gives a file that is uploaded, without its prefix."""
-    return _NOT_UPLOADED.sub("", name.strip().replace(" ", "_"))
-
-
-def without_upload_prefix(name: str) -> str:
-    """The name of a file before it was uploaded to Label Studio."""
-    return _UPLOADED.sub("", name, count=1)

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from syndet_ray.data.readers.image_files import ImageFiles, plain
+from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import first_files, folders_below, image_folders
 from syndet_ray.data.readers.labels import LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.occlusion_level import NOTE, visible_share
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.spellings import plain
 from syndet_ray.data.readers.splits import by_folder
 from syndet_ray.data.readers.values import number
 from syndet_ray.errors import DataError

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from syndet_ray.data.images.unlabelled import SUFFIXES
-from syndet_ray.data.readers.image_files import ImageFiles, shared_end
+from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_files import label_files
 from syndet_ray.data.readers.label_folders import (
     first_files,
@@ -22,6 +22,7 @@ from syndet_ray.data.readers.label_folders import (
 )
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.spellings import shared_end
 from syndet_ray.data.readers.splits import SPLITS, by_folder, split_of_name
 from syndet_ray.data.readers.values import for_message, number, size_or_none
 from syndet_ray.data.readers.xml_file import load_xml

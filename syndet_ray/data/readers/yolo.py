@@ -13,12 +13,7 @@ from pathlib import Path
 from sys import intern
 from urllib.parse import unquote
 
-from syndet_ray.data.readers.image_files import (
-    ImageFiles,
-    as_uploaded,
-    plain,
-    without_upload_prefix,
-)
+from syndet_ray.data.readers.image_files import ImageFiles
 from syndet_ray.data.readers.label_folders import (
     first_files,
     folders_below,
@@ -28,6 +23,7 @@ from syndet_ray.data.readers.label_folders import (
 )
 from syndet_ray.data.readers.labels import Edges, LabelledBox, LabelledImage, Reading, unusable
 from syndet_ray.data.readers.remarks import Remarks
+from syndet_ray.data.readers.spellings import as_uploaded, plain, without_upload_prefix
 from syndet_ray.data.readers.values import for_message, number
 from syndet_ray.data.readers.yolo_files import (
     NAMES,

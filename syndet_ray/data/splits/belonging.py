@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from syndet_ray.data.images import picture
-from syndet_ray.data.readers.image_files import without_upload_prefix
+from syndet_ray.data.readers.spellings import without_upload_prefix
 from syndet_ray.data.readers.splits import SPLITS
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits.groups import photo_of

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.boxes import iou
+from syndet_ray.spread import TO_DEVIATION
 
 _COUNTERPART = 0.5  # IoU of a box of the same class, as in the scores of detectors
 # An object is seen against its ground: a box is grown by this share of its size on each side.
@@ -39,8 +40,6 @@ _LEAST_DIFFERENCE = 4.0  # usual differences
 _LEAST_GREY = 1.0  # grey levels: a lossless copy has no usual difference
 # side of the neighbourhood whose mean, such as a change of brightness, is ignored
 _USUAL_PX = 9
-# standard deviations in a median absolute deviation, under a normal distribution
-_TO_DEVIATION = 1.4826
 _FLAT = 1e-6  # grey levels, or their square; flat patterns are divided by it instead of by 0
 
 
@@ -95,7 +94,7 @@ def _usual_difference(grey: np.ndarray, other: np.ndarray) -> float:
     """
     difference = grey - other
     faint = difference - cv2.blur(difference, (_USUAL_PX, _USUAL_PX))
-    return _TO_DEVIATION * float(np.median(np.abs(faint)))
+    return TO_DEVIATION * float(np.median(np.abs(faint)))
 
 
 def _differs(grey: np.ndarray, other: np.ndarray, box: np.ndarray, least: float) -> bool:
