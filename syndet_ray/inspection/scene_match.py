@@ -242,10 +242,9 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     if match is None:
         return
     off, off_at_rest = np.exp([match.distance, match.at_rest]).tolist()
-    words = (
-        f"fits the shapes of {match.boxes} boxes best: off by a factor of {off:.2f}, "
-        f"objects that rest as they fall by {off_at_rest:.2f}"
-    )
+    words = f"fits the shapes of {match.boxes} boxes best: off by a factor of {off:.2f}"
+    if match.poses != "rest":
+        words += f", objects that rest as they fall by {off_at_rest:.2f}"
     yield Measured(path="scene.poses", value=match.poses, words=words)
     least, most = match.tilt_deg
     words = "the tilt at which shapes fit best, 10 degrees either way"
