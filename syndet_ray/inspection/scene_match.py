@@ -334,7 +334,8 @@ def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator
 def _camera(match: LookMatch) -> Iterator[Measured]:
     compared = f"compared inside {match.boxes} boxes"
     words = (
-        f"tones {compared}: off by {match.distance:.0f} of 255 levels, "
+        f"tones compared inside {match.colored_boxes} boxes: "
+        f"off by {match.distance:.0f} of 255 levels, "
         f"by {match.at_first:.0f} without brightness, color_cast and contrast"
     )
     yield Measured(path="scene.brightness", value=round(match.brightness, 2), words=words)

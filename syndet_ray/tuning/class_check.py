@@ -82,8 +82,8 @@ def _do_about_assets(real: Sequence[str], of_assets: Sequence[str], *, is_built_
     without_assets = sorted(set(real) - set(of_assets))
     without_photos = sorted(set(of_assets) - set(real))
     if without_photos and not without_assets:
-        drop = f"a file of lines such as `{without_photos[0]}: null`"
-        return f"Label photos of each class that is missing there, or drop it with `classes`, {drop}."
+        drop = f"or drop it with `classes`, a file of lines such as `{without_photos[0]}: null`"
+        return f"Label photos of each class that is missing there, {drop}."
     old = without_assets[0] if without_assets else "cat"
     new = without_photos[0] if without_photos else "null"
     line = f"`{old}: {new}`"
