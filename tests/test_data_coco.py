@@ -183,6 +183,24 @@ def test_a_bad_image_is_named(tmp_path, image, said):
         read(dataset(tmp_path, what))
 
 
+def test_images_behind_links_that_lead_outside_are_named(tmp_path):
+    photos = dataset(tmp_path / "photos", content())
+    (photos / "0.png").rename(tmp_path / "0.png")
+    (photos / "0.png").symlink_to(tmp_path / "0.png")
+    said = r"image 0: its image file is a link that leads outside .*copy it there, got '0.png'"
+    with pytest.raises(DataError, match=said):
+        read(photos)
+
+
+def test_images_of_a_folder_behind_a_link_that_leads_outside_are_named(tmp_path):
+    photos = dataset(tmp_path / "photos", content())
+    (photos / "0.png").unlink()
+    pictures(tmp_path / "elsewhere")
+    (photos / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"image 0: its image file is a link that leads outside"):
+        read(photos)
+
+
 def test_an_unreadable_image_is_named_with_its_id_and_file(tmp_path):
     dataset(tmp_path, content())
     (tmp_path / "0.png").write_bytes(b"<html>404</html>")

@@ -20,7 +20,7 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.inspection import pose_match
-from syndet_ray.inspection.look_match import looks_of_photos, match_look
+from syndet_ray.inspection.look_match import looks_of_photos, match_look, plain_classes
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.assets import load as load_assets
@@ -125,6 +125,23 @@ def test_the_camera_of_the_photos_is_measured(photos_of, meshes):
     # scenes are blurred by up to twice the mean
     assert match.blur_px == pytest.approx(0.9 * MOST_BLUR_PX / 2, abs=0.25)
     assert match.size_ratio == pytest.approx(1.5, abs=0.15)
+
+
+def test_things_whose_meshes_tell_no_colour_say_nothing_about_the_light(photos_of, tmp_path):
+    folder = meshes_in(tmp_path / "meshes")
+    (folder / "assets.json").write_text('{"color": {"cone": "#e6e6e6"}}', encoding="utf-8")
+    constant = {"exposure": 0.0, "light_color": 0.0, "floor_color": 0.0, "object_color": 0.0}
+    looks = looks_of_photos(read(photos_of(**constant)).splits["train"], 160, 0, quiet)
+    red = np.where(looks.classes == "plate", 0.2, 1.0).astype(np.float32)
+    looks.patches[..., 1:] *= red[:, None, None, None]
+    scenes = SceneParameters(
+        assets=str(folder), image_px=160, objects=5, size_px=(30, 45), object_scale=0.0, **constant
+    )
+    library = load_assets(str(folder))
+    match = match_look(looks, scenes, library, 0, quiet)
+    assert plain_classes(library, library.classes) == ["plate"]
+    assert match.color_cast == pytest.approx((1.0, 1.0), abs=0.1)
+    assert match.colored_boxes == (looks.classes == "cone").sum() < match.boxes
 
 
 def test_photos_of_other_classes_have_no_look(standing, meshes):

@@ -139,3 +139,12 @@ def test_options_on_photos_are_refused_where_nothing_is_pasted(syndet_here, fold
     assert done.returncode == 1
     assert "--real: changes nothing: nothing is pasted on photos" in done.stderr
     assert "Leave it out, or set scene.arrangement=paste." in done.stderr
+
+
+def test_a_project_says_whether_bad_labels_are_left_out(syndet_here, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "syndet.toml").write_text('real = "empty"\nskip-bad = true\n', encoding="utf-8")
+    done = syndet_here("render", tmp_path / "out", "--set", "scene.arrangement=paste")
+    assert done.returncode == 1 and "holds no" in done.stderr
+    assert "project  syndet.toml: real empty, skip-bad True" in done.stdout

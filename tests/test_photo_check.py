@@ -88,6 +88,16 @@ def test_assets_of_other_classes_than_the_photos_are_named(models):
     check_assets_of(sweep_of({"assets": str(models)}), ("box", "ball"), "photos")
 
 
+def test_assets_of_classes_that_no_photo_shows_can_be_left_out(models):
+    sweep = sweep_of({"assets": str(models)})
+    with pytest.raises(
+        DataError,
+        match=r"found ball only in the assets .*Label photos of .* drop it with .* `ball: null`",
+    ):
+        check_assets_of(sweep, ("box",), "photos")
+    check_assets_of(sweep.replace({"classes": {"ball": None}}), ("box",), "photos")
+
+
 def test_every_folder_that_the_search_may_choose_is_looked_at(models):
     space = {"scene.assets": Choice(values=("dice", str(models / "nowhere")))}
     with pytest.raises(DataError, match="nowhere"):

@@ -21,6 +21,7 @@ from syndet_ray.cli.options import (
     Out,
     PastedOn,
     ProjectRuns,
+    ProjectSkipBad,
     Runs,
     Settings,
     SkipBad,
@@ -61,7 +62,7 @@ def render(
     settings: Settings = None,
     real: PastedOn = None,
     format: Format = None,
-    skip_bad: SkipBad = False,
+    skip_bad: ProjectSkipBad = None,
     classes: Classes = None,
     hold_out: HoldOut = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -136,7 +137,7 @@ def _pasted_scene(
         runs.resolve() / "cache",
         display.progress,
         display.note,
-        labels=label_options(photos["format"], photos["skip_bad"], photos["classes"]),
+        labels=label_options(photos["format"], bool(photos["skip_bad"]), photos["classes"]),
         hold_out=photos["hold_out"],
     )
 

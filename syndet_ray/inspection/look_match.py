@@ -20,6 +20,8 @@ from syndet_ray.inspection.statistics import noise
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import compose, render
 from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.meshes import is_plain
+from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.sensor import DISPLAY_POWER, MOST_BLUR_PX, with_contrast
 from syndet_ray.seeds import generator
 from syndet_ray.spread import TO_DEVIATION
@@ -99,6 +101,9 @@ class LookMatch:
     distance     mean difference of values, 0 to 255, with these settings
     at_first     the same without them
     boxes        number of boxes of photos that were compared
+    colored_boxes  those of classes whose tones were compared: a red mug whose mesh is white says
+                 nothing about the light, so that meshes without colours count only where no class
+                 has any
     """
 
     brightness: float
@@ -109,6 +114,7 @@ class LookMatch:
     distance: float
     at_first: float
     boxes: int
+    colored_boxes: int
 
 
 def looks_of_photos(
@@ -145,7 +151,9 @@ def match_look(
     shared = [name for name in named if _is_frequent(name, in_scenes)]
     if not shared:
         return None
-    tones, wanted = in_scenes.tones(shared), in_photos.tones(shared)
+    plain = plain_classes(library, names)
+    colored = [name for name in shared if name not in plain] or shared
+    tones, wanted = in_scenes.tones(colored), in_photos.tones(colored)
     stops, contrast = _tone_curve(tones, wanted)
     red, green, blue = stops.tolist()
     gains = np.clip(2.0 ** np.array([red - green, blue - green]), 1 / _MOST_GAIN, _MOST_GAIN)
@@ -162,7 +170,20 @@ def match_look(
         distance=255 * float(np.abs(curved - wanted).mean()),
         at_first=255 * float(np.abs(tones - wanted).mean()),
         boxes=int(np.isin(in_photos.classes, shared).sum()),
+        colored_boxes=int(np.isin(in_photos.classes, colored).sum()),
     )
+
+
+def plain_classes(library: Library, names: Sequence[str]) -> list[str]:
+    """The classes with a mesh whose file tells no colour, in alphabetical order.
+
+    names  those that photos have for the library's classes
+    """
+    plain = set()
+    for asset in library.assets.values():
+        if asset.label != NO_CLASS and is_plain(asset.mesh):
+            plain.add(names[asset.label])
+    return sorted(plain)
 
 
 def _without_camera(parameters: SceneParameters) -> SceneParameters:

@@ -291,10 +291,9 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     if match is None:
         return
     off, off_at_rest = np.exp([match.distance, match.at_rest]).tolist()
-    words = (
-        f"fits the shapes of {match.boxes} boxes best: off by a factor of {off:.2f}, "
-        f"objects that rest as they fall by {off_at_rest:.2f}"
-    )
+    words = f"fits the shapes of {match.boxes} boxes best: off by a factor of {off:.2f}"
+    if match.poses != "rest":
+        words += f", objects that rest as they fall by {off_at_rest:.2f}"
     yield Measured(path="scene.poses", value=match.poses, words=words)
     least, most = match.tilt_deg
     words = "the tilt at which shapes fit best, 10 degrees either way"
@@ -385,7 +384,8 @@ def _label_style(photos: Source, seed: int, progress: NamedProgress) -> Iterator
 def _camera(match: LookMatch) -> Iterator[Measured]:
     compared = f"compared inside {match.boxes} boxes"
     words = (
-        f"tones {compared}: off by {match.distance:.0f} of 255 levels, "
+        f"tones compared inside {match.colored_boxes} boxes: "
+        f"off by {match.distance:.0f} of 255 levels, "
         f"by {match.at_first:.0f} without brightness, color_cast and contrast"
     )
     yield Measured(path="scene.brightness", value=round(match.brightness, 2), words=words)

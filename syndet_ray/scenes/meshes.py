@@ -234,6 +234,11 @@ def _image(visual: Any) -> Any:
     return getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
 
 
+def is_plain(mesh: Mesh) -> bool:
+    """True for a mesh whose file tells no colour, as STL never does."""
+    return mesh.texture is None and bool(np.allclose(mesh.colors, _PLAIN))
+
+
 def _color(visual: Any, linear: bool) -> np.ndarray:
     """(n, 3) or (1, 3) linear light: a geometry's colours, or the factors on its texture."""
     if visual.kind in ("vertex", "face"):

@@ -79,8 +79,14 @@ def check_assets(
 
 def _do_about_assets(real: Sequence[str], of_assets: Sequence[str], *, is_built_in: bool) -> str:
     """Advice on photos of other classes than the assets have."""
-    others = sorted(set(real) - set(of_assets)) or sorted(real)
-    line = f"`{others[0]}: {sorted(of_assets)[0]}`" if others and of_assets else "`cat: dog`"
+    without_assets = sorted(set(real) - set(of_assets))
+    without_photos = sorted(set(of_assets) - set(real))
+    if without_photos and not without_assets:
+        drop = f"or drop it with `classes`, a file of lines such as `{without_photos[0]}: null`"
+        return f"Label photos of each class that is missing there, {drop}."
+    old = without_assets[0] if without_assets else "cat"
+    new = without_photos[0] if without_photos else "null"
+    line = f"`{old}: {new}`"
     names = f"To rename, merge or drop classes, give `classes`, a file of lines such as {line}."
     if not is_built_in:
         add = "Add a folder of meshes or cut-outs for each class that is missing there"

@@ -201,6 +201,11 @@ class ImageFiles:
             real = os.path.realpath(real)
         return self._is_below_root(real)
 
+    def _is_link_outside(self, path: Path) -> bool:
+        """True if a file is in the dataset's folder only by a link, its own or one of a folder."""
+        lies_below = Path(os.path.normpath(path)).is_relative_to(self.root)
+        return lies_below and os.path.lexists(path) and not self._is_inside(path)
+
     def _real_path(self, path: Path) -> str:
         """A path without the links of its folders; it may itself be a link."""
         folder, name = os.path.split(path)
@@ -241,6 +246,8 @@ class ImageFiles:
         return _splits_of(part for folder in inside for part in folder.relative_to(self.root).parts)
 
     def _missing(self, name: str, folders: Sequence[Path], anywhere: bool) -> str:
+        if any(self._is_link_outside(folder / name) for folder in folders):
+            return "its image file is a link that leads outside the dataset's folder; copy it there"
         for files in self._namesakes(name) if anywhere else ():
             others = [self.id_of(file) for file in files]
             if len(files) > 1:
