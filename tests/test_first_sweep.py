@@ -99,7 +99,8 @@ def test_square_boxes_tell_nothing(photos_of, meshes):
 
 def test_settings_are_those_of_the_photos(standing, meshes):
     train = read(standing).splits["train"]
-    measured = measured_scene(train, SceneParameters(assets=str(meshes)), 160, 0, quiet)
+    base = SceneParameters(assets=str(meshes))
+    measured = measured_scene(train, base, 160, 0, quiet, seen_px=427)
     values = {item.path.removeprefix("scene."): item.value for item in measured}
     assert values["aspect"] == 1.6 and values["image_px"] == 160
     assert abs(values["objects"] - 4) <= 1
@@ -108,6 +109,18 @@ def test_settings_are_those_of_the_photos(standing, meshes):
     assert 0.2 < values["object_color"] <= 1.0
     assert all(item.words for item in measured)
     assert SceneParameters(assets=str(meshes), **values)
+
+
+@pytest.mark.parametrize(
+    ("seen_px", "aspect", "image_px"), [(160, 1.6, 160), (130, 1.3, 130), (80, 1.0, 80)]
+)
+def test_scenes_are_as_large_as_what_training_sees(standing, meshes, seen_px, aspect, image_px):
+    train = read(standing).splits["train"]  # photos of 160 x 100 px
+    base = SceneParameters(assets=str(meshes), poses="upright", size_px=(20, 30), blur=0.0)
+    measured = measured_scene(train, base, 160, 0, quiet, seen_px=seen_px)
+    values = {item.name: item.value for item in measured}
+    assert values["image_px"] == image_px
+    assert values["aspect"] == pytest.approx(aspect, abs=0.01)
 
 
 def test_the_camera_of_the_photos_is_measured(photos_of, meshes):

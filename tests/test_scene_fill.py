@@ -74,7 +74,7 @@ def measured(monkeypatch):
     """Stands in for the measures, which take a minute; keeps the scenes that were measured."""
     bases = []
 
-    def measure(photos, base, longest_px, seed, progress, classes):
+    def measure(photos, base, longest_px, seed, progress, seen_px, classes):
         bases.append(base)
         values = {"objects": 7, "blur": 0.4, "noise": 0.2, "size_px": (20.0, 30.0)}
         values |= {"poses": "upright", "least_tilt_deg": 20.0, "camera_tilt_deg": 40.0}

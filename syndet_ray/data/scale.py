@@ -169,6 +169,11 @@ def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
     return _scale_at(scale.longest_px, photo_px, _objects(records), scale.crop_px)
 
 
+def seen_px(crop_px: int, scale_jitter: float) -> int:
+    """The side of a square, pixels, of which training sees all, after the strongest jitter too."""
+    return math.ceil(crop_px / (1 - scale_jitter))
+
+
 def check_crop(
     records: Sequence[Record], scale: WorkingScale, crop_px: int | Literal["auto"], place: object
 ) -> None:

@@ -79,6 +79,7 @@ def measured_scene(
     seed: int,
     progress: NamedProgress,
     *,
+    seen_px: int,
     classes: ClassMap = MappingProxyType({}),
 ) -> list[Measured]:
     """Settings of scenes like these photos, at the size that training sees them.
@@ -87,6 +88,7 @@ def measured_scene(
     base        scenes of the same objects, before anything is measured; settings that were given
                 (`model_fields_set`) are not measured, and the others fit them
     longest_px  the longer side to which photos are brought
+    seen_px     the side of a square, pixels, of which training sees all
     classes     new names that photos already have, of classes of the assets
 
     What cannot be told from these photos is left out. Raises DataError for assets that cannot be
@@ -101,10 +103,12 @@ def measured_scene(
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     style = list(_label_style(photos, seed, progress))
     lengths, padding = _relative_lengths(photos, library, names), _padding(style, base)
-    most_px = base.side_px if "image_px" in base.model_fields_set else longest_px
+    most_px = min(longest_px, seen_px)
+    if "image_px" in base.model_fields_set:
+        most_px = base.side_px
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
-        *_image(sizes_wh, longest_px),
+        *_image(sizes_wh, longest_px, seen_px),
         *_counts(photos),
         *_within(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
         *_poses(meshes.match),
@@ -193,15 +197,24 @@ def scenes_with(base: SceneParameters, measured: Iterable[Measured]) -> ScenePar
     raise DefinitionError(broken.place, broken.rule, got=broken.got, do=do)
 
 
-def _image(sizes_wh: np.ndarray, longest_px: int) -> Iterator[Measured]:
+def _image(sizes_wh: np.ndarray, longest_px: int, seen_px: int) -> Iterator[Measured]:
+    """Size and aspect of what training sees of photos at a time.
+
+    Scenes as large as larger photos would cost more to render, and show fewer objects in each crop.
+    """
     aspects = sizes_wh[:, 0] / sizes_wh[:, 1]
     aspect = float(np.clip(np.median(aspects), LEAST_ASPECT, MOST_ASPECT))
     words = f"half of the photos are wider than {aspect:.2f} times their height, half are not"
     if np.ptp(aspects) < _EQUAL_ASPECTS:
         words = "of all photos"
+    size_words = "the longer side to which photos are brought"
+    if longest_px > seen_px:
+        width_px, height_px = longest_px * min(1, aspect), longest_px * min(1, 1 / aspect)
+        aspect = min(width_px, seen_px) / min(height_px, seen_px)
+        words = f"of what training sees at a time of photos {longest_px} px long"
+        size_words = f"the side of a square that training sees of photos {longest_px} px long"
     yield Measured(path="scene.aspect", value=round(aspect, 3), words=words)
-    words = "the longer side to which photos are brought"
-    yield Measured(path="scene.image_px", value=longest_px, words=words)
+    yield Measured(path="scene.image_px", value=min(longest_px, seen_px), words=size_words)
 
 
 def _counts(photos: Source) -> Iterator[Measured]:

@@ -1,6 +1,5 @@
 """Pasting: the training photos of a run, prepared for images that are pasted from them."""
 
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import working_scale
+from syndet_ray.data.scale import seen_px, working_scale
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -103,7 +102,7 @@ def pasted_scene(
     folder = write_stock(train, cache, photos, cuts=not parameters.cutouts, progress=cutting)
     changes: dict[str, Any] = {"photos": str(folder)}
     if parameters.image_px == "auto":  # as `settle` has it for a sweep
-        side_px = math.ceil(scale.auto_crop_px / (1 - Training().scale_jitter))
+        side_px = seen_px(scale.auto_crop_px, Training().scale_jitter)
         changes["image_px"] = min(side_px, MOST_SCENE_PX)
     load_stock.cache_clear()
     settled = parameters.model_copy(update=changes)

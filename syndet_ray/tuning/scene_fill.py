@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
+from syndet_ray.data.scale import seen_px
 from syndet_ray.definitions.around import with_ranges
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Scenes
@@ -28,7 +29,7 @@ from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
 from syndet_ray.wording import counted
 
-_VERSION = 2  # part of the cache's key: raise it when the same photos are measured otherwise
+_VERSION = 3  # part of the cache's key: raise it when the same photos are measured otherwise
 _SOURCES = "mix.sources"
 _MATCH = "scene.match"
 _TILTS = ("least_tilt_deg", "camera_tilt_deg")
@@ -168,6 +169,7 @@ class _Filler:
                 longest_px,
                 sweep.seed,
                 self.display.progress,
+                seen_px=self._seen_px(),
                 classes=sweep.classes,
             )
         with suppress(OSError, MachineError):  # a cache that cannot be written costs time alone
@@ -175,11 +177,23 @@ class _Filler:
             write_whole(file, json.dumps(list(map(asdict, measured))).encode())
         return measured
 
+    def _seen_px(self) -> int:
+        """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
+        crops_px, jitters = [self.data.scale.crop_px], [0.0]
+        recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
+        for training in (recipe.training for recipe in recipes):
+            crops_px.append(training.crop_px)
+            jitters.append(training.scale_jitter)
+        crops_px += self.sweep.parameters.samples("training.crop_px")
+        jitters += self.sweep.parameters.samples("training.scale_jitter")
+        return seen_px(max(px for px in crops_px if px != "auto"), max(jitters))
+
     def _key(self, base: SceneParameters) -> str:
         facts = {
             "version": [_VERSION, RENDERER_VERSION],
             "photos": self.data.pools["train"].hash,
             "longest_px": self.data.scale.longest_px,
+            "seen_px": self._seen_px(),
             "scenes": base.model_dump(mode="json"),
             "given": sorted(base.model_fields_set),
             "objects": library_of(base).hash,

@@ -1,12 +1,11 @@
 """Settle: replaces "auto" settings of a sweep by values, from its photos and its machine."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import range_words
+from syndet_ray.data.scale import range_words, seen_px
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
@@ -171,7 +170,7 @@ def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
         if recipe.scene.image_px == "auto":
             crop_px = max(recipe.training.crop_px, *crops_px, 0)
             jitter = max(recipe.training.scale_jitter, *jitters, 0.0)
-            sides_px.append(math.ceil(crop_px / (1 - jitter)))
+            sides_px.append(seen_px(crop_px, jitter))
     return min(max(sides_px), MOST_SCENE_PX)
 
 
