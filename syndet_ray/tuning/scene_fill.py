@@ -179,14 +179,15 @@ class _Filler:
 
     def _seen_px(self) -> int:
         """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
-        crops_px, jitters = [self.data.scale.crop_px], [0.0]
+        crops_px: list[int | str] = [self.data.scale.crop_px]
+        jitters = [0.0]
         recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
         for training in (recipe.training for recipe in recipes):
             crops_px.append(training.crop_px)
             jitters.append(training.scale_jitter)
         crops_px += self.sweep.parameters.samples("training.crop_px")
         jitters += self.sweep.parameters.samples("training.scale_jitter")
-        return seen_px(max(px for px in crops_px if px != "auto"), max(jitters))
+        return seen_px(max(px for px in crops_px if isinstance(px, int)), max(jitters))
 
     def _key(self, base: SceneParameters) -> str:
         facts = {
