@@ -231,6 +231,16 @@ def test_a_new_ray_has_the_cores_that_this_process_may_use(monkeypatch, address,
     assert given.get("num_cpus") == expected
 
 
+def test_a_node_that_starts_too_slowly_is_reported(monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup. This could happen\nbecause")
+
+    monkeypatch.setattr(ray, "init", init)
+    reason = r"cannot be reached \(The current node timed out during startup"
+    with pytest.raises(MachineError, match=reason):
+        cluster._connect(None, None)
+
+
 def test_what_starts_with_ray_outlives_the_terminal_and_we_do_not():
     blocked = {signal.SIGHUP} & signal.pthread_sigmask(signal.SIG_BLOCK, ())
     code = "import signal; print(signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"

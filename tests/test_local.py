@@ -470,6 +470,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         RunFolder.open(tmp_path / "nope")
 
 
+def test_the_name_of_a_run_alone_is_answered_with_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "sweep.json").touch()
+    with pytest.raises(DataError, match=r"tiny: does not exist\. Write runs/tiny\."):
+        RunFolder.open(Path("tiny"))
+
+
 def test_a_sweep_that_cannot_fit_is_refused_before_it_starts(home, dice):
     home(trials=2, seeds=1)
     options = Options(runs=Path("runs"), real=dice, images=50, local=True)

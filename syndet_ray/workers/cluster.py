@@ -139,8 +139,12 @@ def _connect(address: str | None, folder: str | None) -> None:
                 **({"num_cpus": usable_cores()} if address is None else {}),
                 **({} if folder is None else {"_temp_dir": folder}),
             )
-    # OSError: from files of Ray in the home or temporary folder; and every ConnectionError
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # OSError: from files of Ray in the home or temporary folder; and every ConnectionError. A
+        # node that starts too slowly is an Exception of no kind.
+        is_ours = type(error) is not Exception
+        if is_ours and not isinstance(error, OSError | RuntimeError | ValueError):
+            raise
         raise unreachable_error(address, first_line(error)) from None
 
 
