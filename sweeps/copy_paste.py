@@ -12,7 +12,7 @@ SWEEP = Sweep(
     question="Do rendered scenes help more than cut-outs pasted on the photos that there are?",
     recipe=Recipe(
         mix=Mix(synthetic=0.5, synthetic_images=400),
-        training=Training(images=2400),
+        training=Training(images=2400, flip_vertical=0.5, transpose=0.5),
     ),
     variants={
         "photos alone": {"mix.schedule": "real_only"},

@@ -129,10 +129,10 @@ class _Filler:
         """
         common = self.sweep.recipe.scene
         given = common.model_dump(exclude_unset=True)
-        own = {"assets": scene.assets, "generator": scene.generator, "match": "photos"}
+        of_scene = {"assets": scene.assets, "generator": scene.generator, "match": "photos"}
         if scene.arrangement != common.arrangement:
-            own |= scene.model_dump(include=scene.model_fields_set & _OF_ARRANGEMENT)
-        return SceneParameters(**given | own)
+            of_scene |= scene.model_dump(include=scene.model_fields_set & _OF_ARRANGEMENT)
+        return SceneParameters(**given | of_scene)
 
     def _left_to_the_search(self) -> set[str]:
         """Settings whose measured value would break a rule with what the search proposes."""
