@@ -372,6 +372,7 @@ def test_settings_of_scenes_are_those_that_they_are_made_from():
     assert found["scene.objects"] == recipe.scene.objects, "of the source that does not change it"
     assert found["scene.size_px"] == [30, 40]
     of_scenes = {path for path in field_paths() if path.startswith("scene.")}
+    of_scenes.remove("scene.match")  # measured before any trial
     assert of_scenes - found.keys() == {
         path for path in of_scenes if no_effect(path, recipe) is not None
     }
@@ -505,9 +506,10 @@ def test_every_setting_is_reported_but_those_that_another_one_excludes(effective
     proposed, found = effective
     without_effect = {path for path in field_paths() if no_effect(path, proposed) is not None}
     assert {"mix.anneal", "scene.poses", "scene.hue"} <= without_effect
-    # Sources are reported one by one, and a staged training whose switch is not set switches as
-    # its share says.
-    assert set(field_paths()) - found.keys() == {"mix.sources", "mix.switch_at"} | without_effect
+    # Sources are reported one by one, a staged training whose switch is not set switches as its
+    # share says, and scenes are matched before any trial.
+    not_reported = {"mix.sources", "mix.switch_at", "scene.match"}
+    assert set(field_paths()) - found.keys() == not_reported | without_effect
     check_effective(proposed, found, searched=[path for path in field_paths() if path in found])
 
 
