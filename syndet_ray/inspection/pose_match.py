@@ -14,7 +14,6 @@ from syndet_ray.data.record import Source
 from syndet_ray.inspection.class_sizes import LEAST_BOXES
 from syndet_ray.scenes.heap import draw_side
 from syndet_ray.scenes.library import Asset, Library, Mesh, outline
-from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.seeds import generator
 
 POSES = ("rest", "upright", "face_up", "any")
@@ -102,7 +101,7 @@ def _meshes_with_shapes(
     meshes = []
     for asset in library.assets.values():
         # variants stand for shapes that photos may show, not for those that they do show
-        if asset.label == NO_CLASS or asset.picture or asset.is_variant:
+        if not asset.is_mesh_of_object or asset.is_variant:
             continue
         of_class = shapes.get(names[asset.label], np.zeros(0))
         if len(of_class) >= LEAST_BOXES:

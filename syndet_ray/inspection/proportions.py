@@ -14,7 +14,6 @@ from syndet_ray.data.record import Source
 from syndet_ray.definitions.scene_parameters import MOST_PROPORTION
 from syndet_ray.inspection.pose_match import PoseMatch, box_sides, whole_boxes
 from syndet_ray.scenes.library import Asset, Library, Stretch
-from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.stretch import stretch_mesh
 from syndet_ray.seeds import generator
 
@@ -156,7 +155,7 @@ def _for_classes(classes: Sequence[str], names: Sequence[str], boxes: ClassBoxes
 def _assets_by_class(library: Library, boxes: ClassBoxes) -> dict[str, list[Asset]]:
     assets: dict[str, list[Asset]] = {}
     for asset in library.assets.values():
-        if asset.label == NO_CLASS or asset.picture or asset.is_variant:
+        if not asset.is_mesh_of_object or asset.is_variant:
             continue
         name = library.classes[asset.label]
         if name in boxes.shapes:

@@ -86,6 +86,11 @@ class Asset:
     is_variant: bool = False
 
     @property
+    def is_mesh_of_object(self) -> bool:
+        """True for solid objects: neither cut-outs nor surroundings."""
+        return self.label != NO_CLASS and not self.picture
+
+    @property
     def length_m(self) -> float:
         """Its longest side, metres."""
         return self.scale * self.mesh.length

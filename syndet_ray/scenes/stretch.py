@@ -15,7 +15,6 @@ from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
 from syndet_ray import seeds
 from syndet_ray.errors import DefinitionError, nearest
 from syndet_ray.scenes.library import Asset, Library, Mesh, Stretch
-from syndet_ray.scenes.scene import NO_CLASS
 
 MOST = 1.25  # factor across and along, either way, at full strength of `stretch`
 MOST_PROFILE = 1.6  # factor across at some height, either way, at full strength of `profile`
@@ -40,7 +39,7 @@ def with_proportions(library: Library, proportions: Sequence[tuple[str, float, f
         stretches[name] = Stretch(across=(across,), along=along)
     assets = dict(library.assets)
     for name, asset in library.assets.items():
-        if _is_mesh_of_object(asset) and library.classes[asset.label] in stretches:
+        if asset.is_mesh_of_object and library.classes[asset.label] in stretches:
             assets[name] = _in_shape(asset, stretches[library.classes[asset.label]])
     return replace(library, assets=assets)
 
@@ -57,16 +56,12 @@ def with_variants(library: Library, stretch: float, profile: float) -> Library:
     assets: dict[str, Asset] = {}
     for name, asset in library.assets.items():
         assets[name] = asset
-        if _is_mesh_of_object(asset):
+        if asset.is_mesh_of_object:
             meshes = len(library.names_of(asset.label))
             shapes = [*_stretches(stretch), *_profiles(name, meshes, stretch, profile)]
             for k, shape in enumerate(shapes, start=1):
                 assets[f"{name}~{k}"] = replace(_in_shape(asset, shape), is_variant=True)
     return replace(library, assets=assets)
-
-
-def _is_mesh_of_object(asset: Asset) -> bool:
-    return asset.label != NO_CLASS and not asset.picture
 
 
 def _stretches(strength: float) -> Iterator[Stretch]:
