@@ -11,11 +11,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from syndet_ray import seeds
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
-from syndet_ray.scenes import blender, raycast
+from syndet_ray.scenes import blender, boards, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.arrange import drop
 from syndet_ray.scenes.dice import CLASSES, up_face
@@ -227,6 +228,23 @@ def test_one_matrix_stands_for_tint_and_hue(hue_turn):
     )
     colors = np.array([[0.4, 0.5, 0.45]], np.float32).T
     assert blender._recolor(body) @ colors == pytest.approx(tint_colors(colors, body), abs=1e-5)
+
+
+def test_a_board_lies_on_its_floor_once_as_in_the_other_renderer(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (70, 140, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "board.png")
+    sized = {"half_width": 0.05, "half_depth": 0.025, "wall_height": 0.0, "texture_scale": 0.0}
+    image = {"texture": str(tmp_path / "board.png"), "texture_contrast": 0.8}
+    ground = replace(scene().ground, **sized, **image, table_color=(0.1, 0.2, 0.3))
+    floor, table = blender.meshes(replace(scene(), ground=ground), Library(classes=CLASSES))
+    assert np.abs(floor["vertices"]).max(axis=0).tolist() == [0.05, 0.025, 0]
+    assert np.allclose(floor["uv"], floor["vertices"][:, :2] / (0.1, 0.05) + 0.5)
+    rows, columns = np.indices((70, 140)).reshape(2, -1)
+    x, y = ((columns + 0.5) / 140 - 0.5) * 0.1, (0.5 - (rows + 0.5) / 70) * 0.05
+    points = np.stack([x, y, np.zeros_like(x)]).astype(np.float32)
+    cast = boards.floor_colors(ground, points, np.full(len(x), 0.1 / 140))
+    assert np.allclose(floor["texture"][rows, columns].T, cast, atol=1e-3)
+    assert "texture" not in table and np.allclose(table["colors"], (0.1, 0.2, 0.3))
 
 
 def test_nothing_of_this_package_imports_bpy():

@@ -31,6 +31,7 @@ from syndet_ray.scenes.asset_settings import (
     AssetSettings,
     read_settings,
 )
+from syndet_ray.scenes.board_sizes import misfit_board, read_boards
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.library import Asset, Library, Mesh
 from syndet_ray.scenes.neighbours import below, dead_links
@@ -137,20 +138,23 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
     elif surroundings:
         assets |= _surroundings(_folder(surroundings), parts["surroundings"])
     images: tuple[str, ...] = ()
+    boards: dict[str, tuple[float, float]] = {}
     if backgrounds:
-        images = _backgrounds(_folder(backgrounds), parts["backgrounds"])
+        images, boards = _backgrounds(_folder(backgrounds), parts["backgrounds"])
     contents = {name: _contents(part.files) | part.guesses for name, part in parts.items()}
     hashes = {name: _hash((), hashes_of_files) for name, hashes_of_files in contents.items()}
     whole = contents["assets"] | contents["surroundings"] | contents["backgrounds"]
-    return Library(
+    library = Library(
         classes=classes,
         assets=assets,
         backgrounds=images,
+        boards=boards,
         hash=_hash(classes, whole),
         hashes=hashes,
         notes=(*parts["assets"].notes(), *parts["surroundings"].notes()),
         mixed_sizes=parts["assets"].mixed_sizes,
     )
+    return replace(library, mixed_sizes=library.mixed_sizes or misfit_board(library))
 
 
 def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asset]]:
@@ -274,9 +278,9 @@ def _mixed_sizes(lengths_m: units.Lengths, part: _Part) -> DataError | None:
 
 
 def check_sizes(library: Library, arrangement: str) -> None:
-    """Raises DataError for a library whose objects no tray shows side by side.
+    """Raises DataError for a library whose objects no tray shows side by side, or not on a board.
 
-    Only a tray shows them at their sizes: layers draw the size of each object.
+    Only a tray shows them at their sizes: layers draw the size of each object, and have no boards.
     """
     if arrangement == "tray" and library.mixed_sizes is not None:
         raise library.mixed_sizes
@@ -409,16 +413,26 @@ def _normalised_scale(mesh: Mesh, part: _Part, class_name: str, *, front: bool) 
     return SIZE_M / units.apparent_size(mesh, front=front)
 
 
-def _backgrounds(folder: Path, part: _Part) -> tuple[str, ...]:
+def _backgrounds(
+    folder: Path, part: _Part
+) -> tuple[tuple[str, ...], dict[str, tuple[float, float]]]:
+    """The images in a folder, and width and depth in metres of the boards that some of them show;
+    what is read is added to `part`.
+    """
     images = [file.absolute() for file in below(folder) if _is_image(file)]
     if not images:
         got = sorted(path.name for path in folder.iterdir())[:_MOST_NAMED]
         do = f"Images are {', '.join(IMAGE_SUFFIXES)}."
         raise DataError(folder, "holds no images for backgrounds", got=got, do=do)
+    sizes_wh = {}
     for image in images:
-        _check_size(image, picture.header(image, str(image)).shown_wh)
-        part.files[f"background:{image.relative_to(folder.absolute()).as_posix()}"] = image
-    return tuple(map(str, images))
+        name = image.relative_to(folder.absolute()).as_posix()
+        sizes_wh[name] = picture.header(image, str(image)).shown_wh
+        _check_size(image, sizes_wh[name])
+        part.files[f"background:{name}"] = image
+    boards = read_boards(folder, sizes_wh, part.files)
+    by_path = {str(folder.absolute() / name): size_m for name, size_m in boards.items()}
+    return tuple(map(str, images)), by_path
 
 
 def _check_size(image: Path, size_wh: tuple[int, int]) -> None:

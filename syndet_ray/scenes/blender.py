@@ -17,12 +17,13 @@ import numpy as np
 from syndet_ray.errors import MachineError
 from syndet_ray.files import temporary_folder
 from syndet_ray.progress import Progress
+from syndet_ray.scenes import boards
 from syndet_ray.scenes.detail import light_mesh
 from syndet_ray.scenes.dice import die_faces, die_vertices, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, Mesh, corner_normals
 from syndet_ray.scenes.materials import FLOOR, TABLE, Materials, Surface, tint_colors
 from syndet_ray.scenes.raycast import Rendering, reach_m
-from syndet_ray.scenes.scene import Body, Ground, Scene
+from syndet_ray.scenes.scene import Body, Color, Ground, Scene
 from syndet_ray.scenes.sensor import DISPLAY_POWER
 from syndet_ray.scenes.tracing import walls
 
@@ -195,13 +196,33 @@ def _ground(scene: Scene) -> list[_Arrays]:
     for i in range(4):
         next_ = (i + 1) % 4
         frame += [(i, i + 4, next_ + 4), (i, next_ + 4, next_)]
-    floor = _level(inner, np.array([(0, 1, 2), (0, 2, 3)]), FLOOR, ground)
-    table = _level(np.concatenate([inner, outer]), np.array(frame), TABLE, ground)
+    inner_faces, outer_faces = np.array([(0, 1, 2), (0, 2, 3)]), np.array(frame)
+    both = np.concatenate([inner, outer])
+    if ground.is_board:
+        return [_board(inner, inner_faces, ground), _plain(both, outer_faces, ground.table_color)]
+    floor = _level(inner, inner_faces, FLOOR, ground)
+    table = _level(both, outer_faces, TABLE, ground)
     vertices, faces = walls(ground)
     if not len(faces):
         return [floor, table]
-    colors = np.tile(np.array(ground.wall_color), (len(vertices), 1))
-    return [floor, table, {"vertices": vertices, "faces": faces, "colors": colors}]
+    return [floor, table, _plain(vertices, faces, ground.wall_color)]
+
+
+def _plain(vertices: np.ndarray, faces: np.ndarray, color: Color) -> _Arrays:
+    """A surface of one colour."""
+    colors = np.tile(np.array(color), (len(vertices), 1))
+    return {"vertices": vertices, "faces": faces, "colors": colors}
+
+
+def _board(vertices: np.ndarray, faces: np.ndarray, ground: Ground) -> _Arrays:
+    """The floor with the picture of a board on it, once."""
+    return {
+        "vertices": vertices,
+        "faces": faces,
+        "colors": np.ones_like(vertices),
+        "uv": vertices[:, :2] / (2 * np.array(ground.half_size)) + 0.5,
+        "texture": boards.floor_texture(ground),
+    }
 
 
 def _rectangle(x: float, y: float) -> np.ndarray:

@@ -27,7 +27,7 @@ from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.paste import compose_pasted, draw_pasted
 from syndet_ray.scenes.populate import Wardrobe, in_layers, in_tray
 from syndet_ray.scenes.raycast import Rendering
-from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Scene
+from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Ground, Scene
 from syndet_ray.scenes.sensor import photograph
 from syndet_ray.scenes.stock import Stock, load_stock
 from syndet_ray.scenes.stretch import with_proportions, with_variants
@@ -91,11 +91,14 @@ def compose(
     def rng(purpose: str) -> np.random.Generator:
         return seeds.generator(seed, f"scene/{purpose}", index)
 
-    camera = looks.draw_camera(parameters, library, rng("camera"))
-    bodies = _draw_bodies(parameters, library, camera, rng, place=(index, count))
+    ground = looks.draw_ground(parameters, library, rng("floor"))
+    camera = looks.draw_camera(parameters, library, ground, rng("camera"))
+    bodies = _draw_bodies(
+        parameters, library, rng, ground=ground, camera=camera, place=(index, count)
+    )
     light = looks.draw_light(
         parameters,
-        library,
+        ground,
         directions=rng("light direction"),
         colors=rng("light color"),
         intensities=rng("light intensity"),
@@ -109,7 +112,7 @@ def compose(
     )
     return Scene(
         bodies=bodies,
-        ground=looks.draw_ground(parameters, library, rng("floor")),
+        ground=ground,
         light=light,
         camera=camera,
         sensor=sensor,
@@ -121,8 +124,10 @@ def compose(
 def _draw_bodies(
     parameters: SceneParameters,
     library: Library,
-    camera: Camera,
     rng: Callable[[str], np.random.Generator],
+    *,
+    ground: Ground,
+    camera: Camera,
     place: tuple[int, int],
 ) -> tuple[Body, ...]:
     """Bodies in their poses. place: the scene's index and the number of scenes."""
@@ -134,6 +139,7 @@ def _draw_bodies(
             parameters,
             library,
             wardrobe,
+            ground=ground,
             camera=camera,
             count=looks.draw_count(parameters, rng("count")),
             sizes=rng("size"),

@@ -109,10 +109,12 @@ class Asset:
 class Library:
     """Classes, assets by name, images for floors and backgrounds, and a hash of all files.
 
+    boards  width and depth in metres of the boards that some backgrounds show from straight above
     hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings
             of scenes are named
     notes   messages for the user about the assets
-    mixed_sizes  the error for objects whose sizes no tray shows side by side; None if there is none
+    mixed_sizes  the error for objects whose sizes no tray shows side by side, or not on a board;
+                 None if there is none
 
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them
     (`scene.Die`).
@@ -121,6 +123,7 @@ class Library:
     classes: tuple[str, ...]
     assets: Mapping[str, Asset] = field(default_factory=dict)
     backgrounds: tuple[str, ...] = ()
+    boards: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     hash: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

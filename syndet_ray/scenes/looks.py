@@ -166,7 +166,7 @@ def draw_color(rng: np.random.Generator) -> Color:
     return _linear(_vivid(*rng.random(3)))
 
 
-def tray_half_m(parameters: SceneParameters, library: Library) -> float:
+def _tray_half_m(parameters: SceneParameters, library: Library) -> float:
     """Half the inner side of the tray, metres: it fills most of the image, however small the
     objects are in it.
     """
@@ -179,7 +179,7 @@ def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Ge
     """A floor, its tray and the table.
 
     Colour 0: a grey floor in a low tray of the same colour; 1: any colour, walls high or none.
-    Texture 0: plain.
+    Texture 0: plain. An image of a board makes the floor a board of its size, without walls.
     """
     strength = parameters.floor_color
     floor, wall, table = _draw_ground_colors(strength, rng)
@@ -199,9 +199,10 @@ def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Ge
     away, light = np.array(_linear(_vivid(*rng.random(3)))), 2.0 ** rng.uniform(-2, 1)
     share = strength * rng.random()
     horizon = (1 - share) * np.array(_linear(_FLOOR_RGB)) + share * light * away
-    return Ground(
-        half_width=tray_half_m(parameters, library),
-        half_depth=tray_half_m(parameters, library),
+    half_m = _tray_half_m(parameters, library)
+    ground = Ground(
+        half_width=half_m,
+        half_depth=half_m,
         wall_height=0.0 if is_open else wall_height,
         wall_thickness=0.1875 * library.unit_m,
         floor_color=vector(floor),
@@ -212,6 +213,24 @@ def draw_ground(parameters: SceneParameters, library: Library, rng: np.random.Ge
         texture_scale=float(5 * library.unit_m * enlarged),
         texture_contrast=amount,
         texture_seed=seed if is_textured else 0,
+    )
+    # Layers have no floor: objects hang before the camera, at distances that make their sizes.
+    has_floor = parameters.arrangement == "tray"
+    if has_floor and texture in library.boards:
+        return _with_board(ground, library.boards[texture], vector(table))
+    return ground
+
+
+def _with_board(ground: Ground, size_m: tuple[float, float], table_color: Color) -> Ground:
+    """The ground with a board of this width and depth as its floor, around which lies the table."""
+    width_m, depth_m = size_m
+    return replace(
+        ground,
+        half_width=width_m / 2,
+        half_depth=depth_m / 2,
+        wall_height=0.0,
+        table_color=table_color,
+        texture_scale=0.0,
     )
 
 
@@ -229,7 +248,7 @@ def _draw_ground_colors(strength: float, rng: np.random.Generator) -> list[np.nd
 
 def draw_light(
     parameters: SceneParameters,
-    library: Library,
+    ground: Ground,
     directions: np.random.Generator,
     colors: np.random.Generator,
     intensities: np.random.Generator,
@@ -256,7 +275,7 @@ def draw_light(
     for k, part in enumerate(parts):
         lamps[k] = replace(lamps[k], color=vector(part * np.array(lamps[k].color)))
     # Across the tray, light changes by up to a fifth either way.
-    per_metre = 0.19 * strength / tray_half_m(parameters, library)
+    per_metre = 0.19 * strength / max(ground.half_size)
     return Light(
         lamps=tuple(lamps),
         sky_color=vector((1 - share) * tints[1]),
@@ -264,8 +283,10 @@ def draw_light(
     )
 
 
-def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Generator) -> Camera:
-    """A camera that looks down at the tray from a distance at which an object is as wide as
+def draw_camera(
+    parameters: SceneParameters, library: Library, ground: Ground, rng: np.random.Generator
+) -> Camera:
+    """A camera that looks down at the floor from a distance at which an object is as wide as
     `size_px` asks, before any zoom beyond it.
     """
     if parameters.arrangement == "layers":
@@ -286,7 +307,7 @@ def draw_camera(parameters: SceneParameters, library: Library, rng: np.random.Ge
     is_level = parameters.least_tilt_deg > 0 or np.degrees(tilt) > _LEVEL_FROM_DEG
     rows = _camera_axes(float(tilt), float(heading), float(roll), is_level=bool(is_level))
     forward = rows[2]
-    on_floor = rng.uniform(-0.4, 0.4, 2) * tray_half_m(parameters, library)
+    on_floor = rng.uniform(-0.4, 0.4, 2) * ground.half_size
     target = np.array([*on_floor, library.unit_m / 2])
     return Camera(
         position=vector(target - forward * distance),

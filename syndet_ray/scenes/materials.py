@@ -80,8 +80,13 @@ class Materials:
         self._meshes, self._mesh_of = light_meshes(bodies, library)
 
     def ground(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL."""
+        """(3, n) colours at points (3, n) of the targets (n,): HORIZON, TABLE, FLOOR or WALL.
+
+        The floor of a board is plain: its picture is of `boards`.
+        """
         colors = self._ground_colors.take(targets - HORIZON, axis=1)
+        if self._ground.is_board:
+            return colors
         is_level = (targets == TABLE) | (targets == FLOOR)
         side = self._texture.shape[0]
         per_metre = np.float32(side / self._ground.texture_scale)
@@ -97,6 +102,8 @@ class Materials:
 
     def bodies(self, bodies: np.ndarray, surface: Surface, pixel_m: float) -> np.ndarray:
         """(3, m) colours at points on bodies (m,); pixel_m is a pixel's width there, metres."""
+        if not len(bodies):  # nothing is in view, or found a place
+            return np.empty((3, 0), np.float32)
         if self._is_die.all():
             return self._on_dice(bodies, surface.local, surface.face, pixel_m)
         colors = np.empty((3, len(bodies)), np.float32)
@@ -192,6 +199,8 @@ def _texture(ground: Ground) -> np.ndarray:
     """The ground's texture, seamless: brightness factors (side, side) around 1, or linear colours
     (side, side, 3).
     """
+    if ground.is_board:
+        return np.ones((_TEXTURE_PX, _TEXTURE_PX), np.float32)
     if ground.texture not in _OCTAVES:
         return _image_texture(ground.texture)
     if ground.texture_contrast == 0:

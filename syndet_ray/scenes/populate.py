@@ -13,7 +13,7 @@ from syndet_ray.scenes.dice import EDGE_M, die_faces, die_vertices, up_face
 from syndet_ray.scenes.framing import Region, seen_floor
 from syndet_ray.scenes.heap import Heap
 from syndet_ray.scenes.library import Asset, Library, Mesh, outline
-from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, matrix, vector
+from syndet_ray.scenes.scene import NO_CLASS, Body, Camera, Color, Die, Ground, matrix, vector
 
 # Turns that bring each of a die's six faces up.
 _ROLLS = np.array(
@@ -85,20 +85,19 @@ def in_tray(
     parameters: SceneParameters,
     library: Library,
     wardrobe: Wardrobe,
+    ground: Ground,
     camera: Camera,
     count: int,
     sizes: np.random.Generator,
     poses: np.random.Generator,
 ) -> tuple[Body, ...]:
     """`count` objects and the distractors that the parameters ask for, dropped one after another
-    onto the part of the tray that the camera sees.
+    onto the part of the ground's floor that the camera sees.
     """
     factors = looks.draw_size_factors(parameters, count, sizes)
-    tray_half_m = looks.tray_half_m(parameters, library)
-    half_size = tray_half_m, tray_half_m
-    region = seen_floor(camera, library.unit_m / 2).within(half_size)
+    region = seen_floor(camera, library.unit_m / 2).within(ground.half_size)
     if library.dice and not parameters.distractors:
-        return _poured_dice(EDGE_M * factors, wardrobe, half_size, region, poses)
+        return _poured_dice(EDGE_M * factors, wardrobe, ground.half_size, region, poses)
     kinds = _draw_kinds(count, parameters.distractors, library, poses)
     scales = []
     for factor, kind in zip(factors, kinds, strict=False):
@@ -106,7 +105,7 @@ def in_tray(
     for kind in kinds[len(factors) :]:
         factor = sizes.uniform(*parameters.background_scale)
         scales.append(float(factor * library.unit_m / library.assets[kind].mesh.length))
-    heap = Heap(half_width=tray_half_m, half_depth=tray_half_m, unit_m=library.unit_m)
+    heap = Heap(half_width=ground.half_width, half_depth=ground.half_depth, unit_m=library.unit_m)
     dice, glosses = iter(wardrobe.dice(count)), wardrobe.glosses(len(kinds))
     bodies = []
     for i in poses.permutation(len(kinds)).tolist():

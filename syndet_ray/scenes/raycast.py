@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from syndet_ray import seeds
+from syndet_ray.scenes import boards
 from syndet_ray.scenes.detail import light_meshes
 from syndet_ray.scenes.dice import die_faces, face_axis, normals
 from syndet_ray.scenes.library import DICE, Library, corner_normals
@@ -231,12 +232,25 @@ class _World:
     def _albedo(self, hits: _Hits) -> np.ndarray:
         camera = self._scene.camera
         albedo = self._materials.ground(np.minimum(hits.targets, WALL), hits.points)
+        if self._scene.ground.is_board:
+            floor = np.flatnonzero(hits.targets == FLOOR)
+            albedo[:, floor] = self._board_colors(hits, floor)
         # A pip's border is as soft as the pixel that sees it is wide.
         pixel_m = float(np.linalg.norm(camera.position) / camera.focal_px)
         rays = hits.surface.rays
         bodies = hits.targets.take(rays)
         albedo[:, rays] = self._materials.bodies(bodies, hits.surface, pixel_m)
         return albedo
+
+    def _board_colors(self, hits: _Hits, rays: np.ndarray) -> np.ndarray:
+        """(3, m) colours of a board at rays (m,) that met it."""
+        camera = self._scene.camera
+        points = hits.points.take(rays, axis=1)
+        distances = np.linalg.norm(points - np.array(camera.position)[:, None], axis=0)
+        # On a slanted board a pixel is longer than it is wide: this is the root of its area.
+        slant = np.maximum(hits.towards_eye[2].take(rays), 1e-3)
+        pixels_m = distances / camera.focal_px / np.sqrt(slant)
+        return boards.floor_colors(self._scene.ground, points, pixels_m)
 
     def _mirrored_light(self, hits: _Hits, open_to: np.ndarray) -> np.ndarray:
         """(3, m) light of lamps and sky that bodies mirror: more where they are seen at a slant

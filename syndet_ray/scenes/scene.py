@@ -59,7 +59,9 @@ class Ground:
     """The tray on its table; the top of both floors is z = 0. Lengths in metres.
 
     wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, or the path of an
-    image; it is repeated every texture_scale. A pattern's brightness varies by texture_contrast
+    image; it is repeated every texture_scale, on the floor and on the table. With texture_scale 0
+    the floor is a board: the image lies on it once, its upper side along +y, and not on the table.
+    A pattern's brightness varies by texture_contrast
     (standard deviation, as a share) in a way that texture_seed picks; an image replaces the colours
     of floor and table and is mixed with them by texture_contrast, 1 being the image alone.
     horizon is the light that comes from beyond the table, where a camera looks that far.
@@ -77,6 +79,15 @@ class Ground:
     texture_scale: float
     texture_contrast: float
     texture_seed: int
+
+    @property
+    def half_size(self) -> tuple[float, float]:
+        """The distances that the floor reaches from the origin along x and y, metres."""
+        return self.half_width, self.half_depth
+
+    @property
+    def is_board(self) -> bool:
+        return self.texture_scale == 0
 
 
 @dataclass(frozen=True, kw_only=True)
