@@ -11,7 +11,7 @@ from syndet_ray import Around, Choice, Float, Recipe, SceneParameters, Scenes, S
 from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.scene_parameters import MEASURABLE
+from syndet_ray.definitions.scene_parameters import MEASURABLE, MOST_SCENE_PX
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.scene_match import Measured
 from syndet_ray.scenes.dice import CLASSES
@@ -19,6 +19,7 @@ from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill
 from syndet_ray.tuning.photo_check import real_data
 from syndet_ray.tuning.scene_fill import fill_scenes
+from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.workers.render import scene_parameters
 
 MATCH = {"scene.match": "photos"}
@@ -122,6 +123,22 @@ def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):
     scene = filled.sweep.recipe.scene
     assert scene.size_px == (scene.image_px, scene.image_px)
     assert any(f"no more than the image, {scene.image_px} px" in note for note in notes)
+
+
+def test_scenes_of_large_crops_are_no_larger_than_scenes_may_be(photos, monkeypatch):
+    large = {**MATCH, "training.crop_px": 2048, "training.scale_jitter": 0.2}
+    sweep = sweep_of(large)
+    recipes = [sweep.recipe, sweep.recipe.replace({"training.crop_px": "auto"})]
+    assert largest_scene_px(recipes, sweep, 768) == MOST_SCENE_PX
+    assert largest_scene_px(recipes[1:], sweep, 768) == 960
+    jitter = SearchSpace({"training.scale_jitter": Float(low=0.1, high=0.5)})
+    assert largest_scene_px(recipes[1:], sweep_of(space=jitter), 768) == 1536
+
+    def measure(photos, base, longest_px, seed, progress, seen_px, classes):
+        return [Measured(path="scene.image_px", value=seen_px, words="measured")]
+
+    monkeypatch.setattr(scene_fill, "measured_scene", measure)
+    assert fill(photos, sweep)[0].sweep.recipe.scene.image_px == MOST_SCENE_PX
 
 
 def test_what_was_given_stays_even_if_it_is_the_default(photos, measured):

@@ -88,7 +88,7 @@ def measured_scene(
     base        scenes of the same objects, before anything is measured; settings that were given
                 (`model_fields_set`) are not measured, and the others fit them
     longest_px  the longer side to which photos are brought
-    seen_px     the side of a square, pixels, of which training sees all
+    seen_px     the side of a square, pixels, of which training sees all; no more than scenes have
     classes     new names that photos already have, of classes of the assets
 
     What cannot be told from these photos is left out. Raises DataError for assets that cannot be

@@ -14,7 +14,7 @@ from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.record import Source
-from syndet_ray.data.scale import WorkingScale, seen_px, working_scale
+from syndet_ray.data.scale import WorkingScale, scene_px, working_scale
 from syndet_ray.data.splits import cut
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
@@ -96,7 +96,7 @@ def write_first_sweep(
     _check_classes(train.classes, library, assets)
     backgrounds = parts.backgrounds()
     base = _base_scene(assets, backgrounds)
-    side_px = seen_px(scale.crop_px, Training().scale_jitter)
+    side_px = scene_px(scale.crop_px, Training().scale_jitter)
     measured = measured_scene(train, base, scale.longest_px, seed, progress, seen_px=side_px)
     _write_checked(path, _text(photos, base, measured))
     return FirstSweep(

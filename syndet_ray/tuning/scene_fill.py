@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import seen_px
 from syndet_ray.definitions.around import with_ranges
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Scenes
@@ -27,6 +26,7 @@ from syndet_ray.inspection.scene_match import (
 )
 from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
+from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.wording import counted
 
 _VERSION = 3  # part of the cache's key: raise it when the same photos are measured otherwise
@@ -179,15 +179,8 @@ class _Filler:
 
     def _seen_px(self) -> int:
         """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
-        crops_px: list[int | str] = [self.data.scale.crop_px]
-        jitters = [0.0]
         recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
-        for training in (recipe.training for recipe in recipes):
-            crops_px.append(training.crop_px)
-            jitters.append(training.scale_jitter)
-        crops_px += self.sweep.parameters.samples("training.crop_px")
-        jitters += self.sweep.parameters.samples("training.scale_jitter")
-        return seen_px(max(px for px in crops_px if isinstance(px, int)), max(jitters))
+        return largest_scene_px(recipes, self.sweep, self.data.scale.auto_crop_px)
 
     def _key(self, base: SceneParameters) -> str:
         facts = {
