@@ -13,7 +13,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import MEASURABLE, MOST_SCENE_PX
 from syndet_ray.errors import DefinitionError
-from syndet_ray.inspection.scene_match import Measured
+from syndet_ray.inspection.measures import Measured
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill

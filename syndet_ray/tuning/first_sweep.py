@@ -24,7 +24,8 @@ from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.inspection.look_match import plain_classes
-from syndet_ray.inspection.scene_match import Measured, measured_scene
+from syndet_ray.inspection.measures import Measured
+from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library

@@ -17,13 +17,8 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import MEASURABLE, SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import make_folder, write_whole
-from syndet_ray.inspection.scene_match import (
-    OF_TRAY,
-    Measured,
-    measured_scene,
-    scenes_with,
-    settings_for,
-)
+from syndet_ray.inspection.measures import OF_TRAY, Measured, scenes_with, settings_for
+from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.settle import largest_scene_px
