@@ -33,6 +33,7 @@ from syndet_ray.inspection.measures import (
 )
 from syndet_ray.inspection.pose_match import PoseMatch, match_again, match_poses
 from syndet_ray.inspection.proportions import Factors, match_proportions
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
@@ -128,13 +129,14 @@ def _match_meshes(photos: Source, base: SceneParameters, seed: int, classes: Cla
     """Poses, and then proportions of meshes. Raises DataError for assets that cannot be used."""
     library = library_of(base)
     names = [classes.get(name, name) or "" for name in library.classes]
-    match = match_poses(photos, library, seed, names)
+    boxes = WholeBoxes.of(photos)
+    match = match_poses(boxes, library, seed, names)
     factors = None
     if match is not None and "proportions" not in base.model_fields_set:
-        factors = match_proportions(photos, library, match, seed, names)
+        factors = match_proportions(boxes, library, match, seed, names)
     if match is not None and factors:
         library = with_proportions(library, _triples(factors))
-        distance, length = match_again(photos, library, match, seed, names)
+        distance, length = match_again(boxes, library, match, seed, names)
         match = replace(match, distance=distance, length=length)
     return _Meshes(library=library, names=names, match=match, factors=factors)
 
