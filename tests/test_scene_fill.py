@@ -7,7 +7,8 @@ from contextlib import nullcontext
 import pytest
 from made_photos import write_photos
 
-from syndet_ray import Around, Choice, Float, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray import Around, Choice, Float, Int, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
@@ -18,6 +19,7 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill
 from syndet_ray.tuning.photo_check import real_data
+from syndet_ray.tuning.photo_subset import photos_to_measure
 from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.workers.render import scene_parameters
@@ -111,6 +113,56 @@ def test_other_test_photos_change_nothing_and_other_training_photos_do(photos, t
         others[split] = fill(folder, sweep_of(), tmp_path / f"{split} cache")[0].sweep.recipe
     recipe = fill(photos, sweep_of())[0].sweep.recipe
     assert others["test"] == recipe != others["train"]
+
+
+def test_scenes_of_few_photos_are_measured_on_these_alone(photos):
+    sweep = sweep_of({**MATCH, "mix.real_images": 3})
+    data = real_data(photos, sweep, quiet)
+    seen = nested_subset(data.pools["train"], 3, sweep.seed).image_ids.tolist()
+    for record in data.train.records:
+        if record.image_id not in seen:
+            record.image.unlink()
+    display = Notes()
+    fill_scenes(sweep, data, photos / "cache", display)
+    assert "measured on 3 of 12 training photos, those of mix.real_images" in display.texts[0]
+
+
+def test_other_numbers_of_photos_are_measured_again(photos, measured):
+    for number in (3, 4, "all", 12):
+        fill(photos, sweep_of({**MATCH, "mix.real_images": number}))
+    assert len(measured) == 3, "12 are all"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "words"),
+    [
+        ({}, {}, "12 training photos"),
+        ({"mix.real_images": 0.5}, {}, "6 of 12 training photos, those of mix.real_images"),
+        ({}, {"space": Int(low=4, high=9)}, "4 of 12 training photos, the fewest of mix.real_im"),
+        ({}, {"space": Choice(values=("all", 0.25))}, "3 of 12 training photos, the fewest of"),
+        ({"mix.real_images": 8}, {"space": Around(low=0.5, high=1)}, "4 of 12 training photos"),
+        ({}, {"variants": {"few": {"mix.real_images": 2}, "all": {}}}, "2 of 12 training photos"),
+        # renders nothing
+        ({}, {"variants": {"few": {"mix.schedule": "real_only", "mix.real_images": 2}}}, "12 tra"),
+        ({}, {"space": Choice(values=(0, 5))}, "5 of 12 training photos"),
+    ],
+)
+def test_no_scene_shows_what_its_trial_may_not_see(photos, recipe, given, words):
+    number = given.pop("space", None)
+    space = SPACE if number is None else SearchSpace({"mix.real_images": number})
+    controls = ("synthetic_only",) if "variants" not in given else ()
+    sweep = sweep_of({**MATCH, **recipe}, space=space, controls=controls, **given)
+    subset = photos_to_measure(sweep, real_data(photos, sweep, quiet))
+    assert subset.words.startswith(words)
+    assert subset.words.startswith(str(len(subset.source)))
+
+
+def test_recipes_without_photos_leave_no_choice(photos):
+    blur = SearchSpace({"scene.blur": Float(low=0.0, high=1.0)})
+    none = {**MATCH, "mix.real_images": 0}
+    sweep = sweep_of(none, space=blur, controls=("synthetic_only",))
+    subset = photos_to_measure(sweep, real_data(photos, sweep, quiet))
+    assert subset.words == "12 training photos, as mix.real_images 0 leaves none"
 
 
 def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):

@@ -208,7 +208,10 @@ def _sizes(
         sizes_px += (longer_px / lengths[boxes.labels]).tolist()
     shown = (1 + padding) * (match.length if match is not None else 1.0)
     sizes = np.array(sizes_px) / shown
-    low, high = np.maximum(LEAST_SIZE_PX, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
+    sizes = sizes[np.isfinite(sizes)]
+    if not len(sizes):  # photos show none of the classes that have assets
+        return
+    low, high = np.maximum(LEAST_SIZE_PX, np.quantile(sizes, _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
     if np.ptp(lengths[np.isfinite(lengths)]) > 0:

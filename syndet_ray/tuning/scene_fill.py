@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from syndet_ray.inspection.measures import OF_TRAY, Measured, scenes_with, setti
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
+from syndet_ray.tuning.photo_subset import PhotoSubset, photos_to_measure
 from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.wording import counted
 
@@ -151,15 +153,13 @@ class _Filler:
 
     def _measure(self, base: SceneParameters) -> list[Measured]:
         """Measures scenes, unless the same were measured on the same photos before."""
-        sweep, photos = self.sweep, self.data.train
-        longest_px = self.data.scale.longest_px
-        assert photos is not None, "photos that were checked come with their files"
+        sweep, longest_px = self.sweep, self.data.scale.longest_px
         file = self.cache / "measured" / f"{self._key(base)}.json"
         if (saved := _read(file)) is not None:
             return saved
         with self.display.step("measuring scenes on the training photos"):
             measured = measured_scene(
-                photos,
+                self._photos.source,
                 base,
                 longest_px,
                 sweep.seed,
@@ -172,6 +172,10 @@ class _Filler:
             write_whole(file, json.dumps(list(map(asdict, measured))).encode())
         return measured
 
+    @cached_property
+    def _photos(self) -> PhotoSubset:
+        return photos_to_measure(self.sweep, self.data)
+
     def _seen_px(self) -> int:
         """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
         recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
@@ -180,7 +184,7 @@ class _Filler:
     def _key(self, base: SceneParameters) -> str:
         facts = {
             "version": [_VERSION, RENDERER_VERSION],
-            "photos": self.data.pools["train"].hash,
+            "photos": self._photos.hash,
             "longest_px": self.data.scale.longest_px,
             "seen_px": self._seen_px(),
             "scenes": base.model_dump(mode="json"),
@@ -194,9 +198,9 @@ class _Filler:
     def _note(self, base: SceneParameters, measured: Sequence[Measured]) -> None:
         """Says what was measured, and what was not and why."""
         note = self.display.note
-        photos = counted(len(self.data.pools["train"]), "training photo")
+        settings = counted(len(measured), "setting")
         objects = f"scenes of {base.assets}, {base.arrangement}"
-        note(f"{_MATCH}: {objects}: {counted(len(measured), 'setting')} measured on {photos}")
+        note(f"{_MATCH}: {objects}: {settings} measured on {self._photos.words}")
         for item in measured:
             is_searched = item.path in self.sweep.parameters.settings()
             ending = "; the search proposes its own" if is_searched else ""
