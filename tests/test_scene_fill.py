@@ -13,6 +13,7 @@ from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import MEASURABLE, MOST_SCENE_PX
+from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.measures import Measured
 from syndet_ray.scenes.dice import CLASSES
@@ -325,6 +326,65 @@ def test_ranges_lie_around_what_was_measured(photos, measured):
         "0.1 to 1.2 is cut to what it may be"
     ) in notes
     assert asked.parameters.point(filled.sweep.recipe) is not None
+
+
+def test_ends_of_a_range_of_tilts_do_not_pass_each_other(photos, measured):
+    wide = Around(low=-30, high=30, by="offset")
+    both = SearchSpace(dict.fromkeys(("scene.least_tilt_deg", "scene.camera_tilt_deg"), wide))
+    filled, _ = fill(photos, sweep_of(space=both))
+    bounds = [(item.low, item.high) for _, item in filled.sweep.parameters.items()]
+    assert bounds == [(0, 30), (30, 70)], "measured are 20 and 40"
+    least = SearchSpace({"scene.least_tilt_deg": wide})
+    filled, notes = fill(photos, sweep_of(space=least))
+    [(_, parameter)] = filled.sweep.parameters.items()
+    assert (parameter.low, parameter.high) == (0, 40)
+    assert notes[-1].endswith("-10 to 50 is cut to what it may be")
+
+
+def test_pairs_that_no_recipe_may_have_are_left_out(photos, measured):
+    sizes = SearchSpace({"scene.size_px": Around(low=0.25, high=4)})
+    filled, notes = fill(photos, sweep_of({**MATCH, "scene.image_px": 64}, space=sizes))
+    [(_, parameter)] = filled.sweep.parameters.items()
+    assert parameter.values == ((5.0, 7.5), (10.0, 15.0), (20.0, 30.0), (40.0, 60.0))
+    assert notes[-1].endswith("(20.0, 30.0): 1 of 5 pairs left out, which it may not be")
+    alone = sweep_of({"scene.size_px": (4, 64), "scene.image_px": 64}, space=sizes)
+    with pytest.raises(DefinitionError, match=r"size_px: has no other pair around its value"):
+        scene_fill.with_ranges(alone, quiet)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"scene.size_px": Around(low=-9, high=9, by="offset")}, r"size_px: is a pair, and can"),
+        ({"scene.brightness": Around(low=0.5, high=2)}, r"brightness: may be measured below 0"),
+        ({"scene.proportions": Around(low=0.5, high=2)}, r"proportions: .* a pair of numbers"),
+        (
+            {
+                "scene.least_tilt_deg": Around(low=0.5, high=2),
+                "scene.camera_tilt_deg": Float(low=0, high=80),
+            },
+            r"least_tilt_deg: .* not measured where scene\.camera_tilt_deg is searched\. Search b",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_around_any_measure_is_refused_before(space, message):
+    with pytest.raises(DefinitionError, match=message):
+        check_space(SearchSpace(space), Recipe().replace(MATCH))
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ({"scene.match": "photos"}, r"points\[0\]: scene\.match: cannot be changed by a point"),
+        ({"scene.blur": 0.5}, r"scene\.blur: is measured on the photos.*, got 0\.5\. Leave it out"),
+        ({"scene.gloss": 0.5}, r"scene\.gloss: is not varied"),
+    ],
+)
+def test_points_that_decide_what_is_measured_are_refused_before(point, message):
+    with pytest.raises(DefinitionError, match=message):
+        sweep_of(points=({"mix.synthetic": 0.5, **point},)).check()
+    scene = {**MATCH, "scene.blur": 0.5}
+    sweep_of(scene, points=({"mix.synthetic": 0.5, "scene.blur": 0.5},)).check()
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def _has_measured_scenes(recipe: Recipe) -> bool:
 
 def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
     """The numbers of photos that the search may propose, of a range its ends."""
-    parameter = dict(sweep.parameters.items()).get(_NUMBER)
+    parameters = dict(sweep.parameters.items())
+    parameter = parameters.get(_NUMBER)
     if isinstance(parameter, Around):
-        parameter = range_around(_NUMBER, parameter, sweep.recipe)
+        parameter = range_around(_NUMBER, parameter, sweep.recipe, parameters)
     return () if parameter is None else parameter.samples()
