@@ -5,6 +5,7 @@ import shutil
 from contextlib import nullcontext
 
 import pytest
+import trimesh
 from made_photos import write_photos
 
 from syndet_ray import Around, Choice, Float, Int, Recipe, SceneParameters, Scenes, SearchSpace
@@ -282,6 +283,17 @@ def test_what_a_search_proposes_leaves_out_what_would_not_fit(photos, measured):
         "scene.poses: auto (as it was: what the search proposes leaves no room for a measure)"
         in notes
     )
+
+
+def test_meshes_without_colours_are_told(photos, measured, tmp_path):
+    folder = tmp_path / "meshes"
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        trimesh.creation.box((1, 1, 1)).export(folder / name / "box.stl")
+    _, notes = fill(photos, sweep_of({**MATCH, "scene.assets": str(folder)}))
+    assert notes[-1].startswith(f"no colour is told for {', '.join(sorted(CLASSES))}: rendered")
+    assert str(folder / "assets.json") in notes[-1]
+    assert "no colour" not in str(fill(photos, sweep_of())[1])
 
 
 def test_a_sweep_that_is_filled_is_not_measured_again(photos, measured):

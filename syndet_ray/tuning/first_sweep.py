@@ -23,12 +23,12 @@ from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
-from syndet_ray.inspection.look_match import plain_classes
 from syndet_ray.inspection.measures import Measured
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library
+from syndet_ray.tuning.notes import notes_on_colors
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
@@ -107,16 +107,8 @@ def write_first_sweep(
         dataset=dataset,
         scale=scale,
         measured=measured,
-        notes=[*dataset.notes, *library.notes, *_notes_on_colors(library, assets)],
+        notes=[*dataset.notes, *library.notes, *notes_on_colors(library, assets)],
     )
-
-
-def _notes_on_colors(library: Library, assets: Path) -> Iterator[str]:
-    """A sentence on meshes that are rendered in light grey, whatever the photos show."""
-    plain = plain_classes(library, library.classes)
-    if plain:
-        color = f'{{"color": {{"{plain[0]}": "#a03028"}}}} in {assets / "assets.json"}'
-        yield f"no colour is told for {', '.join(plain)}: rendered light grey; {color} tells one"
 
 
 @dataclass(frozen=True, kw_only=True)

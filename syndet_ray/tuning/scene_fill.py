@@ -22,6 +22,7 @@ from syndet_ray.inspection.measures import OF_TRAY, Measured, scenes_with, setti
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
+from syndet_ray.tuning.notes import notes_on_colors
 from syndet_ray.tuning.photo_subset import PhotoSubset, photos_to_measure
 from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.wording import counted
@@ -209,6 +210,8 @@ class _Filler:
         for name in MEASURABLE:
             if name not in names:
                 note(f"scene.{name}: {getattr(base, name)} ({self._reason(name, base)})")
+        for sentence in notes_on_colors(library_of(base), Path(base.assets)):
+            note(sentence)
 
     def _reason(self, name: str, base: SceneParameters) -> str:
         """The reason why a setting was not measured."""
