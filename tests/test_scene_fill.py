@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import trimesh
 from made_photos import write_photos
+from PIL import Image
 
 from syndet_ray import Around, Choice, Float, Int, Recipe, SceneParameters, Scenes, SearchSpace
 from syndet_ray.data.splits.subset import nested_subset
@@ -294,6 +295,17 @@ def test_meshes_without_colours_are_told(photos, measured, tmp_path):
     assert notes[-1].startswith(f"no colour is told for {', '.join(sorted(CLASSES))}: rendered")
     assert str(folder / "assets.json") in notes[-1]
     assert "no colour" not in str(fill(photos, sweep_of())[1])
+
+
+def test_the_same_photos_in_other_files_are_measured_again(photos, measured):
+    """What was lost when a photo was compressed is read from its file, and no pixel tells it."""
+    for suffix in ("JPEG", "PNG"):  # the second time, the pixels are the same
+        for file in (photos / "train").glob("*.png"):
+            with Image.open(file) as image:
+                image.load()
+            image.save(file, suffix)
+        fill(photos, sweep_of())
+    assert len(measured) == 2
 
 
 def test_a_sweep_that_is_filled_is_not_measured_again(photos, measured):
