@@ -12,10 +12,10 @@ from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
-from syndet_ray.data.read import Dataset, read, read_with_own_classes
+from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import WorkingScale, scene_px, working_scale
-from syndet_ray.data.splits import cut
+from syndet_ray.data.splits.with_test import photos_with_test
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
@@ -154,28 +154,6 @@ class _Parts:
             "image_ids": frozenset(self.train.image_ids()),
             "progress": partial(self.progress, step),
         }
-
-
-def photos_with_test(
-    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
-) -> Dataset:
-    """The photos, with the test split that a sweep will have.
-
-    Raises DataError for photos without one, unless a share of train is held out: what is made of
-    training photos must show nothing of test photos.
-    """
-    reading = partial(progress, "reading labels")
-    if hold_out is not None:
-        dataset, as_stored = read_with_own_classes(photos, labels, reading)
-        return cut.hold_out(dataset, hold_out, progress, as_stored=as_stored)
-    dataset = read(photos, labels, reading)
-    splits = list(dataset.splits)
-    if "train" not in splits:
-        raise DataError(photos, "has no training photos", got=splits)
-    if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
-        do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
-        raise DataError(photos, "must have a test split", got=splits, do=do)
-    return dataset
 
 
 def _base_scene(assets: Path, backgrounds: Path | None) -> SceneParameters:

@@ -11,6 +11,7 @@ from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import scene_px, working_scale
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
+from syndet_ray.data.splits.with_test import photos_with_test
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -18,7 +19,6 @@ from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress, Note
 from syndet_ray.scenes.needs import paste_inputs
 from syndet_ray.scenes.stock import Stock, is_stock, load_stock, write_stock
-from syndet_ray.tuning.first_sweep import photos_with_test
 from syndet_ray.wording import counted
 
 _PHOTOS = "scene.photos"
