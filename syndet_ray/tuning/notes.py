@@ -19,9 +19,9 @@ from syndet_ray.data.scale import (
 from syndet_ray.data.splits.split import VAL_SHARE, SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.inspection.look_match import plain_classes
 from syndet_ray.report.fonts import missing_notes
-from syndet_ray.scenes import command
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.needs import scene_inputs
 from syndet_ray.scenes.units import apparent_share
@@ -97,7 +97,7 @@ def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
     """Notes on the assets that the built-in generators render, each once."""
     notes: dict[str, None] = {}
     for materials in sorted(scene_inputs(sweep)):
-        if not materials.generator.startswith(command.PREFIX):
+        if not materials.generator.startswith(COMMAND):
             notes |= dict.fromkeys(materials.library().notes)
     return list(notes)
 
@@ -140,7 +140,7 @@ def _shares(sweep: LoadedSweep) -> set[float]:
     """The sizes of objects in images, divided by `scene.size_px`, of all assets that we render."""
     shares = set()
     for materials in scene_inputs(sweep):
-        if not materials.generator.startswith(command.PREFIX):
+        if not materials.generator.startswith(COMMAND):
             shares.add(apparent_share(materials.library()))
     return shares
 
