@@ -19,6 +19,7 @@ from syndet_ray.definitions.scene_parameters import (
 )
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
+from syndet_ray.inspection.crowding import match_crowding
 from syndet_ray.inspection.jpeg_match import JpegMatch, match_jpeg
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
 from syndet_ray.inspection.measures import (
@@ -46,7 +47,7 @@ _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # Strengths of stretch and profile: where nothing is known of shapes, and where proportions are
 # measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
-_PADDING = "scene.box_padding"
+_PADDING, _OBJECTS = "scene.box_padding", "scene.objects"
 _EQUAL_ASPECTS = 0.01  # a smaller range comes from sizes in whole pixels
 _NEARLY_WHOLE = 0.99  # a photo that is scaled by more is as it was
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
@@ -103,10 +104,10 @@ def measured_scene(
     left = settings_for(measured, base)
     scenes = scenes_with(base, left)
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
-    if look is None:
-        return left
-    corrected = correct_sizes(left, look.size_ratio)
-    return [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
+    if look is not None:
+        corrected = correct_sizes(left, look.size_ratio)
+        left = [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
+    return list(_crowd(left, photos, base, seed, progress))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,6 +140,30 @@ def _match_meshes(photos: Source, base: SceneParameters, seed: int, classes: Cla
         distance, length = match_again(boxes, library, match, seed, names)
         match = replace(match, distance=distance, length=length)
     return _Meshes(library=library, names=names, match=match, factors=factors)
+
+
+def _crowd(
+    measured: Sequence[Measured],
+    photos: Source,
+    base: SceneParameters,
+    seed: int,
+    progress: NamedProgress,
+) -> Iterator[Measured]:
+    """The same, with more objects if those of photos cover one another more.
+
+    In layers objects overlap as `overlap` says.
+    """
+    for item in measured:
+        if item.path == _OBJECTS and base.arrangement == "tray":
+            scenes = scenes_with(base, measured)
+            crowding = match_crowding(photos, scenes, library_of(scenes), seed, progress)
+            if crowding is not None:
+                words = (
+                    f"{item.words}; {item.value} objects cover {crowding.in_scenes:.0%} of one "
+                    f"another's boxes, where photos have {crowding.in_photos:.0%}"
+                )
+                item = replace(item, value=crowding.objects, words=words)
+        yield item
 
 
 def _padding(style: Iterable[Measured], base: SceneParameters) -> float:
@@ -177,7 +202,7 @@ def _counts(photos: Source) -> Iterator[Measured]:
     mean, deviation = float(np.mean(counts)), float(np.std(counts))
     count = int(np.clip(round(mean), 1, MOST_OBJECTS))
     words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
-    yield Measured(path="scene.objects", value=count, words=words)
+    yield Measured(path=_OBJECTS, value=count, words=words)
     # scenes have every number between two bounds as often: their standard deviation is half of the
     # range, divided by the root of 3
     spread = min(1.0, math.sqrt(3) * deviation / mean)
