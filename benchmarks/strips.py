@@ -2,12 +2,14 @@
 docs/parameters-*.jpg.
 
     python benchmarks/strips.py docs
+    python benchmarks/strips.py docs --assets ../shared/data/chess/meshes
 
 Each row is one scene, in which only the parameter that it names changes; of a few scenes it is the
-one that changes most. The row of the curriculum shows scenes of one set.
+one that changes most. The row of the curriculum shows scenes of one set. With a folder of meshes
+that stand, it renders what acts on meshes alone: docs/parameters-meshes.jpg.
 """
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +92,36 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("box_square", (False, True), TRAY | {"distractors": 0, "objects": 5}),
     ),
 }
+# Meshes of one's own, standing and seen from the side.
+STANDING: dict[str, Any] = {
+    "objects": 5,
+    "image_px": 176,
+    "size_px": (60.0, 70.0),
+    "poses": "upright",
+    "least_tilt_deg": 55.0,
+    "camera_tilt_deg": 65.0,
+    "blur": 0.0,
+    "noise": 0.0,
+}
+OF_MESHES: tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...] = (
+    ("poses", ("rest", "upright", "face_up", "any"), {}),
+    # at 0 there are no variants to choose from, and so other objects
+    ("stretch", SHARES[1:], {}),
+    ("profile", SHARES[1:], {}),
+    ("object_color", SHARES, {}),
+)
 CAPTION_PX = 18  # height of one line of text
 CURRICULUM_SCENES = 60  # scenes of the set from which the curriculum shows some
 
 
-def main(out: Path) -> None:
-    for name, rows in ROWS.items():
+def main() -> None:
+    given = arguments()
+    sheets = ROWS
+    if given.assets is not None:
+        base = STANDING | {"assets": str(given.assets)}
+        rows = tuple((name, values, base | more) for name, values, more in OF_MESHES)
+        sheets = {"meshes": rows}
+    for name, rows in sheets.items():
         strips = [strip(*row, boxes=name in ("labels", "arrangement")) for row in rows]
         widest = max(image.shape[1] for image in strips)
         padded = []
@@ -103,7 +129,17 @@ def main(out: Path) -> None:
             missing = widest - image.shape[1]
             padded.append(np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255))
         picture = cv2.cvtColor(np.concatenate(padded), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(out / f"parameters-{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        file = given.out / f"parameters-{name}.jpg"
+        cv2.imwrite(str(file), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--assets", type=Path, help="folder of meshes that stand, by class")
+    return parser.parse_args()
 
 
 def strip(
@@ -156,4 +192,4 @@ def rendered(parameters: SceneParameters, index: int, count: int, *, boxes: bool
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

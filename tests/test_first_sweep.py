@@ -23,6 +23,7 @@ from syndet_ray.inspection import pose_match
 from syndet_ray.inspection.look_match import looks_of_photos, match_look, plain_classes
 from syndet_ray.inspection.pose_match import match_poses
 from syndet_ray.inspection.scene_match import measured_scene
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.generate import generate
 from syndet_ray.scenes.sensor import MOST_BLUR_PX
@@ -69,7 +70,7 @@ def standing(photos_of):
 
 def test_standing_objects_and_the_tilt_are_told_from_boxes(standing, meshes):
     train = read(standing).splits["train"]
-    match = match_poses(train, load_assets(str(meshes)), seed=0)
+    match = match_poses(WholeBoxes.of(train), load_assets(str(meshes)), seed=0)
     assert match.poses in ("upright", "face_up")
     assert match.tilt_deg[0] <= 60 <= match.tilt_deg[1]
     assert match.distance < 0.5 * match.at_rest
@@ -78,7 +79,7 @@ def test_standing_objects_and_the_tilt_are_told_from_boxes(standing, meshes):
 
 def test_objects_that_rest_as_they_fall_are_told_too(photos_of, meshes):
     train = read(photos_of(camera_tilt_deg=10.0)).splits["train"]
-    assert match_poses(train, load_assets(str(meshes)), seed=0).poses == "rest"
+    assert match_poses(WholeBoxes.of(train), load_assets(str(meshes)), seed=0).poses == "rest"
 
 
 def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes, monkeypatch):
@@ -86,15 +87,17 @@ def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes,
     train, library = read(standing).splits["train"], load_assets(str(meshes))
     names = [f"a {name}" for name in library.classes]
     renamed = replace(train, classes=tuple(f"a {name}" for name in train.classes))
-    assert match_poses(renamed, library, 0) is None
-    assert match_poses(renamed, library, 0, names) == match_poses(train, library, 0)
+    assert match_poses(WholeBoxes.of(renamed), library, 0) is None
+    assert match_poses(WholeBoxes.of(renamed), library, 0, names) == match_poses(
+        WholeBoxes.of(train), library, 0
+    )
 
 
 def test_square_boxes_tell_nothing(photos_of, meshes):
     train = read(photos_of(box_square=True, size_px=(20, 24))).splits["train"]
     inside = [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in train.records]
     assert np.ptp(np.concatenate(inside), axis=1).mean() < 1
-    assert match_poses(train, load_assets(str(meshes)), seed=0) is None
+    assert match_poses(WholeBoxes.of(train), load_assets(str(meshes)), seed=0) is None
 
 
 def test_settings_are_those_of_the_photos(standing, meshes):

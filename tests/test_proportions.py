@@ -1,5 +1,6 @@
 """Proportions of classes: told from boxes alone, whatever the distance of the camera."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.pose_match import PoseMatch, box_sides
 from syndet_ray.inspection.proportions import class_boxes, match_proportions
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.generate import draw_scene, library_of, render
 from syndet_ray.scenes.library import Stretch
@@ -46,7 +48,7 @@ def match(poses="upright"):
 
 
 def photos_of(meshes, factors, *, poses="upright", alone=False, count=60):
-    """Photos from different distances, with a box of each class, or of one class each."""
+    """Boxes of photos from different distances: one of each class, or of one class each."""
     library = load(str(meshes), surroundings="")
     rng = np.random.default_rng(0)
     sides = {}
@@ -65,7 +67,7 @@ def photos_of(meshes, factors, *, poses="upright", alone=False, count=60):
             boxes.append([10 + 1000 * label, 10, 10 + 1000 * label + width, 10 + height])
         labels = np.array(list(shown))
         records.append(record(i, Boxes.of(boxes, labels)))
-    return Source(name="train", classes=CLASSES, records=records)
+    return WholeBoxes.of(Source(name="train", classes=CLASSES, records=records))
 
 
 def record(i, boxes):
@@ -95,7 +97,7 @@ def test_classes_that_stand_alone_keep_their_size_and_get_their_shape(meshes):
 
 
 def squares_of(groups):
-    """Photos of groups of classes, each from its own distance; sides of boxes differ by class."""
+    """Boxes of photos of groups of classes, each from its own distance; sides of boxes differ by class."""
     sides_px = {"tree": 400, "house": 800, "fork": 20, "knife": 40}
     rng = np.random.default_rng(0)
     records = []
@@ -107,7 +109,7 @@ def squares_of(groups):
             boxes.append([10 + 1000 * k, 10, 10 + 1000 * k + side_px, 10 + side_px])
         labels = [list(sides_px).index(name) for name in group]
         records.append(record(i, Boxes.of(boxes, np.array(labels))))
-    return Source(name="train", classes=tuple(sides_px), records=records)
+    return WholeBoxes.of(Source(name="train", classes=tuple(sides_px), records=records))
 
 
 def test_sizes_of_classes_that_nothing_shows_together_are_not_compared():
@@ -134,8 +136,7 @@ def test_things_that_lie_as_they_fall_get_one_factor_for_their_size(meshes):
 def test_few_boxes_or_one_class_tell_nothing(meshes):
     few = photos_of(meshes, OTHERS, count=19)
     assert match_proportions(few, load(str(meshes), surroundings=""), match(), seed=0) is None
-    whole = photos_of(meshes, OTHERS)
-    one = Source(name="train", classes=("bottle", "b", "c"), records=whole.records)
+    one = replace(photos_of(meshes, OTHERS), classes=("bottle", "b", "c"))
     assert match_proportions(one, load(str(meshes), surroundings=""), match(), seed=0) is None
 
 

@@ -5,20 +5,26 @@ import shutil
 from contextlib import nullcontext
 
 import pytest
+import trimesh
 from made_photos import write_photos
+from PIL import Image
 
-from syndet_ray import Around, Choice, Float, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray import Around, Choice, Float, Int, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.scene_parameters import MEASURABLE
+from syndet_ray.definitions.scene_parameters import MEASURABLE, MOST_SCENE_PX
+from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
-from syndet_ray.inspection.scene_match import Measured
+from syndet_ray.inspection.measures import Measured
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill
 from syndet_ray.tuning.photo_check import real_data
+from syndet_ray.tuning.photo_subset import photos_to_measure
 from syndet_ray.tuning.scene_fill import fill_scenes
+from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.workers.render import scene_parameters
 
 MATCH = {"scene.match": "photos"}
@@ -112,6 +118,56 @@ def test_other_test_photos_change_nothing_and_other_training_photos_do(photos, t
     assert others["test"] == recipe != others["train"]
 
 
+def test_scenes_of_few_photos_are_measured_on_these_alone(photos):
+    sweep = sweep_of({**MATCH, "mix.real_images": 3})
+    data = real_data(photos, sweep, quiet)
+    seen = nested_subset(data.pools["train"], 3, sweep.seed).image_ids.tolist()
+    for record in data.train.records:
+        if record.image_id not in seen:
+            record.image.unlink()
+    display = Notes()
+    fill_scenes(sweep, data, photos / "cache", display)
+    assert "measured on 3 of 12 training photos, those of mix.real_images" in display.texts[0]
+
+
+def test_other_numbers_of_photos_are_measured_again(photos, measured):
+    for number in (3, 4, "all", 12):
+        fill(photos, sweep_of({**MATCH, "mix.real_images": number}))
+    assert len(measured) == 3, "12 are all"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "words"),
+    [
+        ({}, {}, "12 training photos"),
+        ({"mix.real_images": 0.5}, {}, "6 of 12 training photos, those of mix.real_images"),
+        ({}, {"space": Int(low=4, high=9)}, "4 of 12 training photos, the fewest of mix.real_im"),
+        ({}, {"space": Choice(values=("all", 0.25))}, "3 of 12 training photos, the fewest of"),
+        ({"mix.real_images": 8}, {"space": Around(low=0.5, high=1)}, "4 of 12 training photos"),
+        ({}, {"variants": {"few": {"mix.real_images": 2}, "all": {}}}, "2 of 12 training photos"),
+        # renders nothing
+        ({}, {"variants": {"few": {"mix.schedule": "real_only", "mix.real_images": 2}}}, "12 tra"),
+        ({}, {"space": Choice(values=(0, 5))}, "5 of 12 training photos"),
+    ],
+)
+def test_no_scene_shows_what_its_trial_may_not_see(photos, recipe, given, words):
+    number = given.pop("space", None)
+    space = SPACE if number is None else SearchSpace({"mix.real_images": number})
+    controls = ("synthetic_only",) if "variants" not in given else ()
+    sweep = sweep_of({**MATCH, **recipe}, space=space, controls=controls, **given)
+    subset = photos_to_measure(sweep, real_data(photos, sweep, quiet))
+    assert subset.words.startswith(words)
+    assert subset.words.startswith(str(len(subset.source)))
+
+
+def test_recipes_without_photos_leave_no_choice(photos):
+    blur = SearchSpace({"scene.blur": Float(low=0.0, high=1.0)})
+    none = {**MATCH, "mix.real_images": 0}
+    sweep = sweep_of(none, space=blur, controls=("synthetic_only",))
+    subset = photos_to_measure(sweep, real_data(photos, sweep, quiet))
+    assert subset.words == "12 training photos, as mix.real_images 0 leaves none"
+
+
 def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):
     narrow = {**MATCH, "scene.box_padding": -0.3}
     large = write_photos(
@@ -122,6 +178,22 @@ def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):
     scene = filled.sweep.recipe.scene
     assert scene.size_px == (scene.image_px, scene.image_px)
     assert any(f"no more than the image, {scene.image_px} px" in note for note in notes)
+
+
+def test_scenes_of_large_crops_are_no_larger_than_scenes_may_be(photos, monkeypatch):
+    large = {**MATCH, "training.crop_px": 2048, "training.scale_jitter": 0.2}
+    sweep = sweep_of(large)
+    recipes = [sweep.recipe, sweep.recipe.replace({"training.crop_px": "auto"})]
+    assert largest_scene_px(recipes, sweep, 768) == MOST_SCENE_PX
+    assert largest_scene_px(recipes[1:], sweep, 768) == 960
+    jitter = SearchSpace({"training.scale_jitter": Float(low=0.1, high=0.5)})
+    assert largest_scene_px(recipes[1:], sweep_of(space=jitter), 768) == 1536
+
+    def measure(photos, base, longest_px, seed, progress, seen_px, classes):
+        return [Measured(path="scene.image_px", value=seen_px, words="measured")]
+
+    monkeypatch.setattr(scene_fill, "measured_scene", measure)
+    assert fill(photos, sweep)[0].sweep.recipe.scene.image_px == MOST_SCENE_PX
 
 
 def test_what_was_given_stays_even_if_it_is_the_default(photos, measured):
@@ -214,6 +286,28 @@ def test_what_a_search_proposes_leaves_out_what_would_not_fit(photos, measured):
     )
 
 
+def test_meshes_without_colours_are_told(photos, measured, tmp_path):
+    folder = tmp_path / "meshes"
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        trimesh.creation.box((1, 1, 1)).export(folder / name / "box.stl")
+    _, notes = fill(photos, sweep_of({**MATCH, "scene.assets": str(folder)}))
+    assert notes[-1].startswith(f"no colour is told for {', '.join(sorted(CLASSES))}: rendered")
+    assert str(folder / "assets.json") in notes[-1]
+    assert "no colour" not in str(fill(photos, sweep_of())[1])
+
+
+def test_the_same_photos_in_other_files_are_measured_again(photos, measured):
+    """What was lost when a photo was compressed is read from its file, and no pixel tells it."""
+    for suffix in ("JPEG", "PNG"):  # the second time, the pixels are the same
+        for file in (photos / "train").glob("*.png"):
+            with Image.open(file) as image:
+                image.load()
+            image.save(file, suffix)
+        fill(photos, sweep_of())
+    assert len(measured) == 2
+
+
 def test_a_sweep_that_is_filled_is_not_measured_again(photos, measured):
     filled, _ = fill(photos, sweep_of())
     saved = LoadedSweep.model_validate_json(filled.sweep.model_dump_json())
@@ -256,6 +350,65 @@ def test_ranges_lie_around_what_was_measured(photos, measured):
         "0.1 to 1.2 is cut to what it may be"
     ) in notes
     assert asked.parameters.point(filled.sweep.recipe) is not None
+
+
+def test_ends_of_a_range_of_tilts_do_not_pass_each_other(photos, measured):
+    wide = Around(low=-30, high=30, by="offset")
+    both = SearchSpace(dict.fromkeys(("scene.least_tilt_deg", "scene.camera_tilt_deg"), wide))
+    filled, _ = fill(photos, sweep_of(space=both))
+    bounds = [(item.low, item.high) for _, item in filled.sweep.parameters.items()]
+    assert bounds == [(0, 30), (30, 70)], "measured are 20 and 40"
+    least = SearchSpace({"scene.least_tilt_deg": wide})
+    filled, notes = fill(photos, sweep_of(space=least))
+    [(_, parameter)] = filled.sweep.parameters.items()
+    assert (parameter.low, parameter.high) == (0, 40)
+    assert notes[-1].endswith("-10 to 50 is cut to what it may be")
+
+
+def test_pairs_that_no_recipe_may_have_are_left_out(photos, measured):
+    sizes = SearchSpace({"scene.size_px": Around(low=0.25, high=4)})
+    filled, notes = fill(photos, sweep_of({**MATCH, "scene.image_px": 64}, space=sizes))
+    [(_, parameter)] = filled.sweep.parameters.items()
+    assert parameter.values == ((5.0, 7.5), (10.0, 15.0), (20.0, 30.0), (40.0, 60.0))
+    assert notes[-1].endswith("(20.0, 30.0): 1 of 5 pairs left out, which it may not be")
+    alone = sweep_of({"scene.size_px": (4, 64), "scene.image_px": 64}, space=sizes)
+    with pytest.raises(DefinitionError, match=r"size_px: has no other pair around its value"):
+        scene_fill.with_ranges(alone, quiet)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"scene.size_px": Around(low=-9, high=9, by="offset")}, r"size_px: is a pair, and can"),
+        ({"scene.brightness": Around(low=0.5, high=2)}, r"brightness: may be measured below 0"),
+        ({"scene.proportions": Around(low=0.5, high=2)}, r"proportions: .* a pair of numbers"),
+        (
+            {
+                "scene.least_tilt_deg": Around(low=0.5, high=2),
+                "scene.camera_tilt_deg": Float(low=0, high=80),
+            },
+            r"least_tilt_deg: .* not measured where scene\.camera_tilt_deg is searched\. Search b",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_around_any_measure_is_refused_before(space, message):
+    with pytest.raises(DefinitionError, match=message):
+        check_space(SearchSpace(space), Recipe().replace(MATCH))
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ({"scene.match": "photos"}, r"points\[0\]: scene\.match: cannot be changed by a point"),
+        ({"scene.blur": 0.5}, r"scene\.blur: is measured on the photos.*, got 0\.5\. Leave it out"),
+        ({"scene.gloss": 0.5}, r"scene\.gloss: is not varied"),
+    ],
+)
+def test_points_that_decide_what_is_measured_are_refused_before(point, message):
+    with pytest.raises(DefinitionError, match=message):
+        sweep_of(points=({"mix.synthetic": 0.5, **point},)).check()
+    scene = {**MATCH, "scene.blur": 0.5}
+    sweep_of(scene, points=({"mix.synthetic": 0.5, "scene.blur": 0.5},)).check()
 
 
 @pytest.mark.parametrize(

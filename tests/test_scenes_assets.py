@@ -18,6 +18,7 @@ from syndet_ray.scenes.assets import check_backgrounds, load
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, library_of, render
+from syndet_ray.scenes.library import outline
 from syndet_ray.scenes.scene import NO_CLASS
 from syndet_ray.scenes.shapes import shapes
 from syndet_ray.tuning.class_check import asset_classes
@@ -506,10 +507,13 @@ def test_faces_without_area_are_no_mesh(tmp_path, faces):
         read(tmp_path / "a.obj")
 
 
-def test_a_flat_mesh_is_a_mesh(folder):
+@pytest.mark.parametrize("faces", ["f 1 2 3", "f 1 2 3\nf 1 3 4"])
+def test_a_flat_mesh_is_a_mesh(folder, faces):
     (folder / "nut" / "a.stl").unlink()
-    (folder / "nut" / "leaf.obj").write_text("v 0 0 0\nv 1 0 0\nv 1 2 0\nf 1 2 3\n")
-    assert "nut/leaf.obj" in load(str(folder)).assets
+    corners = "v 0 0 0\nv 1 0 0\nv 1 2 0\nv 0 2 0"
+    (folder / "nut" / "leaf.obj").write_text(f"{corners}\n{faces}\n")
+    leaf = load(str(folder)).assets["nut/leaf.obj"].mesh
+    assert sorted(np.ptp(outline(leaf), axis=0)) == pytest.approx([0, 1, 2])
 
 
 def test_a_link_that_leads_nowhere_is_named(folder):

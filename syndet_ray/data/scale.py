@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from syndet_ray.data.record import Record
+from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX
 from syndet_ray.errors import DataError
 
 # working sizes and crops are multiples of it: the stride of the coarsest feature maps
@@ -169,9 +170,12 @@ def scale_of(records: Sequence[Record], scale: WorkingScale) -> WorkingScale:
     return _scale_at(scale.longest_px, photo_px, _objects(records), scale.crop_px)
 
 
-def seen_px(crop_px: int, scale_jitter: float) -> int:
-    """The side of a square, pixels, of which training sees all, after the strongest jitter too."""
-    return math.ceil(crop_px / (1 - scale_jitter))
+def scene_px(crop_px: int, scale_jitter: float) -> int:
+    """The side of scenes, pixels, of which training sees all, after the strongest jitter too.
+
+    It is no more than a scene may have.
+    """
+    return min(math.ceil(crop_px / (1 - scale_jitter)), MOST_SCENE_PX)
 
 
 def check_crop(

@@ -1,6 +1,8 @@
 """Around: ranges around values of the recipe, turned into ranges of their own."""
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -11,12 +13,34 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Note
 
 _DIGITS = 6  # of a bound: fewer than arithmetic keeps, far more than any setting can resolve
+_LEAST_TILT, _MOST_TILT = "scene.least_tilt_deg", "scene.camera_tilt_deg"
+_OTHER_TILT = {_LEAST_TILT: _MOST_TILT, _MOST_TILT: _LEAST_TILT}
 
 
-def is_open(path: str, recipe: Recipe) -> bool:
-    """True if the value of a setting is not known before photos are measured."""
-    part, field = path.split(".")
-    return part == "scene" and recipe.scene.is_measured(field)
+def check_around(
+    path: str, relative: Around, recipe: Recipe, parameters: Mapping[str, Parameter]
+) -> None:
+    """Raises DefinitionError for a range that cannot lie around the value of a setting.
+
+    Of a value that is measured when the sweep begins, only its kind is known.
+
+    parameters  all that are searched
+    """
+    if not recipe.is_measured(path):
+        range_around(path, relative, recipe, parameters)
+        return
+    value = recipe.get(path)
+    if _is_pair(value):
+        _check_pairs(path, relative)
+    elif not _is_number(value) and path != "scene.image_px":  # "auto", once measured a number
+        raise _no_number(path, value)
+    elif relative.by == "factor" and _limits(path, recipe, parameters)[0] < 0:
+        rule = "may be measured below 0, and can be searched by offset alone"
+        raise DefinitionError(path, rule, got=relative.by, do='Write by="offset".')
+    other = _OTHER_TILT.get(path)
+    if other in parameters and not isinstance(parameters[other], Around):
+        rule = f"is searched around its value, which is not measured where {other} is searched"
+        raise DefinitionError(path, rule, do="Search both by Around, or none.")
 
 
 def with_ranges(sweep: LoadedSweep, note: Note) -> LoadedSweep:
@@ -28,43 +52,74 @@ def with_ranges(sweep: LoadedSweep, note: Note) -> LoadedSweep:
     """
     parameters = dict(sweep.parameters.items())
     around = {path: item for path, item in parameters.items() if isinstance(item, Around)}
+    ranges: dict[str, Parameter] = {}
     for path, relative in around.items():
-        parameters[path] = range_around(path, relative, sweep.recipe)
-        value = sweep.recipe.get(path)
-        note(f"{path} is searched {_range_words(parameters[path], path, relative, value)}")
-    return sweep.replace({"space": (SearchSpace(parameters),)}) if around else sweep
+        settled = range_around(path, relative, sweep.recipe, parameters)
+        words = _range_words(settled, path, relative, sweep.recipe, parameters)
+        note(f"{path} is searched {words}")
+        ranges[path] = settled
+    return sweep.replace({"space": (SearchSpace(parameters | ranges),)}) if around else sweep
 
 
-def range_around(path: str, relative: Around, recipe: Recipe) -> Parameter:
+def range_around(
+    path: str, relative: Around, recipe: Recipe, parameters: Mapping[str, Parameter]
+) -> Float | Int | Choice:
     """The range around the value of a recipe, cut to what the setting may be.
 
-    A pair, such as minimum and maximum, is multiplied as a whole, by five factors. Raises
-    DefinitionError for a value that has no range of this kind around it.
+    A pair, such as minimum and maximum, is multiplied as a whole, by five factors; pairs that the
+    recipe does not allow are left out. Raises DefinitionError for a value that has no range of this
+    kind around it.
+
+    parameters  all that are searched
     """
     value = recipe.get(path)
     if _is_pair(value):
-        return _pairs(path, relative, value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        rule = "is searched around its value, which must be a number or a pair of numbers"
-        raise DefinitionError(path, rule, got=value, do="Give it one, or search a Choice.")
+        return _pairs(path, relative, recipe)
+    if not _is_number(value):
+        raise _no_number(path, value)
     low, high = _bounds(path, relative, value)
-    least, most = _limits(path)
+    least, most = _limits(path, recipe, parameters)
     return _range(path, relative, value, (max(low, least), min(high, most)))
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
 
 
-def _pairs(path: str, relative: Around, pair: tuple[float, float]) -> Choice:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _no_number(path: str, value: Any) -> DefinitionError:
+    rule = "is searched around its value, which must be a number or a pair of numbers"
+    return DefinitionError(path, rule, got=value, do="Give it one, or search a Choice.")
+
+
+def _check_pairs(path: str, relative: Around) -> None:
     if relative.by != "factor":
         rule = "is a pair, and can be searched by factors alone"
         raise DefinitionError(path, rule, got=relative.by, do='Write by="factor".')
-    factors = (relative.low, math.sqrt(relative.low), 1.0, math.sqrt(relative.high), relative.high)
-    scaled = []
-    for factor in dict.fromkeys(factors):
-        scaled.append((_round(factor * pair[0]), _round(factor * pair[1])))
-    return Choice(values=tuple(scaled), when=relative.when)
+
+
+def _pairs(path: str, relative: Around, recipe: Recipe) -> Choice:
+    """The pairs that the recipe allows: of objects no larger than the image, for example."""
+    _check_pairs(path, relative)
+    low, high = recipe.get(path)
+    allowed = []
+    for factor in _factors(relative):
+        pair = (_round(factor * low), _round(factor * high))
+        with suppress(DefinitionError):
+            recipe.replace({path: pair})
+            allowed.append(pair)
+    if len(allowed) < 2:
+        rule = "has no other pair around its value that its rule allows"
+        raise DefinitionError(path, rule, got=(low, high), do="Widen it.")
+    return Choice(values=tuple(allowed), when=relative.when)
+
+
+def _factors(relative: Around) -> list[float]:
+    low, high = relative.low, relative.high
+    return list(dict.fromkeys((low, math.sqrt(low), 1.0, math.sqrt(high), high)))
 
 
 def _bounds(path: str, relative: Around, value: float) -> tuple[float, float]:
@@ -92,24 +147,43 @@ def _range(path: str, relative: Around, value: float, bounds: tuple[float, float
     return Float(low=low, high=high, log=is_log, when=relative.when)
 
 
-def _limits(path: str) -> tuple[float, float]:
-    """The least and the greatest value that a setting may have by its own rule."""
+def _limits(path: str, recipe: Recipe, parameters: Mapping[str, Parameter]) -> tuple[float, float]:
+    """The least and the greatest value that a setting may have by its own rule.
+
+    No end of the range of tilts passes the other; if both are searched, they meet halfway.
+    """
     part, field = path.split(".")
     info = Recipe.model_fields[part].annotation.model_fields[field]  # type: ignore[union-attr]
     least, most = -math.inf, math.inf
     for rule in info.metadata:
         least = getattr(rule, "ge", least)
         most = getattr(rule, "le", most)
+    if path in _OTHER_TILT:
+        other = _OTHER_TILT[path]
+        tilt = float(recipe.get(other))
+        bound = (tilt + recipe.get(path)) / 2 if other in parameters else tilt
+        return (least, bound) if path == _LEAST_TILT else (bound, most)
     return least, most
 
 
-def _range_words(parameter: Parameter, path: str, relative: Around, value: Any) -> str:
+def _range_words(
+    parameter: Float | Int | Choice,
+    path: str,
+    relative: Around,
+    recipe: Recipe,
+    parameters: Mapping[str, Parameter],
+) -> str:
+    value = recipe.get(path)
     if isinstance(parameter, Choice):
-        first, last = parameter.values[0], parameter.values[-1]
-        return f"from {first} to {last}, around its value {value}"
+        words = f"from {parameter.values[0]} to {parameter.values[-1]}, around its value {value}"
+        pairs = len(_factors(relative))
+        left_out = pairs - len(parameter.values)
+        if left_out:
+            words += f": {left_out} of {pairs} pairs left out, which it may not be"
+        return words
     words = f"{parameter.words}, around its value {value:g}"
     asked = _bounds(path, relative, value)
-    least, most = _limits(path)
+    least, most = _limits(path, recipe, parameters)
     if asked[0] < least or asked[1] > most:
         words += f": {asked[0]:g} to {asked[1]:g} is cut to what it may be"
     return words

@@ -57,6 +57,7 @@ class LoadedSweep(Sweep):
         self.check_controls()
         self.check_shares()
         self.check_variants()
+        self.check_points_of_measures()
         self.check_points()
         self.check_points_act()
 
@@ -112,6 +113,23 @@ class LoadedSweep(Sweep):
         if no_effect(path, self.recipe, facts) is None:
             return None
         return no_effect(path, variant, facts)
+
+    def check_points_of_measures(self) -> None:
+        """Raises DefinitionError for a point that decides what photos are measured for.
+
+        It would be refused when they are: it differs from the others in more than is searched.
+        """
+        searched = self.parameters.settings()
+        for k, changes in enumerate(self.points):
+            for path in changes:
+                place = f"points[{k}]: {path}"
+                if path == "scene.match":
+                    rule = "cannot be changed by a point: photos are measured before the search"
+                    raise DefinitionError(place, rule, do="Compare variants of it.")
+                if self.recipe.is_measured(path) and path not in searched:
+                    rule = "is measured on the photos and not searched, so no point can name it"
+                    do = "Leave it out, search it, or set it in the recipe."
+                    raise DefinitionError(place, rule, got=changes[path], do=do)
 
     def check_points(self) -> None:
         """Raises DefinitionError unless all points can be proposed as they stand.

@@ -163,6 +163,11 @@ class Recipe(Value):
                 count = f"{share * total:.2g} images"
                 raise DefinitionError("mix", rule, got=count, do="Raise training.images.")
 
+    def is_measured(self, path: str) -> bool:
+        """True if the value of a setting is not known before photos are measured."""
+        part, field = path.split(".")
+        return part == "scene" and self.scene.is_measured(field)
+
     def scenes(self) -> dict[str, tuple[SceneParameters, int]]:
         """Parameters and number of the scenes that the training needs, by source.
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from syndet_ray.definitions.around import is_open, range_around
+from syndet_ray.definitions.around import check_around
 from syndet_ray.definitions.effect import Facts, NoEffect, deciders, no_effect, nothing_known
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.parameter import Around, Axis, Choice, Float, Int, Parameter, Simplex
@@ -21,8 +21,8 @@ def check_space(space: SearchSpace, recipe: Recipe) -> None:
     """
     parameters = dict(space.items())
     for path, parameter in parameters.items():
-        if isinstance(parameter, Around) and not is_open(path, recipe):
-            range_around(path, parameter, recipe)
+        if isinstance(parameter, Around):
+            check_around(path, parameter, recipe, parameters)
         for condition, values in parameter.when.items():
             _check_condition(f"{path}: when", condition, values, parameters)
     for path, parameter in parameters.items():

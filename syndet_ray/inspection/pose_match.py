@@ -5,13 +5,13 @@ a box of any shape. So each pose and tilt is tried: outlines of the meshes are t
 camera, and their boxes compared with those of the photos, class by class.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from syndet_ray.data.record import Source
 from syndet_ray.inspection.class_sizes import LEAST_BOXES
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.scenes.heap import draw_side
 from syndet_ray.scenes.library import Asset, Library, Mesh, outline
 from syndet_ray.seeds import generator
@@ -46,15 +46,15 @@ class PoseMatch:
 
 
 def match_poses(
-    photos: Source, library: Library, seed: int, names: Sequence[str] | None = None
+    boxes: WholeBoxes, library: Library, seed: int, names: Sequence[str] | None = None
 ) -> PoseMatch | None:
-    """The poses of the photos' objects; None where boxes cannot tell: where they are all square, or
-    no class has meshes and boxes enough.
+    """The poses of the objects in these boxes; None where boxes cannot tell: where they are all
+    square, or no class has meshes and boxes enough.
 
     names  those that photos have for the library's classes; None if they are the same
     """
     names = library.classes if names is None else names
-    shapes = _shapes(photos)
+    shapes = boxes.shapes_by_class()
     meshes = _meshes_with_shapes(library, shapes, names)
     if not meshes or np.concatenate(list(shapes.values())).std() < _SQUARE:
         return None
@@ -83,13 +83,13 @@ def match_poses(
 
 
 def match_again(
-    photos: Source, library: Library, match: PoseMatch, seed: int, names: Sequence[str]
+    boxes: WholeBoxes, library: Library, match: PoseMatch, seed: int, names: Sequence[str]
 ) -> tuple[float, float]:
     """The distance and the length of a match, with the meshes of another library.
 
     names  those that photos have for the library's classes
     """
-    meshes = _meshes_with_shapes(library, _shapes(photos), names)
+    meshes = _meshes_with_shapes(library, boxes.shapes_by_class(), names)
     tilt_deg = sum(match.tilt_deg) / 2
     return _fit(meshes, match.poses, tilt_deg, generator(seed, "pose match"))
 
@@ -99,36 +99,23 @@ def _meshes_with_shapes(
 ) -> list[tuple[Asset, np.ndarray]]:
     """Every mesh whose class has boxes enough, with their shapes."""
     meshes = []
-    for asset in library.assets.values():
-        # variants stand for shapes that photos may show, not for those that they do show
-        if not asset.is_mesh_of_object or asset.is_variant:
-            continue
-        of_class = shapes.get(names[asset.label], np.zeros(0))
-        if len(of_class) >= LEAST_BOXES:
-            meshes.append((asset, of_class))
+    for name, asset in meshes_of_objects(library, names):
+        if len(shapes.get(name, ())) >= LEAST_BOXES:
+            meshes.append((asset, shapes[name]))
     return meshes
 
 
-def _shapes(photos: Source) -> dict[str, np.ndarray]:
-    """Logarithms of height / width of the boxes of each class; those at borders may be cut."""
-    _, labels, sides = whole_boxes(photos)
-    ratios = np.log(sides[:, 1] / sides[:, 0])
-    return {photos.classes[label]: ratios[labels == label] for label in np.unique(labels).tolist()}
+def meshes_of_objects(library: Library, names: Sequence[str]) -> Iterator[tuple[str, Asset]]:
+    """The meshes of objects as they were read, each with the name of its class.
 
+    Variants are left out: they stand for shapes that photos may show, not for those that they do
+    show.
 
-def whole_boxes(photos: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of photos (n,), labels (n,), and widths and heights (n, 2) in pixels of the boxes
-    that no border cuts.
+    names  of the library's classes, its own or those that photos have for them
     """
-    images, labels, sides = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros((0, 2))]
-    for i, record in enumerate(photos.records):
-        boxes = record.boxes
-        inside = (boxes.xyxy[:, :2] > 1) & (boxes.xyxy[:, 2:] < np.array(record.size_wh) - 1)
-        is_whole = inside.all(axis=1) & ~boxes.crowd
-        images.append(np.full(np.count_nonzero(is_whole), i))
-        labels.append(boxes.labels[is_whole])
-        sides.append(boxes.xyxy[is_whole, 2:] - boxes.xyxy[is_whole, :2])
-    return np.concatenate(images), np.concatenate(labels), np.concatenate(sides)
+    for asset in library.assets.values():
+        if asset.is_mesh_of_object and not asset.is_variant:
+            yield names[asset.label], asset
 
 
 def _fit(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syndet_ray.data.record import Source
 from syndet_ray.definitions.scene_parameters import MOST_PROPORTION
-from syndet_ray.inspection.pose_match import PoseMatch, box_sides, whole_boxes
+from syndet_ray.inspection.pose_match import PoseMatch, box_sides, meshes_of_objects
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.scenes.library import Asset, Library, Stretch
 from syndet_ray.scenes.stretch import stretch_mesh
 from syndet_ray.seeds import generator
@@ -42,16 +42,16 @@ class ClassBoxes:
     sizes: Mapping[str, float]
 
 
-def class_boxes(photos: Source) -> ClassBoxes:
+def class_boxes(boxes: WholeBoxes) -> ClassBoxes:
     """Sizes and shapes of the classes that have boxes enough.
 
     Photos are taken from any distance. So the size of a box is the product of its photo's and of
     its class's, both fitted in turn.
     """
-    image, label, sides = whole_boxes(photos)
-    counts = np.bincount(label, minlength=len(photos.classes))
-    shape, size = np.log(sides[:, 1] / sides[:, 0]), np.log(sides).mean(axis=1)
-    shown = np.zeros((int(image.max(initial=-1)) + 1, len(photos.classes)))
+    image, label, classes = boxes.photos, boxes.labels, boxes.classes
+    counts = np.bincount(label, minlength=len(classes))
+    shape, size = boxes.shapes, np.log(boxes.sides).mean(axis=1)
+    shown = np.zeros((int(image.max(initial=-1)) + 1, len(classes)))
     np.add.at(shown, (image, label), 1)
     is_beside = _are_compared(shown)[image, label]
     size_of_class = _fit_sizes(shown, image, label, size)
@@ -59,10 +59,10 @@ def class_boxes(photos: Source) -> ClassBoxes:
         of_photo = size - size_of_class[label]
         size_of_photo = np.bincount(image, of_photo) / np.maximum(1, np.bincount(image))
         size_of_class = _medians(
-            (size - size_of_photo[image])[is_beside], label[is_beside], len(photos.classes)
+            (size - size_of_photo[image])[is_beside], label[is_beside], len(classes)
         )
     shapes, sizes = {}, {}
-    for k, name in enumerate(photos.classes):
+    for k, name in enumerate(classes):
         if counts[k] >= _LEAST_FOR_MEDIANS:
             shapes[name] = float(np.median(shape[label == k]))
             if np.count_nonzero(is_beside & (label == k)) >= _LEAST_FOR_MEDIANS:
@@ -114,27 +114,27 @@ def _medians(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def match_proportions(
-    photos: Source,
+    boxes: WholeBoxes,
     library: Library,
     match: PoseMatch,
     seed: int,
     names: Sequence[str] | None = None,
 ) -> Factors | None:
     """Factors across and along the axis that points up, of each class, with which boxes of meshes
-    have the sizes and shapes of those of photos.
+    have the sizes and shapes of these of photos.
 
     names  those that photos have for the library's classes; None if they are the same
 
     None where fewer than two classes have boxes enough; no factors where no class differs. Sizes
     are those beside other classes: all meshes together become neither larger nor smaller.
     """
-    boxes = _for_classes(library.classes, names or library.classes, class_boxes(photos))
-    assets = _assets_by_class(library, boxes)
+    of_classes = _for_classes(library.classes, names or library.classes, class_boxes(boxes))
+    assets = _assets_by_class(library, of_classes)
     if len(assets) < 2:
         return None
     factors = {name: np.ones(2) for name in assets}
     for _ in range(_ROUNDS):
-        off = _differences(assets, factors, boxes, match, seed)
+        off = _differences(assets, factors, of_classes, match, seed)
         for name, difference in off.items():
             factors[name] = factors[name] * np.exp(difference)
         _normalise(factors)
@@ -154,10 +154,7 @@ def _for_classes(classes: Sequence[str], names: Sequence[str], boxes: ClassBoxes
 
 def _assets_by_class(library: Library, boxes: ClassBoxes) -> dict[str, list[Asset]]:
     assets: dict[str, list[Asset]] = {}
-    for asset in library.assets.values():
-        if not asset.is_mesh_of_object or asset.is_variant:
-            continue
-        name = library.classes[asset.label]
+    for name, asset in meshes_of_objects(library, library.classes):
         if name in boxes.shapes:
             assets.setdefault(name, []).append(asset)
     return assets

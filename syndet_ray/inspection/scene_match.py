@@ -4,10 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from syndet_ray.data.class_map import ClassMap
 from syndet_ray.data.record import Source
@@ -19,13 +17,24 @@ from syndet_ray.definitions.scene_parameters import (
     MOST_OBJECTS,
     SceneParameters,
 )
-from syndet_ray.definitions.value import definition_error
-from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.errors import DataError
 from syndet_ray.inspection import label_style
+from syndet_ray.inspection.crowding import match_crowding
 from syndet_ray.inspection.jpeg_match import JpegMatch, match_jpeg
 from syndet_ray.inspection.look_match import BoxLooks, LookMatch, looks_of_photos, match_look
+from syndet_ray.inspection.measures import (
+    LEAST_TILT,
+    MOST_TILT,
+    SIZE,
+    Measured,
+    correct_sizes,
+    scenes_with,
+    settings_for,
+    within_image,
+)
 from syndet_ray.inspection.pose_match import PoseMatch, match_again, match_poses
 from syndet_ray.inspection.proportions import Factors, match_proportions
+from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.generate import library_of
 from syndet_ray.scenes.library import Library
@@ -38,38 +47,12 @@ _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # Strengths of stretch and profile: where nothing is known of shapes, and where proportions are
 # measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
-_MOST_VALUE = 60  # characters of a value in a line for people; longer ones are in the sweep file
-_PADDING, _SIZE = "scene.box_padding", "scene.size_px"
-_LEAST_TILT, _MOST_TILT = "scene.least_tilt_deg", "scene.camera_tilt_deg"
-# settings that layers do not have
-OF_TRAY = ("poses", "least_tilt_deg", "camera_tilt_deg", "objects_spread")
+_PADDING, _OBJECTS = "scene.box_padding", "scene.objects"
 _EQUAL_ASPECTS = 0.01  # a smaller range comes from sizes in whole pixels
 _NEARLY_WHOLE = 0.99  # a photo that is scaled by more is as it was
 # standard deviation of the logarithm of a ratio of two channels of a tint, at strength 1: of two
 # uniform numbers of 0.5 to 1
 _MOST_TINT = 0.28
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A setting of a recipe, and the measure that it comes from, in words."""
-
-    path: str
-    value: Any
-    words: str
-
-    @property
-    def name(self) -> str:
-        """The setting's name among those of scenes."""
-        return self.path.removeprefix("scene.")
-
-    @property
-    def line(self) -> str:
-        """Name, value and measure, as a person reads them."""
-        value = str(self.value)
-        if len(value) > _MOST_VALUE:
-            value = f"{len(self.value)} classes"
-        return f"{self.name}: {value} ({self.words})"
 
 
 def measured_scene(
@@ -88,7 +71,7 @@ def measured_scene(
     base        scenes of the same objects, before anything is measured; settings that were given
                 (`model_fields_set`) are not measured, and the others fit them
     longest_px  the longer side to which photos are brought
-    seen_px     the side of a square, pixels, of which training sees all
+    seen_px     the side of a square, pixels, of which training sees all; no more than scenes have
     classes     new names that photos already have, of classes of the assets
 
     What cannot be told from these photos is left out. Raises DataError for assets that cannot be
@@ -110,7 +93,7 @@ def measured_scene(
     measured = [
         *_image(sizes_wh, longest_px, seen_px),
         *_counts(photos),
-        *_within(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
+        *within_image(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
         *_poses(meshes.match),
         *_shapes(library, meshes.factors),
         *_noise(looks),
@@ -121,10 +104,10 @@ def measured_scene(
     left = settings_for(measured, base)
     scenes = scenes_with(base, left)
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
-    if look is None:
-        return left
-    corrected = _within(most_px, [_correct_size(item, look.size_ratio) for item in left])
-    return [*corrected, *settings_for(_camera(look), base)]
+    if look is not None:
+        corrected = correct_sizes(left, look.size_ratio)
+        left = [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
+    return list(_crowd(left, photos, base, seed, progress))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -147,15 +130,40 @@ def _match_meshes(photos: Source, base: SceneParameters, seed: int, classes: Cla
     """Poses, and then proportions of meshes. Raises DataError for assets that cannot be used."""
     library = library_of(base)
     names = [classes.get(name, name) or "" for name in library.classes]
-    match = match_poses(photos, library, seed, names)
+    boxes = WholeBoxes.of(photos)
+    match = match_poses(boxes, library, seed, names)
     factors = None
     if match is not None and "proportions" not in base.model_fields_set:
-        factors = match_proportions(photos, library, match, seed, names)
+        factors = match_proportions(boxes, library, match, seed, names)
     if match is not None and factors:
         library = with_proportions(library, _triples(factors))
-        distance, length = match_again(photos, library, match, seed, names)
+        distance, length = match_again(boxes, library, match, seed, names)
         match = replace(match, distance=distance, length=length)
     return _Meshes(library=library, names=names, match=match, factors=factors)
+
+
+def _crowd(
+    measured: Sequence[Measured],
+    photos: Source,
+    base: SceneParameters,
+    seed: int,
+    progress: NamedProgress,
+) -> Iterator[Measured]:
+    """The same, with more objects if those of photos cover one another more.
+
+    In layers objects overlap as `overlap` says.
+    """
+    for item in measured:
+        if item.path == _OBJECTS and base.arrangement == "tray":
+            scenes = scenes_with(base, measured)
+            crowding = match_crowding(photos, scenes, library_of(scenes), seed, progress)
+            if crowding is not None:
+                words = (
+                    f"{item.words}; {item.value} objects cover {crowding.in_scenes:.0%} of one "
+                    f"another's boxes, where photos have {crowding.in_photos:.0%}"
+                )
+                item = replace(item, value=crowding.objects, words=words)
+        yield item
 
 
 def _padding(style: Iterable[Measured], base: SceneParameters) -> float:
@@ -163,38 +171,6 @@ def _padding(style: Iterable[Measured], base: SceneParameters) -> float:
     if "box_padding" in base.model_fields_set:
         return base.box_padding
     return next((item.value for item in style if item.path == _PADDING), 0.0)
-
-
-def settings_for(measured: Iterable[Measured], scenes: SceneParameters) -> list[Measured]:
-    """The measured settings that these scenes were not given, and that their arrangement has.
-
-    An end of the range of tilts goes no further than the other end if that is given.
-    """
-    given = scenes.model_fields_set
-    left_out = {*given, *OF_TRAY} if scenes.arrangement != "tray" else given
-    items = []
-    for item in measured:
-        if item.path == _LEAST_TILT and "camera_tilt_deg" in given:
-            item = replace(item, value=min(item.value, scenes.camera_tilt_deg))
-        if item.path == _MOST_TILT and "least_tilt_deg" in given:
-            item = replace(item, value=max(item.value, scenes.least_tilt_deg))
-        if item.name not in left_out:
-            items.append(item)
-    return items
-
-
-def scenes_with(base: SceneParameters, measured: Iterable[Measured]) -> SceneParameters:
-    """Scenes with measured settings; nothing is open any more.
-
-    Raises DefinitionError if what is given leaves no room for what is measured.
-    """
-    fields = {item.name: item.value for item in measured}
-    try:
-        return SceneParameters(**base.model_dump() | fields | {"match": "none"})
-    except ValidationError as error:
-        broken = definition_error("scene", error)
-    do = "Other settings are measured on the photos: give those, too, or leave this one out."
-    raise DefinitionError(broken.place, broken.rule, got=broken.got, do=do)
 
 
 def _image(sizes_wh: np.ndarray, longest_px: int, seen_px: int) -> Iterator[Measured]:
@@ -226,7 +202,7 @@ def _counts(photos: Source) -> Iterator[Measured]:
     mean, deviation = float(np.mean(counts)), float(np.std(counts))
     count = int(np.clip(round(mean), 1, MOST_OBJECTS))
     words = f"the mean of photos with objects, which have {min(counts)} to {max(counts)}"
-    yield Measured(path="scene.objects", value=count, words=words)
+    yield Measured(path=_OBJECTS, value=count, words=words)
     # scenes have every number between two bounds as often: their standard deviation is half of the
     # range, divided by the root of 3
     spread = min(1.0, math.sqrt(3) * deviation / mean)
@@ -257,7 +233,10 @@ def _sizes(
         sizes_px += (longer_px / lengths[boxes.labels]).tolist()
     shown = (1 + padding) * (match.length if match is not None else 1.0)
     sizes = np.array(sizes_px) / shown
-    low, high = np.maximum(LEAST_SIZE_PX, np.quantile(sizes[np.isfinite(sizes)], _SIZES)).tolist()
+    sizes = sizes[np.isfinite(sizes)]
+    if not len(sizes):  # photos show none of the classes that have assets
+        return
+    low, high = np.maximum(LEAST_SIZE_PX, np.quantile(sizes, _SIZES)).tolist()
     least, most = np.quantile(sides_px, _SIZES).tolist()
     words = f"longer sides of eight boxes of ten are {least:.0f} to {most:.0f} px"
     if np.ptp(lengths[np.isfinite(lengths)]) > 0:
@@ -266,20 +245,7 @@ def _sizes(
         words += f", {match.length:.2f} of an object's longest side on average"
     if padding:
         words += f"; boxes are wider than objects by {padding:.0%}"
-    yield Measured(path=_SIZE, value=(round(low, 1), round(high, 1)), words=words)
-
-
-def _within(most_px: float, measured: Iterable[Measured]) -> Iterator[Measured]:
-    """The same, with no size of objects greater than that of the image.
-
-    Objects that fill their photos are larger: a box shows a part of their longest side.
-    """
-    for item in measured:
-        if item.path == _SIZE and item.value[1] > most_px:
-            low, high = (min(side_px, float(most_px)) for side_px in item.value)
-            words = f"{item.words}; no more than the image, {most_px} px"
-            item = replace(item, value=(low, high), words=words)
-        yield item
+    yield Measured(path=SIZE, value=(round(low, 1), round(high, 1)), words=words)
 
 
 def _relative_lengths(photos: Source, library: Library, names: Sequence[str]) -> np.ndarray:
@@ -310,8 +276,8 @@ def _poses(match: PoseMatch | None) -> Iterator[Measured]:
     yield Measured(path="scene.poses", value=match.poses, words=words)
     least, most = match.tilt_deg
     words = "the tilt at which shapes fit best, 10 degrees either way"
-    yield Measured(path="scene.least_tilt_deg", value=least, words=words)
-    yield Measured(path="scene.camera_tilt_deg", value=most, words=words)
+    yield Measured(path=LEAST_TILT, value=least, words=words)
+    yield Measured(path=MOST_TILT, value=most, words=words)
 
 
 def _shapes(library: Library, factors: Factors | None) -> Iterator[Measured]:
@@ -411,14 +377,3 @@ def _camera(match: LookMatch) -> Iterator[Measured]:
     strength = min(1.0, 2 * match.blur_px / MOST_BLUR_PX)
     words = f"details {compared}: scenes blurred by {match.blur_px:.2f} px are as sharp"
     yield Measured(path="scene.blur", value=round(strength, 2), words=words)
-
-
-def _correct_size(item: Measured, size_ratio: float) -> Measured:
-    """The sizes of objects, multiplied by what boxes of rendered scenes are too small by."""
-    if item.path != _SIZE:
-        return item
-    low, high = (
-        round(max(float(LEAST_SIZE_PX), side_px * size_ratio), 1) for side_px in item.value
-    )
-    words = f"{item.words}; times {size_ratio:.2f}, by which boxes of rendered scenes differ"
-    return Measured(path=item.path, value=(low, high), words=words)

@@ -13,13 +13,12 @@ from syndet_ray.boxes import Boxes, inside_shares
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import Synthetic
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.errors import MachineError, message
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.marks import MATCH_IOU, matches
 from syndet_ray.runs.results import Picture, Trial
-from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import load_pool
 from syndet_ray.scenes.generate import render_part, scene_hash
 
@@ -88,7 +87,7 @@ def _scenes(
     pool = load_pool(cache / scene_hash(parameters, count, seed))
     if pool is not None:
         return [labelled_picture(pool, i) for i in indices]
-    if parameters.generator.startswith(command.PREFIX):
+    if parameters.generator.startswith(COMMAND):
         raise MachineError(cache, f"does not hold what {parameters.generator} made")
     few = render_part(parameters, count, seed, indices)
     return [labelled_picture(few, k) for k in range(len(few))]

@@ -31,7 +31,6 @@ from syndet_ray.data.record import Source
 from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
-PREFIX = COMMAND
 _LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 
 
@@ -41,9 +40,9 @@ def program_of(generator: str) -> list[str]:
 
     Raises DefinitionError if there is none.
     """
-    assert generator.startswith(PREFIX), generator
+    assert generator.startswith(COMMAND), generator
     try:
-        program = shlex.split(generator.removeprefix(PREFIX))
+        program = shlex.split(generator.removeprefix(COMMAND))
     except ValueError as error:
         rule = f"cannot be split ({error})"
         raise DefinitionError("scene.generator", rule, got=generator) from None
@@ -55,7 +54,7 @@ def program_of(generator: str) -> list[str]:
 
 def files_of(generator: str) -> list[str]:
     """The files that a generator's program and arguments name; none for our own renderers."""
-    if not generator.startswith(PREFIX):
+    if not generator.startswith(COMMAND):
         return []
     return [word for word in program_of(generator) if Path(word).is_file()]
 

@@ -15,7 +15,7 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
@@ -50,7 +50,7 @@ def library_of(parameters: SceneParameters) -> Library:
     scenes cannot show.
     """
     whole = load(parameters.assets, parameters.surroundings, parameters.backgrounds)
-    if not parameters.generator.startswith(command.PREFIX):
+    if not parameters.generator.startswith(COMMAND):
         check_sizes(whole, parameters.arrangement)
     return _seen_by(whole, parameters)
 
@@ -196,7 +196,7 @@ def generate(
     folder = cache / scene_hash(parameters, count, seed)
 
     def make() -> Pool:
-        if not parameters.generator.startswith(command.PREFIX):
+        if not parameters.generator.startswith(COMMAND):
             return render_part(parameters, count, seed, range(count), progress)
         out = work_folder(folder, "command")
         return command.render_by_command(parameters, count, seed, out)
@@ -306,7 +306,7 @@ def check_generator(generator: str) -> None:
     """Raises MachineError if a generator cannot be started on this machine."""
     if generator == "blender":
         blender.check()
-    elif generator.startswith(command.PREFIX):
+    elif generator.startswith(COMMAND):
         program = command.program_of(generator)[0]
         if shutil.which(program) is None:
             raise MachineError(

@@ -208,7 +208,9 @@ def embree_scene(mesh: Mesh) -> tuple[EmbreeScene, TriangleMesh]:
 def outline(mesh: Mesh) -> np.ndarray:
     """(v, 3) corners of a mesh's convex hull; all its vertices if it is flat."""
     try:
-        return np.asarray(trimesh.convex.convex_hull(mesh.vertices.astype(float)).vertices)
+        # trimesh divides by the hull's volume, and what is flat has none
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(trimesh.convex.convex_hull(mesh.vertices.astype(float)).vertices)
     except QhullError:
         return mesh.vertices
 

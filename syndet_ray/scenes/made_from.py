@@ -4,8 +4,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from syndet_ray.definitions.effect import OBJECTS_ARE_SOLID, SURROUNDINGS_ARE_SOLID
-from syndet_ray.definitions.scene_parameters import SceneParameters
-from syndet_ray.scenes import command
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.scenes.generate import compose, library_of, stock_of
 from syndet_ray.scenes.paste import draw_pasted
 from syndet_ray.scenes.scene import NO_CLASS
@@ -44,7 +43,7 @@ _READ_BY = {"side_px": ("image_px",), "size_wh": ("image_px", "aspect")}
 
 @lru_cache(maxsize=64)
 def _names(parameters: SceneParameters) -> frozenset[str]:
-    if parameters.generator.startswith(command.PREFIX):
+    if parameters.generator.startswith(COMMAND):
         return frozenset(SceneParameters.model_fields)
     # A scene of few bodies is composed in milliseconds, and reads the same settings as one of many.
     fewest = {"objects": min(2, parameters.objects), "distractors": min(1, parameters.distractors)}

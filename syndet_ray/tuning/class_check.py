@@ -17,9 +17,8 @@ from syndet_ray.data.record import Source
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Synthetic
-from syndet_ray.definitions.scene_parameters import BUILT_IN
+from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.errors import DataError
-from syndet_ray.scenes import command
 from syndet_ray.scenes.assets import check_backgrounds, check_sizes, load
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import scene_inputs
@@ -45,7 +44,7 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
     classes = {}
     for materials in sorted(rendered):
         library = materials.library()
-        if not materials.generator.startswith(command.PREFIX):
+        if not materials.generator.startswith(COMMAND):
             check_backgrounds(library)
             for arrangement in arrangements:
                 check_sizes(library, arrangement)
@@ -116,7 +115,7 @@ def settle_classes(
     """
     sources = {**assets, **{folder: other.classes for folder, other in others.items()}}
     makes_unknown = any(
-        materials.generator.startswith(command.PREFIX) for materials in scene_inputs(sweep)
+        materials.generator.startswith(COMMAND) for materials in scene_inputs(sweep)
     )
     stray = [] if makes_unknown else _stray_classes(real.box_counts, sources)
     settled = real.without_classes(stray)

@@ -12,10 +12,10 @@ from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
-from syndet_ray.data.read import Dataset, read, read_with_own_classes
+from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
-from syndet_ray.data.scale import WorkingScale, seen_px, working_scale
-from syndet_ray.data.splits import cut
+from syndet_ray.data.scale import WorkingScale, scene_px, working_scale
+from syndet_ray.data.splits.with_test import photos_with_test
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
@@ -23,11 +23,12 @@ from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
 from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
-from syndet_ray.inspection.look_match import plain_classes
-from syndet_ray.inspection.scene_match import Measured, measured_scene
+from syndet_ray.inspection.measures import Measured
+from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.library import Library
+from syndet_ray.tuning.notes import notes_on_colors
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
@@ -96,7 +97,7 @@ def write_first_sweep(
     _check_classes(train.classes, library, assets)
     backgrounds = parts.backgrounds()
     base = _base_scene(assets, backgrounds)
-    side_px = seen_px(scale.crop_px, Training().scale_jitter)
+    side_px = scene_px(scale.crop_px, Training().scale_jitter)
     measured = measured_scene(train, base, scale.longest_px, seed, progress, seen_px=side_px)
     _write_checked(path, _text(photos, base, measured))
     return FirstSweep(
@@ -106,16 +107,8 @@ def write_first_sweep(
         dataset=dataset,
         scale=scale,
         measured=measured,
-        notes=[*dataset.notes, *library.notes, *_notes_on_colors(library, assets)],
+        notes=[*dataset.notes, *library.notes, *notes_on_colors(library, assets)],
     )
-
-
-def _notes_on_colors(library: Library, assets: Path) -> Iterator[str]:
-    """A sentence on meshes that are rendered in light grey, whatever the photos show."""
-    plain = plain_classes(library, library.classes)
-    if plain:
-        color = f'{{"color": {{"{plain[0]}": "#a03028"}}}} in {assets / "assets.json"}'
-        yield f"no colour is told for {', '.join(plain)}: rendered light grey; {color} tells one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,28 +154,6 @@ class _Parts:
             "image_ids": frozenset(self.train.image_ids()),
             "progress": partial(self.progress, step),
         }
-
-
-def photos_with_test(
-    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
-) -> Dataset:
-    """The photos, with the test split that a sweep will have.
-
-    Raises DataError for photos without one, unless a share of train is held out: what is made of
-    training photos must show nothing of test photos.
-    """
-    reading = partial(progress, "reading labels")
-    if hold_out is not None:
-        dataset, as_stored = read_with_own_classes(photos, labels, reading)
-        return cut.hold_out(dataset, hold_out, progress, as_stored=as_stored)
-    dataset = read(photos, labels, reading)
-    splits = list(dataset.splits)
-    if "train" not in splits:
-        raise DataError(photos, "has no training photos", got=splits)
-    if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
-        do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
-        raise DataError(photos, "must have a test split", got=splits, do=do)
-    return dataset
 
 
 def _base_scene(assets: Path, backgrounds: Path | None) -> SceneParameters:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
@@ -18,8 +19,10 @@ from syndet_ray.data.scale import (
 from syndet_ray.data.splits.split import VAL_SHARE, SharedPhoto, shared_photo_words
 from syndet_ray.definitions import reach
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.scene_parameters import COMMAND
+from syndet_ray.inspection.look_match import plain_classes
 from syndet_ray.report.fonts import missing_notes
-from syndet_ray.scenes import command
+from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.needs import scene_inputs
 from syndet_ray.scenes.units import apparent_share
 from syndet_ray.spread import LEAST_IMAGES
@@ -94,9 +97,18 @@ def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
     """Notes on the assets that the built-in generators render, each once."""
     notes: dict[str, None] = {}
     for materials in sorted(scene_inputs(sweep)):
-        if not materials.generator.startswith(command.PREFIX):
+        if not materials.generator.startswith(COMMAND):
             notes |= dict.fromkeys(materials.library().notes)
     return list(notes)
+
+
+def notes_on_colors(library: Library, assets: Path) -> list[str]:
+    """A note on meshes that are rendered in light grey, whatever the photos show."""
+    plain = plain_classes(library, library.classes)
+    if not plain:
+        return []
+    color = f'{{"color": {{"{plain[0]}": "#a03028"}}}} in {assets / "assets.json"}'
+    return [f"no colour is told for {', '.join(plain)}: rendered light grey; {color} tells one"]
 
 
 def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:
@@ -128,7 +140,7 @@ def _shares(sweep: LoadedSweep) -> set[float]:
     """The sizes of objects in images, divided by `scene.size_px`, of all assets that we render."""
     shares = set()
     for materials in scene_inputs(sweep):
-        if not materials.generator.startswith(command.PREFIX):
+        if not materials.generator.startswith(COMMAND):
             shares.add(apparent_share(materials.library()))
     return shares
 

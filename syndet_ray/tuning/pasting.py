@@ -8,17 +8,17 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import seen_px, working_scale
+from syndet_ray.data.scale import scene_px, working_scale
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
+from syndet_ray.data.splits.with_test import photos_with_test
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe, Training
-from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX, SceneParameters
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.progress import NamedProgress, Note
 from syndet_ray.scenes.needs import paste_inputs
 from syndet_ray.scenes.stock import Stock, is_stock, load_stock, write_stock
-from syndet_ray.tuning.first_sweep import photos_with_test
 from syndet_ray.wording import counted
 
 _PHOTOS = "scene.photos"
@@ -102,8 +102,7 @@ def pasted_scene(
     folder = write_stock(train, cache, photos, cuts=not parameters.cutouts, progress=cutting)
     changes: dict[str, Any] = {"photos": str(folder)}
     if parameters.image_px == "auto":  # as `settle` has it for a sweep
-        side_px = seen_px(scale.auto_crop_px, Training().scale_jitter)
-        changes["image_px"] = min(side_px, MOST_SCENE_PX)
+        changes["image_px"] = scene_px(scale.auto_crop_px, Training().scale_jitter)
     load_stock.cache_clear()
     settled = parameters.model_copy(update=changes)
     for sentence in _notes(load_stock(settled.photos, settled.cutouts)):

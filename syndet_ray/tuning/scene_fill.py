@@ -5,11 +5,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import seen_px
 from syndet_ray.definitions.around import with_ranges
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Scenes
@@ -18,18 +18,16 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import MEASURABLE, SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import make_folder, write_whole
-from syndet_ray.inspection.scene_match import (
-    OF_TRAY,
-    Measured,
-    measured_scene,
-    scenes_with,
-    settings_for,
-)
+from syndet_ray.inspection.measures import OF_TRAY, Measured, scenes_with, settings_for
+from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.generate import RENDERER_VERSION, library_of
 from syndet_ray.search.search import Display
+from syndet_ray.tuning.notes import notes_on_colors
+from syndet_ray.tuning.photo_subset import PhotoSubset, photos_to_measure
+from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.wording import counted
 
-_VERSION = 3  # part of the cache's key: raise it when the same photos are measured otherwise
+_VERSION = 4  # part of the cache's key: raise it when the same photos are measured otherwise
 _SOURCES = "mix.sources"
 _MATCH = "scene.match"
 _TILTS = ("least_tilt_deg", "camera_tilt_deg")
@@ -156,15 +154,13 @@ class _Filler:
 
     def _measure(self, base: SceneParameters) -> list[Measured]:
         """Measures scenes, unless the same were measured on the same photos before."""
-        sweep, photos = self.sweep, self.data.train
-        longest_px = self.data.scale.longest_px
-        assert photos is not None, "photos that were checked come with their files"
+        sweep, longest_px = self.sweep, self.data.scale.longest_px
         file = self.cache / "measured" / f"{self._key(base)}.json"
         if (saved := _read(file)) is not None:
             return saved
         with self.display.step("measuring scenes on the training photos"):
             measured = measured_scene(
-                photos,
+                self._photos.source,
                 base,
                 longest_px,
                 sweep.seed,
@@ -177,22 +173,19 @@ class _Filler:
             write_whole(file, json.dumps(list(map(asdict, measured))).encode())
         return measured
 
+    @cached_property
+    def _photos(self) -> PhotoSubset:
+        return photos_to_measure(self.sweep, self.data)
+
     def _seen_px(self) -> int:
         """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
-        crops_px: list[int | str] = [self.data.scale.crop_px]
-        jitters = [0.0]
         recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
-        for training in (recipe.training for recipe in recipes):
-            crops_px.append(training.crop_px)
-            jitters.append(training.scale_jitter)
-        crops_px += self.sweep.parameters.samples("training.crop_px")
-        jitters += self.sweep.parameters.samples("training.scale_jitter")
-        return seen_px(max(px for px in crops_px if isinstance(px, int)), max(jitters))
+        return largest_scene_px(recipes, self.sweep, self.data.scale.auto_crop_px)
 
     def _key(self, base: SceneParameters) -> str:
         facts = {
             "version": [_VERSION, RENDERER_VERSION],
-            "photos": self.data.pools["train"].hash,
+            "photos": self._photos.hash,
             "longest_px": self.data.scale.longest_px,
             "seen_px": self._seen_px(),
             "scenes": base.model_dump(mode="json"),
@@ -206,9 +199,9 @@ class _Filler:
     def _note(self, base: SceneParameters, measured: Sequence[Measured]) -> None:
         """Says what was measured, and what was not and why."""
         note = self.display.note
-        photos = counted(len(self.data.pools["train"]), "training photo")
+        settings = counted(len(measured), "setting")
         objects = f"scenes of {base.assets}, {base.arrangement}"
-        note(f"{_MATCH}: {objects}: {counted(len(measured), 'setting')} measured on {photos}")
+        note(f"{_MATCH}: {objects}: {settings} measured on {self._photos.words}")
         for item in measured:
             is_searched = item.path in self.sweep.parameters.settings()
             ending = "; the search proposes its own" if is_searched else ""
@@ -217,6 +210,8 @@ class _Filler:
         for name in MEASURABLE:
             if name not in names:
                 note(f"scene.{name}: {getattr(base, name)} ({self._reason(name, base)})")
+        for sentence in notes_on_colors(library_of(base), Path(base.assets)):
+            note(sentence)
 
     def _reason(self, name: str, base: SceneParameters) -> str:
         """The reason why a setting was not measured."""

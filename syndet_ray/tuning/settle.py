@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from syndet_ray.data.real import RealData
-from syndet_ray.data.scale import range_words, seen_px
+from syndet_ray.data.scale import range_words, scene_px
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
-from syndet_ray.definitions.scene_parameters import MOST_SCENE_PX
 from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Note
@@ -45,7 +44,8 @@ def settled_sweep(sweep: LoadedSweep, use: Resources, data: RealData, note: Note
     settled = {}
     for name, changes in sweep.variants.items():
         settled[name], _ = _settled_recipe(sweep.recipe.replace(changes), sweep, use, data)
-    scenes = {"scene.image_px": _scene_px([recipe, *settled.values()], sweep)}
+    open_recipes = [item for item in (recipe, *settled.values()) if item.scene.image_px == "auto"]
+    scenes = {"scene.image_px": largest_scene_px(open_recipes, sweep, data.scale.auto_crop_px)}
     recipe = fill_settings(recipe, scenes)
     variants = {}
     for name, changes in sweep.variants.items():
@@ -158,20 +158,22 @@ def _settled_recipe(
     )
 
 
-def _scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep) -> int:
-    """The side of scenes that fill the largest crop of these recipes and of the search.
+def largest_scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep, auto_crop_px: int) -> int:
+    """The side of scenes that fill the largest crop of these recipes and of the search; 0 for none.
 
     They fill it even after the strongest scale jitter: any rest would be grey.
+
+    auto_crop_px  the crop that "auto" stands for
     """
     crops_px = _searched_values(sweep, "training.crop_px")
     jitters = _searched_values(sweep, "training.scale_jitter")
     sides_px = [0]
-    for recipe in recipes:
-        if recipe.scene.image_px == "auto":
-            crop_px = max(recipe.training.crop_px, *crops_px, 0)
-            jitter = max(recipe.training.scale_jitter, *jitters, 0.0)
-            sides_px.append(seen_px(crop_px, jitter))
-    return min(max(sides_px), MOST_SCENE_PX)
+    for training in (recipe.training for recipe in recipes):
+        own_px = auto_crop_px if training.crop_px == "auto" else training.crop_px
+        crop_px = max(own_px, *crops_px, 0)
+        jitter = max(training.scale_jitter, *jitters, 0.0)
+        sides_px.append(scene_px(crop_px, jitter))
+    return max(sides_px)
 
 
 def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
 from syndet_ray.errors import DefinitionError
 from syndet_ray.progress import Progress, quiet
 from syndet_ray.scenes import command
@@ -91,7 +91,7 @@ def write_set(
     `write_dataset` says what it contains.
     """
     check_empty(out)
-    is_ours = not parameters.generator.startswith(command.PREFIX)
+    is_ours = not parameters.generator.startswith(COMMAND)
     if is_ours and not parameters.pastes:
         for message in library_of(parameters).notes:
             display.note(message)
@@ -148,7 +148,7 @@ def _render(
     workers: int | None,
     progress: Progress,
 ) -> Pool:
-    if parameters.generator.startswith(command.PREFIX):
+    if parameters.generator.startswith(COMMAND):
         return _by_command(parameters, count, seed, folder, progress)
     return _by_shards(
         parameters,

@@ -1,0 +1,32 @@
+"""With test: photos with the test split that their sweep will have, for what is made before it."""
+
+from functools import partial
+from pathlib import Path
+
+from syndet_ray.data.label_options import LabelOptions
+from syndet_ray.data.read import Dataset, read, read_with_own_classes
+from syndet_ray.data.splits import cut
+from syndet_ray.errors import DataError
+from syndet_ray.progress import NamedProgress
+
+
+def photos_with_test(
+    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
+) -> Dataset:
+    """The photos, with the test split that a sweep will have.
+
+    Raises DataError for photos without one, unless a share of train is held out: what is made of
+    training photos must show nothing of test photos.
+    """
+    reading = partial(progress, "reading labels")
+    if hold_out is not None:
+        dataset, as_stored = read_with_own_classes(photos, labels, reading)
+        return cut.hold_out(dataset, hold_out, progress, as_stored=as_stored)
+    dataset = read(photos, labels, reading)
+    splits = list(dataset.splits)
+    if "train" not in splits:
+        raise DataError(photos, "has no training photos", got=splits)
+    if "test" not in splits:  # its sweep would refuse parts of photos that it holds out
+        do = "Add `hold_out` 0.2, as the sweep will: scenes must show nothing of test photos."
+        raise DataError(photos, "must have a test split", got=splits, do=do)
+    return dataset

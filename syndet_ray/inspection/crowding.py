@@ -1,0 +1,99 @@
+"""Crowding: the number of objects with which boxes of scenes overlap as those of photos do.
+
+A scene shows a part of what a photo shows, and photos have their objects in rows and heaps: so the
+mean number of a photo's objects says little about how many of them stand before one another.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from syndet_ray.boxes import Boxes
+from syndet_ray.data.record import Source
+from syndet_ray.data.visibility import covered_shares
+from syndet_ray.definitions.scene_parameters import MOST_OBJECTS, SceneParameters
+from syndet_ray.progress import NamedProgress
+from syndet_ray.scenes.annotate import apply_style
+from syndet_ray.scenes.generate import compose
+from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.projection import project
+from syndet_ray.scenes.scene import NO_CLASS, Scene
+from syndet_ray.scenes.tracing import world_vertices
+
+_SCENES = 40  # composed for each number of objects: some hundred boxes
+_STEP = 1.5  # factor between numbers that are tried
+_MOST_TRIES = 7  # numbers: the last is 11 times the first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowding:
+    """The number of objects of scenes whose boxes cover one another as those of photos do.
+
+    in_photos  mean share of a box that lies under others, 0 to 1
+    in_scenes  the same, with the number of objects that was too small
+    """
+
+    objects: int
+    in_photos: float
+    in_scenes: float
+
+
+def match_crowding(
+    photos: Source, scenes: SceneParameters, library: Library, seed: int, progress: NamedProgress
+) -> Crowding | None:
+    """The number of objects that crowded photos ask for; None if that of `scenes` is enough.
+
+    Where objects of photos cover one another less, people have set them apart, which is no reason
+    to show fewer.
+
+    scenes  in the sizes and the label style of the photos; nothing of them is rendered
+    """
+    wanted = _mean_cover(record.boxes for record in photos.records)
+    counts, shares = [scenes.objects], [_cover_at(scenes.objects, scenes, library, seed)]
+    for tried in range(1, _MOST_TRIES):
+        progress("comparing crowding", tried, _MOST_TRIES)
+        count = min(MOST_OBJECTS, max(counts[-1] + 1, round(counts[-1] * _STEP)))
+        if shares[-1] >= wanted or count == counts[-1]:
+            break
+        counts.append(count)
+        shares.append(_cover_at(count, scenes, library, seed))
+    progress("comparing crowding", _MOST_TRIES, _MOST_TRIES)
+    objects = round(float(np.interp(wanted, np.maximum.accumulate(shares), counts)))
+    if objects == scenes.objects:
+        return None
+    return Crowding(objects=objects, in_photos=wanted, in_scenes=shares[0])
+
+
+def _cover_at(count: int, scenes: SceneParameters, library: Library, seed: int) -> float:
+    """The mean covered share in scenes of about so many objects."""
+    parameters = scenes.model_copy(update={"objects": count})
+    composed = [compose(parameters, library, seed, i, _SCENES) for i in range(_SCENES)]
+    return _mean_cover(_projected_boxes(scene, library) for scene in composed)
+
+
+def _mean_cover(images: Iterable[Boxes]) -> float:
+    """The mean share of an image's boxes that lies under other boxes; 0 without boxes."""
+    shares = []
+    for boxes in images:
+        shares += covered_shares(boxes.xyxy[~boxes.crowd]).tolist()
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _projected_boxes(scene: Scene, library: Library) -> Boxes:
+    """Boxes around objects whose middle is in the image, as people place them, whatever hides
+    them.
+    """
+    corners, labels = [], []
+    for body, vertices in zip(scene.bodies, world_vertices(scene, library), strict=True):
+        xy = project(vertices, scene.camera)
+        if body.label != NO_CLASS:
+            corners.append([*xy.min(axis=0), *xy.max(axis=0)])
+            labels.append(body.label)
+    xyxy = np.array(corners, float).reshape(-1, 4)
+    size_wh = np.array(scene.camera.size_wh)
+    middles = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    is_inside = ((middles > 0) & (middles < size_wh)).all(axis=1)
+    clipped = np.clip(xyxy[is_inside], 0, np.tile(size_wh, 2))
+    styled = apply_style(clipped, scene.label_style, scene.camera.size_wh[::-1])
+    return Boxes.of(styled, np.array(labels, int)[is_inside], np.ones(int(is_inside.sum())))

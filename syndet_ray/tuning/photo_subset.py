@@ -1,0 +1,83 @@
+"""Photo subset: the training photos on which scenes are measured, no others than trials may see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syndet_ray.data.real import RealData
+from syndet_ray.data.record import Source
+from syndet_ray.data.splits.subset import nested_subset
+from syndet_ray.definitions.around import range_around
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.parameter import Around
+from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.wording import counted
+
+_NUMBER = "mix.real_images"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PhotoSubset:
+    """Training photos that scenes are measured on.
+
+    hash   changes with their files and labels
+    words  their number, and the reason for it if these are not all
+    """
+
+    source: Source
+    hash: str
+    words: str
+
+
+def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
+    """The training photos that every recipe with measured scenes may see.
+
+    Scenes show what the photos look like that they were measured on, so that a trial of few photos
+    would learn about others. Smaller subsets are part of larger ones: where recipes differ in their
+    number, the smallest is part of all. A recipe of no photos leaves no choice: if there are only
+    such, all are measured.
+    """
+    train, pool = data.train, data.pools["train"]
+    assert train is not None, "photos that were checked come with their files"
+    numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)} - {0}
+    count = min(numbers, default=len(pool))
+    if count == len(pool):
+        words = counted(count, "training photo")
+        if not numbers:
+            words += f", as {_NUMBER} 0 leaves none"
+        return PhotoSubset(source=train, hash=pool.hash, words=words)
+    reason = f"those of {_NUMBER}"
+    if len(numbers) > 1:
+        reason = f"the fewest of {_NUMBER}, which all recipes with such scenes may see"
+    words = f"{count} of {counted(len(pool), 'training photo')}, {reason}"
+    subset = nested_subset(pool, count, sweep.seed)
+    index_of = {image_id: i for i, image_id in enumerate(train.image_ids())}
+    indices = [index_of[image_id] for image_id in subset.image_ids.tolist()]
+    source = train.select(indices, f"{train.name}, {counted(count, 'photo')} of {_NUMBER}")
+    return PhotoSubset(source=source, hash=subset.hash, words=words)
+
+
+def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
+    """The mixes of all recipes whose scenes are measured, with every number of photos."""
+    recipes = [recipe for recipe in sweep.fixed.values() if _has_measured_scenes(recipe)]
+    if sweep.trials or not recipes:
+        recipes.append(sweep.recipe)
+    for recipe in recipes:
+        yield recipe.mix
+    if sweep.trials:
+        for value in _searched_numbers(sweep):
+            yield sweep.recipe.mix.model_copy(update={"real_images": value})
+
+
+def _has_measured_scenes(recipe: Recipe) -> bool:
+    scenes = [scene for scene, _ in recipe.scenes().values()]
+    return any(scene.match == "photos" and not scene.pastes for scene in scenes)
+
+
+def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
+    """The numbers of photos that the search may propose, of a range its ends."""
+    parameters = dict(sweep.parameters.items())
+    parameter = parameters.get(_NUMBER)
+    if isinstance(parameter, Around):
+        parameter = range_around(_NUMBER, parameter, sweep.recipe, parameters)
+    return () if parameter is None else parameter.samples()
