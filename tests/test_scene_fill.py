@@ -145,7 +145,12 @@ def test_other_numbers_of_photos_are_measured_again(photos, measured):
         ({}, {"space": Choice(values=("all", 0.25))}, "3 of 12 training photos, the fewest of"),
         ({"mix.real_images": 8}, {"space": Around(low=0.5, high=1)}, "4 of 12 training photos"),
         ({}, {"variants": {"few": {"mix.real_images": 2}, "all": {}}}, "2 of 12 training photos"),
-        # renders nothing
+        # has no such scenes, or renders nothing
+        (
+            {"scene.match": "none", "mix.real_images": 2},
+            {"variants": {"like": {**MATCH, "mix.real_images": 7}}},
+            "7 of 12 training photos, those of mix.real_images",
+        ),
         ({}, {"variants": {"few": {"mix.schedule": "real_only", "mix.real_images": 2}}}, "12 tra"),
         ({}, {"space": Choice(values=(0, 5))}, "5 of 12 training photos"),
     ],

@@ -8,7 +8,7 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.around import range_around
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.mix import Mix, Scenes
 from syndet_ray.definitions.parameter import Around
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.wording import counted
@@ -39,11 +39,13 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
     """
     train, pool = data.train, data.pools["train"]
     assert train is not None, "photos that were checked come with their files"
-    numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)} - {0}
+    numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)}
+    is_without = numbers == {0}
+    numbers -= {0}
     count = min(numbers, default=len(pool))
     if count == len(pool):
         words = counted(count, "training photo")
-        if not numbers:
+        if is_without:
             words += f", as {_NUMBER} 0 leaves none"
         return PhotoSubset(source=train, hash=pool.hash, words=words)
     reason = f"those of {_NUMBER}"
@@ -59,19 +61,24 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
 
 def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
     """The mixes of all recipes whose scenes are measured, with every number of photos."""
-    recipes = [recipe for recipe in sweep.fixed.values() if _has_measured_scenes(recipe)]
-    if sweep.trials or not recipes:
-        recipes.append(sweep.recipe)
-    for recipe in recipes:
-        yield recipe.mix
-    if sweep.trials:
+    for recipe in sweep.fixed.values():
+        shares = recipe.mix.shares
+        if any(shares[name] > 0 for name in _measured_sources(recipe)):
+            yield recipe.mix
+    if sweep.trials and _measured_sources(sweep.recipe):  # a search may give them a share
+        yield sweep.recipe.mix
         for value in _searched_numbers(sweep):
             yield sweep.recipe.mix.model_copy(update={"real_images": value})
 
 
-def _has_measured_scenes(recipe: Recipe) -> bool:
-    scenes = [scene for scene, _ in recipe.scenes().values()]
-    return any(scene.match == "photos" and not scene.pastes for scene in scenes)
+def _measured_sources(recipe: Recipe) -> list[str]:
+    """The names of the sources whose scenes are measured on photos."""
+    names = []
+    for name, source in recipe.mix.sources.items():
+        scene = recipe.scene_of(source) if isinstance(source, Scenes) else None
+        if scene is not None and scene.match == "photos" and not scene.pastes:
+            names.append(name)
+    return names
 
 
 def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
