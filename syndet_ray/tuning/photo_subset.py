@@ -1,6 +1,6 @@
 """Photo subset: the training photos on which scenes are measured, no others than trials may see."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from syndet_ray.data.real import RealData
@@ -40,23 +40,28 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
     train, pool = data.train, data.pools["train"]
     assert train is not None, "photos that were checked come with their files"
     numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)}
-    is_without = numbers == {0}
-    numbers -= {0}
-    count = min(numbers, default=len(pool))
+    count = min(numbers - {0}, default=len(pool))
+    words = _words(count, len(pool), numbers)
     if count == len(pool):
-        words = counted(count, "training photo")
-        if is_without:
-            words += f", as {_NUMBER} 0 leaves none"
         return PhotoSubset(source=train, hash=pool.hash, words=words)
-    reason = f"those of {_NUMBER}"
-    if len(numbers) > 1:
-        reason = f"the fewest of {_NUMBER}, which all recipes with such scenes may see"
-    words = f"{count} of {counted(len(pool), 'training photo')}, {reason}"
     subset = nested_subset(pool, count, sweep.seed)
     index_of = {image_id: i for i, image_id in enumerate(train.image_ids())}
     indices = [index_of[image_id] for image_id in subset.image_ids.tolist()]
     source = train.select(indices, f"{train.name}, {counted(count, 'photo')} of {_NUMBER}")
     return PhotoSubset(source=source, hash=subset.hash, words=words)
+
+
+def _words(count: int, available: int, numbers: Collection[int]) -> str:
+    """The number of photos, and why it is not that of all, or not that of a recipe.
+
+    numbers  of photos of each recipe with measured scenes
+    """
+    photos = counted(available, "training photo")
+    if count == available:
+        return f"{photos}, as {_NUMBER} 0 leaves none" if numbers == {0} else photos
+    if len(numbers) == 1:
+        return f"{count} of {photos}, those of {_NUMBER}"
+    return f"{count} of {photos}, the fewest of {_NUMBER} that recipes with such scenes train on"
 
 
 def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
