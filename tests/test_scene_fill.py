@@ -10,6 +10,7 @@ from made_photos import write_photos
 from PIL import Image
 
 from syndet_ray import Around, Choice, Float, Int, Recipe, SceneParameters, Scenes, SearchSpace
+from syndet_ray.data.read import read
 from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.given import scene_defaults
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -18,6 +19,7 @@ from syndet_ray.definitions.scene_parameters import MEASURABLE, MOST_SCENE_PX
 from syndet_ray.definitions.space_check import check_space
 from syndet_ray.errors import DefinitionError
 from syndet_ray.inspection.measures import Measured
+from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.tuning import scene_fill
@@ -145,7 +147,12 @@ def test_other_numbers_of_photos_are_measured_again(photos, measured):
         ({}, {"space": Choice(values=("all", 0.25))}, "3 of 12 training photos, the fewest of"),
         ({"mix.real_images": 8}, {"space": Around(low=0.5, high=1)}, "4 of 12 training photos"),
         ({}, {"variants": {"few": {"mix.real_images": 2}, "all": {}}}, "2 of 12 training photos"),
-        # renders nothing
+        # has no such scenes, or renders nothing
+        (
+            {"scene.match": "none", "mix.real_images": 2},
+            {"variants": {"like": {**MATCH, "mix.real_images": 7}}},
+            "7 of 12 training photos, those of mix.real_images",
+        ),
         ({}, {"variants": {"few": {"mix.schedule": "real_only", "mix.real_images": 2}}}, "12 tra"),
         ({}, {"space": Choice(values=(0, 5))}, "5 of 12 training photos"),
     ],
@@ -166,6 +173,17 @@ def test_recipes_without_photos_leave_no_choice(photos):
     sweep = sweep_of(none, space=blur, controls=("synthetic_only",))
     subset = photos_to_measure(sweep, real_data(photos, sweep, quiet))
     assert subset.words == "12 training photos, as mix.real_images 0 leaves none"
+
+
+def test_photos_of_things_without_assets_tell_no_size(tmp_path):
+    names, box = ("tree", "cone"), (20, 20, 20, 10)
+    photos = write_photos(tmp_path / "photos", names=names, size=(96, 64), box=box, train=[0])
+    (tmp_path / "meshes" / "cone").mkdir(parents=True)
+    trimesh.creation.cone(0.3, 1.0).export(tmp_path / "meshes" / "cone" / "cone.stl")
+    train, base = read(photos).splits["train"], SceneParameters(assets=str(tmp_path / "meshes"))
+    measured = measured_scene(train, base, 96, 0, quiet, seen_px=96)
+    settings = {item.name for item in measured}
+    assert "aspect" in settings and "size_px" not in settings
 
 
 def test_objects_that_fill_their_photos_are_as_large_as_the_image(photos):

@@ -37,7 +37,15 @@ def check_around(
     elif relative.by == "factor" and _limits(path, recipe, parameters)[0] < 0:
         rule = "may be measured below 0, and can be searched by offset alone"
         raise DefinitionError(path, rule, got=relative.by, do='Write by="offset".')
-    other = _OTHER_TILT.get(path)
+    if path in _OTHER_TILT:
+        _check_other_tilt(path, parameters)
+
+
+def _check_other_tilt(path: str, parameters: Mapping[str, Parameter]) -> None:
+    """Raises DefinitionError if the other end of the range of tilts is searched from fixed bounds:
+    neither end is measured then.
+    """
+    other = _OTHER_TILT[path]
     if other in parameters and not isinstance(parameters[other], Around):
         rule = f"is searched around its value, which is not measured where {other} is searched"
         raise DefinitionError(path, rule, do="Search both by Around, or none.")

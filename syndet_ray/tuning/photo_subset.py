@@ -1,6 +1,6 @@
 """Photo subset: the training photos on which scenes are measured, no others than trials may see."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from syndet_ray.data.real import RealData
@@ -8,7 +8,7 @@ from syndet_ray.data.record import Source
 from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.around import range_around
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.mix import Mix
+from syndet_ray.definitions.mix import Mix, Scenes
 from syndet_ray.definitions.parameter import Around
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.wording import counted
@@ -39,17 +39,11 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
     """
     train, pool = data.train, data.pools["train"]
     assert train is not None, "photos that were checked come with their files"
-    numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)} - {0}
-    count = min(numbers, default=len(pool))
+    numbers = {mix.real_count(len(pool)) for mix in _mixes(sweep)}
+    count = min(numbers - {0}, default=len(pool))
+    words = _words(count, len(pool), numbers)
     if count == len(pool):
-        words = counted(count, "training photo")
-        if not numbers:
-            words += f", as {_NUMBER} 0 leaves none"
         return PhotoSubset(source=train, hash=pool.hash, words=words)
-    reason = f"those of {_NUMBER}"
-    if len(numbers) > 1:
-        reason = f"the fewest of {_NUMBER}, which all recipes with such scenes may see"
-    words = f"{count} of {counted(len(pool), 'training photo')}, {reason}"
     subset = nested_subset(pool, count, sweep.seed)
     index_of = {image_id: i for i, image_id in enumerate(train.image_ids())}
     indices = [index_of[image_id] for image_id in subset.image_ids.tolist()]
@@ -57,21 +51,39 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
     return PhotoSubset(source=source, hash=subset.hash, words=words)
 
 
+def _words(count: int, available: int, numbers: Collection[int]) -> str:
+    """The number of photos, and why it is not that of all, or not that of a recipe.
+
+    numbers  of photos of each recipe with measured scenes
+    """
+    photos = counted(available, "training photo")
+    if count == available:
+        return f"{photos}, as {_NUMBER} 0 leaves none" if numbers == {0} else photos
+    if len(numbers) == 1:
+        return f"{count} of {photos}, those of {_NUMBER}"
+    return f"{count} of {photos}, the fewest of {_NUMBER} that recipes with such scenes train on"
+
+
 def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
     """The mixes of all recipes whose scenes are measured, with every number of photos."""
-    recipes = [recipe for recipe in sweep.fixed.values() if _has_measured_scenes(recipe)]
-    if sweep.trials or not recipes:
-        recipes.append(sweep.recipe)
-    for recipe in recipes:
-        yield recipe.mix
-    if sweep.trials:
+    for recipe in sweep.fixed.values():
+        shares = recipe.mix.shares
+        if any(shares[name] > 0 for name in _measured_sources(recipe)):
+            yield recipe.mix
+    if sweep.trials and _measured_sources(sweep.recipe):  # a search may give them a share
+        yield sweep.recipe.mix
         for value in _searched_numbers(sweep):
             yield sweep.recipe.mix.model_copy(update={"real_images": value})
 
 
-def _has_measured_scenes(recipe: Recipe) -> bool:
-    scenes = [scene for scene, _ in recipe.scenes().values()]
-    return any(scene.match == "photos" and not scene.pastes for scene in scenes)
+def _measured_sources(recipe: Recipe) -> list[str]:
+    """The names of the sources whose scenes are measured on photos."""
+    names = []
+    for name, source in recipe.mix.sources.items():
+        scene = recipe.scene_of(source) if isinstance(source, Scenes) else None
+        if scene is not None and scene.match == "photos" and not scene.pastes:
+            names.append(name)
+    return names
 
 
 def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
