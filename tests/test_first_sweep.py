@@ -93,8 +93,13 @@ def test_photos_may_have_other_names_for_the_classes_of_meshes(standing, meshes,
     )
 
 
-def test_square_boxes_tell_nothing(photos_of, meshes):
-    train = read(photos_of(box_square=True, size_px=(20, 24))).splits["train"]
+@pytest.fixture(scope="module")
+def square(photos_of):
+    return photos_of(box_square=True, size_px=(20, 24))
+
+
+def test_square_boxes_tell_nothing(square, meshes):
+    train = read(square).splits["train"]
     inside = [record.boxes.xyxy[:, 2:] - record.boxes.xyxy[:, :2] for record in train.records]
     assert np.ptp(np.concatenate(inside), axis=1).mean() < 1
     assert match_poses(WholeBoxes.of(train), load_assets(str(meshes)), seed=0) is None
@@ -167,9 +172,11 @@ def test_photos_of_other_classes_have_no_look(standing, meshes):
     assert match_look(renamed, scenes, load_assets(str(meshes)), 0, quiet) is None
 
 
-def test_crowded_photos_have_no_floors_to_cut(tmp_path, monkeypatch, standing, meshes):
+def test_photos_that_tell_no_poses_and_have_no_floors(tmp_path, monkeypatch, square, meshes):
     monkeypatch.setattr(backgrounds, "LEAST_PX", 500)
-    result = first(tmp_path, monkeypatch, standing, meshes, hold_out=0.2)
+    result = first(tmp_path, monkeypatch, square, meshes, hold_out=0.2)
+    assert any("boxes do not tell how objects lie" in note for note in result.notes)
+    assert load("first").recipe.scene.poses == "auto"
     assert load("first").recipe.scene.backgrounds == ""
     assert not (tmp_path / "sweeps" / "first_backgrounds").exists()
     assert "backgrounds" not in result.path.read_text(encoding="utf-8")
@@ -201,7 +208,8 @@ def test_scenes_show_nothing_of_photos_that_the_sweep_holds_out(
     test = hold_out(read(standing), 0.2, quiet).splits["test"]
     result = first(tmp_path, monkeypatch, standing, meshes, hold_out=0.2)
     assert result.dataset.splits["test"].image_ids() == test.image_ids()
-    assert len(result.dataset.splits["train"]) == len(train) - len(test) < len(train)
+    left = len(result.dataset.splits["train"]) + len(result.dataset.splits["val"])
+    assert left == len(train) - len(test) < len(train)
     used = photos_used(tmp_path / "sweeps" / "first_backgrounds")
     assert used and not used.keys() & set(image_hashes(test))
 
@@ -242,6 +250,7 @@ def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch,
     result = first(tmp_path, monkeypatch, photos, None)
     names = [path.name for path in (tmp_path / "sweeps" / "first_cutouts").iterdir()]
     assert sorted(names) == ["cone", "plate"] and result.assets.name == "first_cutouts"
+    assert not any("how objects lie" in note for note in result.notes), "cut-outs lie flat"
     scene = load("first").recipe.scene
     assert scene.assets == str(tmp_path / "sweeps" / "first_cutouts") and scene.stretch == 0
 

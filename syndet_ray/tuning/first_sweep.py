@@ -15,7 +15,7 @@ from syndet_ray.data.parts_of_photos import is_part
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import WorkingScale, scene_px, working_scale
-from syndet_ray.data.splits.with_test import photos_with_test
+from syndet_ray.data.splits.of_sweep import photos_of_sweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
@@ -72,14 +72,14 @@ def write_first_sweep(
     assets    a folder of classes, each of meshes or cut-outs; None cuts objects out of the training
               photos, into a folder beside the sweep file
     hold_out  the share of train that the sweep will hold out for a missing test split: scenes show
-              nothing of these photos
+              nothing of these photos, nor of those on which the sweep compares its recipes
 
     Raises DefinitionError for a file that is there already, unless `force`; and DataError for
     photos and objects that cannot be used, or that have no class in common.
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
-    dataset = photos_with_test(photos, labels, hold_out, progress)
+    dataset = photos_of_sweep(photos, labels, hold_out, progress)
     train = dataset.splits["train"]
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     parts = _Parts(
@@ -107,8 +107,28 @@ def write_first_sweep(
         dataset=dataset,
         scale=scale,
         measured=measured,
-        notes=[*dataset.notes, *library.notes, *notes_on_colors(library, assets)],
+        notes=[
+            *dataset.notes,
+            *library.notes,
+            *notes_on_colors(library, assets),
+            *_notes_on_unmeasured(measured, library),
+        ],
     )
+
+
+def _notes_on_unmeasured(measured: Sequence[Measured], library: Library) -> Iterator[str]:
+    """Sentences on what a person should set, as boxes do not tell it."""
+    names = {item.name for item in measured}
+    if "poses" not in names and library.has_solid_objects and not library.dice:
+        yield (
+            "boxes do not tell how objects lie and from where they are seen, as few boxes or "
+            "square ones never do: scenes show them as they fall, from above; look at rendered "
+            "scenes, and set poses, least_tilt_deg and camera_tilt_deg as you know them"
+        )
+    if "box_padding" not in names:
+        yield "too few objects stand alone to tell how people place boxes: scenes have exact ones"
+    if "brightness" not in names:
+        yield "no class has enough boxes to compare light and colours: scenes have random ones"
 
 
 @dataclass(frozen=True, kw_only=True)

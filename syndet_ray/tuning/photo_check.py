@@ -2,7 +2,7 @@
 time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -132,6 +132,7 @@ def real_data(
         place=place,
         cut=_cut_splits(given, hold_out),
     )
+    of_parts = _notes_on_parts(sweep, dataset.splits["val"])
     streaming_notes = () if streaming is None else (streaming.note,)
     return RealData(
         pools=pools,
@@ -139,7 +140,7 @@ def real_data(
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
         boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=(*streaming_notes, *notes),
+        notes=(*streaming_notes, *notes, *of_parts),
         streaming=streaming_notes,
         others=others_pools,
         train=dataset.splits["train"],
@@ -343,20 +344,32 @@ def _check_parts(sweep: LoadedSweep, test: Source) -> None:
     """Raises DataError for assets and backgrounds that were cut out of photos of the test split: a
     detector would learn what it is tested on.
     """
+    for folder, rule in _parts_of(test, sweep):
+        raise DataError(folder, f"{rule} of the test split", do=_CUT_AGAIN)
+
+
+def _notes_on_parts(sweep: LoadedSweep, val: Source) -> Iterator[str]:
+    """A sentence on each folder of parts of photos on which recipes are compared."""
+    for folder, rule in _parts_of(val, sweep):
+        reason = "on which recipes with these scenes then seem better than they are"
+        do = "`data split` with `val` and `test` keeps these photos out of later parts"
+        yield f"{folder} {rule} of the validation split, {reason}; {do}"
+
+
+def _parts_of(photos: Source, sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
+    """Folders of scenes with parts of these photos, and how many these are, in words."""
     folders = set[str]()
     for materials in scene_inputs(sweep):
         folders |= {materials.assets, materials.surroundings, materials.backgrounds}
     folders |= {pasted.cutouts for pasted in paste_inputs(sweep)}
+    ids = photos.image_ids()
     for folder in sorted(folders - set(BUILT_IN)):
         parts = photos_used(Path(folder))
-        hashes = image_hashes(test) if parts else []
-        ids = [record.image_id for record in test.records]
+        hashes = image_hashes(photos) if parts else []
         shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in parts]
         if shown:
-            photos = counted(len(shown), "photo")
             example = parts[hashes[ids.index(shown[0])]].name
-            rule = f"has parts of {photos} of the test split: {example} is of {shown[0]!r}"
-            raise DataError(folder, rule, do=_CUT_AGAIN)
+            yield folder, f"has parts of {counted(len(shown), 'photo')} ({example} of {shown[0]})"
 
 
 def check_effects(sweep: LoadedSweep) -> None:

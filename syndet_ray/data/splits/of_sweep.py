@@ -1,4 +1,4 @@
-"""With test: photos with the test split that their sweep will have, for what is made before it."""
+"""Of sweep: photos in the splits that their sweep will have, for what is made before it."""
 
 from functools import partial
 from pathlib import Path
@@ -6,18 +6,30 @@ from pathlib import Path
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.splits import cut
+from syndet_ray.data.splits.split import with_validation
 from syndet_ray.errors import DataError
 from syndet_ray.progress import NamedProgress
 
+_SEED = 0  # of a sweep that names none
 
-def photos_with_test(
+
+def photos_of_sweep(
     photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
 ) -> Dataset:
-    """The photos, with the test split that a sweep will have.
+    """The photos in train, val and test, as a sweep with the default seed splits them.
 
-    Raises DataError for photos without one, unless a share of train is held out: what is made of
-    training photos must show nothing of test photos.
+    A sweep also keeps near copies in one split, for which it looks at all photos: where there are
+    any, its val may differ.
+
+    Raises DataError for photos without a test split, unless a share of train is held out: what is
+    made of training photos must show nothing of test photos.
     """
+    return with_validation(_with_test(photos, labels, hold_out, progress), _SEED)
+
+
+def _with_test(
+    photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
+) -> Dataset:
     reading = partial(progress, "reading labels")
     if hold_out is not None:
         dataset, as_stored = read_with_own_classes(photos, labels, reading)
