@@ -21,7 +21,8 @@ from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
-from syndet_ray.scenes.assets import check_sizes, load
+from syndet_ray.scenes.asset_sizes import check_sizes
+from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.cache import load_or_make, work_folder
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.paste import compose_pasted, draw_pasted
