@@ -9,9 +9,9 @@ from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import scene_px, working_scale
+from syndet_ray.data.splits.read_with_test import read_with_test
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
-from syndet_ray.data.splits.with_test import photos_with_test
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -92,7 +92,7 @@ def pasted_scene(
 
     Raises DataError for photos and cut-outs that cannot be used.
     """
-    dataset = with_validation(photos_with_test(photos, labels, hold_out, progress), seed=0)
+    dataset = with_validation(read_with_test(photos, labels, hold_out, progress), seed=0)
     for sentence in dataset.notes:
         note(sentence)
     source = dataset.splits["train"]

@@ -1,4 +1,4 @@
-"""With test: photos with the test split that their sweep will have, for what is made before it."""
+"""Read with test: photos with the test split of their later sweep, for what is made before it."""
 
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,12 @@ from syndet_ray.errors import DataError
 from syndet_ray.progress import NamedProgress
 
 
-def photos_with_test(
+def read_with_test(
     photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
 ) -> Dataset:
-    """The photos, with the test split that a sweep will have.
+    """Reads photos, with the test split that a sweep of them will have.
+
+    hold_out  the share of train that the sweep will hold out; None if the photos have a test split
 
     Raises DataError for photos without one, unless a share of train is held out: what is made of
     training photos must show nothing of test photos.
