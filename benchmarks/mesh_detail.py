@@ -1,4 +1,4 @@
-"""Scenes of one's own meshes per second, and memory: whole meshes against simplified ones.
+"""Scenes of given meshes per second, and memory: whole meshes against simplified ones.
 
     OMP_NUM_THREADS=1 python benchmarks/mesh_detail.py FOLDER [scenes, 6] [objects, 40]
 

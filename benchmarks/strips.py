@@ -92,7 +92,7 @@ ROWS: dict[str, tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...]] = {
         ("box_square", (False, True), TRAY | {"distractors": 0, "objects": 5}),
     ),
 }
-# Meshes of one's own, standing and seen from the side.
+# Given meshes, standing and seen from the side.
 STANDING: dict[str, Any] = {
     "objects": 5,
     "image_px": 176,

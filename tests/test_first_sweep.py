@@ -1,4 +1,4 @@
-"""A sweep for one's own photos and objects: what is measured on photos is what they were made of."""
+"""A sweep for the user's photos and objects: what is measured on photos is what they were made of."""
 
 import json
 import shutil

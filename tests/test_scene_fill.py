@@ -310,9 +310,11 @@ def test_meshes_without_colours_are_told(photos, measured, tmp_path):
         (folder / name).mkdir(parents=True)
         trimesh.creation.box((1, 1, 1)).export(folder / name / "box.stl")
     _, notes = fill(photos, sweep_of({**MATCH, "scene.assets": str(folder)}))
-    assert notes[-1].startswith(f"no colour is told for {', '.join(sorted(CLASSES))}: rendered")
+    assert notes[-1].startswith(
+        f"no file gives a colour for {', '.join(sorted(CLASSES))}: rendered"
+    )
     assert str(folder / "assets.json") in notes[-1]
-    assert "no colour" not in str(fill(photos, sweep_of())[1])
+    assert "gives a colour" not in str(fill(photos, sweep_of())[1])
 
 
 def test_the_same_photos_in_other_files_are_measured_again(photos, measured):
@@ -388,7 +390,7 @@ def test_pairs_that_no_recipe_may_have_are_left_out(photos, measured):
     filled, notes = fill(photos, sweep_of({**MATCH, "scene.image_px": 64}, space=sizes))
     [(_, parameter)] = filled.sweep.parameters.items()
     assert parameter.values == ((5.0, 7.5), (10.0, 15.0), (20.0, 30.0), (40.0, 60.0))
-    assert notes[-1].endswith("(20.0, 30.0): 1 of 5 pairs left out, which it may not be")
+    assert notes[-1].endswith("(20.0, 30.0); a rule forbids 1 of 5 pairs")
     alone = sweep_of({"scene.size_px": (4, 64), "scene.image_px": 64}, space=sizes)
     with pytest.raises(DefinitionError, match=r"size_px: has no other pair around its value"):
         scene_fill.with_ranges(alone, quiet)

@@ -14,7 +14,8 @@ from syndet_ray import Recipe, SceneParameters
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError
 from syndet_ray.scenes import meshes, units
-from syndet_ray.scenes.assets import check_backgrounds, load
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.backgrounds import check_backgrounds
 from syndet_ray.scenes.cutouts import THICKNESS, prism
 from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, library_of, render

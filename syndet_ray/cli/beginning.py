@@ -1,4 +1,4 @@
-"""The verb that writes a sweep for one's own photos and objects: init."""
+"""The verb that writes a sweep for the user's photos and objects: init."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -88,22 +88,21 @@ def render(
     }  # fmt: skip
     if not parameters.pastes:
         _check_not_given(photos)
-    if project is not None:
-        taken = project.options_for({"runs": runs, **(photos if parameters.pastes else {})})
-        runs = taken.get("runs", runs)
-        photos |= {name: value for name, value in taken.items() if name in photos}
-        if words := project.words(taken, defaults):
-            terminal.print_lines(console, [f"project  {words}"])
+    options: dict[str, Any] = {"runs": runs, **(photos if parameters.pastes else {})}
+    taken = {} if project is None else project.options_for(options)
+    options |= taken
+    if project is not None and (words := project.words(taken, defaults)):
+        terminal.print_lines(console, [f"project  {words}"])
+    folder = runs_folder(options["runs"])
     kind: Literal["jpeg", "png"] = "jpeg" if jpeg else "png"
-    cache = runs_folder(runs).resolve() / "cache"
     check_empty(out)  # before photos are read
     with open_display(console) as display:
         try:
             if parameters.pastes:
-                parameters = _pasted_scene(parameters, photos, runs_folder(runs), display)
+                parameters = _pasted_scene(parameters, options, folder, display)
             write_set(
-                parameters, count, seed, out,
-                cache=cache, display=display, workers=workers, address=address, image_format=kind,
+                parameters, count, seed, out, cache=folder.resolve() / "cache", display=display,
+                workers=workers, address=address, image_format=kind,
             )  # fmt: skip
         except KeyboardInterrupt:
             console.print("interrupted; the same command continues where it stopped")

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from syndet_ray.cli.document import Document
     from syndet_ray.cli.project import Project
     from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search.search import Display
     from syndet_ray.tuning.options import Origin, Outcome
@@ -115,11 +116,25 @@ def sweep(
     if points is not None:
         definition = with_points(definition, points, console.print)
         given["points"] = definition.points
+    outcome = _start(name, given, definition, options, console, force=force)
+    _finish(outcome, console)
+
+
+def _start(
+    name: str,
+    given: Mapping[str, Any],
+    definition: "LoadedSweep",
+    options: SweepOptions,
+    console: "Console",
+    *,
+    force: bool,
+) -> "Outcome":
+    """Runs a sweep in a new folder. Raises SystemExit if it is interrupted before there is one."""
     try:
         with open_display(console) as display:
             with display.step(_LOADING):
                 from syndet_ray.tuning.run import start
-            outcome = start(
+            return start(
                 _origin(name, given, options.project),
                 definition,
                 options.for_run(),
@@ -130,7 +145,6 @@ def sweep(
     except KeyboardInterrupt:
         console.print("interrupted before the run began: there is nothing to resume")
         raise SystemExit(INTERRUPTED) from None
-    _finish(outcome, console)
 
 
 def _origin(name: str, given: Mapping[str, Any], project: "Project | None") -> "Origin":

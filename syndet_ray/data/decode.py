@@ -1,8 +1,8 @@
 """Decode: the images of a source, decoded into a pool."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,32 +45,28 @@ def decode(
 
     Raises DataError naming the record whose image cannot be read.
     """
+    is_resized = working_px is not None
     sizes = [record.size_wh for record in source.records]
     photo_sizes_wh = np.array(sizes, np.int64).reshape(-1, 2)
     sizes_wh = photo_sizes_wh if working_px is None else working_sizes(photo_sizes_wh, working_px)
     lengths = bytes_of(sizes_wh)
     starts = starts_of(lengths)
-    is_resized = working_px is not None
     ends = starts + lengths
     kept = int(np.searchsorted(ends, kept_bytes, "right")) if streamed else len(source)
     pixels = np.empty(int(lengths[:kept].sum()), np.uint8)
     digests = np.zeros((len(source), 32), np.uint8)
-    checked = []
     contents = np.zeros(len(source), np.uint64)
-    for i, record in enumerate(source.records):
-        image = _decode_record(record, sizes_wh[i], resized=is_resized)
+    checked = []
+    for i, image in enumerate(_images(source, sizes_wh, resized=is_resized)):
         if i < kept:
-            pixels[starts[i] : ends[i]] = image.reshape(-1)
-        content = record.image_bytes()
-        content_hash = hashlib.sha256(content).digest()
-        digest = _digest(content_hash, record, source.classes)
-        digests[i] = np.frombuffer(digest, np.uint8)
-        contents[i] = int.from_bytes(content_hash[:8], "little")
+            pixels[starts[i] : ends[i]] = image.rgb.reshape(-1)
+        digests[i] = np.frombuffer(image.digest, np.uint8)
+        contents[i] = image.content_number
         if streamed:
-            rgb = image if often and i >= kept else None
-            checked.append(Checked.of(record.image, content, rgb, resized=is_resized))
+            rgb = image.rgb if often and i >= kept else None
+            checked.append(Checked.of(image.record.image, image.content, rgb, resized=is_resized))
         if look is not None:
-            look(record, image, digest)
+            look(image.record, image.rgb, image.digest)
         if progress is not None:
             progress(i + 1, len(source))
     boxes = list(map(_scale_boxes, source.records, sizes_wh))
@@ -88,6 +84,41 @@ def decode(
         contents=contents,
         **box_columns(boxes),
     )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Image:
+    """The image of a record, decoded.
+
+    rgb             (h, w, 3) uint8
+    content         the bytes of its file
+    content_number  the first 64 bits of the SHA-256 of these
+    digest          SHA-256 of its file and labels, 32 bytes, see `_digest`
+    """
+
+    record: Record
+    rgb: np.ndarray
+    content: bytes
+    content_number: int
+    digest: bytes
+
+
+def _images(source: Source, sizes_wh: np.ndarray, *, resized: bool) -> Iterator[_Image]:
+    """Decodes the images of a source, one after another.
+
+    sizes_wh  (n, 2) those of the decoded images
+    """
+    for record, size_wh in zip(source.records, sizes_wh, strict=True):
+        rgb = _decode_record(record, size_wh, resized=resized)
+        content = record.image_bytes()
+        content_hash = hashlib.sha256(content).digest()
+        yield _Image(
+            record=record,
+            rgb=rgb,
+            content=content,
+            content_number=int.from_bytes(content_hash[:8], "little"),
+            digest=_digest(content_hash, record, source.classes),
+        )
 
 
 def _decode_record(record: Record, size_wh: np.ndarray, *, resized: bool) -> np.ndarray:

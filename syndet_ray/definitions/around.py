@@ -187,7 +187,7 @@ def _range_words(
         pairs = len(_factors(relative))
         left_out = pairs - len(parameter.values)
         if left_out:
-            words += f": {left_out} of {pairs} pairs left out, which it may not be"
+            words += f"; a rule forbids {left_out} of {pairs} pairs"
         return words
     words = f"{parameter.words}, around its value {value:g}"
     asked = _bounds(path, relative, value)

@@ -50,16 +50,18 @@ def match_crowding(
     scenes  in the sizes and the label style of the photos; nothing of them is rendered
     """
     wanted = _mean_cover(record.boxes for record in photos.records)
-    counts, shares = [scenes.objects], [_cover_at(scenes.objects, scenes, library, seed)]
-    for tried in range(1, _MOST_TRIES):
-        progress("comparing crowding", tried, _MOST_TRIES)
+    counts = [scenes.objects]
+    shares = [_cover_at(scenes.objects, scenes, library, seed)]
+    for step in range(1, _MOST_TRIES):
+        progress("comparing crowding", step, _MOST_TRIES)
         count = min(MOST_OBJECTS, max(counts[-1] + 1, round(counts[-1] * _STEP)))
         if shares[-1] >= wanted or count == counts[-1]:
             break
         counts.append(count)
         shares.append(_cover_at(count, scenes, library, seed))
     progress("comparing crowding", _MOST_TRIES, _MOST_TRIES)
-    objects = round(float(np.interp(wanted, np.maximum.accumulate(shares), counts)))
+    rising = np.maximum.accumulate(shares)  # by chance, more objects may cover less
+    objects = round(float(np.interp(wanted, rising, counts)))
     if objects == scenes.objects:
         return None
     return Crowding(objects=objects, in_photos=wanted, in_scenes=shares[0])
@@ -81,8 +83,8 @@ def _mean_cover(images: Iterable[Boxes]) -> float:
 
 
 def _projected_boxes(scene: Scene, library: Library) -> Boxes:
-    """Boxes around objects whose middle is in the image, as people place them, whatever hides
-    them.
+    """Boxes around the whole of each object whose middle is in the image, hidden or not, in the
+    style of people's labels.
     """
     corners, labels = [], []
     for body, vertices in zip(scene.bodies, world_vertices(scene, library), strict=True):

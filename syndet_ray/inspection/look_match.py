@@ -93,17 +93,17 @@ class BoxLooks:
 class LookMatch:
     """Settings with which objects of scenes look like those of photos.
 
-    brightness   stops
-    color_cast   gains on red and blue
-    contrast     slope of the tone curve at middle grey
-    blur_px      standard deviation of a blur
-    size_ratio   longer sides of boxes of photos, divided by those of scenes
-    distance     mean difference of values, 0 to 255, with these settings
-    at_first     the same without them
-    boxes        number of boxes of photos that were compared
-    colored_boxes  those of classes whose tones were compared: a red mug whose mesh is white says
-                 nothing about the light, so that meshes without colours count only where no class
-                 has any
+    brightness     stops
+    color_cast     gains on red and blue
+    contrast       slope of the tone curve at middle grey
+    blur_px        standard deviation of a blur
+    size_ratio     longer sides of boxes of photos, divided by those of scenes
+    distance       mean difference of values, 0 to 255, with these settings
+    at_first       the same without them
+    boxes          number of boxes of photos that were compared
+    colored_boxes  number of those whose tones were compared: a red mug whose mesh is white says
+                   nothing about the light, so classes with meshes without colours are compared only
+                   if there are no others
     """
 
     brightness: float
@@ -175,7 +175,7 @@ def match_look(
 
 
 def plain_classes(library: Library, names: Sequence[str]) -> list[str]:
-    """The classes with a mesh whose file tells no colour, in alphabetical order.
+    """The classes with a mesh whose file gives no colour, in alphabetical order.
 
     names  those that photos have for the library's classes
     """

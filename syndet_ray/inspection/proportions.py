@@ -121,8 +121,9 @@ def match_proportions(
     names: Sequence[str] | None = None,
 ) -> Factors | None:
     """Factors across and along the axis that points up, of each class, with which boxes of meshes
-    have the sizes and shapes of these of photos.
+    have the sizes and shapes of those of photos.
 
+    boxes  those of photos
     names  those that photos have for the library's classes; None if they are the same
 
     None where fewer than two classes have boxes enough; no factors where no class differs. Sizes

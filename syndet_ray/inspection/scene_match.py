@@ -45,7 +45,7 @@ from syndet_ray.wording import counted
 
 _SIZES = (0.1, 0.9)  # quantiles of objects' sizes that scenes span
 # Strengths of stretch and profile: where nothing is known of shapes, and where proportions are
-# measured, and what is left is design (docs/results.md, "Scenes of one's own objects").
+# measured, and what is left is design (docs/results.md, "Scenes of your own objects").
 _UNKNOWN_SHAPES, _OTHER_SHAPES = (1.0, 0.0), (0.4, 1.0)
 _PADDING, _OBJECTS = "scene.box_padding", "scene.objects"
 _EQUAL_ASPECTS = 0.01  # a smaller range comes from sizes in whole pixels
@@ -85,10 +85,10 @@ def measured_scene(
     sizes_wh = np.array([record.size_wh for record in photos.records], np.int64).reshape(-1, 2)
     scales = (working_sizes(sizes_wh, longest_px) / sizes_wh).mean(axis=1)
     style = list(_label_style(photos, seed, progress))
-    lengths, padding = _relative_lengths(photos, library, names), _padding(style, base)
-    most_px = min(longest_px, seen_px)
-    if "image_px" in base.model_fields_set:
-        most_px = base.side_px
+    lengths = _relative_lengths(photos, library, names)
+    padding = _padding(style, base)
+    is_given = "image_px" in base.model_fields_set
+    most_px = base.side_px if is_given else min(longest_px, seen_px)
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
         *_image(sizes_wh, longest_px, seen_px),
@@ -101,13 +101,13 @@ def measured_scene(
         *_object_color(looks, library),
         *style,
     ]
-    left = settings_for(measured, base)
-    scenes = scenes_with(base, left)
+    settings = settings_for(measured, base)
+    scenes = scenes_with(base, settings)
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
     if look is not None:
-        corrected = correct_sizes(left, look.size_ratio)
-        left = [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
-    return list(_crowd(left, photos, base, seed, progress))
+        corrected = correct_sizes(settings, look.size_ratio)
+        settings = [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
+    return list(_crowd(settings, photos, base, seed, progress))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -338,7 +338,7 @@ def _jpeg(match: JpegMatch) -> Iterator[Measured]:
 
 
 def _object_color(looks: BoxLooks, library: Library) -> Iterator[Measured]:
-    """Differences of colour within a class; dice come in many colours, whatever photos show."""
+    """Differences of colour within a class; none for the built-in dice: they have many."""
     spread = looks.color_spread
     if library.dice or spread is None:
         return

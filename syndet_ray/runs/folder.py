@@ -281,7 +281,7 @@ def _no_run_error(path: Path) -> DataError:
     """The error for a path that is no run: perhaps the folder of all runs."""
     do = "Runs lie under runs/."
     if not path.exists():
-        below = "runs" / path
+        below = Path("runs") / path
         if (below / "sweep.json").exists():
             do = f"Write {below}."
         return DataError(path, "does not exist", do=do)

@@ -54,7 +54,7 @@ def read_boards(
     return boards
 
 
-def misfit_board(library: Library) -> DataError | None:
+def board_error(library: Library) -> DataError | None:
     """An error for a board that is too small or too large for the objects, or None."""
     least_m, most_m = _LEAST_OBJECTS * library.unit_m, _MOST_OBJECTS * library.unit_m
     for image, (width_m, depth_m) in library.boards.items():

@@ -20,22 +20,22 @@ def floor_colors(ground: Ground, points: np.ndarray, pixels_m: np.ndarray) -> np
     pixels_m (n,) are the sides, in metres, of the pixels that see them: each pixel shows the mean
     of the texels in it, or nearly, so that narrow squares far away do not flicker.
     """
-    halves = _halves(ground.texture)
+    levels = _mip_levels(ground.texture)
     across = points[0] / np.float32(2 * ground.half_width) + np.float32(0.5)
     down = np.float32(0.5) - points[1] / np.float32(2 * ground.half_depth)
-    texel_m = 2 * ground.half_width / halves[0].shape[1]
+    texel_m = 2 * ground.half_width / levels[0].shape[1]
     steps = np.rint(np.log2(pixels_m / texel_m)).astype(int)
-    number = np.clip(steps, 0, len(halves) - 1)
-    image = np.empty((3, len(number)), np.float32)
-    for k in np.unique(number).tolist():
-        at = np.flatnonzero(number == k)
-        image[:, at] = _between(halves[k], across.take(at), down.take(at))
+    level = np.clip(steps, 0, len(levels) - 1)
+    image = np.empty((3, len(level)), np.float32)
+    for k in np.unique(level).tolist():
+        at = np.flatnonzero(level == k)
+        image[:, at] = _interpolate(levels[k], across.take(at), down.take(at))
     return _on_floor(image.T, ground).T
 
 
 def floor_texture(ground: Ground) -> np.ndarray:
     """(h, w, 3) linear colours of the floor of a board, whose upper side lies along +y."""
-    return _on_floor(_halves(ground.texture)[0].astype(np.float32), ground)
+    return _on_floor(_mip_levels(ground.texture)[0].astype(np.float32), ground)
 
 
 def _on_floor(image: np.ndarray, ground: Ground) -> np.ndarray:
@@ -44,9 +44,10 @@ def _on_floor(image: np.ndarray, ground: Ground) -> np.ndarray:
     return floor + (image - floor) * np.float32(ground.texture_contrast)
 
 
-def _between(texels: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """(3, n) colours between the middles of texels (h, w, 3), at shares of their width and height
-    from the upper left corner.
+def _interpolate(texels: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """(3, n) colours, bilinear between the middles of texels (h, w, 3).
+
+    across, down  (n,) shares of their width and height, from the upper left corner
     """
     height, width = texels.shape[:2]
     x = np.clip(across * width - np.float32(0.5), 0, width - 1)
@@ -60,7 +61,7 @@ def _between(texels: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.nda
 
 
 @lru_cache(maxsize=32)  # up to 8 MiB each
-def _halves(path: str) -> tuple[np.ndarray, ...]:
+def _mip_levels(path: str) -> tuple[np.ndarray, ...]:
     """An image file as linear colours (h, w, 3) in half precision, then half as large, and so on,
     until one side is a single texel.
     """
@@ -68,10 +69,10 @@ def _halves(path: str) -> tuple[np.ndarray, ...]:
     reduced = min(1.0, _MOST_PX / max(rgb.shape))
     if reduced < 1:
         rgb = _resize(rgb, reduced)
-    halves = [LINEAR.take(rgb)]
-    while min(halves[-1].shape[:2]) > 1:
-        halves.append(_resize(halves[-1], 0.5))
-    return tuple(half.astype(np.float16) for half in halves)
+    levels = [LINEAR.take(rgb)]
+    while min(levels[-1].shape[:2]) > 1:
+        levels.append(_resize(levels[-1], 0.5))
+    return tuple(level.astype(np.float16) for level in levels)
 
 
 def _resize(image: np.ndarray, factor: float) -> np.ndarray:

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,8 @@ from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import blender, command, looks, raycast
 from syndet_ray.scenes.annotate import annotate
-from syndet_ray.scenes.assets import check_sizes, load
+from syndet_ray.scenes.asset_sizes import check_sizes
+from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.cache import load_or_make, work_folder
 from syndet_ray.scenes.library import DICE, Library
 from syndet_ray.scenes.paste import compose_pasted, draw_pasted
@@ -217,42 +218,61 @@ def render_part(
     Warns if objects found no place, or if clutter does not cover the background.
     """
     if parameters.pastes:
-        return _pasted_part(parameters, seed, part, progress)
-    library = library_of(parameters)
-    scenes = (draw_scene(parameters, seed, index, count) for index in part)
+        stock = stock_of(parameters)
+        classes, prefix = stock.photos.classes, "pasted"
+        pictures = _pasted_pictures(parameters, stock, seed, part)
+    else:
+        library = library_of(parameters)
+        classes, prefix = library.classes, "synthetic"
+        scenes = (draw_scene(parameters, seed, index, count) for index in part)
+        pictures = _scene_pictures(scenes, library, parameters.generator)
     images, boxes, placed, bare = [], [], 0, 0.0
-    for scene, rendering in _RENDERERS[parameters.generator](scenes, library):
-        image, labels = finish(scene, rendering, library)
-        images.append(image)
-        boxes.append(labels)
-        placed += sum(body.label != NO_CLASS for body in scene.bodies)
-        bare += float((rendering.ids < 0).mean()) / len(part)
+    for picture in pictures:
+        images.append(picture.image)
+        boxes.append(picture.boxes)
+        placed += picture.objects
+        bare += picture.bare / len(part)
         if progress is not None:
             progress(len(images), len(part))
     asked = _number_of_objects(parameters, seed, part)
     _warn(parameters, scenes=len(part), asked=asked, placed=placed, bare=bare)
-    ids = [f"synthetic-{seed}-{index}" for index in part]
-    return Pool.of("synthetic", library.classes, images, boxes, ids, synthetic=True)
+    ids = [f"{prefix}-{seed}-{index}" for index in part]
+    return Pool.of("synthetic", classes, images, boxes, ids, synthetic=True)
 
 
-def _pasted_part(
-    parameters: SceneParameters, seed: int, part: Sequence[int], progress: Progress | None
-) -> Pool:
-    """Photos with cut-outs on them, as `render_part` has scenes."""
-    stock = stock_of(parameters)
-    images, boxes, placed = [], [], 0
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Picture:
+    """An image (h, w, 3) uint8 with its labels.
+
+    objects  the number of those that were placed
+    bare     the share of the image, 0 to 1, without objects and clutter
+    """
+
+    image: np.ndarray
+    boxes: Boxes
+    objects: int
+    bare: float
+
+
+def _scene_pictures(
+    scenes: Iterator[Scene], library: Library, generator: str
+) -> Iterator[_Picture]:
+    """Pictures of scenes, by one of our own renderers."""
+    for scene, rendering in _RENDERERS[generator](scenes, library):
+        image, boxes = finish(scene, rendering, library)
+        objects = sum(body.label != NO_CLASS for body in scene.bodies)
+        bare = float((rendering.ids < 0).mean())
+        yield _Picture(image=image, boxes=boxes, objects=objects, bare=bare)
+
+
+def _pasted_pictures(
+    parameters: SceneParameters, stock: Stock, seed: int, part: Sequence[int]
+) -> Iterator[_Picture]:
+    """Photos with cut-outs on them, which leave nothing bare."""
     for index in part:
         pasted = draw_pasted(parameters, stock, seed, index)
-        image, labels = compose_pasted(pasted, stock)
-        images.append(image)
-        boxes.append(labels)
-        placed += len(pasted.pieces)
-        if progress is not None:
-            progress(len(images), len(part))
-    asked = _number_of_objects(parameters, seed, part)
-    _warn(parameters, scenes=len(part), asked=asked, placed=placed, bare=0.0)
-    ids = [f"pasted-{seed}-{index}" for index in part]
-    return Pool.of("synthetic", stock.photos.classes, images, boxes, ids, synthetic=True)
+        image, boxes = compose_pasted(pasted, stock)
+        yield _Picture(image=image, boxes=boxes, objects=len(pasted.pieces), bare=0.0)
 
 
 def _number_of_objects(parameters: SceneParameters, seed: int, part: Sequence[int]) -> int:

@@ -113,8 +113,8 @@ class Library:
     hashes  of the files of each part: "assets", "surroundings" and "backgrounds", as the settings
             of scenes are named
     notes   messages for the user about the assets
-    mixed_sizes  the error for objects whose sizes no tray shows side by side, or not on a board;
-                 None if there is none
+    size_error  for objects whose sizes no tray shows side by side, or not on a board; None if it
+                shows them
 
     The built-in dice have no mesh here: bodies of the asset "die" carry all that makes them
     (`scene.Die`).
@@ -127,7 +127,7 @@ class Library:
     hash: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    mixed_sizes: DataError | None = None
+    size_error: DataError | None = None
 
     @property
     def dice(self) -> bool:

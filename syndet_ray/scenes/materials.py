@@ -102,7 +102,7 @@ class Materials:
 
     def bodies(self, bodies: np.ndarray, surface: Surface, pixel_m: float) -> np.ndarray:
         """(3, m) colours at points on bodies (m,); pixel_m is a pixel's width there, metres."""
-        if not len(bodies):  # nothing is in view, or found a place
+        if not len(bodies):  # no body is in view
             return np.empty((3, 0), np.float32)
         if self._is_die.all():
             return self._on_dice(bodies, surface.local, surface.face, pixel_m)

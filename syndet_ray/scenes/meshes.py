@@ -235,7 +235,7 @@ def _image(visual: Any) -> Any:
 
 
 def is_plain(mesh: Mesh) -> bool:
-    """True for a mesh whose file tells no colour, as STL never does."""
+    """True for a mesh whose file gives no colour, as STL never does."""
     return mesh.texture is None and bool(np.allclose(mesh.colors, _PLAIN))
 
 

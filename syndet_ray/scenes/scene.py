@@ -61,9 +61,9 @@ class Ground:
     wall_height 0 is a tray without walls. texture is one of `looks.TEXTURES`, or the path of an
     image; it is repeated every texture_scale, on the floor and on the table. With texture_scale 0
     the floor is a board: the image lies on it once, its upper side along +y, and not on the table.
-    A pattern's brightness varies by texture_contrast
-    (standard deviation, as a share) in a way that texture_seed picks; an image replaces the colours
-    of floor and table and is mixed with them by texture_contrast, 1 being the image alone.
+    A pattern's brightness varies by texture_contrast (standard deviation, as a share) in a way that
+    texture_seed picks; an image replaces the colours of floor and table and is mixed with them by
+    texture_contrast, 1 being the image alone.
     horizon is the light that comes from beyond the table, where a camera looks that far.
     """
 
@@ -87,6 +87,7 @@ class Ground:
 
     @property
     def is_board(self) -> bool:
+        """True if the floor shows an image once, and not a texture that is repeated."""
         return self.texture_scale == 0
 
 

@@ -21,10 +21,10 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.record import Record
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.files import file_hash, whole_folder
-from syndet_ray.folder_names import is_aside, name_of
+from syndet_ray.folder_names import name_of
 from syndet_ray.progress import Progress
 from syndet_ray.scenes import cutouts as cutout_files
-from syndet_ray.scenes.assets import IMAGE_SUFFIXES
+from syndet_ray.scenes.asset_files import class_folders, cut_out_files
 from syndet_ray.scenes.neighbours import below
 from syndet_ray.seeds import generator
 
@@ -213,8 +213,11 @@ def _cutout_files(folder: Path, classes: tuple[str, ...]) -> dict[str, tuple[Pat
         raise DataError(folder, "is no folder of cut-outs", do=_DO_CUT)
     files: dict[str, tuple[Path, int]] = {}
     unknown = []
-    for path, images in _images_by_folder(folder):
+    for path in class_folders(folder):
         class_name = name_of(path.name)
+        images = cut_out_files(below(path), needed={})
+        if not images:
+            continue
         if class_name not in classes:
             unknown.append(class_name)
             continue
@@ -229,21 +232,6 @@ def _cutout_files(folder: Path, classes: tuple[str, ...]) -> dict[str, tuple[Pat
         rule = "holds no cut-outs: images with transparency, in a folder for each class"
         raise DataError(folder, rule, do=_DO_CUT)
     return files
-
-
-def _images_by_folder(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """The folders of classes that hold cut-outs, in order, each with these."""
-    for path in sorted(folder.iterdir()):
-        images = _images(path) if path.is_dir() and not is_aside(path.name) else []
-        if images:
-            yield path, images
-
-
-def _images(folder: Path) -> list[Path]:
-    """The cut-outs in a folder, without masks of other images."""
-    images = [file for file in below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
-    masks = {cutout_files.shape_file(image) for image in images}
-    return [image for image in images if image not in masks]
 
 
 def _files_read(files: Mapping[str, tuple[Path, int]]) -> Iterator[tuple[str, Path]]:

@@ -19,7 +19,9 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Synthetic
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.errors import DataError
-from syndet_ray.scenes.assets import check_backgrounds, check_sizes, load
+from syndet_ray.scenes.asset_sizes import check_sizes
+from syndet_ray.scenes.assets import load
+from syndet_ray.scenes.backgrounds import check_backgrounds
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import scene_inputs
 

@@ -1,4 +1,4 @@
-"""First sweep: a sweep file for one's own photos and objects, its scenes measured on the photos."""
+"""First sweep: a sweep file for the user's photos and objects, with scenes measured on photos."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from syndet_ray.data.parts_of_photos import is_part
 from syndet_ray.data.read import Dataset
 from syndet_ray.data.record import Source
 from syndet_ray.data.scale import WorkingScale, scene_px, working_scale
-from syndet_ray.data.splits.of_sweep import photos_of_sweep
+from syndet_ray.data.splits.read_for_sweep import read_for_sweep
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
@@ -79,7 +79,7 @@ def write_first_sweep(
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
-    dataset = photos_of_sweep(photos, labels, hold_out, progress)
+    dataset = read_for_sweep(photos, labels, hold_out, progress)
     train = dataset.splits["train"]
     scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
     parts = _Parts(

@@ -103,12 +103,12 @@ def _notes_on_assets(sweep: LoadedSweep) -> list[str]:
 
 
 def notes_on_colors(library: Library, assets: Path) -> list[str]:
-    """A note on meshes that are rendered in light grey, whatever the photos show."""
+    """A note on meshes that are rendered light grey, as their files have no colours."""
     plain = plain_classes(library, library.classes)
     if not plain:
         return []
     color = f'{{"color": {{"{plain[0]}": "#a03028"}}}} in {assets / "assets.json"}'
-    return [f"no colour is told for {', '.join(plain)}: rendered light grey; {color} tells one"]
+    return [f"no file gives a colour for {', '.join(plain)}: rendered light grey; {color} sets one"]
 
 
 def _notes_on_scenes(scale: WorkingScale, sweep: LoadedSweep) -> list[str]:

@@ -9,7 +9,7 @@ from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import scene_px, working_scale
-from syndet_ray.data.splits.of_sweep import photos_of_sweep
+from syndet_ray.data.splits.read_for_sweep import read_for_sweep
 from syndet_ray.data.splits.subset import nested_subset
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe, Training
@@ -91,7 +91,7 @@ def pasted_scene(
 
     Raises DataError for photos and cut-outs that cannot be used.
     """
-    dataset = photos_of_sweep(photos, labels, hold_out, progress)
+    dataset = read_for_sweep(photos, labels, hold_out, progress)
     for sentence in dataset.notes:
         note(sentence)
     source = dataset.splits["train"]

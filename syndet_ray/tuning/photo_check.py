@@ -11,6 +11,7 @@ from pathlib import Path
 from syndet_ray.data.classes import without_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import photos_used
+from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import Dataset, read, read_with_own_classes
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
@@ -25,7 +26,7 @@ from syndet_ray.data.scale import (
 from syndet_ray.data.splits import cut
 from syndet_ray.data.splits.groups import image_hashes
 from syndet_ray.data.splits.looks import Looks
-from syndet_ray.data.splits.split import with_validation
+from syndet_ray.data.splits.split import SharedPhoto, with_validation
 from syndet_ray.data.splits.subset import check_enough
 from syndet_ray.data.stand_in import stand_in
 from syndet_ray.definitions import reach, space_check
@@ -90,61 +91,32 @@ def real_data(
         allow_near_copies=allow_near_copies,
         hold_out=hold_out,
     )
-    place, given, splits, others = photos.place, photos.given, photos.splits, photos.others
-    scale = _scale(sweep, splits, others, place)
-    others_train = {folder: other.splits["train"] for folder, other in others.items()}
-    streaming = settle_streaming([*splits.values(), *others_train.values()], scale, asked=stream)
-    looks = Looks()
-    decoding = partial(
-        decode_photos, scale=scale, progress=progress, streaming=streaming, looks=looks
+    scale = _scale(sweep, photos.splits, photos.others, photos.place)
+    decoded = _decode_pools(
+        photos, sweep, scale, progress, allow_near_copies=allow_near_copies, stream=stream
     )
-    dataset, pools = decode_splits(
-        given,
-        splits,
-        decoding,
-        sweep.seed,
-        progress,
-        allow_near_copies=allow_near_copies,
-        looks=looks,
-    )
-    # again: near copies may have moved the border between train and val
-    _check_splits(sweep, dataset.splits, place)
-    others_pools = {
-        folder: decoding(source, Path(folder).name) for folder, source in others_train.items()
-    }
-    # A val that was cut from train was compared with it, until there was nothing left to refuse.
-    is_compared = dataset is not given and not allow_near_copies
-    shared = refuse_shared_photos(
-        pools,
-        others_pools,
-        place,
-        progress,
-        allowed=allow_near_copies,
-        is_val_compared=is_compared,
-        looks=looks,
-    )
+    train = decoded.dataset.splits["train"]
     notes = data_notes(
-        dataset,
-        others=others,
-        shared=shared,
+        decoded.dataset,
+        others=photos.others,
+        shared=decoded.shared,
         scale=scale,
         sweep=sweep,
-        place=place,
-        cut=_cut_splits(given, hold_out),
+        place=photos.place,
+        cut=_cut_splits(photos.given, hold_out),
     )
-    of_parts = _notes_on_parts(sweep, dataset.splits["val"])
-    streaming_notes = () if streaming is None else (streaming.note,)
+    of_parts = _notes_on_parts(sweep, decoded.dataset.splits["val"])
     return RealData(
-        pools=pools,
-        path=None if path is None else place,
+        pools=decoded.pools,
+        path=None if path is None else photos.place,
         scale=scale,
         anchor_px=anchors(*_object_range_px(scale, sweep)),
-        boxes_wh=training_boxes_wh(dataset.splits["train"].records),
-        notes=(*streaming_notes, *notes, *of_parts),
-        streaming=streaming_notes,
-        others=others_pools,
-        train=dataset.splits["train"],
-        near_copies=near_copy_counts(shared),
+        boxes_wh=training_boxes_wh(train.records),
+        notes=(*decoded.streaming, *notes, *of_parts),
+        streaming=decoded.streaming,
+        others=decoded.others,
+        train=train,
+        near_copies=near_copy_counts(decoded.shared),
     )
 
 
@@ -162,6 +134,73 @@ class _CheckedPhotos:
     given: Dataset
     splits: Mapping[str, Source]
     others: Mapping[str, Dataset]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _DecodedPhotos:
+    """The photos of a sweep, decoded.
+
+    dataset    the user's photos with all three splits, near copies moved or allowed
+    pools      these splits
+    others     training images of other photos, by folder
+    shared     photos that are in two places, by "val", "test" or the folder of other photos
+    streaming  notes that photos are streamed, and why; none if they are not
+    """
+
+    dataset: Dataset
+    pools: Mapping[str, Pool]
+    others: Mapping[str, Pool]
+    shared: Mapping[str, Sequence[SharedPhoto]]
+    streaming: tuple[str, ...]
+
+
+def _decode_pools(
+    photos: _CheckedPhotos,
+    sweep: LoadedSweep,
+    scale: WorkingScale,
+    progress: NamedProgress,
+    *,
+    allow_near_copies: bool,
+    stream: bool,
+) -> _DecodedPhotos:
+    """Decodes all photos, and looks for copies of one split in another. See `real_data`."""
+    splits = photos.splits
+    others_train = {folder: other.splits["train"] for folder, other in photos.others.items()}
+    streaming = settle_streaming([*splits.values(), *others_train.values()], scale, asked=stream)
+    looks = Looks()
+    decoding = partial(
+        decode_photos, scale=scale, progress=progress, streaming=streaming, looks=looks
+    )
+    dataset, pools = decode_splits(
+        photos.given,
+        splits,
+        decoding,
+        sweep.seed,
+        progress,
+        allow_near_copies=allow_near_copies,
+        looks=looks,
+    )
+    # again: near copies may have moved the border between train and val
+    _check_splits(sweep, dataset.splits, photos.place)
+    others = {folder: decoding(train, Path(folder).name) for folder, train in others_train.items()}
+    # A val that was cut from train was compared with it, until there was nothing left to refuse.
+    is_compared = dataset is not photos.given and not allow_near_copies
+    shared = refuse_shared_photos(
+        pools,
+        others,
+        photos.place,
+        progress,
+        allowed=allow_near_copies,
+        is_val_compared=is_compared,
+        looks=looks,
+    )
+    return _DecodedPhotos(
+        dataset=dataset,
+        pools=pools,
+        others=others,
+        shared=shared,
+        streaming=() if streaming is None else (streaming.note,),
+    )
 
 
 def _checked_photos(

@@ -13,7 +13,7 @@ from syndet_ray.definitions.parameter import Around
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.wording import counted
 
-_NUMBER = "mix.real_images"
+_REAL_IMAGES = "mix.real_images"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,7 +47,7 @@ def photos_to_measure(sweep: LoadedSweep, data: RealData) -> PhotoSubset:
     subset = nested_subset(pool, count, sweep.seed)
     index_of = {image_id: i for i, image_id in enumerate(train.image_ids())}
     indices = [index_of[image_id] for image_id in subset.image_ids.tolist()]
-    source = train.select(indices, f"{train.name}, {counted(count, 'photo')} of {_NUMBER}")
+    source = train.select(indices, f"{train.name}, {counted(count, 'photo')} of {_REAL_IMAGES}")
     return PhotoSubset(source=source, hash=subset.hash, words=words)
 
 
@@ -58,10 +58,11 @@ def _words(count: int, available: int, numbers: Collection[int]) -> str:
     """
     photos = counted(available, "training photo")
     if count == available:
-        return f"{photos}, as {_NUMBER} 0 leaves none" if numbers == {0} else photos
+        return f"{photos}, as {_REAL_IMAGES} 0 leaves none" if numbers == {0} else photos
     if len(numbers) == 1:
-        return f"{count} of {photos}, those of {_NUMBER}"
-    return f"{count} of {photos}, the fewest of {_NUMBER} that recipes with such scenes train on"
+        return f"{count} of {photos}, those of {_REAL_IMAGES}"
+    reason = f"the fewest of {_REAL_IMAGES} that recipes with such scenes train on"
+    return f"{count} of {photos}, {reason}"
 
 
 def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
@@ -87,9 +88,9 @@ def _measured_sources(recipe: Recipe) -> list[str]:
 
 
 def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
-    """The numbers of photos that the search may propose, of a range its ends."""
+    """The numbers of photos that the search may propose; only the ends of a range."""
     parameters = dict(sweep.parameters.items())
-    parameter = parameters.get(_NUMBER)
+    parameter = parameters.get(_REAL_IMAGES)
     if isinstance(parameter, Around):
-        parameter = range_around(_NUMBER, parameter, sweep.recipe, parameters)
+        parameter = range_around(_REAL_IMAGES, parameter, sweep.recipe, parameters)
     return () if parameter is None else parameter.samples()

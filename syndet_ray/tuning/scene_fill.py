@@ -178,7 +178,7 @@ class _Filler:
         return photos_to_measure(self.sweep, self.data)
 
     def _seen_px(self) -> int:
-        """The side of which all trainings of the sweep see all, whatever their crop and jitter."""
+        """The side of a square, pixels, that fits the largest crop and jitter of the sweep."""
         recipes = [self.sweep.recipe, *self.sweep.fixed.values()]
         return largest_scene_px(recipes, self.sweep, self.data.scale.auto_crop_px)
 

@@ -169,8 +169,8 @@ def largest_scene_px(recipes: Sequence[Recipe], sweep: LoadedSweep, auto_crop_px
     jitters = _searched_values(sweep, "training.scale_jitter")
     sides_px = [0]
     for training in (recipe.training for recipe in recipes):
-        own_px = auto_crop_px if training.crop_px == "auto" else training.crop_px
-        crop_px = max(own_px, *crops_px, 0)
+        recipe_px = auto_crop_px if training.crop_px == "auto" else training.crop_px
+        crop_px = max(recipe_px, *crops_px, 0)
         jitter = max(training.scale_jitter, *jitters, 0.0)
         sides_px.append(scene_px(crop_px, jitter))
     return max(sides_px)

@@ -140,10 +140,10 @@ def _connect(address: str | None, folder: str | None) -> None:
                 **({} if folder is None else {"_temp_dir": folder}),
             )
     except Exception as error:
-        # OSError: from files of Ray in the home or temporary folder; and every ConnectionError. A
-        # node that starts too slowly is an Exception of no kind.
-        is_ours = type(error) is not Exception
-        if is_ours and not isinstance(error, OSError | RuntimeError | ValueError):
+        # OSError: from files of Ray in the home or temporary folder; and every ConnectionError.
+        # Where a node starts too slowly, Ray raises a plain Exception.
+        is_of_ray = isinstance(error, OSError | RuntimeError | ValueError)
+        if not is_of_ray and type(error) is not Exception:
             raise
         raise unreachable_error(address, first_line(error)) from None
 

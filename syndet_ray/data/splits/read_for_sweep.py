@@ -1,4 +1,4 @@
-"""Of sweep: photos in the splits that their sweep will have, for what is made before it."""
+"""Read for sweep: photos in the splits that their sweep will have, for what is made before it."""
 
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ from syndet_ray.progress import NamedProgress
 _SEED = 0  # of a sweep that names none
 
 
-def photos_of_sweep(
+def read_for_sweep(
     photos: Path, labels: LabelOptions, hold_out: float | None, progress: NamedProgress
 ) -> Dataset:
-    """The photos in train, val and test, as a sweep with the default seed splits them.
+    """Reads photos in train, val and test, as a sweep with the default seed splits them.
+
+    hold_out  the share of train that the sweep will hold out; None if the photos have a test split
 
     A sweep also keeps near copies in one split, for which it looks at all photos: where there are
     any, its val may differ.
