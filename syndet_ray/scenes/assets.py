@@ -9,7 +9,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
@@ -159,10 +159,10 @@ def _load(objects: str, surroundings: str, backgrounds: str) -> Library:
 
 def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asset]]:
     """The classes and their assets; what is read is added to `part`."""
-    folders = []
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not is_aside(path.name):
-            folders.append(path)
+    paths = [path for path in sorted(folder.iterdir()) if not is_aside(path.name)]
+    # a class, or the settings of all, would be missing without a word
+    _check_links(path for path in paths if not path.exists())
+    folders = [path for path in paths if path.is_dir()]
     if not folders:
         raise _no_classes(folder)
     for path in folders:
@@ -173,6 +173,13 @@ def _classes(folder: Path, part: _Part) -> tuple[tuple[str, ...], dict[str, Asse
     for label, path in enumerate(folders):
         assets |= _assets(path, f"{path.name}/", label, part)
     return classes, _in_metres(assets, classes, part)
+
+
+def _check_links(dead: Iterable[Path]) -> None:
+    """Raises DataError for a link that leads to nothing."""
+    for link in dead:
+        rule = "is a link to a file that does not exist"
+        raise DataError(link, rule, got=str(link.readlink()), do="Correct it, or remove it.")
 
 
 def _no_classes(folder: Path) -> DataError:
@@ -308,9 +315,7 @@ def _assets(folder: Path, prefix: str, label: int, part: _Part) -> dict[str, Ass
     to `part`.
     """
     class_name = name_of(folder.name)
-    for link in dead_links(folder):
-        rule = "is a link to a file that does not exist"
-        raise DataError(link, rule, got=str(link.readlink()), do="Correct it, or remove it.")
+    _check_links(dead_links(folder))
     files = below(folder)
     models = [file for file in files if file.suffix.lower() in meshes.SUFFIXES]
     needed = {file: meshes.references(file, folder) for file in models}
@@ -419,6 +424,7 @@ def _backgrounds(
     """The images in a folder, and width and depth in metres of the boards that some of them show;
     what is read is added to `part`.
     """
+    _check_links(dead_links(folder))
     images = [file.absolute() for file in below(folder) if _is_image(file)]
     if not images:
         got = sorted(path.name for path in folder.iterdir())[:_MOST_NAMED]
