@@ -1,5 +1,6 @@
 """Crowding: as many objects in scenes as cover one another's boxes as on photos."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,18 @@ def test_heaps_ask_for_no_more_than_scenes_may_have(monkeypatch):
     few = SCENES.model_copy(update={"objects": 60})
     match = match_crowding(heaped, few, library_of(few), 0, quiet)
     assert match.objects == MOST_OBJECTS
+
+
+def test_parts_of_objects_are_no_crowd(monkeypatch):
+    monkeypatch.setattr(crowding, "_SCENES", 4)
+
+    def photos_with(*labels):
+        person_and_helmet = Boxes.of([[20, 20, 60, 120], [30, 20, 50, 40]], np.array(labels))
+        record = photos_of([[]]).records[0]
+        records = [replace(record, boxes=person_and_helmet)] * 4
+        return Source(name="train", classes=library_of(SCENES).classes, records=records)
+
+    two = SCENES.model_copy(update={"objects": 2})
+    assert match_crowding(photos_with(0, 1), two, library_of(two), 0, quiet) is None
+    behind_others = match_crowding(photos_with(1, 1), two, library_of(two), 0, quiet)
+    assert behind_others.objects > 4, "half of a class lies inside boxes of the other half"

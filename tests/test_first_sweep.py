@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from made_photos import write_photos
 
 from syndet_ray.data import backgrounds
 from syndet_ray.data.label_options import LabelOptions
@@ -129,6 +130,20 @@ def test_scenes_are_as_large_as_what_training_sees(standing, meshes, seen_px, as
     values = {item.name: item.value for item in measured}
     assert values["image_px"] == image_px
     assert values["aspect"] == pytest.approx(aspect, abs=0.01)
+
+
+@pytest.mark.parametrize(("image_px", "aspect", "most_px"), [(160, 1.6, 150), ("auto", 1.3, 130)])
+def test_scenes_of_a_given_size_show_as_much_of_photos(meshes, tmp_path, image_px, aspect, most_px):
+    large = write_photos(
+        tmp_path / "p", names=("cone", "plate"), size=(160, 100), box=(2, 2, 150, 90), train=[0]
+    )
+    train = read(large).splits["train"]
+    base = SceneParameters(assets=str(meshes), poses="upright", blur=0.0, image_px=image_px)
+    measured = measured_scene(train, base, 160, 0, quiet, seen_px=130)
+    values = {item.name: item.value for item in measured}
+    assert "image_px" not in values
+    assert values["aspect"] == pytest.approx(aspect, abs=0.01)
+    assert values["size_px"] == (most_px, most_px)
 
 
 def test_the_camera_of_the_photos_is_measured(photos_of, meshes):

@@ -1,6 +1,7 @@
 """Scenes like photos: what was not given is measured on training photos, when a sweep begins."""
 
 import json
+import math
 import shutil
 from contextlib import nullcontext
 
@@ -67,7 +68,7 @@ def photos(tmp_path):
 def sweep_of(changes=MATCH, space=SPACE, variants=None, **given):
     recipe = Recipe().replace(changes)
     fields = {"question": "?", "recipe": recipe, "space": (space,), "variants": variants or {}}
-    return LoadedSweep(trials=2, **fields, **given)
+    return LoadedSweep(**{"trials": 2, **fields, **given})
 
 
 def fill(photos, sweep, cache=None):
@@ -155,6 +156,8 @@ def test_other_numbers_of_photos_are_measured_again(photos, measured):
         ),
         ({}, {"variants": {"few": {"mix.schedule": "real_only", "mix.real_images": 2}}}, "12 tra"),
         ({}, {"space": Choice(values=(0, 5))}, "5 of 12 training photos"),
+        # `resume` may add trials
+        ({}, {"space": Choice(values=("all", 5)), "trials": 0, "variants": {"a": {}}}, "5 of 12"),
     ],
 )
 def test_no_scene_shows_what_its_trial_may_not_see(photos, recipe, given, words):
@@ -206,6 +209,9 @@ def test_scenes_of_large_crops_are_no_larger_than_scenes_may_be(photos, monkeypa
     assert largest_scene_px(recipes[1:], sweep, 768) == 960
     jitter = SearchSpace({"training.scale_jitter": Float(low=0.1, high=0.5)})
     assert largest_scene_px(recipes[1:], sweep_of(space=jitter), 768) == 1536
+    around = SearchSpace({"training.crop_px": Around(low=0.1, high=2.0)})
+    of_crop = sweep_of({**MATCH, "training.crop_px": 320}, around)
+    assert largest_scene_px([of_crop.recipe], of_crop, 768) == math.ceil(640 / 0.9)
 
     def measure(photos, base, longest_px, seed, progress, seen_px, classes):
         return [Measured(path="scene.image_px", value=seen_px, words="measured")]
@@ -370,6 +376,13 @@ def test_ranges_lie_around_what_was_measured(photos, measured):
         "0.1 to 1.2 is cut to what it may be"
     ) in notes
     assert asked.parameters.point(filled.sweep.recipe) is not None
+
+
+def test_a_range_is_cut_to_the_numbers_that_a_setting_may_have_beside_auto(photos, measured):
+    crops = SearchSpace({"training.crop_px": Around(low=0.5, high=40)})
+    filled, notes = fill(photos, sweep_of({"training.crop_px": 96}, crops))
+    assert filled.sweep.parameters.samples("training.crop_px") == (64, 2048)
+    assert any("is cut to what it may be" in note for note in notes)
 
 
 def test_ends_of_a_range_of_tilts_do_not_pass_each_other(photos, measured):

@@ -517,11 +517,13 @@ def test_a_flat_mesh_is_a_mesh(folder, faces):
     assert sorted(np.ptp(outline(leaf), axis=0)) == pytest.approx([0, 1, 2])
 
 
-def test_a_link_that_leads_nowhere_is_named(folder):
-    (folder / "nut" / "b.glb").symlink_to("/no/such/store/b.glb")
+@pytest.mark.parametrize("name", ["nut/b.glb", "screw", "assets.json"])
+def test_a_link_that_leads_nowhere_is_named(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("/no/such/store")
     with pytest.raises(
         DataError,
-        match=r"b.glb: is a link to a file that does not exist, got '/no/such/store/b.glb'",
+        match=rf"{name}: is a link to a file that does not exist, got '/no/such/store'",
     ):
         load(str(folder))
 

@@ -222,6 +222,24 @@ def test_widths_that_are_none(folder, content, message):
         load("dice", "", str(folder))
 
 
+def test_widths_in_a_folder_below_are_named(folder):
+    (folder / "boards").mkdir()
+    quarters((256, 128)).save(folder / "boards" / "board.png")
+    give_width(folder / "boards", board=WIDTH_M)
+    with pytest.raises(
+        DataError, match=r"boards/backgrounds.json: holds for .*Move it to .* name images"
+    ):
+        load("dice", "", str(folder))
+    assert load("dice", "", str(folder / "boards")).boards
+
+
+@pytest.mark.parametrize("name", ["backgrounds.json", "other.png"])
+def test_a_link_that_leads_nowhere_is_named(folder, name):
+    (folder / name).symlink_to("/no/such/store")
+    with pytest.raises(DataError, match=f"{name}: is a link to a file that does not exist"):
+        load("dice", "", str(folder))
+
+
 @pytest.mark.parametrize(
     ("width_m", "words"), [(1.9 * EDGE_M, "30.4 mm x 15.2 mm"), (9.0, "9 m x 4.5 m")]
 )

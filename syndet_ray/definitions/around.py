@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.parameter import Around, Choice, Float, Int, Parameter
@@ -49,6 +49,18 @@ def _check_other_tilt(path: str, parameters: Mapping[str, Parameter]) -> None:
     if other in parameters and not isinstance(parameters[other], Around):
         rule = f"is searched around its value, which is not measured where {other} is searched"
         raise DefinitionError(path, rule, do="Search both by Around, or none.")
+
+
+def searched_values(path: str, sweep: LoadedSweep) -> tuple[Any, ...]:
+    """Values that the search may propose for a setting, with the minimum and the maximum.
+
+    Around a value that is not measured yet, there are none.
+    """
+    parameters = dict(sweep.parameters.items())
+    parameter = parameters.get(path)
+    if isinstance(parameter, Around) and not sweep.recipe.is_measured(path):
+        return range_around(path, parameter, sweep.recipe, parameters).samples()
+    return sweep.parameters.samples(path)
 
 
 def with_ranges(sweep: LoadedSweep, note: Note) -> LoadedSweep:
@@ -160,10 +172,8 @@ def _limits(path: str, recipe: Recipe, parameters: Mapping[str, Parameter]) -> t
 
     No end of the range of tilts passes the other; if both are searched, they meet halfway.
     """
-    part, field = path.split(".")
-    info = Recipe.model_fields[part].annotation.model_fields[field]  # type: ignore[union-attr]
     least, most = -math.inf, math.inf
-    for rule in info.metadata:
+    for rule in _rules(path):
         least = getattr(rule, "ge", least)
         most = getattr(rule, "le", most)
     if path in _OTHER_TILT:
@@ -172,6 +182,17 @@ def _limits(path: str, recipe: Recipe, parameters: Mapping[str, Parameter]) -> t
         bound = (tilt + recipe.get(path)) / 2 if other in parameters else tilt
         return (least, bound) if path == _LEAST_TILT else (bound, most)
     return least, most
+
+
+def _rules(path: str) -> list[Any]:
+    """The rules for the value of a setting, also those for its numbers if it may be "auto", too."""
+    part, field = path.split(".")
+    info = Recipe.model_fields[part].annotation.model_fields[field]  # type: ignore[union-attr]
+    rules = list(info.metadata)
+    for alternative in get_args(info.annotation):
+        for annotation in getattr(alternative, "__metadata__", ()):
+            rules += annotation.metadata
+    return rules
 
 
 def _range_words(

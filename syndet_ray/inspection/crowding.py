@@ -24,6 +24,8 @@ from syndet_ray.scenes.tracing import world_vertices
 _SCENES = 40  # composed for each number of objects: some hundred boxes
 _STEP = 1.5  # factor between numbers that are tried
 _MOST_TRIES = 7  # numbers: the last is 11 times the first
+# A box inside another, this many times as large, shows a part of it, or lies behind or before it.
+_INSIDE, _LARGER = 0.9, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def match_crowding(
 
     scenes  in the sizes and the label style of the photos; nothing of them is rendered
     """
-    wanted = _mean_cover(record.boxes for record in photos.records)
+    wanted = _mean_cover(_without_parts(photos))
     counts = [scenes.objects]
     shares = [_cover_at(scenes.objects, scenes, library, seed)]
     for step in range(1, _MOST_TRIES):
@@ -65,6 +67,30 @@ def match_crowding(
     if objects == scenes.objects:
         return None
     return Crowding(objects=objects, in_photos=wanted, in_scenes=shares[0])
+
+
+def _without_parts(photos: Source) -> list[Boxes]:
+    """The boxes of each photo, without classes of which most boxes lie inside larger ones.
+
+    These are parts, such as helmets of persons. No scene puts objects together like that, however
+    many it has.
+    """
+    images = [record.boxes.select(~record.boxes.crowd) for record in photos.records]
+    labels = np.concatenate([boxes.labels for boxes in images])
+    is_inside = np.concatenate([_are_inside(boxes.xyxy) for boxes in images])
+    of_class = np.bincount(labels, minlength=len(photos.classes))
+    is_part = np.bincount(labels, is_inside, len(photos.classes)) > of_class / 2
+    return [boxes.select(~is_part[boxes.labels]) for boxes in images]
+
+
+def _are_inside(xyxy: np.ndarray) -> np.ndarray:
+    """(n,) True for boxes (n, 4) of one image that lie inside a larger one, or nearly."""
+    low = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2])
+    high = np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
+    is_inside = (shared >= _INSIDE * areas[:, None]) & (areas >= _LARGER * areas[:, None])
+    return np.asarray(is_inside.any(axis=1))
 
 
 def _cover_at(count: int, scenes: SceneParameters, library: Library, seed: int) -> float:

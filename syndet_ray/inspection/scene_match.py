@@ -87,13 +87,16 @@ def measured_scene(
     style = list(_label_style(photos, seed, progress))
     lengths = _relative_lengths(photos, library, names)
     padding = _padding(style, base)
-    is_given = "image_px" in base.model_fields_set
-    most_px = base.side_px if is_given else min(longest_px, seen_px)
+    side_px = min(longest_px, seen_px)
+    if "image_px" in base.model_fields_set:
+        if base.image_px == "auto":  # in the sweep it is what training sees
+            base = base.model_copy(update={"image_px": seen_px})
+        side_px = base.side_px
     looks = looks_of_photos(photos, longest_px, seed, progress)
     measured = [
-        *_image(sizes_wh, longest_px, seen_px),
+        *_image(sizes_wh, longest_px, side_px),
         *_counts(photos),
-        *within_image(most_px, _sizes(photos, scales, lengths, meshes.match, padding)),
+        *within_image(side_px, _sizes(photos, scales, lengths, meshes.match, padding)),
         *_poses(meshes.match),
         *_shapes(library, meshes.factors),
         *_noise(looks),
@@ -106,7 +109,7 @@ def measured_scene(
     look = match_look(looks, scenes, library_of(scenes), seed, progress, names=names)
     if look is not None:
         corrected = correct_sizes(settings, look.size_ratio)
-        settings = [*within_image(most_px, corrected), *settings_for(_camera(look), base)]
+        settings = [*within_image(side_px, corrected), *settings_for(_camera(look), base)]
     return list(_crowd(settings, photos, base, seed, progress))
 
 
@@ -173,10 +176,12 @@ def _padding(style: Iterable[Measured], base: SceneParameters) -> float:
     return next((item.value for item in style if item.path == _PADDING), 0.0)
 
 
-def _image(sizes_wh: np.ndarray, longest_px: int, seen_px: int) -> Iterator[Measured]:
+def _image(sizes_wh: np.ndarray, longest_px: int, side_px: int) -> Iterator[Measured]:
     """Size and aspect of what training sees of photos at a time.
 
     Scenes as large as larger photos would cost more to render, and show fewer objects in each crop.
+
+    side_px  the longer side of scenes
     """
     aspects = sizes_wh[:, 0] / sizes_wh[:, 1]
     aspect = float(np.clip(np.median(aspects), LEAST_ASPECT, MOST_ASPECT))
@@ -184,13 +189,13 @@ def _image(sizes_wh: np.ndarray, longest_px: int, seen_px: int) -> Iterator[Meas
     if np.ptp(aspects) < _EQUAL_ASPECTS:
         words = "of all photos"
     size_words = "the longer side to which photos are brought"
-    if longest_px > seen_px:
+    if longest_px > side_px:
         width_px, height_px = longest_px * min(1, aspect), longest_px * min(1, 1 / aspect)
-        aspect = min(width_px, seen_px) / min(height_px, seen_px)
-        words = f"of what training sees at a time of photos {longest_px} px long"
+        aspect = min(width_px, side_px) / min(height_px, side_px)
+        words = f"of what a square of {side_px} px shows of photos {longest_px} px long"
         size_words = f"the side of a square that training sees of photos {longest_px} px long"
     yield Measured(path="scene.aspect", value=round(aspect, 3), words=words)
-    yield Measured(path="scene.image_px", value=min(longest_px, seen_px), words=size_words)
+    yield Measured(path="scene.image_px", value=side_px, words=size_words)
 
 
 def _counts(photos: Source) -> Iterator[Measured]:

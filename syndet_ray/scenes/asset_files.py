@@ -1,6 +1,6 @@
 """Asset files: the folders of classes, and the meshes and cut-outs among their files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -53,6 +53,9 @@ def asset_folders(folder: Path) -> list[Path]:
 
     Raises DataError if there is none, and for settings that lie in one of them.
     """
+    paths = [path for path in sorted(folder.iterdir()) if not is_aside(path.name)]
+    # a class, or the settings of all, would be missing without a word
+    _refuse_links(path for path in paths if not path.exists())
     folders = class_folders(folder)
     if not folders:
         raise _no_classes(folder)
@@ -86,7 +89,11 @@ def _check_settings_above(class_folder: Path, folder: Path) -> None:
 
 def check_links(folder: Path) -> None:
     """Raises DataError for a link in a folder that leads to nothing."""
-    for link in dead_links(folder):
+    _refuse_links(dead_links(folder))
+
+
+def _refuse_links(links: Iterable[Path]) -> None:
+    for link in links:
         rule = "is a link to a file that does not exist"
         raise DataError(link, rule, got=str(link.readlink()), do="Correct it, or remove it.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from syndet_ray.data.backgrounds import LEAST_PX
 from syndet_ray.data.images import picture
 from syndet_ray.errors import DataError
-from syndet_ray.scenes.asset_files import IMAGE_SUFFIXES, MOST_NAMED, is_image
+from syndet_ray.scenes.asset_files import IMAGE_SUFFIXES, MOST_NAMED, check_links, is_image
 from syndet_ray.scenes.asset_part import AssetPart
 from syndet_ray.scenes.board_sizes import read_boards
 from syndet_ray.scenes.library import Library
@@ -18,6 +18,7 @@ def read_backgrounds(
     """The images in a folder, and width and depth in metres of the boards that some of them show;
     what is read is added to `part`.
     """
+    check_links(folder)
     images = [file.absolute() for file in below(folder) if is_image(file)]
     if not images:
         got = sorted(path.name for path in folder.iterdir())[:MOST_NAMED]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from syndet_ray.errors import DataError, nearest
 from syndet_ray.scenes.asset_settings import LARGEST_M, SMALLEST_M
 from syndet_ray.scenes.library import Library
+from syndet_ray.scenes.neighbours import below
 from syndet_ray.scenes.units import length_words
 
 BOARDS_FILE = "backgrounds.json"
@@ -35,9 +36,11 @@ def read_boards(
     sizes_wh  pixels of all images of the folder, by their paths in it
     read      receives the file, by a name
 
-    Raises DataError for settings that are not allowed, such as those of an image that is not there.
+    Raises DataError for settings that are not allowed, such as those of an image that is not there,
+    and for those in a folder below.
     """
     path = folder / BOARDS_FILE
+    _check_above(path)
     if not path.is_file():
         return {}
     read[path.name] = path
@@ -68,6 +71,15 @@ def board_error(library: Library) -> DataError | None:
         do = f"Correct its width_m, metres, in {BOARDS_FILE}, or the sizes of the objects."
         return DataError(image, rule, got=got, do=do)
     return None
+
+
+def _check_above(path: Path) -> None:
+    """Raises DataError for a file of this name in a folder below, where it has no effect."""
+    for file in below(path.parent):
+        if file.name == path.name and file != path:
+            rule = "holds for the images of all folders, and cannot lie in one of them"
+            do = f"Move it to {path.absolute()}, and name images by their paths from there."
+            raise DataError(file, rule, do=do)
 
 
 def _parse(path: Path) -> _Settings:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from syndet_ray.data.real import RealData
 from syndet_ray.data.record import Source
 from syndet_ray.data.splits.subset import nested_subset
-from syndet_ray.definitions.around import range_around
+from syndet_ray.definitions.around import searched_values
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.mix import Mix, Scenes
-from syndet_ray.definitions.parameter import Around
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.wording import counted
 
@@ -71,9 +70,11 @@ def _mixes(sweep: LoadedSweep) -> Iterator[Mix]:
         shares = recipe.mix.shares
         if any(shares[name] > 0 for name in _measured_sources(recipe)):
             yield recipe.mix
-    if sweep.trials and _measured_sources(sweep.recipe):  # a search may give them a share
+    # a search may give them a share; without trials it may follow by `resume`
+    is_searched = sweep.trials or sweep.parameters.settings()
+    if is_searched and _measured_sources(sweep.recipe):
         yield sweep.recipe.mix
-        for value in _searched_numbers(sweep):
+        for value in searched_values(_REAL_IMAGES, sweep):
             yield sweep.recipe.mix.model_copy(update={"real_images": value})
 
 
@@ -85,12 +86,3 @@ def _measured_sources(recipe: Recipe) -> list[str]:
         if scene is not None and scene.match == "photos" and not scene.pastes:
             names.append(name)
     return names
-
-
-def _searched_numbers(sweep: LoadedSweep) -> tuple[int | float | str, ...]:
-    """The numbers of photos that the search may propose; only the ends of a range."""
-    parameters = dict(sweep.parameters.items())
-    parameter = parameters.get(_REAL_IMAGES)
-    if isinstance(parameter, Around):
-        parameter = range_around(_REAL_IMAGES, parameter, sweep.recipe, parameters)
-    return () if parameter is None else parameter.samples()

@@ -27,7 +27,7 @@ from syndet_ray.tuning.photo_subset import PhotoSubset, photos_to_measure
 from syndet_ray.tuning.settle import largest_scene_px
 from syndet_ray.wording import counted
 
-_VERSION = 4  # part of the cache's key: raise it when the same photos are measured otherwise
+_VERSION = 5  # part of the cache's key: raise it when the same photos are measured otherwise
 _SOURCES = "mix.sources"
 _MATCH = "scene.match"
 _TILTS = ("least_tilt_deg", "camera_tilt_deg")

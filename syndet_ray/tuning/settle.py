@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import range_words, scene_px
+from syndet_ray.definitions.around import searched_values
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
@@ -136,7 +137,7 @@ def _numbers(values: tuple[float, ...] | Literal["auto"]) -> tuple[float, ...]:
 
 def _searched_values(sweep: LoadedSweep, path: str) -> list[Any]:
     """Values that the search may propose for a setting, with the minimum and the maximum."""
-    return [value for value in sweep.parameters.samples(path) if value != "auto"]
+    return [value for value in searched_values(path, sweep) if value != "auto"]
 
 
 def _settled_recipe(
