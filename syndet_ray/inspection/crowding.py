@@ -44,7 +44,8 @@ class Crowding:
 def match_crowding(
     photos: Source, scenes: SceneParameters, library: Library, seed: int, progress: NamedProgress
 ) -> Crowding | None:
-    """The number of objects that crowded photos ask for; None if that of `scenes` is enough.
+    """The number of objects that crowded photos ask for; None if that of `scenes` is enough, or if
+    no number is: something else makes boxes cover one another then, such as labels given twice.
 
     Where objects of photos cover one another less, people have set them apart, which is no reason
     to show fewer.
@@ -62,6 +63,8 @@ def match_crowding(
         counts.append(count)
         shares.append(_cover_at(count, scenes, library, seed))
     progress("comparing crowding", _MOST_TRIES, _MOST_TRIES)
+    if shares[-1] < wanted:
+        return None
     rising = np.maximum.accumulate(shares)  # by chance, more objects may cover less
     objects = round(float(np.interp(wanted, rising, counts)))
     if objects == scenes.objects:
