@@ -18,6 +18,19 @@ def test_values_are_json_or_text(tmp_path):
     }
 
 
+def test_pairs_may_be_typed_as_they_are_printed(tmp_path):
+    texts = [
+        "scene.size_px=(36.4, 93.9)",
+        "scene.color_cast=0.9,1.1",
+        "scene.generator=command:a,b",
+    ]
+    assert settings_of(texts, tmp_path) == {
+        "scene.size_px": [36.4, 93.9],
+        "scene.color_cast": [0.9, 1.1],
+        "scene.generator": "command:a,b",
+    }
+
+
 def test_paths_start_from_the_folder(tmp_path):
     settings = settings_of(["scene.assets=meshes", "scene.backgrounds="], tmp_path)
     assert settings == {"scene.assets": str(tmp_path / "meshes"), "scene.backgrounds": ""}

@@ -253,10 +253,25 @@ def test_the_sweep_can_be_run_as_it_stands(tmp_path, monkeypatch, standing, mesh
 
 def test_objects_of_other_classes_are_refused(tmp_path, monkeypatch, standing, meshes):
     standing = with_test_split(standing, tmp_path / "photos")
-    renamed = {"cone": "tree", "plate": "tile"}
-    with pytest.raises(DataError, match=r"none of the photos' classes, tree, tile"):
-        first(tmp_path, monkeypatch, standing, meshes, classes=renamed)
+    renamed_meshes, more_meshes = meshes_in(tmp_path / "renamed"), meshes_in(tmp_path / "more")
+    (renamed_meshes / "cone").rename(renamed_meshes / "tree")
+    shutil.copytree(more_meshes / "cone", more_meshes / "cup")
+    with pytest.raises(DataError, match=r"cone .* only in the real data; tree only in the assets"):
+        first(tmp_path, monkeypatch, standing, renamed_meshes)
+    with pytest.raises(
+        DataError, match=r"must have the same classes; found cup only in the assets"
+    ):
+        first(tmp_path, monkeypatch, standing, more_meshes)
     assert not (tmp_path / "sweeps").exists(), "nothing is left behind"
+
+
+def test_new_names_of_classes_hold_for_photos_and_objects(tmp_path, monkeypatch, standing, meshes):
+    standing = with_test_split(standing, tmp_path / "photos")
+    renamed = {"cone": "tree", "plate": "tile"}
+    result = first(tmp_path, monkeypatch, standing, meshes, classes=renamed)
+    assert result.dataset.classes == ("tree", "tile")
+    poses = {item.path: item.value for item in result.measured}["scene.poses"]
+    assert poses in ("upright", "face_up"), "the meshes are compared with boxes of their new names"
 
 
 def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch, photos_of):

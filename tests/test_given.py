@@ -93,8 +93,8 @@ def test_a_sweep_that_asks_about_scenes_refuses_a_synthetic_dataset(name, messag
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("photos_alone", MESHES, r"scene\.assets: is given, and nothing acts .* real_only"),
-        ("photos_alone", SOURCES, r"mix\.sources: is given, and .* real_only\. Leave it out"),
+        ("photos_alone", MESHES, r"`assets` \(scene\.assets\): is given, .* real_only"),
+        ("photos_alone", SOURCES, r"`synthetic` \(mix\.sources\): is given, .* real_only\. Leave"),
         ("smoke", {**SOURCES, "scene.blur": 0.2}, r"scene\.blur: is given, and nothing acts"),
         ("smoke", {"training.momentum": 0.8}, r"training\.momentum: is given.*optimizer is adamw"),
     ],

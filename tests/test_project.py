@@ -173,9 +173,28 @@ def test_the_command_line_undoes_a_project_that_skips_bad_labels(folder):
     assert SweepOptions(runs=None).with_project(project).for_run().skip_bad
     options = SweepOptions(runs=None, real="photos", skip_bad=False).with_project(project)
     assert options.for_run().skip_bad is False and options.taken == ()
-    first = SimpleNamespace(path=Path("sweeps/first.py"))
+    first = SimpleNamespace(path=Path("sweeps/first.py"), assets=Path("meshes"), backgrounds=None)
     (check, _) = beginning._next_lines(first, options)
     assert check.endswith("check first --real photos --no-skip-bad")
+
+
+def test_folders_that_are_not_there_are_named_before_anything_is_loaded(folder, syndet_here):
+    for words in (["--assets", "lost"], ["--backgrounds", "lost"], ["--synthetic", "lost"]):
+        done = syndet_here("check", "learning_rate", *words)
+        assert done.returncode == 1
+        assert done.stderr == (
+            "syndet_ray: lost: does not exist. Correct the path, or leave the option out.\n"
+        )
+
+
+def test_init_names_folders_that_the_project_would_replace(folder):
+    project = project_of(folder, 'assets = "meshes"\nbackgrounds = "floors"')
+    options = SweepOptions(runs=None, real="photos").with_project(project)
+    first = SimpleNamespace(
+        path=Path("sweeps/other.py"), assets=Path("others"), backgrounds=folder / "floors"
+    )
+    (check, _) = beginning._next_lines(first, options)
+    assert check.endswith("check other --real photos --assets others")
 
 
 def test_no_skip_bad_is_an_option_of_commands_that_read_a_project(folder, syndet_here):

@@ -17,7 +17,7 @@ from syndet_ray.cli.options import (
     runs_folder,
     with_flags,
 )  # fmt: skip
-from syndet_ray.cli.project import FILE, project_text, read_project
+from syndet_ray.cli.project import FILE, Project, project_text, read_project
 from syndet_ray.cli.screen import open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DefinitionError
@@ -144,8 +144,25 @@ def _next_lines(first: "FirstSweep", options: SweepOptions) -> list[str]:
         for key, value in keys.items():
             if key.replace("-", "_") not in options.taken:
                 arguments += _words(key, value)
+        arguments += _folder_words(first, options.project)
     check = command_line("check", *arguments)
     return [f"next     {check}", f"         {command_line('sweep', *arguments)}"]
+
+
+def _folder_words(first: "FirstSweep", project: Project) -> list[str]:
+    """The folders of a first sweep as options, where the project would replace them."""
+    words = []
+    for key in ("assets", "backgrounds"):
+        folder, others = getattr(first, key), project.settings.get(f"scene.{key}")
+        if None not in (folder, others) and Path(folder).absolute() != Path(others):
+            words += [f"--{key}", str(_near(Path(folder)))]
+    return words
+
+
+def _near(folder: Path) -> Path:
+    """A folder as it is typed here."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _words(key: str, value: object) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli.options import class_map, runs_folder, scene_texts
+from syndet_ray.errors import DataError
+from syndet_ray.files import reading
 
 if TYPE_CHECKING:
     from syndet_ray.cli.project import Project
@@ -61,8 +63,8 @@ class SweepOptions:
     def for_sweep(self) -> dict[str, Any]:
         """The fields of the sweep that were given instead of its own, and "settings" of its recipe.
 
-        Raises DataError for a class map or an address of photos that cannot be used: that is known
-        before anything is loaded.
+        Raises DataError for a class map or an address of photos that cannot be used, and for
+        objects, floors or images that are not there: that is known before anything is loaded.
         """
         _place(self.real)
         names = None if self.classes is None else class_map(self.classes)
@@ -79,6 +81,7 @@ class SweepOptions:
         """The settings of recipes that were given, by their dotted paths."""
         from syndet_ray.definitions.assignments import settings_of
 
+        _check_folders(self.assets, self.backgrounds, self.synthetic)
         texts = [*scene_texts(self.assets, self.backgrounds, self.generator)]
         settings = settings_of([*texts, *(self.settings or ())], Path.cwd())
         if self.synthetic is None:
@@ -137,6 +140,20 @@ def _place(words: str | None) -> "Path | str | None":
     from syndet_ray.data.stand_in import STAND_IN
 
     return None if words in (None, STAND_IN) else photo_place(words)
+
+
+def _check_folders(*folders: Path | None) -> None:
+    """Raises DataError for a folder that was given and is not there."""
+    from syndet_ray.definitions.scene_parameters import BUILT_IN
+
+    for folder in folders:
+        if folder is None or str(folder) in BUILT_IN:
+            continue
+        with reading(folder):
+            exists = folder.expanduser().exists()
+        if not exists:
+            do = "Correct the path, or leave the option out."
+            raise DataError(folder, "does not exist", do=do)
 
 
 def _given_options(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from syndet_ray.errors import DefinitionError
 
 
 def settings_of(texts: Iterable[str], root: Path) -> dict[str, Any]:
-    """The values of settings by their dotted paths; a value is JSON or text.
+    """The values of settings by their dotted paths; a value is JSON, several numbers, or text.
 
     root  the folder that relative paths in values start from
 
@@ -28,7 +28,11 @@ def settings_of(texts: Iterable[str], root: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    # a pair may be typed as it is printed, (50, 80), or as 50,80
+    inner = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    for words in (text, f"[{inner}]" if "," in inner else text):
+        try:
+            return json.loads(words)
+        except ValueError:
+            continue
+    return text

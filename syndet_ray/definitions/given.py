@@ -15,6 +15,8 @@ from syndet_ray.errors import DefinitionError
 SOURCES = "mix.sources"
 # Settings that say what scenes are made of; without scenes they have no effect.
 MATERIALS = ("scene.assets", "scene.backgrounds", "scene.generator")
+# Settings for which there is an option of its own, by its name.
+_OPTIONS = {SOURCES: "synthetic"} | {path: path.removeprefix("scene.") for path in MATERIALS}
 _FLIPS = ("training.flip_vertical", "training.transpose")  # for photos from above
 _DO_ABOUT_SYNTHETIC = (
     "A synthetic dataset takes the place of rendered scenes: choose a sweep that asks nothing "
@@ -54,7 +56,8 @@ def _with_settings(sweep: LoadedSweep, settings: Mapping[str, Any]) -> LoadedSwe
         do = _DO_ABOUT_SYNTHETIC
         raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
     for path, reason in _idle_reasons(changed, settings).items():
-        raise DefinitionError(path, f"is given, and {reason.words()}", do="Leave it out.")
+        place = f"`{_OPTIONS[path]}` ({path})" if path in _OPTIONS else path
+        raise DefinitionError(place, f"is given, and {reason.words()}", do="Leave it out.")
     return changed
 
 

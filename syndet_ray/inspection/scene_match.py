@@ -162,8 +162,9 @@ def _crowd(
             crowding = match_crowding(photos, scenes, library_of(scenes), seed, progress)
             if crowding is not None:
                 words = (
-                    f"{item.words}; {item.value} objects cover {crowding.in_scenes:.0%} of one "
-                    f"another's boxes, where photos have {crowding.in_photos:.0%}"
+                    f"{item.words}, is {item.value}: in scenes so many cover "
+                    f"{crowding.in_scenes:.0%} of one another's boxes, in photos "
+                    f"{crowding.in_photos:.0%}, so there are more"
                 )
                 item = replace(item, value=crowding.objects, words=words)
         yield item
@@ -291,7 +292,7 @@ def _shapes(library: Library, factors: Factors | None) -> Iterator[Measured]:
         return
     if factors is None:
         stretch, profile = _UNKNOWN_SHAPES
-        words = "boxes do not tell whether meshes have the photos' shapes: others are wider, too"
+        words = "boxes do not tell whether meshes have the photos' shapes: stretched ones show, too"
     elif factors:
         stretch, profile = _OTHER_SHAPES
         yield Measured(

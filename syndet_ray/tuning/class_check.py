@@ -50,10 +50,16 @@ def asset_classes(sweep: LoadedSweep) -> dict[str, tuple[str, ...]]:
             check_backgrounds(library)
             for arrangement in arrangements:
                 check_sizes(library, arrangement)
-            is_built_in = materials.assets in BUILT_IN
-            name = _BUILT_IN_DICE if is_built_in else f"the assets in {materials.assets}"
-            classes[name] = new_classes(library.classes, sweep.classes)
+            classes[assets_name(materials.assets)] = new_classes(library.classes, sweep.classes)
     return classes
+
+
+def assets_name(assets: object) -> str:
+    """A library, as messages call it.
+
+    assets  its folder, or the name of a built-in one
+    """
+    return _BUILT_IN_DICE if str(assets) in BUILT_IN else f"the assets in {assets}"
 
 
 def check_assets(
@@ -97,6 +103,19 @@ def _do_about_assets(real: Sequence[str], of_assets: Sequence[str], *, is_built_
         "`init` writes a sweep of scenes like the photos, and cuts objects out of them if it gets "
         f"no `assets`. {names} To train on photos alone: `sweep photos_alone`."
     )
+
+
+def match_classes(real: Dataset, assets: Mapping[str, Sequence[str]], place: object) -> Dataset:
+    """The photos without the classes of few boxes that no assets have, with a note that names them.
+
+    Raises DataError where the classes differ otherwise; see `settle_classes`.
+    """
+    stray = _stray_classes(real.box_counts, assets)
+    settled = real.without_classes(stray)
+    check_assets(assets, settled.classes, place, real.words_of_classes)
+    if not stray:
+        return real
+    return replace(settled, notes=(*settled.notes, _stray_note(real, stray)))
 
 
 def settle_classes(

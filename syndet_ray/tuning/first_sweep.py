@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
+from syndet_ray.data.classes import new_classes
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import is_part
@@ -20,14 +21,13 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
 from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
-from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.inspection.measures import Measured
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
-from syndet_ray.scenes.library import Library
+from syndet_ray.tuning.class_check import assets_name, match_classes
 from syndet_ray.tuning.notes import notes_on_colors
 
 _QUESTION = "Which share of synthetic images, and which learning rate, is best for these photos?"
@@ -75,7 +75,7 @@ def write_first_sweep(
               nothing of these photos, nor of those on which the sweep compares its recipes
 
     Raises DefinitionError for a file that is there already, unless `force`; and DataError for
-    photos and objects that cannot be used, or that have no class in common.
+    photos and objects that cannot be used, or whose classes differ, as the sweep itself would.
     """
     path = new_path(out, force=force)
     check_free(path, force=force)
@@ -94,11 +94,20 @@ def write_first_sweep(
     if assets is None:
         assets = parts.cut_outs()
     library = load_assets(str(assets))
-    _check_classes(train.classes, library, assets)
+    classes = new_classes(library.classes, labels.classes)
+    dataset = match_classes(dataset, {assets_name(assets): classes}, photos)
     backgrounds = parts.backgrounds()
     base = _base_scene(assets, backgrounds)
     side_px = scene_px(scale.crop_px, Training().scale_jitter)
-    measured = measured_scene(train, base, scale.longest_px, seed, progress, seen_px=side_px)
+    measured = measured_scene(
+        train,
+        base,
+        scale.longest_px,
+        seed,
+        progress,
+        seen_px=side_px,
+        classes=labels.classes,
+    )
     _write_checked(path, _text(photos, base, measured))
     return FirstSweep(
         path=path,
@@ -200,14 +209,6 @@ def remove_parts(folder: Path) -> None:
     files = [file for file in folder.rglob("*") if file.is_file()]
     if files and all(map(is_part, files)):
         shutil.rmtree(folder)
-
-
-def _check_classes(classes: Sequence[str], library: Library, assets: Path) -> None:
-    if not set(classes) & set(library.classes):
-        got = ", ".join(library.classes)
-        rule = f"has none of the photos' classes, {', '.join(classes)}"
-        do = "Name its folders as the photos' classes, or rename these with `classes`."
-        raise DataError(assets, rule, got=got, do=do)
 
 
 def _text(photos: Path, base: SceneParameters, measured: Sequence[Measured]) -> str:
