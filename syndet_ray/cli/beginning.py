@@ -154,7 +154,9 @@ def _folder_words(first: "FirstSweep", project: Project) -> list[str]:
     words = []
     for key in ("assets", "backgrounds"):
         folder, others = getattr(first, key), project.settings.get(f"scene.{key}")
-        if None not in (folder, others) and Path(folder).absolute() != Path(others):
+        if folder is None or others is None:
+            continue
+        if Path(folder).absolute() != Path(others):
             words += [f"--{key}", str(_near(Path(folder)))]
     return words
 

@@ -27,6 +27,7 @@ from syndet_ray.inspection.measures import Measured
 from syndet_ray.inspection.scene_match import measured_scene
 from syndet_ray.progress import NamedProgress
 from syndet_ray.scenes.assets import load as load_assets
+from syndet_ray.scenes.library import Library
 from syndet_ray.tuning.class_check import assets_name, match_classes
 from syndet_ray.tuning.notes import notes_on_colors
 
