@@ -6,6 +6,7 @@ from typing import Any
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Around, Choice, Parameter, Simplex
 from syndet_ray.definitions.recipe import Recipe
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.runs.results import FINALIST, TestScores, Trial
 from syndet_ray.wording import counted, percent, times
 
@@ -142,8 +143,8 @@ def recipe_words(trial: Trial) -> str:
     sources = _sources(recipe.mix)
     mentioned = set(_IN_SOURCES)
     objects = _objects(recipe)
-    if objects is not None:
-        sources += f" at {counted(objects, 'object')} per scene"
+    if objects:
+        sources += f" {objects}"
         mentioned.add("scene.objects")
     phrases = [sources, _schedule(recipe.mix), _real_images(recipe.mix)]
     phrases = [phrase for phrase in phrases if phrase]
@@ -236,14 +237,22 @@ def _real_images(mix: Mix) -> str:
     return real_images(mix.real_images)
 
 
-def _objects(recipe: Recipe) -> int | None:
-    """Returns the objects per scene, if all that is not real has one number; else None."""
+def _objects(recipe: Recipe) -> str:
+    """Returns the objects per scene, if all that is not real has the same; else ""."""
     mix = recipe.mix
     for name, source in mix.sources.items():
         if mix.shares[name] > 0 and not isinstance(source, Scenes):
-            return None
-    counts = {parameters.objects for parameters, _ in recipe.scenes().values()}
-    return counts.pop() if len(counts) == 1 else None
+            return ""
+    phrases = {_objects_of(parameters) for parameters, _ in recipe.scenes().values()}
+    return phrases.pop() if len(phrases) == 1 else ""
+
+
+def _objects_of(parameters: SceneParameters) -> str:
+    if not parameters.pastes:
+        return f"at {counted(parameters.objects, 'object')} per scene"
+    low, high = parameters.scale_range
+    pasted = counted(parameters.objects, "pasted object")
+    return f"with {pasted} per photo, scaled by {low:g} to {high:g}"
 
 
 def _has_effect(path: str, recipe: Recipe) -> bool:
