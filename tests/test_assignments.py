@@ -36,6 +36,13 @@ def test_paths_start_from_the_folder(tmp_path):
     assert settings == {"scene.assets": str(tmp_path / "meshes"), "scene.backgrounds": ""}
 
 
+@pytest.mark.parametrize("name", ["12", "1,2", "null", "(a)"])
+def test_folders_may_have_any_name(tmp_path, name):
+    for setting in ("scene.assets", "detector.weights"):
+        settings = settings_of([f"{setting}={name}"], tmp_path)
+        assert settings == {setting: str(tmp_path / name)}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -382,15 +382,15 @@ def test_settings_of_the_verb_are_those_of_a_recipe():
         ("scene.blur=much", "scene.blur"),
         (
             "scene.occluders=0.5",
-            "`settings`: changes nothing: nothing acts on scene.occluders where scene.arrangement is tray. Leave it out",
+            "scene.occluders: changes nothing: nothing acts on it where scene.arrangement is tray. Leave it out",
         ),
         (
             r"scene.scale_range=[0.1, 2]",
-            "nothing acts on scene.scale_range where scene.arrangement is tray",
+            "scene.scale_range: changes nothing: nothing acts on it where scene.arrangement is tray",
         ),
         (
             "scene.hue=0.5",
-            "nothing acts on scene.hue where scene.arrangement is tray and scene.distractors is 0",
+            "scene.hue: changes nothing: nothing acts on it where scene.arrangement is tray and scene.distractors is 0",
         ),
     ],
 )
@@ -402,7 +402,10 @@ def test_a_wrong_setting_is_named(setting, message):
 def test_a_setting_that_does_not_act_on_pasted_images_is_named():
     pasted = scene_parameters(["scene.arrangement=paste", "scene.scale_range=[0.1, 2]"])
     assert pasted.pastes and pasted.scale_range == (0.1, 2)
-    with pytest.raises(DefinitionError, match=r"on scene.blur where scene.arrangement is paste"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"scene.blur: changes nothing: nothing acts on it where scene.arrangement is paste",
+    ):
         scene_parameters(["scene.arrangement=paste", "scene.blur=0.1"])
     drawn = scene_parameters(["scene.arrangement=paste", "scene.generator=command:x"])
     assert not drawn.pastes, "a program makes what it likes"

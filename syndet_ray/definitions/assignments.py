@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.definitions.located import with_absolute_paths
+from syndet_ray.definitions.located import OF_FILES, with_absolute_paths
 from syndet_ray.definitions.recipe import check_path
 from syndet_ray.errors import DefinitionError
 
@@ -23,7 +23,10 @@ def settings_of(texts: Iterable[str], root: Path) -> dict[str, Any]:
         if not equals:
             raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=text)
         check_path(path)
-        settings[path] = with_absolute_paths(path, _value(value), root)
+        parsed = _value(value)
+        if path in OF_FILES and not isinstance(parsed, str):
+            parsed = value
+        settings[path] = with_absolute_paths(path, parsed, root)
     return settings
 
 

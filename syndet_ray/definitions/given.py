@@ -39,6 +39,11 @@ def with_given(sweep: LoadedSweep, given: Mapping[str, Any]) -> LoadedSweep:
     return _with_settings(changed, settings) if settings else changed
 
 
+def place_of(path: str) -> str:
+    """The place of a given setting in an error: its option where it has one."""
+    return f"`{_OPTIONS[path]}` ({path})" if path in _OPTIONS else path
+
+
 def _with_settings(sweep: LoadedSweep, settings: Mapping[str, Any]) -> LoadedSweep:
     _check_not_searched(sweep, settings)
     left_out = dice_parameters(sweep, settings)
@@ -56,8 +61,7 @@ def _with_settings(sweep: LoadedSweep, settings: Mapping[str, Any]) -> LoadedSwe
         do = _DO_ABOUT_SYNTHETIC
         raise DefinitionError(error.place, error.rule, got=error.got, do=do) from None
     for path, reason in _idle_reasons(changed, settings).items():
-        place = f"`{_OPTIONS[path]}` ({path})" if path in _OPTIONS else path
-        raise DefinitionError(place, f"is given, and {reason.words()}", do="Leave it out.")
+        raise DefinitionError(place_of(path), f"is given, and {reason.words()}", do="Leave it out.")
     return changed
 
 

@@ -13,6 +13,8 @@ _FOLDERS = (
     *("scene.assets", "scene.surroundings", "scene.backgrounds"),
     *("scene.photos", "scene.cutouts"),
 )
+# settings whose values are text, even if it reads like a number, as a folder's name may
+OF_FILES = (*_FOLDERS, "scene.generator", "detector.weights")
 
 
 def with_absolute_paths(path: str, value: Any, root: Path) -> Any:

@@ -19,7 +19,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.write import Format, check_empty, write_dataset
 from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
-from syndet_ray.definitions.given import scene_defaults
+from syndet_ray.definitions.given import place_of, scene_defaults
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
@@ -128,8 +128,9 @@ def scene_parameters(
     for path in changes:
         reason = no_effect(path, recipe, facts)
         if reason is not None and recipe.get(path) != plain.get(path):
-            rule = f"changes nothing: {reason.words(path)}"
-            raise DefinitionError("`settings`", rule, do="Leave it out, or set what it depends on.")
+            rule = f"changes nothing: {reason.words()}"
+            do = "Leave it out, or set what it depends on."
+            raise DefinitionError(place_of(path), rule, do=do)
     recipe.scene.check_measured()
     return recipe.scene
 
