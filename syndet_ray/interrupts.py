@@ -1,11 +1,11 @@
-"""Interrupts: keeps KeyboardInterrupt out of imports, which would swallow it."""
+"""Interrupts: sends those again that come where Python or a package would drop them."""
 
 import os
 import threading
 from types import FrameType
 
 _IMPORT = "<frozen importlib._bootstrap>"
-_AGAIN_S = 0.1  # until the signal is sent again; imports of PyTorch and MLflow take seconds
+_AGAIN_S = 0.1  # until a signal is sent again; imports of PyTorch and MLflow take seconds
 
 
 def postpone(number: int, frame: FrameType | None) -> bool:
@@ -16,10 +16,15 @@ def postpone(number: int, frame: FrameType | None) -> bool:
     """
     if not _is_importing(frame):
         return False
+    send_again(number)
+    return True
+
+
+def send_again(number: int) -> None:
+    """Sends a signal to this process soon, from a thread."""
     timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
     timer.daemon = True  # it must not keep the process from ending
     timer.start()
-    return True
 
 
 def _is_importing(frame: FrameType | None) -> bool:

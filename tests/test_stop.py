@@ -75,6 +75,28 @@ def test_the_first_signal_interrupts_and_a_later_sigterm_changes_nothing(first):
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+class Destroyed:
+    """Python drops what its destructor raises."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def __del__(self):
+        signal.raise_signal(self._number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_in_a_destructor_ends_the_run_too(number):
+    notes, left = Notes(), []
+    before = sys.unraisablehook
+    with Stop(notes, left.append):
+        Destroyed(number)
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(30)
+    assert sys.unraisablehook is before
+    assert len(notes.said) == 1 and not left, "it is one request"
+
+
 def test_what_is_printed_after_the_end_comes_below_the_message_of_its_beginning():
     lines = []
 

@@ -4,13 +4,14 @@ SIGHUP, which a terminal sends when it is closed.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from syndet_ray.interrupts import postpone
+from syndet_ray.interrupts import postpone, send_again
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -101,11 +102,15 @@ class Stop(Listener):
         self.outcome: Any = None
         self._is_asked = False
         self._is_due = False
+        self._is_dropped = False
         self._before: dict[int, Any] = {}  # the handlers that it has replaced, by signal
+        self._hook = sys.unraisablehook
         self._message: threading.Thread | None = None  # that shows that the end has begun
 
     def __enter__(self) -> "Stop":
         self._before = replace_handlers(self._handler_for)
+        if self._before:
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._note_dropped
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,12 +120,13 @@ class Stop(Listener):
                 self._message.join(_MESSAGE_S)
         finally:
             restore_handlers(self._before)
+            if self._before:
+                sys.unraisablehook = self._hook
 
     def ask(self) -> None:
         """Requests the end from any thread, by a signal as the machine would send it."""
         if self._before:
-            number = signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), self._signal)
         else:  # the run is not in the main thread: a signal would stop other work there
             self._is_asked = self._is_due = True
             self._note(_STOPPING_RUN)
@@ -150,6 +156,21 @@ class Stop(Listener):
             self._is_due = False
             raise KeyboardInterrupt
 
+    @property
+    def _signal(self) -> int:
+        """A signal that has our handler."""
+        return signal.SIGTERM if signal.SIGTERM in self._before else signal.SIGINT
+
+    def _note_dropped(self, unraisable: Any) -> None:
+        """Asks again for an end whose KeyboardInterrupt Python has dropped: in a destructor, or a
+        callback of a weak reference, where nothing can catch it, and the run would continue.
+        """
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._is_dropped = True
+            send_again(self._signal)
+        else:
+            self._hook(unraisable)
+
     def _handler_for(self, number: int, present: Any) -> Handler | None:
         can_be_ignored = number in (signal.SIGINT, signal.SIGHUP)
         return None if can_be_ignored and present is signal.SIG_IGN else self._handle
@@ -164,6 +185,9 @@ class Stop(Listener):
             # would wait.
             self._message = threading.Thread(target=self._note, args=(message,), daemon=True)
             self._message.start()
+            raise KeyboardInterrupt
+        if self._is_dropped:
+            self._is_dropped = False
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             self._leave(self.folder)
