@@ -97,6 +97,7 @@ def write_first_sweep(
     library = load_assets(str(assets))
     classes = new_classes(library.classes, labels.classes)
     dataset = match_classes(dataset, {assets_name(assets): classes}, photos)
+    train = dataset.splits["train"]  # a class that the sweep leaves out is not measured
     backgrounds = parts.backgrounds()
     base = _base_scene(assets, backgrounds)
     side_px = scene_px(scale.crop_px, Training().scale_jitter)
