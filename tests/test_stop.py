@@ -97,6 +97,19 @@ def test_a_signal_that_comes_in_a_destructor_ends_the_run_too(number):
     assert len(notes.said) == 1 and not left, "it is one request"
 
 
+def test_a_signal_in_a_destructor_of_the_last_steps_does_not_reach_what_follows_the_run():
+    notes = Notes()
+    late = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: late.set())
+    try:
+        with Stop(notes):
+            Destroyed(signal.SIGINT)
+        assert not late.wait(0.3), "without a handler it would end the process"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(notes.said) == 1
+
+
 def test_what_is_printed_after_the_end_comes_below_the_message_of_its_beginning():
     lines = []
 
