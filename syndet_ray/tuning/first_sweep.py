@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
+from syndet_ray.data.class_map import repeatable
 from syndet_ray.data.classes import new_classes
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -159,9 +160,14 @@ class _Parts:
     force: bool
 
     def cut_outs(self) -> Path:
-        """Cuts out objects of each class; returns their folder."""
+        """Cuts out objects of each class; returns their folder.
+
+        The sweep gives assets new names of classes, as it does to photos.
+        """
         folder = self._folder("cutouts")
-        cut_out(self.photos, folder, _CUT_OUTS, **self._options("cutting out objects"))
+        options = self._options("cutting out objects")
+        labels = replace(self.labels, classes=repeatable(self.labels.classes))
+        cut_out(self.photos, folder, _CUT_OUTS, **options | {"labels": labels})
         return folder
 
     def backgrounds(self) -> Path | None:
