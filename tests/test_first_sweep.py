@@ -18,6 +18,7 @@ from syndet_ray.data.read import read
 from syndet_ray.data.splits.cut import hold_out
 from syndet_ray.data.splits.divide import split_photos
 from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.read_for_sweep import read_for_sweep
 from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -313,6 +314,25 @@ def test_cut_outs_get_new_names_of_classes_once(
         if 0 in record.boxes.labels or len(folders) == 1:
             with_cones.append(sha256(record.image_bytes()).hexdigest())
     assert cones and set(cones) <= set(with_cones), "the folder of cones has cones"
+
+
+def test_classes_of_which_nothing_can_be_cut_out_are_named_and_nothing_is_left_behind(
+    tmp_path, monkeypatch, photos_to_cut
+):
+    folder = with_test_split(photos_to_cut, tmp_path / "photos")
+    in_val = read_for_sweep(folder, LabelOptions(), None, quiet).splits["val"].image_ids()
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["categories"].append({"id": 7, "name": "rare"})
+    names = {image["id"]: f"images/{image['file_name']}" for image in content["images"]}
+    for box in content["annotations"]:
+        if names[box["image_id"]] in in_val:
+            box["category_id"] = 7
+    file.write_text(json.dumps(content), encoding="utf-8")
+    for _ in range(2):  # parts of the first call are not in the way of the second
+        with pytest.raises(DataError, match=r"rare .* only in the real.*could be cut out there"):
+            first(tmp_path, monkeypatch, folder, None)
+    assert not list((tmp_path / "sweeps").iterdir())
 
 
 def test_photos_without_training_photos_are_refused(tmp_path, monkeypatch, standing, meshes):
