@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -95,6 +96,21 @@ def test_a_signal_that_comes_in_a_destructor_ends_the_run_too(number):
             threading.Event().wait(30)
     assert sys.unraisablehook is before
     assert len(notes.said) == 1 and not left, "it is one request"
+
+
+def test_an_interrupt_that_python_drops_is_one_request_whoever_raised_it():
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    notes, left = Notes(), []
+    with Stop(notes, left.append):
+        thing = Notes()
+        reference = weakref.ref(thing, interrupt)
+        del thing
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(30)
+        signal.raise_signal(signal.SIGTERM)  # it does not shorten the end
+    assert reference() is None and len(notes.said) == 1 and not left
 
 
 def test_a_signal_in_a_destructor_of_the_last_steps_does_not_reach_what_follows_the_run():

@@ -184,7 +184,7 @@ class Stop(Listener):
         if postpone(number, frame):
             return
         if not self._is_asked:
-            self._is_asked = True
+            self._is_asked, self._is_dropped = True, False
             message = _STOPPING if self.folder is None else _STOPPING_RUN
             # In a thread: the interrupted code may hold a lock of the terminal, for which a note
             # would wait.
