@@ -51,7 +51,7 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     return names
 
 
-def repeatable(names: ClassMap) -> dict[str, str | None]:
+def repeatable_names(names: ClassMap) -> dict[str, str | None]:
     """The same new names, but for those that the map would change again: such classes keep theirs.
 
     To what has these names, such as cut-outs, `names` can be applied as to the data: a class that

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
-from syndet_ray.data.class_map import repeatable
+from syndet_ray.data.class_map import repeatable_names
 from syndet_ray.data.classes import new_classes
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -190,7 +190,7 @@ class _Parts:
         """
         folder = self._folder("cutouts")
         options = self._options("cutting out objects")
-        labels = replace(self.labels, classes=repeatable(self.labels.classes))
+        labels = replace(self.labels, classes=repeatable_names(self.labels.classes))
         cut_out(self.photos, folder, _CUT_OUTS, **options | {"labels": labels})
         self._remove_after_errors(folder)
         return folder
