@@ -20,11 +20,12 @@ def postpone(number: int, frame: FrameType | None) -> bool:
     return True
 
 
-def send_again(number: int) -> None:
-    """Sends a signal to this process soon, from a thread."""
+def send_again(number: int) -> threading.Timer:
+    """Sends a signal to this process soon, from a thread, unless that is cancelled."""
     timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
     timer.daemon = True  # it must not keep the process from ending
     timer.start()
+    return timer
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -55,6 +55,23 @@ def test_texts_that_are_no_settings(tmp_path, text, message):
         settings_of([text], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("3", "mix.sources"),
+        ('{"a": 3}', "mix.sources.a"),
+        ('{"a": {}}', "mix.sources.a"),
+        ('{"a": {"kind": "photos", "folder": 5}}', "mix.sources.a.*folder"),
+        ('{"a": {"kind": "scenes", "changes": 5}}', "mix.sources.a.*changes"),
+        ('{"a": {"kind": "scenes", "changes": {"scene.assets": 5}}}', "assets"),
+    ],
+)
+def test_sources_that_are_none_are_named(tmp_path, value, message):
+    settings = settings_of([f"mix.sources={value}"], tmp_path)
+    with pytest.raises(DefinitionError, match=message):
+        load("mix").recipe.replace(settings)
+
+
 def test_a_sweep_takes_what_it_is_given():
     sweep = load("obstruction")
     given = {"trials": 2, "settings": {"scene.blur": 0.3, "training.images": 400}}

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import trimesh
 from made_photos import write_photos
 
 from syndet_ray.data import backgrounds
+from syndet_ray.data.classes import new_classes
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import photos_used, save_part
 from syndet_ray.data.read import read
 from syndet_ray.data.splits.cut import hold_out
 from syndet_ray.data.splits.divide import split_photos
 from syndet_ray.data.splits.groups import image_hashes
+from syndet_ray.data.splits.read_for_sweep import read_for_sweep
 from syndet_ray.data.write import write_dataset
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -28,6 +31,7 @@ from syndet_ray.inspection.whole_boxes import WholeBoxes
 from syndet_ray.scenes.assets import load as load_assets
 from syndet_ray.scenes.generate import generate
 from syndet_ray.scenes.sensor import MOST_BLUR_PX
+from syndet_ray.tuning import first_sweep
 from syndet_ray.tuning.first_sweep import remove_parts, write_first_sweep
 
 
@@ -274,15 +278,61 @@ def test_new_names_of_classes_hold_for_photos_and_objects(tmp_path, monkeypatch,
     assert poses in ("upright", "face_up"), "the meshes are compared with boxes of their new names"
 
 
-def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch, photos_of):
-    photos = photos_of(size_px=(40, 60), objects=2, floor_texture=0.0, blur=0.0)
-    photos = with_test_split(photos, tmp_path / "photos")
+@pytest.fixture(scope="module")
+def photos_to_cut(photos_of):
+    return photos_of(size_px=(40, 60), objects=2, floor_texture=0.0, blur=0.0)
+
+
+def test_without_meshes_objects_are_cut_out_of_the_photos(tmp_path, monkeypatch, photos_to_cut):
+    photos = with_test_split(photos_to_cut, tmp_path / "photos")
     result = first(tmp_path, monkeypatch, photos, None)
     names = [path.name for path in (tmp_path / "sweeps" / "first_cutouts").iterdir()]
     assert sorted(names) == ["cone", "plate"] and result.assets.name == "first_cutouts"
     assert not any("how objects lie" in note for note in result.notes), "cut-outs lie flat"
     scene = load("first").recipe.scene
     assert scene.assets == str(tmp_path / "sweeps" / "first_cutouts") and scene.stretch == 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "folders"),
+    [
+        ({"cone": "plate", "plate": "cone"}, ["cone", "plate"]),
+        ({"cone": "plate", "plate": "tile"}, ["cone", "tile"]),
+        ({"cone": "tile", "plate": "tile"}, ["tile"]),
+    ],
+)
+def test_cut_outs_get_new_names_of_classes_once(
+    tmp_path, monkeypatch, photos_to_cut, classes, folders
+):
+    monkeypatch.setattr(first_sweep, "measured_scene", lambda *_, **__: [])
+    result = first(tmp_path, monkeypatch, photos_to_cut, None, hold_out=0.2, classes=classes)
+    assert sorted(path.name for path in result.assets.iterdir()) == folders
+    assert set(new_classes(folders, classes)) == set(result.dataset.classes), "as in the sweep"
+    cones = photos_used(result.assets / folders[0])
+    with_cones = []
+    for record in read(photos_to_cut).splits["train"].records:
+        if 0 in record.boxes.labels or len(folders) == 1:
+            with_cones.append(sha256(record.image_bytes()).hexdigest())
+    assert cones and set(cones) <= set(with_cones), "the folder of cones has cones"
+
+
+def test_classes_of_which_nothing_can_be_cut_out_are_named_and_nothing_is_left_behind(
+    tmp_path, monkeypatch, photos_to_cut
+):
+    folder = with_test_split(photos_to_cut, tmp_path / "photos")
+    in_val = read_for_sweep(folder, LabelOptions(), None, quiet).splits["val"].image_ids()
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["categories"].append({"id": 7, "name": "rare"})
+    names = {image["id"]: f"images/{image['file_name']}" for image in content["images"]}
+    for box in content["annotations"]:
+        if names[box["image_id"]] in in_val:
+            box["category_id"] = 7
+    file.write_text(json.dumps(content), encoding="utf-8")
+    for _ in range(2):  # parts of the first call are not in the way of the second
+        with pytest.raises(DataError, match=r"rare .* only in the real.*could be cut out there"):
+            first(tmp_path, monkeypatch, folder, None)
+    assert not list((tmp_path / "sweeps").iterdir())
 
 
 def test_photos_without_training_photos_are_refused(tmp_path, monkeypatch, standing, meshes):

@@ -45,6 +45,10 @@ def trial(changes=None, params=None, kind="search", of=None, **mix):
             trial({"scene.arrangement": "paste", "scene.objects": 6, "scene.scale_range": (0.1, 2)}),
             "50 % synthetic with 6 pasted objects per photo, scaled by 0.1 to 2",
         ),
+        (
+            trial({"scene.arrangement": "paste", "scene.objects": 6}, {"scene.scale_range": (0.5, 2)}),
+            "50 % synthetic with 6 pasted objects per photo, scaled by 0.5 to 2",
+        ),
         (trial(real_images=0), "synthetic images only at 40 objects per scene"),
         (
             trial(synthetic=0.7, sources=DENSITIES, parts={"sparse": 5 / 7, "crowded": 2 / 7}),

@@ -441,6 +441,13 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert [path.name for path in below(store)] == ["a.glb"]
 
 
+def test_a_folder_has_its_own_name_whatever_links_lead_to_it(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "real")
+    plate(tmp_path / "real" / "a.glb")
+    (tmp_path / "z").symlink_to(tmp_path / "real")
+    assert below(tmp_path) == [tmp_path / "real" / "a.glb"]
+
+
 def test_a_link_to_a_class_and_a_link_to_a_file(tmp_path):
     store = tmp_path / "store"
     plate(store / "a.glb")

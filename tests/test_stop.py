@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -95,6 +96,34 @@ def test_a_signal_that_comes_in_a_destructor_ends_the_run_too(number):
             threading.Event().wait(30)
     assert sys.unraisablehook is before
     assert len(notes.said) == 1 and not left, "it is one request"
+
+
+def test_an_interrupt_that_python_drops_is_one_request_whoever_raised_it():
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    notes, left = Notes(), []
+    with Stop(notes, left.append):
+        thing = Notes()
+        reference = weakref.ref(thing, interrupt)
+        del thing
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(30)
+        signal.raise_signal(signal.SIGTERM)  # it does not shorten the end
+    assert reference() is None and len(notes.said) == 1 and not left
+
+
+def test_a_signal_in_a_destructor_of_the_last_steps_does_not_reach_what_follows_the_run():
+    notes = Notes()
+    late = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: late.set())
+    try:
+        with Stop(notes):
+            Destroyed(signal.SIGINT)
+        assert not late.wait(0.3), "without a handler it would end the process"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(notes.said) == 1
 
 
 def test_what_is_printed_after_the_end_comes_below_the_message_of_its_beginning():

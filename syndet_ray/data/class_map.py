@@ -51,6 +51,15 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     return names
 
 
+def repeatable_names(names: ClassMap) -> dict[str, str | None]:
+    """The same new names, but for those that the map would change again: such classes keep theirs.
+
+    To what has these names, such as cut-outs, `names` can be applied as to the data: a class that
+    is swapped with another would get its old name back.
+    """
+    return {old: new if names.get(new or "", new) == new else old for old, new in names.items()}
+
+
 def map_line(old: str, new: str) -> str:
     """The line of such a file that gives a class a new name: `White King: white-king`."""
     width = 4 * (len(old) + len(new)) + 100  # however much is escaped, it stays one line

@@ -25,7 +25,7 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
     path  the setting, dotted
     root  the folder that relative paths start from
     """
-    if path == "mix.sources":
+    if path == "mix.sources" and isinstance(value, Mapping):
         return {name: _located_source(source, root) for name, source in value.items()}
     if path == "detector.weights" and value not in NAMED_WEIGHTS:
         return _absolute(value, root)
@@ -46,13 +46,21 @@ def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
     return {path: with_absolute_paths(path, value, root) for path, value in changes.items()}
 
 
-def _located_source(source: Any, root: Path) -> dict[str, Any]:
+def _located_source(source: Any, root: Path) -> Any:
+    """A source with absolute paths. What is none is returned as it is: the recipe says so."""
     # a value in the changes of a variant, a dictionary in JSON
     fields = source.model_dump() if isinstance(source, Value) else source
-    if "folder" in fields:
-        return {**fields, "folder": _absolute(fields["folder"], root)}
-    return {**fields, "changes": located_changes(fields["changes"], root)}
+    if not isinstance(fields, Mapping):
+        return fields
+    folder, changes = fields.get("folder"), fields.get("changes")
+    if folder is not None:
+        return {**fields, "folder": _absolute(folder, root)}
+    if isinstance(changes, Mapping):
+        return {**fields, "changes": located_changes(changes, root)}
+    return fields
 
 
-def _absolute(path: str, root: Path) -> str:
+def _absolute(path: Any, root: Path) -> Any:
+    if not isinstance(path, str):  # the recipe says what is wrong with it
+        return path
     return str(root / Path(path).expanduser())

@@ -145,7 +145,7 @@ def recipe_words(trial: Trial) -> str:
     objects = _objects(recipe)
     if objects:
         sources += f" {objects}"
-        mentioned.add("scene.objects")
+        mentioned |= {"scene.objects", "scene.scale_range"}  # which has no effect but on pasting
     phrases = [sources, _schedule(recipe.mix), _real_images(recipe.mix)]
     phrases = [phrase for phrase in phrases if phrase]
     for path, value in trial.params.items():

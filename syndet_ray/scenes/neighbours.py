@@ -83,7 +83,8 @@ def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
     if place in visited:  # a link that leads back to where it lies
         return
     visited.add(place)
-    for path in folder.iterdir():
+    # Folders before links to them: files have the same paths on every machine.
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path.name)):
         if path.name.startswith("."):
             continue
         if path.is_dir():

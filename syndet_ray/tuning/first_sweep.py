@@ -2,13 +2,15 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
+from syndet_ray.data.class_map import repeatable_names
 from syndet_ray.data.classes import new_classes
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -21,6 +23,7 @@ from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.new_sweep import check_free, new_path
 from syndet_ray.definitions.recipe import Training
 from syndet_ray.definitions.scene_parameters import BUILT_IN, SceneParameters
+from syndet_ray.errors import DataError
 from syndet_ray.files import make_folder, temporary_folder, write_whole
 from syndet_ray.importing.literals import entry, literal
 from syndet_ray.inspection.measures import Measured
@@ -35,6 +38,11 @@ _QUESTION = "Which share of synthetic images, and which learning rate, is best f
 _SCENES, _IMAGES = 300, 2000  # rendered, and seen in a trial: some minutes on one core
 _CUT_OUTS, _BACKGROUNDS = 20, 60  # of each class, and in all
 _COMMENT_WIDTH = 86  # characters, after an indent of 14: 100 columns
+_DO_WITHOUT_CUT_OUTS = (
+    "Cut-outs are made of train without val, and nothing of these classes could be cut out there. "
+    "Add photos of them, give `assets`, a folder of meshes or cut-outs by class, or drop these "
+    "classes with `classes`."
+)
 _FLOOR_TEXTURE = 0.8  # the rest varies the colours of floors that the photos show
 
 
@@ -81,22 +89,37 @@ def write_first_sweep(
     path = new_path(out, force=force)
     check_free(path, force=force)
     dataset = read_for_sweep(photos, labels, hold_out, progress)
-    train = dataset.splits["train"]
-    scale = working_scale(train.records, "auto", "auto", f"{photos}, train")
-    parts = _Parts(
-        photos=photos,
-        sweep=path,
-        train=train,
-        labels=labels,
-        seed=seed,
-        progress=progress,
-        force=force,
-    )
+    with ExitStack() as undo:
+        parts = _Parts(
+            photos=photos,
+            sweep=path,
+            train=dataset.splits["train"],
+            labels=labels,
+            seed=seed,
+            progress=progress,
+            force=force,
+            undo=undo,
+        )
+        first = _write_with_parts(parts, dataset, assets)
+        undo.pop_all()  # all is written: parts stay
+    return first
+
+
+def _write_with_parts(parts: "_Parts", dataset: Dataset, assets: Path | None) -> FirstSweep:
+    """Cuts parts, measures, and writes the sweep file. See `write_first_sweep`."""
+    photos, labels = parts.photos, parts.labels
+    scale = working_scale(parts.train.records, "auto", "auto", f"{photos}, train")
+    is_cut = assets is None
     if assets is None:
         assets = parts.cut_outs()
     library = load_assets(str(assets))
     classes = new_classes(library.classes, labels.classes)
-    dataset = match_classes(dataset, {assets_name(assets): classes}, photos)
+    try:
+        dataset = match_classes(dataset, {assets_name(assets): classes}, photos)
+    except DataError as error:
+        if not is_cut:
+            raise
+        raise DataError(error.place, error.rule, got=error.got, do=_DO_WITHOUT_CUT_OUTS) from None
     train = dataset.splits["train"]  # a class that the sweep leaves out is not measured
     backgrounds = parts.backgrounds()
     base = _base_scene(assets, backgrounds)
@@ -105,14 +128,14 @@ def write_first_sweep(
         train,
         base,
         scale.longest_px,
-        seed,
-        progress,
+        parts.seed,
+        parts.progress,
         seen_px=side_px,
         classes=labels.classes,
     )
-    _write_checked(path, _text(photos, base, measured))
+    _write_checked(parts.sweep, _text(photos, base, measured))
     return FirstSweep(
-        path=path,
+        path=parts.sweep,
         assets=assets,
         backgrounds=backgrounds,
         dataset=dataset,
@@ -148,6 +171,7 @@ class _Parts:
 
     train  the training photos of `photos`; nothing is cut out of others
     force  True to replace parts that an earlier call has cut
+    undo   receives how to remove what was cut: a next call would find it in its way
     """
 
     photos: Path
@@ -157,11 +181,18 @@ class _Parts:
     seed: int
     progress: NamedProgress
     force: bool
+    undo: ExitStack
 
     def cut_outs(self) -> Path:
-        """Cuts out objects of each class; returns their folder."""
+        """Cuts out objects of each class; returns their folder.
+
+        The sweep gives assets new names of classes, as it does to photos.
+        """
         folder = self._folder("cutouts")
-        cut_out(self.photos, folder, _CUT_OUTS, **self._options("cutting out objects"))
+        options = self._options("cutting out objects")
+        labels = replace(self.labels, classes=repeatable_names(self.labels.classes))
+        cut_out(self.photos, folder, _CUT_OUTS, **options | {"labels": labels})
+        self._remove_after_errors(folder)
         return folder
 
     def backgrounds(self) -> Path | None:
@@ -170,6 +201,7 @@ class _Parts:
         if not has_squares(self.train.records):
             return None
         cut_backgrounds(self.photos, folder, _BACKGROUNDS, **self._options("cutting backgrounds"))
+        self._remove_after_errors(folder)
         return folder.absolute()
 
     def _folder(self, kind: str) -> Path:
@@ -177,6 +209,10 @@ class _Parts:
         if self.force:
             remove_parts(folder)
         return folder
+
+    def _remove_after_errors(self, folder: Path) -> None:
+        if not self.force:  # else it took the place of parts that an earlier sweep file names
+            self.undo.callback(remove_parts, folder)
 
     def _options(self, step: str) -> dict[str, Any]:
         return {

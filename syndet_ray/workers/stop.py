@@ -103,6 +103,7 @@ class Stop(Listener):
         self._is_asked = False
         self._is_due = False
         self._is_dropped = False
+        self._again: threading.Timer | None = None  # that sends the signal of a dropped interrupt
         self._before: dict[int, Any] = {}  # the handlers that it has replaced, by signal
         self._hook = sys.unraisablehook
         self._message: threading.Thread | None = None  # that shows that the end has begun
@@ -115,7 +116,11 @@ class Stop(Listener):
 
     def __exit__(self, *_: object) -> None:
         """Restores the handlers. Waits for the message of the end: the last words come after it."""
+        self._is_dropped = False
         try:
+            if self._again is not None:  # its signal would end the process, and not the run
+                self._again.cancel()
+                self._again.join()
             if self._message is not None:
                 self._message.join(_MESSAGE_S)
         finally:
@@ -167,7 +172,7 @@ class Stop(Listener):
         """
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             self._is_dropped = True
-            send_again(self._signal)
+            self._again = send_again(self._signal)
         else:
             self._hook(unraisable)
 
@@ -179,7 +184,7 @@ class Stop(Listener):
         if postpone(number, frame):
             return
         if not self._is_asked:
-            self._is_asked = True
+            self._is_asked, self._is_dropped = True, False
             message = _STOPPING if self.folder is None else _STOPPING_RUN
             # In a thread: the interrupted code may hold a lock of the terminal, for which a note
             # would wait.
