@@ -70,6 +70,15 @@ def test_nothing_of_val_and_test_is_pasted_or_pasted_on(folder, tmp_path):
     ]
 
 
+def test_swapped_names_of_classes_are_refused_beside_a_folder_of_cut_outs(folder, tmp_path):
+    swapped = {"cat": "dog", "dog": "cat"}
+    asked = sweep(folder, {"pasted": PASTE}, classes=swapped)
+    with pytest.raises(DefinitionError, match="since names of cut-outs may be old or new"):
+        settled(asked, folder, tmp_path)
+    renamed = sweep(folder, {"pasted": PASTE}, classes={"mouse": "cat"})
+    assert settled(renamed, folder, tmp_path)[2], "names that are given once leave no doubt"
+
+
 def test_a_recipe_of_few_photos_sees_nothing_of_the_others(folder, tmp_path):
     few = PASTE | {"mix.real_images": 3}
     asked = sweep(

@@ -173,6 +173,13 @@ def test_the_hash_of_a_library_covers_the_widths(folder):
     assert "backgrounds" in made_from(parameters)
 
 
+def test_a_folder_in_the_place_of_the_widths_is_named(folder):
+    (folder / "backgrounds.json").mkdir()
+    load.cache_clear()
+    with pytest.raises(DataError, match=r"backgrounds.json: is a folder"):
+        load("dice", backgrounds=str(folder))
+
+
 def test_small_squares_far_away_show_their_mean(folder):
     squares = np.indices((128, 256)).sum(axis=0) % 2 * 255
     Image.fromarray(squares.astype(np.uint8)).save(folder / "fine.png")

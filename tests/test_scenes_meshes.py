@@ -441,6 +441,14 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert [path.name for path in below(store)] == ["a.glb"]
 
 
+def test_a_link_to_a_folder_above_brings_no_other_class(tmp_path):
+    plate(tmp_path / "assets" / "apple" / "a.glb")
+    plate(tmp_path / "assets" / "pear" / "b.glb")
+    (tmp_path / "assets" / "apple" / "up").symlink_to(tmp_path / "assets")
+    library = load(str(tmp_path / "assets"), surroundings="")
+    assert list(library.assets) == ["apple/a.glb", "pear/b.glb"]
+
+
 def test_a_folder_has_its_own_name_whatever_links_lead_to_it(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "real")
     plate(tmp_path / "real" / "a.glb")

@@ -1,7 +1,7 @@
 """Cut-outs of annotated photos: one PNG with transparency per object, as assets for scenes."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from syndet_ray.boxes import Boxes
+from syndet_ray.data.class_map import repeatable_names
 from syndet_ray.data.images import picture
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.parts_of_photos import save_part, stem, training_photos
@@ -81,7 +82,8 @@ def cut_out(
 ) -> dict[str, int]:
     """Cuts objects out of the training photos of a dataset, as OUT/<class>/<image>-<k>.png.
 
-    `folder_names` says which folder a class has.
+    `folder_names` says which folder a class has. A sweep gives assets new names as it does to
+    photos, with the same `labels`: classes whose names would change twice keep those of the photos.
     Returns the number of cut-outs by class. Whole, isolated and large objects come first. GrabCut
     finds the foreground, or a file in `masks` gives it: MASKS/<image>.png, with the photo's path in
     the dataset and its size, bright where objects are. Objects without a plausible outline are left
@@ -93,6 +95,8 @@ def cut_out(
     for a missing mask, and where `out` is not empty; MachineError if `out` cannot be written.
     """
     check_empty(out)
+    if labels is not None:
+        labels = replace(labels, classes=repeatable_names(labels.classes))
     photos = training_photos(dataset, labels, image_ids, note, parts="Cut-outs")
     with whole_folder(out) as unfinished:  # an interrupted command can be given again
         return cut_records(

@@ -41,6 +41,8 @@ def read_boards(
     """
     path = folder / BOARDS_FILE
     _check_above(path)
+    if path.is_dir():
+        raise DataError(path, "is a folder", do=f"Write a file such as {_EXAMPLE}.")
     if not path.is_file():
         return {}
     read[path.name] = path

@@ -69,18 +69,27 @@ class Neighbours:
 
 def below(folder: Path) -> list[Path]:
     """All files in a folder and below it, in order, without hidden ones; links are followed."""
-    return sorted(path for path in _walk(folder, visited=set()) if path.is_file())
+    return sorted(path for path in _all_below(folder) if path.is_file())
 
 
 def dead_links(folder: Path) -> list[Path]:
     """Links in a folder and below it that lead to nothing, in order."""
-    return sorted(path for path in _walk(folder, visited=set()) if not path.exists())
+    return sorted(path for path in _all_below(folder) if not path.exists())
+
+
+def _all_below(folder: Path) -> Iterator[Path]:
+    """All in a folder and below it that is no folder. A link that leads to a folder above is not
+    followed: what else lies there, such as another class, is not below.
+    """
+    above = {*folder.resolve().parents, *folder.absolute().parent.resolve().parents}
+    above.add(folder.absolute().parent.resolve())
+    return _walk(folder, visited=above - {folder.resolve()})
 
 
 def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
     """All in a folder and below it that is no folder."""
     place = folder.resolve()
-    if place in visited:  # a link that leads back to where it lies
+    if place in visited:  # a link that leads back to where it lies, or above
         return
     visited.add(place)
     # Folders before links to them: files have the same paths on every machine.

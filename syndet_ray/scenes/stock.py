@@ -157,14 +157,6 @@ def load_stock(photos: str, cutouts: str) -> Stock:
     return Stock(photos=pool, cutouts=read, hashes=hashes)
 
 
-def check_cutouts(folder: str, classes: Collection[str]) -> None:
-    """Raises DataError for a folder without cut-outs, or with cut-outs of none of the classes.
-
-    Files are not opened yet.
-    """
-    _cutout_files(Path(folder).expanduser(), tuple(classes))
-
-
 def _photos_in(folder: Path) -> Path:
     return folder / "photos"
 

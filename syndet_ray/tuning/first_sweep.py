@@ -3,14 +3,13 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from syndet_ray.data.backgrounds import cut_backgrounds, has_squares
-from syndet_ray.data.class_map import repeatable_names
 from syndet_ray.data.classes import new_classes
 from syndet_ray.data.cutouts import cut_out
 from syndet_ray.data.label_options import LabelOptions
@@ -184,14 +183,9 @@ class _Parts:
     undo: ExitStack
 
     def cut_outs(self) -> Path:
-        """Cuts out objects of each class; returns their folder.
-
-        The sweep gives assets new names of classes, as it does to photos.
-        """
+        """Cuts out objects of each class; returns their folder."""
         folder = self._folder("cutouts")
-        options = self._options("cutting out objects")
-        labels = replace(self.labels, classes=repeatable_names(self.labels.classes))
-        cut_out(self.photos, folder, _CUT_OUTS, **options | {"labels": labels})
+        cut_out(self.photos, folder, _CUT_OUTS, **self._options("cutting out objects"))
         self._remove_after_errors(folder)
         return folder
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.data.class_map import repeatable_names
 from syndet_ray.data.decode import decode
 from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.pool import Pool
@@ -137,9 +138,17 @@ class _Folders:
 
 
 def _check_settings(sweep: LoadedSweep) -> None:
-    """Raises DefinitionError for photos that a run must name itself, and for a search over their
-    number.
+    """Raises DefinitionError for photos that a run must name itself, for a search over their
+    number, and for cut-outs of which it cannot be told whether their names are old or new.
     """
+    folders = {pasted.cutouts for pasted in paste_inputs(sweep)} - {""}
+    if folders and repeatable_names(sweep.classes) != dict(sweep.classes):
+        rule = (
+            "must give no class the old name of another that is renamed, since names of cut-outs "
+            "may be old or new"
+        )
+        do = f"Give classes other names, or leave scene.cutouts, {min(folders)}, out."
+        raise DefinitionError("`classes`", rule, got=dict(sweep.classes), do=do)
     named = {pasted.photos for pasted in paste_inputs(sweep)} - {""}
     if named:
         rule = "is named by a run: it pastes on its own training photos, and val and test stay shut"
