@@ -14,7 +14,6 @@ settings of the recipe. `--scenes` changes settings of the scenes, or takes a na
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from syndet_ray.data.read import Dataset, read
 from syndet_ray.data.scale import WorkingScale, anchors, training_boxes_wh, working_scale
 from syndet_ray.data.splits.split import with_validation
 from syndet_ray.data.splits.subset import nested_subset
+from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.detection.bootstrap import intervals
@@ -120,7 +120,7 @@ def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, Wor
     recipe = dice if given.sweep is None else load(given.sweep).recipe
     budget = {"mix.synthetic": given.synthetic, "mix.synthetic_images": given.count}
     recipe = recipe.replace(budget | {"training.images": given.images})
-    recipe = recipe.replace(dict(map(setting, given.set)))
+    recipe = recipe.replace(settings_of(given.set, Path.cwd()))
     records = dataset.splits["train"].records
     scale = working_scale(records, recipe.detector.working_px, recipe.training.crop_px, given.data)
     recipe, note = settled_recipe(
@@ -139,16 +139,11 @@ def recipe_for(dataset: Dataset, given: argparse.Namespace) -> tuple[Recipe, Wor
 def scene_changes(words: Sequence[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for word in words:
-        changes |= SCENES[word] if word in SCENES else dict([setting(word)])
-    return {f"scene.{name}": value for name, value in changes.items()}
-
-
-def setting(word: str) -> tuple[str, Any]:
-    name, _, text = word.partition("=")
-    try:
-        return name, json.loads(text)
-    except json.JSONDecodeError:
-        return name, text
+        if word in SCENES:
+            changes |= {f"scene.{name}": value for name, value in SCENES[word].items()}
+        else:
+            changes |= settings_of([f"scene.{word}"], Path.cwd())
+    return changes
 
 
 def pools_for(recipe: Recipe, train: Pool, given: argparse.Namespace, seed: int) -> dict[str, Pool]:

@@ -9,18 +9,16 @@ pixels show another body, and how far their boxes are apart.
 """
 
 import argparse
-import json
-from typing import Any
 
 import cv2
 import numpy as np
 
-from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.scenes import blender, raycast
 from syndet_ray.scenes.annotate import annotate
 from syndet_ray.scenes.generate import draw_scene, library_of
 from syndet_ray.scenes.library import Library
 from syndet_ray.scenes.scene import Scene
+from syndet_ray.workers.render import scene_parameters
 
 SAMPLES = 1  # ids do not depend on them
 
@@ -28,7 +26,8 @@ SAMPLES = 1  # ids do not depend on them
 def main() -> None:
     given = arguments()
     cv2.setNumThreads(1)
-    parameters = SceneParameters(**{"image_px": 256} | dict(map(setting, given.settings)))
+    settings = [f"scene.{word}" for word in ("image_px=256", *given.settings)]
+    parameters = scene_parameters(settings)
     library = library_of(parameters)
     scenes = [draw_scene(parameters, given.seed, i, given.count) for i in range(given.count)]
     path_traced = blender.render(scenes, library, samples=SAMPLES)
@@ -51,14 +50,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
-
-
-def setting(word: str) -> tuple[str, Any]:
-    name, _, text = word.partition("=")
-    try:
-        return name, json.loads(text)
-    except json.JSONDecodeError:
-        return name, text
 
 
 def box_distance(

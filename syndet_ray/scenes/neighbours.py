@@ -81,8 +81,8 @@ def _all_below(folder: Path) -> Iterator[Path]:
     """All in a folder and below it that is no folder. A link that leads to a folder above is not
     followed: what else lies there, such as another class, is not below.
     """
-    above = {*folder.resolve().parents, *folder.absolute().parent.resolve().parents}
-    above.add(folder.absolute().parent.resolve())
+    parent = folder.absolute().parent.resolve()
+    above = {*folder.resolve().parents, parent, *parent.parents}
     return _walk(folder, visited=above - {folder.resolve()})
 
 

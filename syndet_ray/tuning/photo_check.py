@@ -401,10 +401,10 @@ def _parts_of(photos: Source, sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
     for materials in scene_inputs(sweep):
         folders |= {materials.assets, materials.surroundings, materials.backgrounds}
     folders |= {pasted.cutouts for pasted in paste_inputs(sweep)}
+    used = {folder: photos_used(Path(folder)) for folder in sorted(folders - set(BUILT_IN))}
     ids = photos.image_ids()
-    for folder in sorted(folders - set(BUILT_IN)):
-        parts = photos_used(Path(folder))
-        hashes = image_hashes(photos) if parts else []
+    hashes = image_hashes(photos) if any(used.values()) else []
+    for folder, parts in used.items():
         shown = [image_id for image_id, photo in zip(ids, hashes, strict=False) if photo in parts]
         if shown:
             example = parts[hashes[ids.index(shown[0])]].name
