@@ -42,12 +42,12 @@ ORDER = (
     *("runs",),
     *("analysis", "search"),
     *("report", "tracking", "workers"),
-    *("tuning", "deploy"),
+    *("clusters", "tuning", "deploy"),
     *("cli",),
 )
 # Who may import what is heavy or ties us to one system.
 OWNERS = {
-    "ray": {"workers"},
+    "ray": {"workers", "clusters"},
     "optuna": {"search", "tracking"},
     "mlflow": {"tracking"},
     "torch": {"detection", "workers", "tuning", "deploy", "cli"},
@@ -55,7 +55,7 @@ OWNERS = {
     "timm": {"detection"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "boto3": {"data"},
+    "boto3": {"data", "clusters"},
     "joblib": {"cores"},
     "psutil": {"data", "runs", "workers"},
     "trimesh": {"scenes"},

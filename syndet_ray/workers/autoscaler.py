@@ -92,8 +92,13 @@ def growth_of(config: dict[str, Any]) -> Growth:
     The configuration is the one that `ray up` passes to the head.
     """
     most = config.get("max_workers", 0)
+    kinds = config["available_node_types"]
+    head = kinds[config["head_node_type"]]
+    # of machines that exist already, each counts its resources itself
+    if head.get("max_workers", 0) > 0 and not head.get("resources"):
+        return Growth(is_known=False)
     nodes: list[Node] = []
-    for name, kind in config["available_node_types"].items():
+    for name, kind in kinds.items():
         if name != config["head_node_type"]:
             amounts = kind.get("resources", {})
             node = Node(cpus=amounts.get("CPU", 0), gpus=amounts.get("GPU", 0))

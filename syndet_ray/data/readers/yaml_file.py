@@ -10,19 +10,22 @@ _DEEPEST = 20  # levels; dataset files have about three
 _MOST_ALIASES = 10  # more can stand for gigabytes in a few lines
 
 
-def load_yaml(path: Path) -> Any:
-    """The content of a YAML file. Raises DataError."""
+def load_yaml(path: Path, of: str = "a dataset") -> Any:
+    """The content of a YAML file. Raises DataError.
+
+    of  what it is the file of, for messages
+    """
     import yaml
 
     if path.is_dir():
         raise DataError(path, "is a folder, not a YAML file", do="Rename the folder.")
     if path.stat().st_size > _MOST_BYTES:
-        raise DataError(path, "is too large for the YAML file of a dataset")
+        raise DataError(path, f"is too large for the YAML file of {of}")
     content = path.read_bytes()
     # tags such as !!int with a text that is none raise errors of many kinds
     errors = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
     try:
-        _check(path, content)
+        _check(path, content, of)
         return yaml.safe_load(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -33,7 +36,7 @@ def load_yaml(path: Path) -> Any:
         raise DataError(path, "is not valid YAML (a value of no known kind)") from None
 
 
-def _check(path: Path, content: bytes) -> None:
+def _check(path: Path, content: bytes, of: str) -> None:
     import yaml
 
     blocks = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
@@ -44,7 +47,7 @@ def _check(path: Path, content: bytes) -> None:
         depth += isinstance(token, starts) - isinstance(token, ends)
         aliases += isinstance(token, yaml.AliasToken)
         if depth > _DEEPEST:
-            raise DataError(path, "is nested too deep for the YAML file of a dataset")
+            raise DataError(path, f"is nested too deep for the YAML file of {of}")
         if aliases > _MOST_ALIASES:
             raise DataError(path, f"must hold at most {_MOST_ALIASES} aliases (*name)")
 

@@ -1,0 +1,74 @@
+"""EC2: what must hold for a cluster on AWS and can be known without network."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from syndet_ray.clusters.lines import Lines
+from syndet_ray.errors import DefinitionError, nearest
+
+_TYPES = "available_node_types"
+_OF_RAY = ("SubnetIds",)  # keys of a node_config that Ray takes out before it asks EC2
+_COUNTS = {"MinCount": 1, "MaxCount": 1}  # that Ray adds
+_MOST_VALID = 300  # characters of a list of valid names that a message shows
+_UNKNOWN = re.compile(r'Unknown parameter in (.+?): "(.+?)", must be one of: (.*)')
+
+
+def errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
+    """Mistakes of a description, which Ray has prepared, of a cluster on AWS."""
+    return [*_place_errors(prepared["provider"], lines), *_node_errors(prepared, lines)]
+
+
+def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    region = provider.get("region")
+    place = lines.place(("provider",), "region")
+    if not region:
+        yield DefinitionError(place, "provider lacks region", do="Add it, such as us-east-1.")
+        return
+    for zone in str(provider.get("availability_zone") or "").split(","):
+        if zone.strip() and not zone.strip().startswith(region):
+            zone_place = lines.place(("provider",), "availability_zone")
+            rule = f"provider.availability_zone must be of the region {region}"
+            do = f"Zones of it read {region}a, {region}b."
+            yield DefinitionError(zone_place, rule, got=zone.strip(), do=do)
+
+
+def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """Keys and values of node types that EC2 would refuse, by the model of its API."""
+    from botocore.validate import ParamValidator
+
+    shape = _shape_of_a_launch()
+    for name, kind in prepared[_TYPES].items():
+        node = {key: value for key, value in kind["node_config"].items() if key not in _OF_RAY}
+        report = ParamValidator().validate(node | _COUNTS, shape)
+        keys = (_TYPES, name, "node_config")
+        if report.has_errors():
+            for line in report.generate_report().splitlines():
+                yield _node_error(line, keys, lines)
+        if "InstanceType" not in node and "LaunchTemplate" not in node:
+            rule = f"{'.'.join(keys)} lacks InstanceType"
+            yield DefinitionError(lines.place(keys), rule, do="Add it, such as g5.2xlarge.")
+
+
+@cache
+def _shape_of_a_launch() -> Any:
+    """Returns what EC2 takes when it launches nodes; reading the model of its API takes 0.4 s."""
+    import botocore.session
+
+    service = botocore.session.get_session().get_service_model("ec2")
+    return service.operation_model("RunInstances").input_shape
+
+
+def _node_error(line: str, keys: tuple[str, ...], lines: Lines) -> DefinitionError:
+    """The error for a line of botocore's report."""
+    match = _UNKNOWN.fullmatch(line)
+    if match is None:
+        return DefinitionError(lines.place(keys), f"{'.'.join(keys)} is refused by EC2 ({line})")
+    within, name, valid = match.groups()
+    inner = [] if within == "input" else re.findall(r"\w+", within)
+    path = [*keys, *(int(key) if key.isdecimal() else key for key in inner)]
+    rule = f"{'.'.join(map(str, path))} has a key that EC2 does not know"
+    hint = nearest(name, valid.split(", "))
+    do = hint if len(hint) <= _MOST_VALID else "See RunInstances in the API of EC2."
+    return DefinitionError(lines.place(path, name), rule, got=name, do=do)

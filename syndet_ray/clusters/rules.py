@@ -1,0 +1,155 @@
+"""Rules: what must hold for a description of a cluster, by Ray's schema and by ours.
+
+Each function returns an error for each mistake, so that a person sees all of them at once.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.clusters.lines import Lines
+from syndet_ray.errors import DefinitionError, nearest
+
+_TYPES = "available_node_types"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DASHBOARD = re.compile(r"--dashboard-host[ =]+['\"]?([^\s'\"]+)")
+# a variable that is set to anything but another variable
+_SECRET = re.compile(
+    r"\b(AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|RAY_AUTH_TOKEN|MLFLOW_TRACKING_PASSWORD)=['\"]?[^\s$'\"]"
+)
+_TOKEN_FILE = ".ray/auth_token"
+_DO_WHOLE = "Write a whole number; trials share a GPU with `gpus_per_trial`."
+_DO_DASHBOARD = "Write --dashboard-host=127.0.0.1, and reach it through `ray attach`."
+_DO_SECRET = "Take it out: give the nodes an instance profile, and the token in file_mounts."
+_DO_TOKEN = 'Add "~/.ray/auth_token": "~/.ray/auth_token" to file_mounts.'
+
+
+def schema_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
+    """Mistakes by the schema of Ray's own cluster files."""
+    import jsonschema
+    import ray.autoscaler
+
+    schema_file = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
+    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft7Validator(schema)
+    found = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.path)))
+    return list(chain.from_iterable(_schema_errors(error, lines) for error in found))
+
+
+def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
+    """One mistake of jsonschema as errors: it counts all unknown keys of a mapping as one."""
+    keys = list(error.absolute_path)
+    where = _words(keys)
+    if error.validator == "additionalProperties":
+        valid = error.schema.get("properties", {})
+        for name in sorted(set(error.instance) - set(valid)):
+            rule = f"{where}has an unknown key"
+            yield DefinitionError(lines.place(keys, name), rule, got=name, do=nearest(name, valid))
+    elif error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        for name in missing:
+            yield DefinitionError(lines.place(keys), f"{where}lacks {name}", do="Add it.")
+    elif error.validator == "type" and "resources" in keys[:-1]:
+        rule = f"{where}must be a whole number, because Ray starts whole nodes"
+        yield DefinitionError(lines.place(keys), rule, got=error.instance, do=_DO_WHOLE)
+    elif error.validator == "type":
+        rule = f"{where}must be of type {error.validator_value}"
+        yield DefinitionError(lines.place(keys), rule, got=error.instance)
+    else:
+        yield DefinitionError(lines.place(keys), f"{where}is refused by Ray ({error.message})")
+
+
+def _words(keys: Sequence[Any]) -> str:
+    """Returns "available_node_types.gpu.resources " of keys, "" of none."""
+    return f"{'.'.join(map(str, keys))} " if keys else ""
+
+
+def type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
+    """Mistakes among the node types of a file that breaks no rule of the schema."""
+    kinds = content.get(_TYPES)
+    if not kinds:
+        return []
+    errors = []
+    head = content.get("head_node_type")
+    if head not in kinds:
+        place = lines.place((), "head_node_type")
+        rule = "head_node_type must be one of the types in available_node_types"
+        errors.append(DefinitionError(place, rule, got=head, do=nearest(str(head), kinds)))
+    for name, kind in kinds.items():
+        least, most = kind.get("min_workers", 0), kind.get("max_workers")
+        if most is not None and least > most:
+            place = lines.place((_TYPES, name), "min_workers")
+            rule = f"{_TYPES}.{name}.min_workers must be at most max_workers, {most}"
+            errors.append(DefinitionError(place, rule, got=least))
+    return [*errors, *_sum_errors(content, kinds, lines)]
+
+
+def _sum_errors(
+    content: Mapping[str, Any], kinds: Mapping[str, Any], lines: Lines
+) -> list[DefinitionError]:
+    least = sum(kind.get("min_workers", 0) for kind in kinds.values())
+    most = content.get("max_workers")
+    if most is None or least <= most:
+        return []
+    place = lines.place((), "max_workers")
+    rule = f"max_workers must be at least {least}, the sum of min_workers of all types"
+    return [DefinitionError(place, rule, got=most)]
+
+
+def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
+    """Secrets in the file, a dashboard that others can reach, and a token that nodes would lack.
+
+    prepared  the content of the file, with Ray's defaults
+    """
+    return [
+        *_secret_errors(prepared, lines),
+        *_dashboard_errors(prepared, lines),
+        *_token_errors(prepared, lines),
+    ]
+
+
+def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[tuple[str, str]]:
+    """The shell commands of a description, each with the name of its list.
+
+    group  the end of the names of the lists
+    """
+    for name, lists in prepared.items():
+        if name.endswith(group) and isinstance(lists, list):
+            yield from ((name, command) for command in lists if isinstance(command, str))
+
+
+def _secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    for name, command in dict.fromkeys(commands(prepared)):
+        match = _SECRET.search(command)
+        if match:
+            rule = f"{name} holds a secret, the value of {match[1]}, which every node would show"
+            yield DefinitionError(lines.place((), name), rule, do=_DO_SECRET)
+
+
+def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    for name, command in commands(prepared, "head_start_ray_commands"):
+        for host in _DASHBOARD.findall(command):
+            if host not in _LOOPBACK:
+                rule = f"{name} shows the dashboard, which runs any program, to other machines"
+                yield DefinitionError(lines.place((), name), rule, got=host, do=_DO_DASHBOARD)
+
+
+def _token_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    if not has_token(prepared) and asks_for_token(prepared):
+        rule = "RAY_AUTH_MODE=token is set, but no node would have the token, and none would start"
+        yield DefinitionError(lines.place((), "file_mounts"), rule, do=_DO_TOKEN)
+
+
+def asks_for_token(prepared: Mapping[str, Any]) -> bool:
+    """True if the commands make Ray ask for a token; it does also where it finds one."""
+    return any("RAY_AUTH_MODE=token" in command for _, command in commands(prepared))
+
+
+def has_token(prepared: Mapping[str, Any]) -> bool:
+    """True if every node gets a token."""
+    mounts = prepared.get("file_mounts") or {}
+    is_made = any("RAY_AUTH_TOKEN" in command for _, command in commands(prepared))
+    return is_made or any(str(path).endswith(_TOKEN_FILE) for path in mounts)

@@ -1,0 +1,160 @@
+"""A file for `ray up` is read, and each mistake in it is named before a cloud is asked."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syndet_ray.clusters.description import read_cluster_file
+from syndet_ray.errors import DataError, DefinitionError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+LOCAL = """
+cluster_name: mine
+provider: {type: local, head_ip: 127.0.0.1, worker_ips: [127.0.0.2]}
+auth: {ssh_user: me}
+"""
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Returns the message with which a file of a text is refused, without its folder."""
+
+    def read(text: str) -> str:
+        file = tmp_path / "c.yaml"
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises((DataError, DefinitionError)) as error:
+            read_cluster_file(file)
+        return str(error.value).replace(f"{tmp_path}/", "")
+
+    return read
+
+
+def changed(old: str, new: str) -> str:
+    assert old in DOCUMENTED
+    return DOCUMENTED.replace(old, new, 1)
+
+
+def line_of(text: str, part: str) -> int:
+    return 1 + text[: text.index(part)].count("\n")
+
+
+def test_the_documented_cluster_is_read_as_it_is_meant():
+    cluster = read_cluster_file(ROOT / "cluster.yaml")
+    assert (cluster.cluster_name, cluster.provider, cluster.region) == (
+        "syndet-ray",
+        "aws",
+        "us-east-1",
+    )
+    assert cluster.zones == ("us-east-1a", "us-east-1b", "us-east-1c")
+    assert cluster.ssh_user == "ubuntu"
+    assert cluster.has_token
+    assert not cluster.head.is_spot
+    assert cluster.head.name not in [kind.name for kind in cluster.workers]
+    assert cluster.growth.most == cluster.prepared["max_workers"]
+
+
+def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(LOCAL, encoding="utf-8")
+    cluster = read_cluster_file(file)
+    assert (cluster.provider, cluster.region, cluster.ssh_user) == ("local", None, "me")
+    assert not cluster.growth.is_known
+    assert not cluster.has_token
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "upscaling_speed",
+            "upscaling_sped",
+            "has an unknown key, got 'upscaling_sped'. Did you mean 'upscaling_speed'?",
+        ),
+        (
+            '"GPU": 1',
+            '"GPU": 0.5',
+            "must be a whole number, because Ray starts whole nodes, got 0.5. "
+            "Write a whole number; trials share a GPU with `gpus_per_trial`.",
+        ),
+        ("head_node_type: head", "head_node_type: haed", "got 'haed'. Did you mean 'head'?"),
+        ("InstanceType", "InstanceTyp", "lacks InstanceType"),
+        ("VolumeType", "VolumeTyp", "got 'VolumeTyp'. Did you mean 'VolumeType'?"),
+        ("us-east-1b", "us-west-2b", "must be of the region us-east-1, got 'us-west-2b'"),
+        ("idle_timeout_minutes: 5", "idle_timeout_minutes: soon", "must be of type number"),
+        (
+            "--dashboard-host=127.0.0.1",
+            "--dashboard-host 0.0.0.0",
+            "shows the dashboard, which runs any program, to other machines, got '0.0.0.0'",
+        ),
+        (
+            "RAY_AUTH_MODE=token",
+            "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123",
+            "holds a secret, the value of RAY_AUTH_TOKEN",
+        ),
+        (
+            '"~/.ray/auth_token": ',
+            '"~/token": ',
+            "no node would have the token, and none would start",
+        ),
+        ("type: aws", "type: awz", "Unsupported node provider: awz"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(old, new, message, refused):
+    text = changed(old, new)
+    assert message in refused(text)
+    assert "c.yaml:" in refused(text)
+
+
+def test_the_line_is_that_of_the_mistake(refused):
+    text = changed("max_workers", "max_wrkers")
+    assert refused(text).startswith(f"c.yaml:{line_of(text, 'max_wrkers')}: has an unknown key")
+    text = changed("        resources: {", "        labels: {}\n        resorces: {")
+    assert f"c.yaml:{line_of(text, 'resorces')}: available_node_types.head has an" in refused(text)
+    assert "available_node_types.head lacks resources. Add it." in refused(text)
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
+    text = changed("us-east-1b", "us-west-2b").replace("VolumeType", "VolumeTyp")
+    message = refused(text.replace("head_node_type: head", "head_node_type: haed"))
+    lines = [int(line.split(":")[1]) for line in message.splitlines()[1:]]
+    assert len(lines) >= 5
+    assert lines == sorted(lines)
+
+
+def test_limits_of_nodes_must_agree(refused):
+    content = yaml.safe_load(DOCUMENTED)
+    kinds = content["available_node_types"]
+    name = next(name for name in kinds if name != "head")
+    kinds[name] |= {"min_workers": 30, "max_workers": 20}
+    message = refused(yaml.safe_dump(content))
+    assert f"available_node_types.{name}.min_workers must be at most max_workers, 20" in message
+    assert "the sum of min_workers of all types, got" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1,\nb: 2\n", "c.yaml, line 3: is not valid YAML"),
+        ("- a\n", "c.yaml: does not describe a cluster"),
+        ("", "c.yaml: does not describe a cluster"),
+        ("cluster_name: a\n", "c.yaml: does not describe a cluster"),
+        (LOCAL.replace(", worker_ips: [127.0.0.2]", ""), "Please supply a `head_ip`"),
+        ("provider: {type: aws}\n", "provider lacks region"),
+        ("cluster_name: a\nprovider: {type: aws}\nsetup_commands: a\n", "must be of type array"),
+    ],
+)
+def test_what_is_no_description_is_refused(text, message, refused):
+    assert message in refused(text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.yaml: does not exist\. Name a file for `ray up`"):
+        read_cluster_file(tmp_path / "gone.yaml")
+
+
+def test_default_commands_of_ray_would_show_the_dashboard(refused):
+    content = yaml.safe_load(DOCUMENTED)
+    del content["head_start_ray_commands"]
+    assert "shows the dashboard" in refused(yaml.safe_dump(content))
