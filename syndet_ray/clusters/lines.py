@@ -22,10 +22,10 @@ class Lines:
         """
         node, line = self._root, None
         for key in (*keys, *([] if name is None else [name])):
-            found = _entry(node, key)
-            if found is None:
+            entry = _entry(node, key)
+            if entry is None:
                 break
-            mark, node = found
+            mark, node = entry
             line = mark.line + 1
         return str(self._file) if line is None else f"{self._file}:{line}"
 

@@ -35,8 +35,8 @@ def schema_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionEr
     schema_file = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     validator = jsonschema.Draft7Validator(schema)
-    found = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.path)))
-    return list(chain.from_iterable(_schema_errors(error, lines) for error in found))
+    mistakes = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.path)))
+    return list(chain.from_iterable(_schema_errors(error, lines) for error in mistakes))
 
 
 def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
