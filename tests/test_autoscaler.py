@@ -43,12 +43,12 @@ def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_
 ):
     up((0, 0), (16, 0))
     use = resources(None, None, documented)
-    assert use == Resources(cpus=8, gpus=1, parallel=8)
+    assert use == Resources(cpus=8, gpus=1, parallel=10)
     assert has_spare_cores(use, documented), "the node without a GPU renders"
     assert resource_words(use, documented) == [
-        "8 trials may run at once: 0 on the nodes that are up, the rest as nodes join"
+        "10 trials may run at once: 0 on the nodes that are up, the rest as nodes join"
     ]
-    up((0, 0), (16, 0), *[(8, 1)] * 8)
+    up((0, 0), (16, 0), *[(8, 1)] * 10)
     assert resources(None, 1, documented) == use
     assert resource_words(use, documented) == []
 
@@ -65,6 +65,29 @@ def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
     assert (len(grown.nodes), grown.most) == (4, 3)
     assert grown.trials(cpus=1, gpus=1) == 4 + 1 + 1
     assert grown.trials(cpus=8, gpus=1) == 1
+
+
+def test_types_that_stand_in_for_one_another_and_idle_nodes_count_once():
+    """Two spot types and a fall-back may each fill the cluster, and nodes that only render are up
+    all the time.
+    """
+    kind = {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 6}
+    renders = {"resources": {"CPU": 16}, "min_workers": 2, "max_workers": 4}
+    kinds = {"head": {"resources": {"CPU": 0}}, "a": kind, "b": kind, "c": kind, "renders": renders}
+    grown = growth_of({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds})
+    assert grown.trials(cpus=8, gpus=1) == 6
+    assert grown.trials(cpus=16, gpus=0) == 4
+    assert grown.trials(cpus=8, gpus=0) == 4 * 2 + 4
+
+
+def test_machines_that_count_their_resources_themselves_have_unknown_ones():
+    kinds = {"local.cluster.node": {"resources": {}, "node_config": {}, "max_workers": 2}}
+    config = {
+        "max_workers": 2,
+        "head_node_type": "local.cluster.node",
+        "available_node_types": kinds,
+    }
+    assert growth_of(config) == UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Autoscaler: the nodes that may join a cluster, from the configuration of Ray's own autoscaler."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -43,17 +43,23 @@ class Growth:
 
     nodes     every worker node that its autoscaler may start, including those that it has started
     most      the number of them that may be up at once
+    always    those of them that are up even if nothing asks for them
     is_known  whether the limits of the autoscaler are known; if not, `nodes` is empty
     """
 
     nodes: tuple[Node, ...] = ()
     most: int = 0
+    always: tuple[Node, ...] = ()
     is_known: bool = True
 
     def trials(self, cpus: int, gpus: float) -> int:
-        """Returns the number of trials that fit on `most` of the nodes, the largest ones."""
+        """Returns the number of trials that fit on `most` of the nodes, the largest ones.
+
+        Nodes that are up without trials take places of them.
+        """
         fitting = sorted((node.fits(cpus, gpus) for node in self.nodes), reverse=True)
-        return sum(fitting[: self.most])
+        places = self.most - sum(not node.fits(cpus, gpus) for node in self.always)
+        return sum(fitting[: max(0, places)])
 
     @property
     def is_possible(self) -> bool:
@@ -77,13 +83,25 @@ def growth_at(gcs_address: str) -> Growth:
     """
     try:
         commands = list(_monitors(gcs_address))
-        arguments = [argument for argument in chain(*commands) if _CONFIG in argument]
-        if not arguments:
-            return Growth(is_known=bool(commands))
-        config = Path(arguments[0].removeprefix(_CONFIG)).expanduser()
-        return growth_of(yaml.safe_load(config.read_text(encoding="utf-8")))
+        config = _configuration(list(chain(*commands)))
+        return Growth(is_known=bool(commands)) if config is None else growth_of(config)
     except (OSError, yaml.YAMLError):
         return Growth(is_known=False)
+
+
+def own_configuration() -> dict[str, Any]:
+    """Returns what the autoscaler was started with that this process is; {} if it is none."""
+    return _configuration(psutil.Process().cmdline()) or {}
+
+
+def _configuration(command: Sequence[str]) -> dict[str, Any] | None:
+    """Returns the content of the file that a command line names; None if it names none."""
+    for argument in command:
+        if argument.startswith(_CONFIG):
+            file = Path(argument.removeprefix(_CONFIG)).expanduser()
+            content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+            return content
+    return None
 
 
 def growth_of(config: dict[str, Any]) -> Growth:
@@ -98,12 +116,17 @@ def growth_of(config: dict[str, Any]) -> Growth:
     if head.get("max_workers", 0) > 0 and not head.get("resources"):
         return Growth(is_known=False)
     nodes: list[Node] = []
+    always: list[Node] = []
     for name, kind in kinds.items():
         if name != config["head_node_type"]:
-            amounts = kind.get("resources", {})
-            node = Node(cpus=amounts.get("CPU", 0), gpus=amounts.get("GPU", 0))
+            node = _node(kind.get("resources", {}))
             nodes += [node] * min(most, kind.get("max_workers", most))
-    return Growth(nodes=tuple(nodes), most=most)
+            always += [node] * kind.get("min_workers", 0)
+    return Growth(nodes=tuple(nodes), most=most, always=tuple(always))
+
+
+def _node(amounts: Mapping[str, float]) -> Node:
+    return Node(cpus=amounts.get("CPU", 0), gpus=amounts.get("GPU", 0))
 
 
 def _monitors(gcs_address: str) -> Iterator[list[str]]:
