@@ -11,7 +11,7 @@ import yaml
 
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources, check_gpus
-from syndet_ray.workers import cluster
+from syndet_ray.workers import autoscaler, cluster
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
 from syndet_ray.workers.cluster import Capacity, has_spare_cores, resource_words, resources
 
@@ -204,3 +204,36 @@ def test_the_limits_are_those_that_the_autoscaler_of_this_cluster_was_started_wi
         assert growth_at("127.0.0.1:1") == expected
         assert growth_at("127.0.0.1:2") == UNKNOWN, "of another cluster"
         monitor.communicate()
+
+
+def test_on_kubernetes_the_head_reads_the_limits_that_its_autoscaler_has(monkeypatch, tmp_path):
+    """Those of docs/kuberay.yaml, which Ray's own reader understands."""
+    from ray.autoscaler._private.kuberay import node_provider
+
+    job = yaml.safe_load((ROOT / "docs" / "kuberay.yaml").read_text(encoding="utf-8"))
+    described = {"metadata": {"name": "c", "namespace": "n"}, "spec": job["spec"]["rayClusterSpec"]}
+    asked = []
+
+    def get(client, path):
+        asked.append((client._namespace, path))
+        return described
+
+    monkeypatch.setattr(node_provider, "load_k8s_secrets", lambda: ({}, "", None))
+    monkeypatch.setattr(node_provider.KubernetesHttpApiClient, "get", get)
+    (tmp_path / "namespace").write_text("n\n", encoding="utf-8")
+    monkeypatch.setattr(autoscaler, "_NAMESPACE", tmp_path / "namespace")
+    assert growth_at("127.0.0.1:1") == UNKNOWN
+    for name, value in (("RAY_CLUSTER_NAME", "c"), ("KUBERNETES_SERVICE_HOST", "h")):
+        monkeypatch.setenv(name, value)
+    growth = growth_at("127.0.0.1:1")
+    assert asked == [("n", "rayclusters/c")]
+    gpu, cpu = (group["maxReplicas"] for group in described["spec"]["workerGroupSpecs"])
+    assert (growth.trials(8, 1), growth.trials(16, 0)) == (gpu, cpu)
+    monkeypatch.setattr(autoscaler, "_NAMESPACE", tmp_path / "gone")
+    assert growth_at("127.0.0.1:1") == UNKNOWN
+
+
+def test_a_group_without_limit_is_counted_in_moments():
+    kinds = {"head": {}, "a": {"resources": {"CPU": 1}, "max_workers": 2**31 - 1}}
+    config = {"max_workers": 2**31 - 1, "head_node_type": "head", "available_node_types": kinds}
+    assert growth_of(config).trials(1, 0) == 1000
