@@ -20,6 +20,7 @@ AWS = "aws"
 LOCAL = "local"  # machines that exist already, each given by its address
 _KIND = "a cluster"
 _MOST_ALIASES = 30  # types of nodes share disks and images; as many still stand for little
+_EC2_MAPPINGS = ("IamInstanceProfile", "InstanceMarketOptions")
 _DO_FIND = "Name a file for `ray up`, such as the cluster.yaml of this project."
 
 
@@ -90,8 +91,9 @@ def read_cluster_file(path: Path) -> ClusterFile:
 
     Raises DataError where there is no YAML file, and DefinitionError with all mistakes in it.
     """
-    if not path.exists():
-        raise DataError(path, "does not exist", do=_DO_FIND)
+    if not path.is_file():
+        rule = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(path, rule, do=_DO_FIND)
     content = load_yaml(path, _KIND, _MOST_ALIASES)
     if not isinstance(content, dict) or not isinstance(content.get("provider"), dict):
         rule = "does not describe a cluster: it must be a mapping with the mapping `provider`"
@@ -167,15 +169,20 @@ def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> Cluster
 
 def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     node = kind["node_config"]
-    profile = node.get("IamInstanceProfile") or {}
+    profile, market = (_mapping(node.get(key)) for key in _EC2_MAPPINGS)
     return NodeType(
         name=name,
         resources=kind["resources"],
         min_workers=kind["min_workers"],
         max_workers=kind["max_workers"],
         priority=kind.get("priority", 0),
-        is_spot=(node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
+        is_spot=market.get("MarketType") == "spot",
         instance_type=node.get("InstanceType"),
         image=node.get("ImageId"),
         profile=profile.get("Name") or profile.get("Arn"),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Returns a mapping as it is, and an empty one for a value that another cloud may have."""
+    return value if isinstance(value, dict) else {}
