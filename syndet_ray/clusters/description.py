@@ -10,7 +10,7 @@ from typing import Any
 
 from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
-from syndet_ray.clusters.rules import has_token, safety_errors, schema_errors, type_errors
+from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema_errors, type_errors
 from syndet_ray.data.readers.yaml_file import load_yaml
 from syndet_ray.errors import DataError, DefinitionError, first_line
 from syndet_ray.wording import counted
@@ -136,8 +136,8 @@ def _raise_all(path: Path, errors: list[DefinitionError]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        sentences = "".join(f"\n  {error}" for error in sorted(errors, key=_line))
-        raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{sentences}\n")
+        lines = as_lines(sorted(errors, key=_line))
+        raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{lines}")
 
 
 def _line(error: DefinitionError) -> int:
