@@ -164,13 +164,17 @@ class Proposals(_Stateless, Searcher):
 
 
 class Decisions(_Stateless, FIFOScheduler):
-    """Passes reports to the search, and its decision back."""
+    """Passes reports to the search, and its decision back.
+
+    note  shows a message to the user
+    """
 
     _supports_buffered_results = False
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, note: Note) -> None:
         super().__init__()
-        self._search = search
+        self._search, self._note = search, note
+        self._leaving: set[str] = set()  # machines that are about to be taken away
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = number_of(trial)
@@ -182,11 +186,22 @@ class Decisions(_Stateless, FIFOScheduler):
             return TrialScheduler.STOP
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
+        if "notice" in result:
+            self._note_leaving(**json.loads(result["notice"]))
         # when a trial is over, Tune passes its last result again, or an empty one
         if "rung" not in result:
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["rung"]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+    def _note_leaving(self, host: str, announced: str) -> None:
+        """Notes once that a machine is about to be taken away."""
+        if host not in self._leaving:
+            self._leaving.add(host)
+            self._note(
+                f"{host} is about to be taken away ({announced}): its trials save a checkpoint "
+                "now, and continue from there on another machine"
+            )
 
 
 class Events(_Stateless, tune.Callback):
@@ -221,7 +236,7 @@ class Events(_Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # Tune would keep them in memory; the decision has been made
-        for name in ("rung", "config", "scenes"):
+        for name in ("rung", "config", "scenes", "notice"):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
@@ -19,7 +19,11 @@ from syndet_ray.errors import reason, unexpected_traceback
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.notice import EarlySaves, notices
 from syndet_ray.workers.tasks import device
+
+if TYPE_CHECKING:
+    from syndet_ray.detection.train import Trainer
 
 # A report waits for the driver, so that rendering reports its progress rarely.
 _SCENES_EVERY_S = 2.0
@@ -35,7 +39,7 @@ def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
     """
     task: Task = config["task"]
     has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
-    reports = Reports(has_begun=has_checkpoint)
+    reports = Reports(has_begun=has_checkpoint, early=EarlySaves(notices()))
     try:
         _train(task, reports, train, val, others)
     except Exception as error:
@@ -75,6 +79,7 @@ def _train(
                 device=torch.device(device()),
                 restore=folder,
                 report=reports.report,
+                after_step=reports.save_early,
             )
     finally:
         if torch.cuda.is_initialized():
@@ -85,10 +90,12 @@ def _train(
 class Reports:
     """Reports to Tune.
 
-    has_begun  whether the trial has reported a rung, in this attempt or before
+    has_begun  whether the trial has reported a checkpoint, in this attempt or before
+    early      says when a checkpoint between two rungs is due
     """
 
     has_begun: bool
+    early: EarlySaves = field(default_factory=partial(EarlySaves, None))
     _last_scenes_s: float = field(default=-math.inf, init=False)  # the last report of scenes
 
     def scenes(self, done: int, total: int) -> None:
@@ -110,6 +117,20 @@ class Reports:
         rung = json.dumps({"metrics": metrics, "effective": effective})
         checkpoint = tune.Checkpoint.from_directory(folder)
         tune.report({"images": images, "rung": rung}, checkpoint=checkpoint)
+
+    def save_early(self, trainer: "Trainer") -> None:
+        """Reports a checkpoint between two rungs if this machine is about to be taken away."""
+        announced = self.early.due
+        if announced is None:
+            return
+        from syndet_ray.workers.trial import checkpoint
+
+        self.has_begun = True
+        notice = {"host": socket.gethostname(), "announced": announced}
+        with checkpoint(trainer) as folder:
+            saved = tune.Checkpoint.from_directory(folder)
+            tune.report({"notice": json.dumps(notice)}, checkpoint=saved)
+        self.early.note_saved()
 
 
 @contextmanager

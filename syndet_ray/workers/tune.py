@@ -155,7 +155,15 @@ def run_trials(
         )
         events = Events(search, home, check_interrupt)
         try:
-            _tuner(trainable, search, home, use, proposals=proposals, events=events).fit()
+            decisions = Decisions(search, note)
+            _tuner(
+                trainable,
+                home,
+                use,
+                proposals=proposals,
+                decisions=decisions,
+                events=events,
+            ).fit()
         except KeyboardInterrupt:
             events.stop_workers()
             raise
@@ -163,18 +171,18 @@ def run_trials(
 
 def _tuner(
     trainable: Any,
-    search: Search,
     home: str,
     use: Resources,
     *,
     proposals: Proposals,
+    decisions: Decisions,
     events: Events,
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
-            scheduler=Decisions(search),
+            scheduler=decisions,
             # no limit: the search ends itself, and may propose lost trials again
             num_samples=-1,
             max_concurrent_trials=use.parallel,
