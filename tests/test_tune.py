@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import tempfile
+import threading
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import ray
+from fault_proxy import Proxy
 from moto.server import ThreadedMotoServer
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
@@ -39,6 +41,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
@@ -52,6 +55,7 @@ from syndet_ray.workers.cluster import (
 )
 from syndet_ray.workers.hooks import Events, Proposals
 from syndet_ray.workers.nodes import Needs, check_nodes
+from syndet_ray.workers.notice import EarlySaves
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -257,6 +261,93 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
     with local_copy(trial.checkpoint) as copy:
         assert (copy / "images").read_text() == "100"
+
+
+class Outage(Listener):
+    """Makes a store fail when a trial reports its first rung, for a second."""
+
+    def __init__(self, proxy, fault):
+        self._proxy, self._fault = proxy, fault
+        self.began = False
+
+    def update(self, trial):
+        if trial.rungs and not self.began:
+            self.began = True
+            self._proxy.fault = self._fault
+            threading.Timer(1.0, self._end).start()
+
+    def _end(self):
+        self._proxy.fault = ""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("fault", ["errors", "refused"])
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_a_store_that_is_away_for_a_while_is_waited_for(cluster, endpoint, tmp_path, fault):
+    notes = []
+    with Proxy(endpoint) as proxy:
+        sweep = SWEEP.replace({"trials": 1})
+        folder = RunFolder.create(tmp_path / "run", sweep, {})
+        outage = Outage(proxy, fault)
+        search = Search(folder, sweep, Silent(), [outage])
+        home = f"s3://runs/sweeps/{fault}?endpoint_override={proxy.address}&scheme=http"
+        tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE, note=notes.append)
+        assert outage.began
+    (trial,) = folder.trials()
+    assert (trial.state, trial.retries) == ("COMPLETE", 0)
+    (note,) = notes
+    assert note.startswith(f"trial 0 on {socket.gethostname()} waits for a store: ")
+
+
+def on_a_spot_machine():
+    """A trial whose machine gets a notice after the first rung, and is gone before the second."""
+
+    def train(config):
+        notices = SimpleNamespace(announced=None)
+        reports = Reports(has_begun=False, early=EarlySaves(notices))
+
+        def report_rung(images):
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "images").write_text(str(images))
+                reports.report(images, {"val/mAP": 0.5}, {}, Path(folder))
+
+        checkpoint = ray.tune.get_checkpoint()
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                assert (Path(folder) / "images").read_text() == "40"
+            for images in RUNGS[1:]:
+                report_rung(images)
+            return
+        report_rung(RUNGS[0])
+        trainer = SimpleNamespace(save=lambda folder: (folder / "images").write_text("40"))
+        reports.save_early(trainer)
+        notices.announced = "AWS will terminate it at noon"
+        reports.save_early(trainer)
+        reports.save_early(trainer)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return train
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_a_trial_on_a_machine_with_a_notice_continues_from_between_two_rungs(cluster, tmp_path):
+    search, folder = searching(tmp_path, trials=1)
+    notes = []
+    run = settings(tmp_path)
+    tune.run_trials(on_a_spot_machine(), search, run, str(tmp_path), USE, note=notes.append)
+    (trial,) = folder.trials()
+    assert (trial.state, trial.retries) == ("COMPLETE", 1)
+    events = [event["event"] for event in folder.ledger.events() if event["event"] != "ended"]
+    assert events[2:6] == ["report", "checkpoint", "checkpoint", "retry"]
+    assert notes == [
+        f"{socket.gethostname()} is about to be taken away (AWS will terminate it at noon): its "
+        "trials save a checkpoint now, and continue from there on another machine"
+    ]
 
 
 def losing(numbers):

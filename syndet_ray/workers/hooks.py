@@ -188,6 +188,9 @@ class Decisions(_Stateless, FIFOScheduler):
             self._search.show_scenes(number, **json.loads(result["scenes"]))
         if "notice" in result:
             self._note_leaving(**json.loads(result["notice"]))
+        if "waiting" in result:
+            waiting = json.loads(result["waiting"])
+            self._note(f"trial {number} on {waiting['host']} waits for a store: {waiting['error']}")
         # when a trial is over, Tune passes its last result again, or an empty one
         if "rung" not in result:
             return TrialScheduler.CONTINUE
@@ -236,7 +239,7 @@ class Events(_Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # Tune would keep them in memory; the decision has been made
-        for name in ("rung", "config", "scenes", "notice"):
+        for name in ("rung", "config", "scenes", "notice", "waiting"):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -5,7 +5,7 @@ import math
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from syndet_ray.data.outage import outlast
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import local_copy
 from syndet_ray.errors import reason, unexpected_traceback
+from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
@@ -69,7 +71,7 @@ def _train(
     rendering = partial(generate, progress=reports.scenes)
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     try:
-        with _restore(task.trial.checkpoint) as folder:
+        with _restore(task.trial.checkpoint, reports.waiting) as folder:
             run_trial(
                 task,
                 train,
@@ -115,8 +117,12 @@ class Reports:
         self.has_begun = True
         # One text: Tune keeps a history and statistics of every number that it sees.
         rung = json.dumps({"metrics": metrics, "effective": effective})
-        checkpoint = tune.Checkpoint.from_directory(folder)
-        tune.report({"images": images, "rung": rung}, checkpoint=checkpoint)
+        self._report_checkpoint({"images": images, "rung": rung}, folder)
+
+    def waiting(self, error: str) -> None:
+        """Reports that the trial waits for a store that fails."""
+        waiting = {"host": socket.gethostname(), "error": error}
+        tune.report({"waiting": json.dumps(waiting)})
 
     def save_early(self, trainer: "Trainer") -> None:
         """Reports a checkpoint between two rungs if this machine is about to be taken away."""
@@ -128,23 +134,34 @@ class Reports:
         self.has_begun = True
         notice = {"host": socket.gethostname(), "announced": announced}
         with checkpoint(trainer) as folder:
-            saved = tune.Checkpoint.from_directory(folder)
-            tune.report({"notice": json.dumps(notice)}, checkpoint=saved)
+            self._report_checkpoint({"notice": json.dumps(notice)}, folder)
         self.early.note_saved()
+
+    def _report_checkpoint(self, facts: dict[str, Any], folder: Path) -> None:
+        """Reports facts with the checkpoint in `folder`, once the store has it.
+
+        A store that fails is waited for: without its checkpoint the trial would lose the work since
+        the last one.
+        """
+        checkpoint = tune.Checkpoint.from_directory(folder)
+        outlast(partial(tune.report, facts, checkpoint=checkpoint), note=self.waiting)
 
 
 @contextmanager
-def _restore(address: str | None) -> Iterator[Path | None]:
+def _restore(address: str | None, waiting: Note) -> Iterator[Path | None]:
     """A local copy of the checkpoint to continue from; None for a trial that starts.
 
-    After a lost worker it is Tune's own, else that of an earlier attempt.
+    After a lost worker it is Tune's own, else that of an earlier attempt. A store that fails is
+    waited for.
+
+    waiting  receives the error of such a store
     """
     checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
-    elif address is not None:
-        with local_copy(address) as folder:
-            yield folder
-    else:
-        yield None
+    with ExitStack() as stack:
+
+        def copy() -> Path | None:
+            if checkpoint is not None:
+                return Path(stack.enter_context(checkpoint.as_directory()))
+            return None if address is None else stack.enter_context(local_copy(address))
+
+        yield outlast(copy, note=waiting)
