@@ -5,8 +5,8 @@
 A tiny sweep runs on a cluster of three nodes (a head without trials, two workers), with
 `--address`, `--storage s3://` on a server behind a proxy, and an MLflow server; one trial at
 a time, so that trials end in one order and training is bit-identical. It runs undisturbed first,
-then again for each fault at each moment. Moments are those of `kills.py`: counted in lines of the
-ledger, from the first line to the end of the process.
+then again for each fault at each moment. Moments are random in the first, second and last third of
+the run, and counted in lines of the ledger, as those of `kills.py`.
 
 worker      SIGKILL of the process that trains
 raylet      SIGKILL of the raylet of the node that trains
@@ -87,12 +87,13 @@ ENVIRONMENT = {
     "COLUMNS": "100",
 }
 STORAGE = "s3://runs-bucket/sweeps"
+THIRDS = 3  # of a run: moments come from each in turn
 FAULT_S = 30.0  # how long a store is sick
 MLFLOW_AWAY_S = 15.0
-DISK = "400m"  # more than the run takes
+DISK = "2200m"  # a sweep refuses to start with less than 2 GB
 DISKS = {"disk-runs": "runs", "disk-temp": "temp", "disk-cache": "runs/cache"}
 BALLAST = "ballast"
-PIECE = 4096  # bytes: a block of a disk, so that none is left
+PIECES = (1 << 20, 1 << 12)  # bytes: the last is a block of a disk, so that none is left
 RESUMES = 3  # a run must be finished after so many
 # fewer trials than in kills.py: a cluster takes longer to start
 TRIALS = SWEEP.replace("trials=6", "trials=3")
@@ -418,9 +419,11 @@ def _sicken(fault: str) -> Strike:
 def _fill_disk(world: World, process: "subprocess.Popen[bytes]") -> str:
     assert world.disk is not None
     size = 0
-    with (world.disk / BALLAST).open("wb", buffering=0) as ballast, suppress(OSError):
-        while True:
-            size += ballast.write(bytes(PIECE))
+    with (world.disk / BALLAST).open("wb", buffering=0) as ballast:
+        for piece in PIECES:
+            with suppress(OSError):
+                while True:
+                    size += ballast.write(bytes(piece))
     return f"the last {size >> 20} MB of the disk"
 
 
@@ -458,6 +461,13 @@ def seconds_elsewhere(outcome: Outcome) -> list[float]:
             retried.remove(event["trial"])
             seconds.append(event["effective"][FIRST_STEP] - outcome.struck_at)
     return seconds
+
+
+def moment(whole: Undisturbed, number: int, rng: random.Random) -> tuple[int, float]:
+    """A random moment in one third of a run, between its first line and its end."""
+    first, end = whole.moments[0], whole.moments[-1]
+    share = (number % THIRDS + rng.random()) / THIRDS
+    return whole.line_before(first + share * (end - first))
 
 
 def judge(sweeps: ClusterSweeps, cell: Cell, whole: Undisturbed) -> bool:
@@ -499,7 +509,7 @@ def main() -> None:
         for number in range(given.first, given.first + given.moments):
             # a cell has the same moment whichever other cells are asked for
             rng = random.Random(f"{given.seed}/{fault}/{number}")
-            lines, later_s = whole.moment(rng)
+            lines, later_s = moment(whole, number, rng)
             cell = Cell(fault=fault, number=number, lines=lines, later_s=later_s)
             equal += judge(sweeps, cell, whole)
     count = len(chosen) * given.moments

@@ -102,6 +102,10 @@ class Undisturbed:
         """A random moment: a number of lines in the ledger, and seconds after the last of them."""
         first, *_, last, end = self.moments
         at = rng.uniform(first, last) if rng.random() < 0.75 else rng.uniform(last, end)
+        return self.line_before(at)
+
+    def line_before(self, at: float) -> tuple[int, float]:
+        """A time as a number of lines in the ledger, and seconds after the last of them."""
         lines = bisect_right(self.moments, at)
         return lines, at - self.moments[lines - 1]
 

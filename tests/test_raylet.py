@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from test_stop import Notes
 
-from syndet_ray.workers.raylet import LOST, watch, watch_head, watched_raylet
+from syndet_ray.workers.raylet import LOST, watch, watch_head, watch_port, watched_raylet
 from syndet_ray.workers.stop import Stop, interrupt_for
 
 LOOK_EVERY_S = 0.01
@@ -96,6 +96,18 @@ def test_a_head_that_does_not_answer_for_a_while_is_missed():
         losses.wait()
     message = f"the head of the Ray cluster at {address} has not answered for 0 s"
     assert losses.told == [(message, False)]
+
+
+def test_the_raylet_of_this_machine_is_missed_in_a_cluster_too():
+    losses = Losses()
+    raylet = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{raylet.getsockname()[1]}"
+    with watch_port(address, losses, every_s=LOOK_EVERY_S, gone_s=0.1):
+        raylet.accept()[0].close()
+        assert losses.told == []
+        raylet.close()
+        losses.wait()
+    assert losses.told == [(LOST, False)]
 
 
 def test_a_head_that_ends_with_the_connection_is_not_missed():

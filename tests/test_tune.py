@@ -264,16 +264,17 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
 
 
 class Outage(Listener):
-    """Makes a store fail when a trial reports its first rung, for a second."""
+    """Makes a store refuse connections when a trial reports its first rung, for a second: longer
+    than Arrow tries again on a worker.
+    """
 
-    def __init__(self, proxy, fault):
-        self._proxy, self._fault = proxy, fault
-        self.began = False
+    def __init__(self, proxy):
+        self._proxy, self.began = proxy, False
 
     def update(self, trial):
         if trial.rungs and not self.began:
             self.began = True
-            self._proxy.fault = self._fault
+            self._proxy.fault = "refused"
             threading.Timer(1.0, self._end).start()
 
     def _end(self):
@@ -281,18 +282,17 @@ class Outage(Listener):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("fault", ["errors", "refused"])
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
-def test_a_store_that_is_away_for_a_while_is_waited_for(cluster, endpoint, tmp_path, fault):
+def test_a_store_that_is_away_for_a_while_is_waited_for(cluster, endpoint, tmp_path):
     notes = []
     with Proxy(endpoint) as proxy:
         sweep = SWEEP.replace({"trials": 1})
         folder = RunFolder.create(tmp_path / "run", sweep, {})
-        outage = Outage(proxy, fault)
+        outage = Outage(proxy)
         search = Search(folder, sweep, Silent(), [outage])
-        home = f"s3://runs/sweeps/{fault}?endpoint_override={proxy.address}&scheme=http"
+        home = f"s3://runs/sweeps/b?endpoint_override={proxy.address}&scheme=http"
         tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE, note=notes.append)
         assert outage.began
     (trial,) = folder.trials()
@@ -562,6 +562,26 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
     ]
     again = [f"scenes that trials wait for are rendered once more: {reason}"] * RETRIES
     assert [note.partition("It printed")[0] for note in notes] == [*again, *alone]
+
+
+def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tmp_path):
+    """As after the loss of a node: the last cores are those of a worker that waits for a trial."""
+    search, _ = searching(tmp_path, trials=1, recipe=SMALL)
+    notes = []
+    proposals = Proposals(
+        search,
+        settings(tmp_path),
+        USE,
+        node=this_node(),
+        most_at_once=lambda: 2,
+        note=notes.append,
+        has_spare_cores=lambda: False,
+    )
+    assert proposed(proposals)["task"].node is None
+    assert notes == [
+        "trial 0 renders its scenes itself: "
+        "they could not be rendered ahead of it (no node has cores left for that)"
+    ]
 
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):

@@ -41,6 +41,7 @@ class Proposals(_Stateless, Searcher):
     node             where the scenes of trials are rendered before they start; None if trials
                      render them
     most_at_once     returns the number of trials that may run now
+    has_spare_cores  returns whether trials leave cores free for scenes, now or on nodes to come
     check_interrupt  raises the KeyboardInterrupt that is due, if one is
     """
 
@@ -53,9 +54,11 @@ class Proposals(_Stateless, Searcher):
         node: str | None,
         most_at_once: Callable[[], int],
         note: Note,
+        has_spare_cores: Callable[[], bool] = lambda: True,
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._has_spare_cores = has_spare_cores
         self._search, self._run, self._use, self._node = search, run, use, node
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
@@ -109,9 +112,14 @@ class Proposals(_Stateless, Searcher):
             ready = [self._ahead.ready(scene, count, self._run.seed) for scene, count in sets]
             if all(ready):
                 self._search.hide_scenes(trial.number)
-            else:
-                self._show_scenes(trial, self._ahead)
-            return all(ready)
+                return True
+            # Nodes may have been lost: then the idle worker of a trial has the last cores, and the
+            # scenes that the next trial waits for would wait for ever.
+            if not self._running and not self._has_spare_cores():
+                self._render_in_trial(trial, "no node has cores left for that")
+                return True
+            self._show_scenes(trial, self._ahead)
+            return False
         except Exception as error:
             return self._ready_despite(error, trial)
 
@@ -131,14 +139,17 @@ class Proposals(_Stateless, Searcher):
             self._waiting.remove(trial)
             self._search.end(trial.number, failure=str(error))
             return False
-        self._unaided.add(trial.number)
         # Ray's own error wraps that of the worker
-        cause = reason(getattr(error, "cause", error))
+        self._render_in_trial(trial, reason(getattr(error, "cause", error)))
+        return True
+
+    def _render_in_trial(self, trial: Trial, cause: str) -> None:
+        """Lets a trial render its scenes on its worker, with a note."""
+        self._unaided.add(trial.number)
         self._note(
             f"trial {trial.number} renders its scenes itself: "
             f"they could not be rendered ahead of it ({cause})"
         )
-        return True
 
     def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
         """Shows the number of rendered scenes of a trial that waits for them."""

@@ -19,6 +19,7 @@ _LOOK_EVERY_S = 1.0
 # Ray waits 14 s (measured) for a raylet that is gone, then ends our process with status 1 and
 # without a message. An orderly end takes 2 s.
 _GRACE_S = 9.0
+_GONE_S = 2.0  # on this machine a connection is made at once, or refused
 # For a head that is gone Ray waits 60 s. A network that stalls for some seconds ends no run.
 _HEAD_GONE_S = 15.0
 _HEAD_GRACE_S = 35.0
@@ -27,14 +28,15 @@ _CLIENT = "ray://"  # a client of Ray may not reach the head's own port
 
 @contextmanager
 def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
-    """Watches the raylet of a Ray that this process has started, or the head of a cluster."""
+    """Watches the raylet of this machine and, in a cluster, its head."""
     if address is None:
         with watch(started_raylet(), on_loss):
             yield
     elif address.startswith(_CLIENT):
         yield
     else:
-        with watch_head(ray.get_runtime_context().gcs_address, on_loss):
+        head = ray.get_runtime_context().gcs_address
+        with watch_head(head, on_loss), watch_port(_raylet_address(), on_loss):
             yield
 
 
@@ -55,13 +57,34 @@ def watch(
 
 
 @contextmanager
+def watch_port(
+    address: str, on_loss: Loss, every_s: float = _LOOK_EVERY_S, gone_s: float = _GONE_S
+) -> Iterator[None]:
+    """Calls `on_loss` once, in a thread, if the raylet at an address of this machine is gone."""
+
+    def lose(is_over: threading.Event) -> None:
+        on_loss(LOST, is_over, _GRACE_S)
+
+    with _watching("raylet", _silence(address, gone_s), lose, every_s):
+        yield
+
+
+@contextmanager
 def watch_head(
-    address: str,
-    on_loss: Loss,
-    every_s: float = _LOOK_EVERY_S,
-    gone_s: float = _HEAD_GONE_S,
+    address: str, on_loss: Loss, every_s: float = _LOOK_EVERY_S, gone_s: float = _HEAD_GONE_S
 ) -> Iterator[None]:
     """Calls `on_loss` once, in a thread, if nothing answers at an address for `gone_s` seconds."""
+
+    def lose(is_over: threading.Event) -> None:
+        message = f"the head of the Ray cluster at {address} has not answered for {gone_s:.0f} s"
+        on_loss(message, is_over, _HEAD_GRACE_S)
+
+    with _watching("head", _silence(address, gone_s), lose, every_s):
+        yield
+
+
+def _silence(address: str, gone_s: float) -> Callable[[], bool]:
+    """Returns a function: true if at all its calls of the last seconds nothing has answered."""
     last_answer = time.monotonic()
 
     def is_gone() -> bool:
@@ -70,12 +93,7 @@ def watch_head(
             last_answer = time.monotonic()
         return time.monotonic() - last_answer >= gone_s
 
-    def lose(is_over: threading.Event) -> None:
-        message = f"the head of the Ray cluster at {address} has not answered for {gone_s:.0f} s"
-        on_loss(message, is_over, _HEAD_GRACE_S)
-
-    with _watching("head", is_gone, lose, every_s):
-        yield
+    return is_gone
 
 
 @contextmanager
@@ -108,3 +126,10 @@ def started_raylet() -> "subprocess.Popen[bytes]":
     """Returns the raylet that ray.init() has started. Ray has no public way to its processes."""
     (raylet,) = ray._private.worker._global_node.all_processes["raylet"]
     return raylet.process
+
+
+def _raylet_address() -> str:
+    """Returns host:port of the raylet that this process is connected to."""
+    this_node = ray.get_runtime_context().get_node_id()
+    (node,) = (node for node in ray.nodes() if node["NodeID"] == this_node)
+    return f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
