@@ -88,7 +88,7 @@ def _train(
             torch.cuda.empty_cache()  # the next trial runs in the same process
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Reports:
     """Reports to Tune.
 
