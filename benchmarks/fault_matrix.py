@@ -70,7 +70,7 @@ from kills import (
 from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.runs.folder import RunFolder
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from fault_proxy import Proxy
 
 # The settings of a user's environment must reach neither the nodes nor the driver.
@@ -92,8 +92,6 @@ FAULT_S = 30.0  # how long a store is sick
 MLFLOW_AWAY_S = 15.0
 DISK = "2200m"  # a sweep refuses to start with less than 2 GB
 DISKS = {"disk-runs": "runs", "disk-temp": "temp", "disk-cache": "runs/cache"}
-BALLAST = "ballast"
-PIECES = (1 << 20, 1 << 12)  # bytes: the last is a block of a disk, so that none is left
 RESUMES = 3  # a run must be finished after so many
 # fewer trials than in kills.py: a cluster takes longer to start
 TRIALS = SWEEP.replace("trials=6", "trials=3")
@@ -168,9 +166,9 @@ class World:
             self._stack.callback(os.environ.pop, "TMPDIR")
         return place
 
-    def make_room(self) -> None:
-        if self.disk is not None:
-            (self.disk / BALLAST).unlink(missing_ok=True)
+    def resize_disk(self, size: str) -> None:
+        assert self.disk is not None
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.disk], check=True)
 
     def _make_bucket(self) -> None:
         import boto3
@@ -303,7 +301,8 @@ class ClusterSweeps:
             outcome.wrong.append("nothing to resume")
             return home
         world.proxy.fault = ""
-        world.make_room()
+        if world.disk is not None:
+            world.resize_disk(DISK)
         if cell.fault == "mlflow-gone":
             world.mlflow.start()
         run = str(folder.path)
@@ -418,13 +417,9 @@ def _sicken(fault: str) -> Strike:
 
 def _fill_disk(world: World, process: "subprocess.Popen[bytes]") -> str:
     assert world.disk is not None
-    size = 0
-    with (world.disk / BALLAST).open("wb", buffering=0) as ballast:
-        for piece in PIECES:
-            with suppress(OSError):
-                while True:
-                    size += ballast.write(bytes(piece))
-    return f"the last {size >> 20} MB of the disk"
+    used = shutil.disk_usage(world.disk).used
+    world.resize_disk(str(used))
+    return f"the disk with {used >> 10} kB"
 
 
 STRIKES: dict[str, Strike] = {

@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import tempfile
-import threading
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -264,20 +263,17 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
 
 
 class Outage(Listener):
-    """Makes a store refuse connections when a trial reports its first rung, for a second: longer
-    than Arrow tries again on a worker.
-    """
+    """Makes a store refuse connections from the first rung of a trial until somebody notes it."""
 
     def __init__(self, proxy):
-        self._proxy, self.began = proxy, False
+        self._proxy, self.notes = proxy, []
 
     def update(self, trial):
-        if trial.rungs and not self.began:
-            self.began = True
+        if trial.rungs and not self.notes:
             self._proxy.fault = "refused"
-            threading.Timer(1.0, self._end).start()
 
-    def _end(self):
+    def note(self, text):
+        self.notes.append(text)
         self._proxy.fault = ""
 
 
@@ -286,18 +282,16 @@ class Outage(Listener):
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
 def test_a_store_that_is_away_for_a_while_is_waited_for(cluster, endpoint, tmp_path):
-    notes = []
     with Proxy(endpoint) as proxy:
         sweep = SWEEP.replace({"trials": 1})
         folder = RunFolder.create(tmp_path / "run", sweep, {})
         outage = Outage(proxy)
         search = Search(folder, sweep, Silent(), [outage])
         home = f"s3://runs/sweeps/b?endpoint_override={proxy.address}&scheme=http"
-        tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE, note=notes.append)
-        assert outage.began
+        tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE, note=outage.note)
     (trial,) = folder.trials()
     assert (trial.state, trial.retries) == ("COMPLETE", 0)
-    (note,) = notes
+    (note,) = outage.notes
     assert note.startswith(f"trial 0 on {socket.gethostname()} waits for a store: ")
 
 
