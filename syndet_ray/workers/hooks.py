@@ -4,7 +4,9 @@ All of them run in the driver.
 """
 
 import json
+import math
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,8 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import Ahead
+
+_NOTE_EVERY_S = 60.0  # all trials wait for the same store
 
 
 class _Stateless:
@@ -186,6 +190,7 @@ class Decisions(_Stateless, FIFOScheduler):
         super().__init__()
         self._search, self._note = search, note
         self._leaving: set[str] = set()  # machines that are about to be taken away
+        self._noted_waiting_s = -math.inf  # monotonic clock
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = number_of(trial)
@@ -200,8 +205,7 @@ class Decisions(_Stateless, FIFOScheduler):
         if "notice" in result:
             self._note_leaving(**json.loads(result["notice"]))
         if "waiting" in result:
-            waiting = json.loads(result["waiting"])
-            self._note(f"trial {number} on {waiting['host']} waits for a store: {waiting['error']}")
+            self._note_waiting(number, **json.loads(result["waiting"]))
         # when a trial is over, Tune passes its last result again, or an empty one
         if "rung" not in result:
             return TrialScheduler.CONTINUE
@@ -216,6 +220,13 @@ class Decisions(_Stateless, FIFOScheduler):
                 f"{host} is about to be taken away ({announced}): its trials save a checkpoint "
                 "now, and continue from there on another machine"
             )
+
+    def _note_waiting(self, number: int, host: str, error: str) -> None:
+        """Notes that a trial waits for a store, unless another one did a moment ago."""
+        now = time.monotonic()
+        if now - self._noted_waiting_s >= _NOTE_EVERY_S:
+            self._noted_waiting_s = now
+            self._note(f"trial {number} on {host} waits for a store: {error}")
 
 
 class Events(_Stateless, tune.Callback):
