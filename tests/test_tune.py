@@ -3,6 +3,7 @@ at once.
 """
 
 import hashlib
+import json
 import os
 import re
 import resource
@@ -17,7 +18,6 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import ray
-from fault_proxy import Proxy
 from moto.server import ThreadedMotoServer
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
@@ -40,7 +40,6 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
 from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
@@ -52,7 +51,7 @@ from syndet_ray.workers.cluster import (
     nodes_once_there_is_a_gpu,
     resources,
 )
-from syndet_ray.workers.hooks import Events, Proposals
+from syndet_ray.workers.hooks import Decisions, Events, Proposals
 from syndet_ray.workers.nodes import Needs, check_nodes
 from syndet_ray.workers.notice import EarlySaves
 from syndet_ray.workers.tasks import run_tasks
@@ -262,37 +261,18 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
         assert (copy / "images").read_text() == "100"
 
 
-class Outage(Listener):
-    """Makes a store refuse connections from the first rung of a trial until somebody notes it."""
-
-    def __init__(self, proxy):
-        self._proxy, self.notes = proxy, []
-
-    def update(self, trial):
-        if trial.rungs and not self.notes:
-            self._proxy.fault = "refused"
-
-    def note(self, text):
-        self.notes.append(text)
-        self._proxy.fault = ""
-
-
-@pytest.mark.cluster
-@pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
-)
-def test_a_store_that_is_away_for_a_while_is_waited_for(cluster, endpoint, tmp_path):
-    with Proxy(endpoint) as proxy:
-        sweep = SWEEP.replace({"trials": 1})
-        folder = RunFolder.create(tmp_path / "run", sweep, {})
-        outage = Outage(proxy)
-        search = Search(folder, sweep, Silent(), [outage])
-        home = f"s3://runs/sweeps/b?endpoint_override={proxy.address}&scheme=http"
-        tune.run_trials(reporting(RUNGS), search, settings(tmp_path), home, USE, note=outage.note)
-    (trial,) = folder.trials()
-    assert (trial.state, trial.retries) == ("COMPLETE", 0)
-    (note,) = outage.notes
-    assert note.startswith(f"trial 0 on {socket.gethostname()} waits for a store: ")
+def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
+    search, _ = searching(tmp_path)
+    notes = []
+    decisions = Decisions(search, notes.append)
+    for host in ("a", "b"):
+        task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
+        waiting = json.dumps({"host": host, "error": "AWS Error SLOW_DOWN"})
+        decision = decisions.on_trial_result(
+            None, SimpleNamespace(config={"task": task}), {"waiting": waiting}
+        )
+        assert decision == "CONTINUE"
+    assert notes == ["trial 0 on a waits for a store: AWS Error SLOW_DOWN"]
 
 
 def on_a_spot_machine():
