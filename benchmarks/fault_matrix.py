@@ -45,6 +45,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ class World:
         place = self.folder / DISKS[fault]
         place.mkdir(parents=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", place], check=True)
-        self._stack.callback(subprocess.run, ["umount", "--lazy", place], check=True)
+        self._stack.callback(partial(subprocess.run, ["umount", "--lazy", place], check=True))
         if fault == "disk-temp":
             os.environ["TMPDIR"] = str(place)
             self._stack.callback(os.environ.pop, "TMPDIR")
