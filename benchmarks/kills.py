@@ -102,6 +102,10 @@ class Undisturbed:
         """A random moment: a number of lines in the ledger, and seconds after the last of them."""
         first, *_, last, end = self.moments
         at = rng.uniform(first, last) if rng.random() < 0.75 else rng.uniform(last, end)
+        return self.line_before(at)
+
+    def line_before(self, at: float) -> tuple[int, float]:
+        """A time as a number of lines in the ledger, and seconds after the last of them."""
         lines = bisect_right(self.moments, at)
         return lines, at - self.moments[lines - 1]
 
@@ -211,6 +215,16 @@ def _faults_of_trial(trial: Trial, run: Run, steps: Sequence[int]) -> list[str]:
     return texts
 
 
+def write_photos(work: Path) -> Path:
+    """Renders the photos of the tiny sweep, in all splits; returns their folder."""
+    for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
+        write_dataset(render_part(SCENE, count, seed, range(count)), work / "made" / split)
+        shutil.copytree(work / "made" / split / "images", work / "photos" / split)
+        annotations = work / "photos" / split / "_annotations.coco.json"
+        shutil.copyfile(work / "made" / split / "annotations.json", annotations)
+    return work / "photos"
+
+
 class Sweeps:
     """Runs the tiny sweep, each time in a separate folder."""
 
@@ -221,17 +235,13 @@ class Sweeps:
             (self._blank / "sweeps").mkdir(parents=True)
             (self._blank / "sweeps" / "tiny.py").write_text(SWEEP, encoding="utf-8")
             local_store(self._blank / "runs")
-            for seed, (split, count) in enumerate({"train": 6, "val": 3, "test": 4}.items()):
-                write_dataset(render_part(SCENE, count, seed, range(count)), work / "made" / split)
-                shutil.copytree(work / "made" / split / "images", work / "photos" / split)
-                annotations = work / "photos" / split / "_annotations.coco.json"
-                shutil.copyfile(work / "made" / split / "annotations.json", annotations)
+            write_photos(work)
 
     def undisturbed(self) -> Undisturbed:
         home = self._home("undisturbed-local" if self._local else "undisturbed")
         process = self._begin(home)
-        assert process.wait(ENDS_S) == 0, _last_words(home)
-        ended, folder = time.time(), _only_run(home)
+        assert process.wait(ENDS_S) == 0, last_words(home)
+        ended, folder = time.time(), only_run(home)
         assert folder is not None
         texts = faults(folder, retries=False)
         assert not texts, texts
@@ -247,25 +257,25 @@ class Sweeps:
         process = self._begin(home)
         for k, sent in enumerate(kill.signals):
             if k == 0:
-                _wait_for_lines(process, home, kill.lines, kill.later_s)
+                wait_for_lines(process, home, kill.lines, kill.later_s)
             else:  # during the resume, which takes seconds to start
-                _wait_for_lines(process, home, _lines(home) + 1, kill.later_s)
+                wait_for_lines(process, home, line_count(home) + 1, kill.later_s)
             if process.poll() is not None:
                 break
-            when = _last_event(home)
+            when = last_event(home)
             left, struck = _strike(process, kill.victim, sent)
             if struck:
                 hits.append(f"{struck} after {when}")
             wrong += self._end(process, home, kill.victim, sent)
             if process.returncode != 0:
-                _end_leftovers(left)
-                folder = _only_run(home)
+                end_leftovers(left)
+                folder = only_run(home)
                 if folder is None:  # killed before there was anything to resume
                     return None, " and ".join(hits), wrong
                 _damage(folder, kill.damage)
                 process = self._resume(home, folder)
         wrong += self._end(process, home, kill.victim, None)
-        return _only_run(home), " and ".join(hits), wrong
+        return only_run(home), " and ".join(hits), wrong
 
     def _home(self, name: str) -> Path:
         home = self._work / name
@@ -291,7 +301,7 @@ class Sweeps:
             return subprocess.Popen(
                 [sys.executable, "-m", "syndet_ray", *arguments],
                 cwd=home, env=environment, stdout=output, stderr=output,
-                preexec_fn=_accept_interrupts,
+                preexec_fn=accept_interrupts,
             )  # fmt: skip
 
     def _end(
@@ -303,17 +313,17 @@ class Sweeps:
         try:
             status = process.wait(ENDS_S)
         except subprocess.TimeoutExpired:
-            left = _descendants(process.pid)
+            left = descendants(process.pid)
             process.kill()
             process.wait()
-            _end_leftovers(left)
+            end_leftovers(left)
             return [f"the driver hung for {ENDS_S} s"]
         # not always 130: a process may have finished its work
         by_signal = (0, 130, -sent, signal.SIGTERM) if sent else ()
         expected = {None: (0,), signal.SIGKILL: (0, -signal.SIGKILL)}.get(sent, by_signal)
         if status in expected or (sent and victim == NODE):
             return []
-        return [f"the driver ended with {status}: {_last_words(home)}"]
+        return [f"the driver ended with {status}: {last_words(home)}"]
 
 
 def _strike(
@@ -322,33 +332,33 @@ def _strike(
     """Sends the signal. Returns the processes that the driver had started, and the names of those
     that were hit; "" if there were none.
     """
-    children, struck = _descendants(process.pid), list[str]()
+    children, struck = descendants(process.pid), list[str]()
     if victim == WORKER:
-        targets = _workers(children)
+        targets = trial_workers(children)
         while not targets and process.poll() is None:
             time.sleep(0.05)
-            children = _descendants(process.pid)
-            targets = _workers(children)
+            children = descendants(process.pid)
+            targets = trial_workers(children)
     elif victim == NODE:
-        targets = [pid for pid, _ in children if "/raylet/raylet" in _title(pid)]
+        targets = [pid for pid, _ in children if "/raylet/raylet" in title_of(pid)]
     else:
         targets = [process.pid]
     for pid in targets:
-        title = "the driver" if pid == process.pid else _title(pid).split("/")[-1].split(" ")[0]
+        title = "the driver" if pid == process.pid else title_of(pid).split("/")[-1].split(" ")[0]
         with suppress(ProcessLookupError):
             os.kill(pid, sent)
             struck.append(title)
     return children, ", ".join(struck)
 
 
-def _workers(children: Sequence[tuple[int, str]]) -> list[int]:
-    return [pid for pid, _ in children if _works(pid)]
+def trial_workers(children: Sequence[tuple[int, str]]) -> list[int]:
+    return [pid for pid, _ in children if runs_our_code(pid)]
 
 
-def _end_leftovers(started: Sequence[tuple[int, str]]) -> None:
+def end_leftovers(started: Sequence[tuple[int, str]]) -> None:
     """Ends the processes of the Ray cluster that a killed driver left, and no others."""
     for pid, began in started:
-        if _began(pid) == began:
+        if start_time(pid) == began:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -371,22 +381,22 @@ def _damage(folder: RunFolder, damage: str) -> None:
             ledger.write('{"event": "report", "trial": 1, "ti')
 
 
-def _wait_for_lines(
+def wait_for_lines(
     process: subprocess.Popen[bytes], home: Path, lines: int, later_s: float
 ) -> None:
     end = time.monotonic() + ENDS_S
-    while _lines(home) < lines and process.poll() is None and time.monotonic() < end:
+    while line_count(home) < lines and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
     with suppress(subprocess.TimeoutExpired):
         process.wait(later_s)
 
 
-def _lines(home: Path) -> int:
+def line_count(home: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in home.glob("runs/*/ledger.jsonl"))
 
 
-def _last_event(home: Path) -> str:
-    folder = _only_run(home)
+def last_event(home: Path) -> str:
+    folder = only_run(home)
     events = [] if folder is None else list(folder.ledger.events())
     if not events:
         return "nothing"
@@ -395,16 +405,16 @@ def _last_event(home: Path) -> str:
     return f"line {len(events)} ({last['event']}{subject}, {time.time() - last['time']:.1f} s ago)"
 
 
-def _only_run(home: Path) -> RunFolder | None:
+def only_run(home: Path) -> RunFolder | None:
     files = list(home.glob("runs/*/sweep.json"))
     return RunFolder.open(files[0].parent) if files else None
 
 
-def _last_words(home: Path) -> str:
+def last_words(home: Path) -> str:
     return " | ".join((home / "output.txt").read_text(encoding="utf-8").strip().splitlines()[-3:])
 
 
-def _descendants(pid: int) -> list[tuple[int, str]]:
+def descendants(pid: int) -> list[tuple[int, str]]:
     """All processes below one, each with its start time, which distinguishes it from a later one
     with the same number.
     """
@@ -412,31 +422,31 @@ def _descendants(pid: int) -> list[tuple[int, str]]:
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in map(int, path.read_text(encoding="utf-8").split()):
-                processes += [(child, _began(child)), *_descendants(child)]
+                processes += [(child, start_time(child)), *descendants(child)]
     return processes
 
 
-def _began(pid: int) -> str:
+def start_time(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
     except OSError:
         return "gone"
 
 
-def _title(pid: int) -> str:
+def title_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
     except OSError:
         return ""
 
 
-def _works(pid: int) -> bool:
+def runs_our_code(pid: int) -> bool:
     """True for a process of Ray that runs our code."""
-    title = _title(pid)
+    title = title_of(pid)
     return title.startswith("ray::") and "Agent" not in title and "IDLE" not in title
 
 
-def _accept_interrupts() -> None:
+def accept_interrupts() -> None:
     """Accepts SIGINT: a process in the background ignores it, and its children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -56,6 +56,13 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
         backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere")
 
 
+def test_only_a_run_on_s3_has_an_address_for_other_machines(tmp_path):
+    folder = made_run().write(tmp_path / "runs" / "dice-1")
+    assert backup.backup_address(folder, STORE) == HOME
+    assert backup.backup_address(folder, str(tmp_path)) is None
+    assert backup.backup_address(folder, None) is None
+
+
 def test_a_run_of_which_only_a_part_came_is_not_there(tmp_path, monkeypatch):
     folder, store = made_run().write(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     with copying(folder, store):

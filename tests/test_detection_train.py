@@ -102,6 +102,35 @@ def test_a_restored_trainer_goes_on_bit_equal(squares, tmp_path, mix):
         assert torch.equal(tensor, second.model.state_dict()[name]), name
 
 
+def clocked(stats):
+    """Metrics that two trainings may share."""
+    return {name: value for name, value in stats.metrics.items() if name != "images_per_second"}
+
+
+def test_a_trainer_saved_between_two_steps_goes_on_bit_equal(squares, tmp_path):
+    """With the same means of the losses, which began before it was saved."""
+    given = {"images": 20, "batch_size": 2, "crop_px": 64, "average": 0.5}
+    whole = trainer(squares, **given)
+    expected = [clocked(whole.train_until(images)) for images in (10, 20)]
+    first = trainer(squares, **given)
+
+    def save(images_seen):
+        if images_seen in (4, 14):
+            first.save(tmp_path / str(images_seen))
+
+    first.train_until(10, on_step=save)
+    first.train_until(20, on_step=save)
+    second = trainer(squares, **given, restore=tmp_path / "4")
+    assert second.images_seen == 4
+    assert [clocked(second.train_until(images)) for images in (10, 20)] == expected
+    third = trainer(squares, **given, restore=tmp_path / "14")
+    assert clocked(third.train_until(20)) == expected[1]
+    for made in (second, third):
+        assert made.effective == whole.effective
+        for name, tensor in whole.model.state_dict().items():
+            assert torch.equal(tensor, made.model.state_dict()[name]), name
+
+
 @pytest.fixture
 def started_from_a_file(squares, tmp_path):
     """Makes trainers of a detector that starts from the backbone in a file, its first stages

@@ -3,6 +3,7 @@ at once.
 """
 
 import hashlib
+import json
 import os
 import re
 import resource
@@ -50,8 +51,9 @@ from syndet_ray.workers.cluster import (
     nodes_once_there_is_a_gpu,
     resources,
 )
-from syndet_ray.workers.hooks import Events, Proposals
+from syndet_ray.workers.hooks import Decisions, Events, Proposals
 from syndet_ray.workers.nodes import Needs, check_nodes
+from syndet_ray.workers.notice import EarlySaves
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -257,6 +259,69 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
     assert trial.checkpoint.endswith(f"?endpoint_override={endpoint}&scheme=http")
     with local_copy(trial.checkpoint) as copy:
         assert (copy / "images").read_text() == "100"
+
+
+def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
+    search, _ = searching(tmp_path)
+    notes = []
+    decisions = Decisions(search, notes.append)
+    for host in ("a", "b"):
+        task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
+        waiting = json.dumps({"host": host, "error": "AWS Error SLOW_DOWN"})
+        decision = decisions.on_trial_result(
+            None, SimpleNamespace(config={"task": task}), {"waiting": waiting}
+        )
+        assert decision == "CONTINUE"
+    assert notes == ["trial 0 on a waits for a store: AWS Error SLOW_DOWN"]
+
+
+def on_a_spot_machine():
+    """A trial whose machine gets a notice after the first rung, and is gone before the second."""
+
+    def train(config):
+        notices = SimpleNamespace(announced=None)
+        reports = Reports(has_begun=False, early=EarlySaves(notices))
+
+        def report_rung(images):
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "images").write_text(str(images))
+                reports.report(images, {"val/mAP": 0.5}, {}, Path(folder))
+
+        checkpoint = ray.tune.get_checkpoint()
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                assert (Path(folder) / "images").read_text() == "40"
+            for images in RUNGS[1:]:
+                report_rung(images)
+            return
+        report_rung(RUNGS[0])
+        trainer = SimpleNamespace(save=lambda folder: (folder / "images").write_text("40"))
+        reports.save_early(trainer)
+        notices.announced = "AWS will terminate it at noon"
+        reports.save_early(trainer)
+        reports.save_early(trainer)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return train
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_a_trial_on_a_machine_with_a_notice_continues_from_between_two_rungs(cluster, tmp_path):
+    search, folder = searching(tmp_path, trials=1)
+    notes = []
+    run = settings(tmp_path)
+    tune.run_trials(on_a_spot_machine(), search, run, str(tmp_path), USE, note=notes.append)
+    (trial,) = folder.trials()
+    assert (trial.state, trial.retries) == ("COMPLETE", 1)
+    events = [event["event"] for event in folder.ledger.events() if event["event"] != "ended"]
+    assert events[2:6] == ["report", "checkpoint", "checkpoint", "retry"]
+    assert notes == [
+        f"{socket.gethostname()} is about to be taken away (AWS will terminate it at noon): its "
+        "trials save a checkpoint now, and continue from there on another machine"
+    ]
 
 
 def losing(numbers):
@@ -471,6 +536,26 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
     ]
     again = [f"scenes that trials wait for are rendered once more: {reason}"] * RETRIES
     assert [note.partition("It printed")[0] for note in notes] == [*again, *alone]
+
+
+def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tmp_path):
+    """As after the loss of a node: the last cores are those of a worker that waits for a trial."""
+    search, _ = searching(tmp_path, trials=1, recipe=SMALL)
+    notes = []
+    proposals = Proposals(
+        search,
+        settings(tmp_path),
+        USE,
+        node=this_node(),
+        most_at_once=lambda: 2,
+        note=notes.append,
+        has_spare_cores=lambda: False,
+    )
+    assert proposed(proposals)["task"].node is None
+    assert notes == [
+        "trial 0 renders its scenes itself: "
+        "they could not be rendered ahead of it (no node has cores left for that)"
+    ]
 
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):

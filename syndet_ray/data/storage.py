@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
+from syndet_ray.data.outage import outlast
 from syndet_ray.errors import MachineError
 from syndet_ray.files import temporary_folder
 
@@ -312,4 +313,12 @@ def local_copy(address: str) -> Iterator[Path]:
     """Gives a local copy of a checkpoint, which is deleted afterwards."""
     with temporary_folder() as folder:
         download(address, folder)
+        yield folder
+
+
+@contextmanager
+def outlasted_copy(address: str) -> Iterator[Path]:
+    """Gives a local copy as `local_copy` does, and waits for a store that has an outage."""
+    with temporary_folder() as folder:
+        outlast(partial(download, address, folder))
         yield folder

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,6 +99,11 @@ class Trainer:
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches = 0
+        self._losses: list[Mapping[str, Tensor]] = []  # of the steps since the last stats
+        # The feed draws ahead of the training: the mixer's state after the last trained batch, and
+        # after each batch that is drawn and not trained.
+        self._mixed = self._mixer.state_dict()
+        self._mixed_ahead: deque[dict[str, Any]] = deque()
         if restore is not None:
             self._restore(restore)
 
@@ -113,23 +119,24 @@ class Trainer:
 
         Raises NonFiniteLoss, with the losses, when training diverges.
 
-        images  at most training.images
+        images   at most training.images
+        on_step  called with the images seen after each step; it may `save`
         """
         assert self.images_seen < images <= self._rate.images, (self.images_seen, images)
         self._model.train()
         start, first = time.perf_counter(), self.images_seen
-        losses = []
         for batch in self._feed.batches(self._draws(images)):
-            losses.append(self._step(batch))
-            is_check_due = len(losses) % _CHECK_EVERY == 0 or self.images_seen == images
+            self._losses.append(self._step(batch))
+            is_check_due = len(self._losses) % _CHECK_EVERY == 0 or self.images_seen == images
             if is_check_due and self._device.type != "cpu":  # on a CPU every step is checked
-                self._check_finite(losses[-_CHECK_EVERY:])
+                self._check_finite(self._losses[-_CHECK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
         seconds = time.perf_counter() - start
         metrics = {}
-        for name, value in _means(losses).items():
+        for name, value in _means(self._losses).items():
             metrics[f"train/{name}"] = value
+        self._losses = []
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics["images_per_second"] = (self.images_seen - first) / seconds
@@ -193,8 +200,9 @@ class Trainer:
         state = {
             "images_seen": self.images_seen,
             "batches": self._batches,
-            "mixer": self._mixer.state_dict(),
+            "mixer": self._mixed,
             "weights": asdict(self.weights),
+            "losses": _values(self._losses),
         }
         (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
@@ -234,6 +242,13 @@ class Trainer:
         if self._average is not None:
             self._average.n_averaged.fill_(self._batches)
         self._mixer.load_state_dict(state["mixer"])
+        self._mixed = state["mixer"]
+        # missing in checkpoints of an earlier version, which were saved right after the stats
+        for values in state.get("losses", ()):
+            self._losses.append({name: self._scalar(value) for name, value in values.items()})
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor(value, dtype=torch.float32, device=self._device)
 
     def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
         """Yields for each of the next batches the number of images before it, and its images.
@@ -243,7 +258,9 @@ class Trainer:
         drawn = self.images_seen
         while drawn < images:
             count = min(self._mixer.batch_size, images - drawn)
-            yield drawn, self._mixer.draw(self._shares(drawn, count), count)
+            draw = self._mixer.draw(self._shares(drawn, count), count)
+            self._mixed_ahead.append(self._mixer.state_dict())
+            yield drawn, draw
             drawn += count
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
@@ -268,6 +285,7 @@ class Trainer:
             self._average.update_parameters(self._model)
         self.images_seen += len(batch.images)
         self._batches += 1
+        self._mixed = self._mixed_ahead.popleft()
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
@@ -380,6 +398,13 @@ def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     means = _table(losses).double().mean(dim=0).cpu()
     by_name = dict(zip(losses[0], means.tolist(), strict=True))
     return {"loss": float(means.sum())} | by_name
+
+
+def _values(losses: Sequence[Mapping[str, Tensor]]) -> list[dict[str, float]]:
+    """The losses as plain numbers. One transfer from the device for all."""
+    if not losses:
+        return []
+    return [dict(zip(losses[0], parts, strict=True)) for parts in _table(losses).tolist()]
 
 
 def _table(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:

@@ -302,6 +302,11 @@ def run_address(folder: RunFolder, storage: str | None) -> str:
     return inside(storage, name)
 
 
+def backup_address(folder: RunFolder, storage: str | None) -> str | None:
+    """Returns the address of a run on S3; None if it is in folders alone."""
+    return run_address(folder, storage) if storage and "://" in storage else None
+
+
 def _place(path: Path) -> str:
     """Returns a text that identifies a run's folder on this machine since its last start.
 

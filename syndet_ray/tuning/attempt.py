@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from syndet_ray.analysis.selection import Candidate, finalists
 from syndet_ray.data.lease import Lease
+from syndet_ray.data.outage import outlast
 from syndet_ray.data.real import RealData
 from syndet_ray.errors import MachineError, message, traceback_text
 from syndet_ray.files import write_whole
@@ -19,7 +20,7 @@ from syndet_ray.runs.pictures import show_training
 from syndet_ray.runs.results import BEST, RowKey
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Display, Search, halt_message
-from syndet_ray.search.task import RunSettings, retry
+from syndet_ray.search.task import RunSettings
 from syndet_ray.tracking.address import mask
 from syndet_ray.tracking.backup import Backup, check_models, run_address
 from syndet_ray.tracking.mirror import Mirror
@@ -264,7 +265,7 @@ class Attempt:
         return "finished"
 
     def _open_test_set(self, recipes: dict[RowKey, Candidate]) -> None:
-        retry(partial(check_models, self.folder, scoring.models_of(recipes)))
+        outlast(partial(check_models, self.folder, scoring.models_of(recipes)))
         note = self.display.note
         note("training is over; scoring the best recipes and the controls on the test set")
         scoring.open_test_set(

@@ -8,7 +8,12 @@ from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Display
 from syndet_ray.search.task import retry
-from syndet_ray.tracking.backup import check_models, exclusive_lease, forget_lost_checkpoints
+from syndet_ray.tracking.backup import (
+    backup_address,
+    check_models,
+    exclusive_lease,
+    forget_lost_checkpoints,
+)
 from syndet_ray.tuning import changes, scoring
 from syndet_ray.tuning.attempt import carry_out
 from syndet_ray.tuning.failure import note_run
@@ -55,6 +60,7 @@ def _resume(
     # next to it there.
     moved = {"runs": folder.path.parent}
     options = saved_options(folder.about["options"] | moved | operational)
+    stop.address = backup_address(folder, options.storage)
     with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
         _check_given(folder, given)
         _check_models(folder, given)

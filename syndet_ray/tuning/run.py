@@ -17,7 +17,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.search.search import Budget, Display
 from syndet_ray.search.task import check_gpus
-from syndet_ray.tracking.backup import exclusive_lease
+from syndet_ray.tracking.backup import backup_address, exclusive_lease
 from syndet_ray.tracking.parent_run import check_artifact_place
 from syndet_ray.tracking.server import ServerAway
 from syndet_ray.tracking.store import check_store, store_address
@@ -97,6 +97,7 @@ def _start(
                 "measured": filled.record(),
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)
+        stop.address = backup_address(folder, options.storage)
         with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
             return carry_out(
                 folder, options, data, runner=runner, display=display, lease=lease, stop=stop

@@ -5,7 +5,6 @@ search.
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from syndet_ray.analysis.selection import Candidate, candidates, finalists, simplest
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.storage import local_copy
+from syndet_ray.data.storage import outlasted_copy
 from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -23,7 +22,7 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
 from syndet_ray.runs.results import BEST, FINALIST, RowKey, TestScores, Trial
-from syndet_ray.search.task import Runner, retry
+from syndet_ray.search.task import Runner
 from syndet_ray.spread import PAIRED_SEED, RESAMPLES
 from syndet_ray.tuning.rows import CheckpointScores, test_rows
 
@@ -121,7 +120,7 @@ def open_test_set(
     scored = _score_all(_trainings(recipes), test, runner, progress)
     champion = max(recipes[BEST].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
-    retry(partial(_keep_champion, folder, champion.checkpoint))
+    _keep_champion(folder, champion.checkpoint)
     _keep_predictions(folder, test, scored)
     show_predictions(folder, test, scored[champion.number].predictions, note)
     simplest_recipe = simplest(candidates(folder.trials()))
@@ -186,7 +185,7 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
     from syndet_ray.detection.threads import limit_threads
 
     limit_threads(threads)
-    with local_copy(checkpoint) as folder:
+    with outlasted_copy(checkpoint) as folder:
         model = load_model(folder).model
     return predict(model, test, device=torch.device(device))
 
@@ -232,7 +231,7 @@ def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.T
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     folder.champion.mkdir(exist_ok=True)
-    with local_copy(checkpoint) as model:
+    with outlasted_copy(checkpoint) as model:
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(model / name, folder.champion / name)
         if (model / TRAINED_PHOTOS).is_file():

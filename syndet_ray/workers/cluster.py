@@ -125,6 +125,7 @@ def _connection(address: str | None, folder: str | None) -> Iterator[None]:
 def _connect(address: str | None, folder: str | None) -> None:
     if address is not None:
         check_head(address)
+    _silence_ray()
     try:
         with _hangup_blocked():
             ray.init(
@@ -146,6 +147,14 @@ def _connect(address: str | None, folder: str | None) -> None:
         if not is_of_ray and type(error) is not Exception:
             raise
         raise joining_error(address, error) from None
+
+
+def _silence_ray() -> None:
+    """Keeps Ray from printing the log of a lost node, 40 lines, into the display of the run.
+
+    `log_to_driver` does not concern these messages. What they mean for a run, its notes say.
+    """
+    ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 @contextmanager

@@ -75,13 +75,27 @@ def _minor(version: str) -> str:
     return version.rpartition(".")[0]
 
 
+def answers(address: str) -> bool:
+    """True if something listens at an address of the form host:port."""
+    try:
+        _connect(address)
+    except OSError:
+        return False
+    return True
+
+
+def _connect(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+
+
 def _check_port(address: str) -> None:
     """Raises MachineError if nothing listens at an address of the form host:port."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return  # "auto", or what only Ray understands
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+        _connect(address)
     except TimeoutError:
         raise unreachable_error(address, f"nothing answers within {_CONNECT_S:.0f} s") from None
     except (OSError, OverflowError) as error:

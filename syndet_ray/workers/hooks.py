@@ -4,7 +4,9 @@ All of them run in the driver.
 """
 
 import json
+import math
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,8 @@ from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import Ahead
 
+_NOTE_EVERY_S = 60.0  # all trials wait for the same store
+
 
 class _Stateless:
     """Keeps Ray from pickling an object.
@@ -41,6 +45,7 @@ class Proposals(_Stateless, Searcher):
     node             where the scenes of trials are rendered before they start; None if trials
                      render them
     most_at_once     returns the number of trials that may run now
+    has_spare_cores  returns whether trials leave cores free for scenes, now or on nodes to come
     check_interrupt  raises the KeyboardInterrupt that is due, if one is
     """
 
@@ -53,9 +58,11 @@ class Proposals(_Stateless, Searcher):
         node: str | None,
         most_at_once: Callable[[], int],
         note: Note,
+        has_spare_cores: Callable[[], bool] = lambda: True,
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._has_spare_cores = has_spare_cores
         self._search, self._run, self._use, self._node = search, run, use, node
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
@@ -109,9 +116,14 @@ class Proposals(_Stateless, Searcher):
             ready = [self._ahead.ready(scene, count, self._run.seed) for scene, count in sets]
             if all(ready):
                 self._search.hide_scenes(trial.number)
-            else:
-                self._show_scenes(trial, self._ahead)
-            return all(ready)
+                return True
+            # Nodes may have been lost: then the idle worker of a trial has the last cores, and the
+            # scenes that the next trial waits for would wait for ever.
+            if not self._running and not self._has_spare_cores():
+                self._render_in_trial(trial, "no node has cores left for that")
+                return True
+            self._show_scenes(trial, self._ahead)
+            return False
         except Exception as error:
             return self._ready_despite(error, trial)
 
@@ -131,14 +143,17 @@ class Proposals(_Stateless, Searcher):
             self._waiting.remove(trial)
             self._search.end(trial.number, failure=str(error))
             return False
-        self._unaided.add(trial.number)
         # Ray's own error wraps that of the worker
-        cause = reason(getattr(error, "cause", error))
+        self._render_in_trial(trial, reason(getattr(error, "cause", error)))
+        return True
+
+    def _render_in_trial(self, trial: Trial, cause: str) -> None:
+        """Lets a trial render its scenes on its worker, with a note."""
+        self._unaided.add(trial.number)
         self._note(
             f"trial {trial.number} renders its scenes itself: "
             f"they could not be rendered ahead of it ({cause})"
         )
-        return True
 
     def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
         """Shows the number of rendered scenes of a trial that waits for them."""
@@ -164,13 +179,18 @@ class Proposals(_Stateless, Searcher):
 
 
 class Decisions(_Stateless, FIFOScheduler):
-    """Passes reports to the search, and its decision back."""
+    """Passes reports to the search, and its decision back.
+
+    note  shows a message to the user
+    """
 
     _supports_buffered_results = False
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, note: Note) -> None:
         super().__init__()
-        self._search = search
+        self._search, self._note = search, note
+        self._leaving: set[str] = set()  # machines that are about to be taken away
+        self._noted_waiting_s = -math.inf  # monotonic clock
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = number_of(trial)
@@ -182,11 +202,31 @@ class Decisions(_Stateless, FIFOScheduler):
             return TrialScheduler.STOP
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
+        if "notice" in result:
+            self._note_leaving(**json.loads(result["notice"]))
+        if "waiting" in result:
+            self._note_waiting(number, **json.loads(result["waiting"]))
         # when a trial is over, Tune passes its last result again, or an empty one
         if "rung" not in result:
             return TrialScheduler.CONTINUE
         stop = self._search.report(number, result["images"], **json.loads(result["rung"]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+    def _note_leaving(self, host: str, announced: str) -> None:
+        """Notes once that a machine is about to be taken away."""
+        if host not in self._leaving:
+            self._leaving.add(host)
+            self._note(
+                f"{host} is about to be taken away ({announced}): its trials save a checkpoint "
+                "now, and continue from there on another machine"
+            )
+
+    def _note_waiting(self, number: int, host: str, error: str) -> None:
+        """Notes that a trial waits for a store, unless another one did a moment ago."""
+        now = time.monotonic()
+        if now - self._noted_waiting_s >= _NOTE_EVERY_S:
+            self._noted_waiting_s = now
+            self._note(f"trial {number} on {host} waits for a store: {error}")
 
 
 class Events(_Stateless, tune.Callback):
@@ -221,7 +261,7 @@ class Events(_Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # Tune would keep them in memory; the decision has been made
-        for name in ("rung", "config", "scenes"):
+        for name in ("rung", "config", "scenes", "notice", "waiting"):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

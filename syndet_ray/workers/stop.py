@@ -21,8 +21,9 @@ from syndet_ray.wording import resume_hint
 Handler = Callable[[int, FrameType | None], Any]
 # leaves a run at once; None before there is one
 Leave = Callable[[RunFolder | None], None]
-# (message about the loss of something that a run needs, event that is set once nothing needs it)
-Loss = Callable[[str, threading.Event], None]
+# (message about the loss of something that a run needs, event that is set once nothing needs it,
+# seconds that an orderly end may take)
+Loss = Callable[[str, threading.Event, float], None]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -32,9 +33,6 @@ _STOPPING_RUN = (
     "Ctrl-C once more leaves at once"
 )
 
-# The time that an orderly end may take once Ray is gone from this machine. It takes 2 s; after 14 s
-# Ray ends our process.
-_GRACE_S = 9.0
 # How long the end waits until its message is shown. It takes milliseconds, unless the terminal
 # hangs.
 _MESSAGE_S = 2.0
@@ -46,7 +44,7 @@ def interrupt_for(note: Note) -> Loss:
     It shows the message and interrupts the main thread.
     """
 
-    def lose(message: str, is_over: threading.Event) -> None:
+    def lose(message: str, is_over: threading.Event, grace_s: float) -> None:
         note(message)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -92,6 +90,7 @@ class Stop(Listener):
     note     shows a message at once
     leave    called with the run when Ctrl-C is pressed again; with None before there is a run
     folder   of the run, once there is one
+    address  of the run on S3, once it has one: another machine can resume it from there
     outcome  the outcome of the run, once it is certain: an interrupt during the last steps does not
              change it
     """
@@ -99,6 +98,7 @@ class Stop(Listener):
     def __init__(self, note: Note, leave: Leave = interrupt_again) -> None:
         self._note, self._leave = note, leave
         self.folder: RunFolder | None = None
+        self.address: str | None = None
         self.outcome: Any = None
         self._is_asked = False
         self._is_due = False
@@ -136,18 +136,19 @@ class Stop(Listener):
             self._is_asked = self._is_due = True
             self._note(_STOPPING_RUN)
 
-    def lose(self, message: str, is_over: threading.Event) -> None:
+    def lose(self, message: str, is_over: threading.Event, grace_s: float) -> None:
         """Ends the run in order, from any thread, because something that it needs is gone.
 
         If that takes long, it leaves the run at once.
 
         message  names the loss
         is_over  is set once the run does not need it any more
+        grace_s  how long that may take
         """
-        hint = resume_hint(None if self.folder is None else self.folder.path)
+        hint = resume_hint(None if self.folder is None else self.folder.path, self.address)
         self._note(f"{message}; {hint}")
         self.ask()
-        if not is_over.wait(_GRACE_S):
+        if not is_over.wait(grace_s):
             with suppress(KeyboardInterrupt):  # in a process that continues after the run
                 self._leave(self.folder)
 

@@ -5,21 +5,27 @@ import math
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from syndet_ray.data.outage import outlast
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import local_copy
 from syndet_ray.errors import reason, unexpected_traceback
+from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.notice import EarlySaves, notices
 from syndet_ray.workers.tasks import device
+
+if TYPE_CHECKING:
+    from syndet_ray.detection.train import Trainer
 
 # A report waits for the driver, so that rendering reports its progress rarely.
 _SCENES_EVERY_S = 2.0
@@ -35,7 +41,7 @@ def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
     """
     task: Task = config["task"]
     has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
-    reports = Reports(has_begun=has_checkpoint)
+    reports = Reports(has_begun=has_checkpoint, early=EarlySaves(notices()))
     try:
         _train(task, reports, train, val, others)
     except Exception as error:
@@ -65,7 +71,7 @@ def _train(
     rendering = partial(generate, progress=reports.scenes)
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     try:
-        with _restore(task.trial.checkpoint) as folder:
+        with _restore(task.trial.checkpoint, reports.waiting) as folder:
             run_trial(
                 task,
                 train,
@@ -75,20 +81,23 @@ def _train(
                 device=torch.device(device()),
                 restore=folder,
                 report=reports.report,
+                after_step=reports.save_early,
             )
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the next trial runs in the same process
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Reports:
     """Reports to Tune.
 
-    has_begun  whether the trial has reported a rung, in this attempt or before
+    has_begun  whether the trial has reported a checkpoint, in this attempt or before
+    early      says when a checkpoint between two rungs is due
     """
 
     has_begun: bool
+    early: EarlySaves = field(default_factory=partial(EarlySaves, None))
     _last_scenes_s: float = field(default=-math.inf, init=False)  # the last report of scenes
 
     def scenes(self, done: int, total: int) -> None:
@@ -108,22 +117,51 @@ class Reports:
         self.has_begun = True
         # One text: Tune keeps a history and statistics of every number that it sees.
         rung = json.dumps({"metrics": metrics, "effective": effective})
+        self._report_checkpoint({"images": images, "rung": rung}, folder)
+
+    def waiting(self, error: str) -> None:
+        """Reports that the trial waits for a store that fails."""
+        waiting = {"host": socket.gethostname(), "error": error}
+        tune.report({"waiting": json.dumps(waiting)})
+
+    def save_early(self, trainer: "Trainer") -> None:
+        """Reports a checkpoint between two rungs if this machine is about to be taken away."""
+        announced = self.early.due
+        if announced is None:
+            return
+        from syndet_ray.workers.trial import checkpoint
+
+        self.has_begun = True
+        notice = {"host": socket.gethostname(), "announced": announced}
+        with checkpoint(trainer) as folder:
+            self._report_checkpoint({"notice": json.dumps(notice)}, folder)
+        self.early.note_saved()
+
+    def _report_checkpoint(self, facts: dict[str, Any], folder: Path) -> None:
+        """Reports facts with the checkpoint in `folder`, once the store has it.
+
+        A store that fails is waited for: without its checkpoint the trial would lose the work since
+        the last one.
+        """
         checkpoint = tune.Checkpoint.from_directory(folder)
-        tune.report({"images": images, "rung": rung}, checkpoint=checkpoint)
+        outlast(partial(tune.report, facts, checkpoint=checkpoint), note=self.waiting)
 
 
 @contextmanager
-def _restore(address: str | None) -> Iterator[Path | None]:
+def _restore(address: str | None, waiting: Note) -> Iterator[Path | None]:
     """A local copy of the checkpoint to continue from; None for a trial that starts.
 
-    After a lost worker it is Tune's own, else that of an earlier attempt.
+    After a lost worker it is Tune's own, else that of an earlier attempt. A store that fails is
+    waited for.
+
+    waiting  receives the error of such a store
     """
     checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
-    elif address is not None:
-        with local_copy(address) as folder:
-            yield folder
-    else:
-        yield None
+    with ExitStack() as stack:
+
+        def copy() -> Path | None:
+            if checkpoint is not None:
+                return Path(stack.enter_context(checkpoint.as_directory()))
+            return None if address is None else stack.enter_context(local_copy(address))
+
+        yield outlast(copy, note=waiting)

@@ -43,6 +43,8 @@ Rendered = Callable[[SceneParameters, int, int, Path], Pool]
 # (images seen, metrics, effective settings, folder with the checkpoint) -> None; may raise an
 # exception to stop the trial
 Report = Callable[[int, dict[str, float], dict[str, Any], Path], None]
+# called after each step; may save a checkpoint
+AfterStep = Callable[[Trainer], None]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def run_trial(
     device: torch.device,
     restore: Path | None,
     report: Report,
+    after_step: AfterStep = lambda trainer: None,
 ) -> None:
     """Trains the task's recipe on real images, rendered scenes and other datasets.
 
@@ -86,15 +89,20 @@ def run_trial(
     data_settings = _effective_data(recipe, data, train, val)
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
+
+    def on_step(images_seen: int) -> None:
+        clock()
+        after_step(trainer)
+
     for images in rung_images(recipe.training.images, run.rungs):
         if images <= trainer.images_seen:
             continue
-        stats = trainer.train_until(images, on_step=clock)
+        stats = trainer.train_until(images, on_step=on_step)
         effective = trainer.effective | data_settings
         check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
         metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
-        with _checkpoint(trainer) as folder:
+        with checkpoint(trainer) as folder:
             report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
 
 
@@ -172,13 +180,14 @@ class _FirstStep:
 
     first: float | None = None
 
-    def __call__(self, images_seen: int) -> None:
+    def __call__(self) -> None:
         if self.first is None:
             self.first = time.time()
 
 
 @contextmanager
-def _checkpoint(trainer: Trainer) -> Iterator[Path]:
+def checkpoint(trainer: Trainer) -> Iterator[Path]:
+    """Gives a folder with a checkpoint, which is deleted afterwards."""
     with temporary_folder() as folder:
         trainer.save(folder)
         yield folder

@@ -8,6 +8,7 @@ files (they are pickles, and a kill can leave them incomplete); a run is resumed
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class OnRay:
             self.use,
             node=node,
             most_at_once=self.capacity.trials,
+            has_spare=partial(has_spare_cores, self.use, self.growth),
             note=self.note,
         )
 
@@ -127,6 +129,7 @@ def run_trials(
     *,
     node: str | None = None,
     most_at_once: Callable[[], int] | None = None,
+    has_spare: Callable[[], bool] = lambda: True,
     note: Note = silent,
 ) -> None:
     """Makes Tune run all trials that a search proposes.
@@ -136,6 +139,7 @@ def run_trials(
                   them
     most_at_once  returns the number of trials that may run now; None if that is always
                   `use.parallel`
+    has_spare     returns whether trials leave cores free for rendering
     note          shows a message to the user
     """
     with deferral() as check_signal:
@@ -151,11 +155,20 @@ def run_trials(
             node=node,
             most_at_once=most_at_once or (lambda: use.parallel),
             note=note,
+            has_spare_cores=has_spare,
             check_interrupt=check_interrupt,
         )
         events = Events(search, home, check_interrupt)
         try:
-            _tuner(trainable, search, home, use, proposals=proposals, events=events).fit()
+            decisions = Decisions(search, note)
+            _tuner(
+                trainable,
+                home,
+                use,
+                proposals=proposals,
+                decisions=decisions,
+                events=events,
+            ).fit()
         except KeyboardInterrupt:
             events.stop_workers()
             raise
@@ -163,18 +176,18 @@ def run_trials(
 
 def _tuner(
     trainable: Any,
-    search: Search,
     home: str,
     use: Resources,
     *,
     proposals: Proposals,
+    decisions: Decisions,
     events: Events,
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
-            scheduler=Decisions(search),
+            scheduler=decisions,
             # no limit: the search ends itself, and may propose lost trials again
             num_samples=-1,
             max_concurrent_trials=use.parallel,

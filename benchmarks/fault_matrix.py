@@ -1,0 +1,516 @@
+"""Does a sweep on a cluster give the same results when a part of the cluster fails?
+
+    python benchmarks/fault_matrix.py [--fault node] [--moments 3] [--seed 0] [--work /tmp/faults]
+
+A tiny sweep runs on a cluster of three nodes (a head without trials, two workers), with
+`--address`, `--storage s3://` on a server behind a proxy, and an MLflow server; one trial at
+a time, so that trials end in one order and training is bit-identical. It runs undisturbed first,
+then again for each fault at each moment. Moments are random in the first, second and last third of
+the run, and counted in lines of the ledger, as those of `kills.py`.
+
+worker      SIGKILL of the process that trains
+raylet      SIGKILL of the raylet of the node that trains
+node        the node that trains vanishes
+driver      SIGKILL of the driver; then `resume`
+head        SIGKILL of the head's server: the driver must end by itself, with a message; then
+            `resume s3://...` in another folder, on another cluster
+mlflow      SIGKILL of the MLflow server, which is started again 15 s later
+mlflow-gone the same, but it is started again only after the run; then `resume`
+s3-errors   the store answers 503 SlowDown for 30 s; s3-failures: 500
+s3-silence  it accepts connections, and answers nothing for 30 s
+s3-cuts     it cuts connections in the middle of a body for 30 s
+s3-throttle it passes 50 kB/s for 30 s
+s3-refused  nothing listens for 30 s
+disk-runs   the disk with the run's folder is full: a small one, mounted for this (needs root);
+            the driver must end by itself, with a message; then there is room, and `resume`
+disk-temp   the same with the temporary files of all nodes; disk-cache: with the rendered scenes
+
+The tables are compared as in `kills.py`. After the faults that need no `resume`, the first driver
+must end with status 0. For a trial that lost its node, the seconds from the kill to its first step
+elsewhere are printed, with those that a new process takes to start and to import.
+"""
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kills import (
+    ENDS_S,
+    ROOT,
+    SWEEP,
+    Undisturbed,
+    accept_interrupts,
+    descendants,
+    differences,
+    end_leftovers,
+    faults,
+    last_event,
+    last_words,
+    only_run,
+    table,
+    trial_workers,
+    wait_for_lines,
+    write_photos,
+)
+
+from syndet_ray.metrics import FIRST_STEP
+from syndet_ray.runs.folder import RunFolder
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from fault_proxy import Proxy
+
+# The settings of a user's environment must reach neither the nodes nor the driver.
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "RAY_AUTH_MODE": "disabled",
+    # Otherwise workers have so low a priority, and wait so busily for each other, that other
+    # processes starve them.
+    "RAY_worker_niceness": "0",
+    "OMP_WAIT_POLICY": "passive",
+    "COLUMNS": "100",
+}
+STORAGE = "s3://runs-bucket/sweeps"
+THIRDS = 3  # of a run: moments come from each in turn
+FAULT_S = 30.0  # how long a store is sick
+MLFLOW_AWAY_S = 15.0
+DISK = "2200m"  # a sweep refuses to start with less than 2 GB
+DISKS = {"disk-runs": "runs", "disk-temp": "temp", "disk-cache": "runs/cache"}
+RESUMES = 3  # a run must be finished after so many
+# fewer trials than in kills.py: a cluster takes longer to start
+TRIALS = SWEEP.replace("trials=6", "trials=3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One fault at one moment."""
+
+    fault: str
+    number: int
+    lines: int
+    later_s: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.fault.replace('-', '_')}_{self.number}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """The end of a run that was disturbed.
+
+    struck_at  time of the fault; None if the run was over
+    """
+
+    folder: RunFolder | None
+    hit: str = ""
+    struck_at: float | None = None
+    statuses: list[int] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+class World:
+    """A cluster, a store behind a proxy and an MLflow server, for one run."""
+
+    def __init__(self, folder: Path, fault: str = "") -> None:
+        from moto.server import ThreadedMotoServer
+
+        self.folder = folder
+        self._stack = ExitStack()
+        self.disk = self._small_disk(fault) if fault in DISKS else None
+        store = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        store.start()
+        self._stack.callback(store.stop)
+        host, port = store.get_host_and_port()
+        self.proxy = self._stack.enter_context(Proxy(f"{host}:{port}"))
+        os.environ["AWS_ENDPOINT_URL"] = f"http://{self.proxy.address}"
+        self._make_bucket()
+        self.mlflow = MlflowServer(folder / "mlflow")
+        self._stack.callback(self.mlflow.kill)
+        self.cluster: Any = None
+        self._stack.callback(self.end_cluster)
+
+    def __enter__(self) -> "World":
+        self.mlflow.start()
+        self.start_cluster()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.proxy.fault = ""
+        self._stack.close()
+
+    def _small_disk(self, fault: str) -> Path:
+        """Mounts a small disk at the folder that a fault fills."""
+        place = self.folder / DISKS[fault]
+        place.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", place], check=True)
+        self._stack.callback(partial(subprocess.run, ["umount", "--lazy", place], check=True))
+        if fault == "disk-temp":
+            os.environ["TMPDIR"] = str(place)
+            self._stack.callback(os.environ.pop, "TMPDIR")
+        return place
+
+    def resize_disk(self, size: str) -> None:
+        assert self.disk is not None
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.disk], check=True)
+
+    def _make_bucket(self) -> None:
+        import boto3
+
+        boto3.client("s3").create_bucket(Bucket="runs-bucket")
+
+    def start_cluster(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.workers = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
+
+    def end_cluster(self) -> None:
+        if self.cluster is not None:
+            with suppress(Exception):  # of a cluster whose parts were killed
+                self.cluster.shutdown()
+            self.cluster = None
+
+    def training_node(self) -> Any:
+        """The worker node that trains, once one does; None after half a minute."""
+        end = time.monotonic() + FAULT_S
+        while time.monotonic() < end:
+            for node in self.workers:
+                if training_processes(node):
+                    return node
+            time.sleep(0.05)
+        return None
+
+
+class MlflowServer:
+    """An MLflow server that may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self._port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        with (self._folder / "output.txt").open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True
+            )
+        end = time.monotonic() + ENDS_S
+        while time.monotonic() < end:
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                return
+            time.sleep(0.2)
+        raise TimeoutError(self.uri)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def training_processes(node: Any) -> list[int]:
+    """The processes of a node that train."""
+    return trial_workers(descendants(raylet_pid(node)))
+
+
+def raylet_pid(node: Any) -> int:
+    return node.all_processes["raylet"][0].process.pid
+
+
+class ClusterSweeps:
+    """Runs the tiny sweep in a cluster, each time in a separate folder."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        if not (work / "photos").exists():
+            write_photos(work)
+
+    def undisturbed(self) -> Undisturbed:
+        """The results of a run without faults, which is kept for later calls."""
+        home = self._work / "undisturbed"
+        if not (home / "ended").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            with World(home) as world:
+                process = self._sweep(home, "undisturbed", world)
+                assert process.wait(ENDS_S) == 0, last_words(home)
+                ended, folder = time.time(), only_run(home)
+                assert folder is not None
+                texts = faults(folder, retries=False)
+            assert not texts, texts
+            (home / "ended").write_text(str(ended), encoding="utf-8")
+        ended = float((home / "ended").read_text(encoding="utf-8"))
+        folder = only_run(home)
+        assert folder is not None
+        times = (event["time"] for event in folder.ledger.events())
+        return Undisturbed(table(folder), (*times, ended))
+
+    def disturbed(self, cell: Cell, whole: Undisturbed) -> Outcome:
+        """A run that a fault hits, resumed until it is finished."""
+        home = self._work / cell.name
+        shutil.rmtree(home, ignore_errors=True)
+        with World(home, cell.fault) as world:
+            process = self._sweep(home, cell.name, world)
+            outcome = Outcome(folder=None)
+            wait_for_lines(process, home, cell.lines, cell.later_s)
+            if process.poll() is None:
+                moment = last_event(home)
+                outcome.struck_at = time.time()
+                outcome.hit = f"{STRIKES[cell.fault](world, process)} after {moment}"
+            self._end(process, home, outcome)
+            if cell.fault in ENDS_THE_RUN or process.returncode != 0:
+                home = self._finish(cell, home, world, outcome)
+            outcome.folder = only_run(home)
+            if outcome.folder is not None:
+                rows = table(outcome.folder)
+                outcome.wrong += differences(rows, whole.table)
+                outcome.wrong += faults(outcome.folder, retries=cell.fault in MAY_RETRY)
+        return outcome
+
+    def _finish(self, cell: Cell, home: Path, world: World, outcome: Outcome) -> Path:
+        """Resumes a run until it is finished; returns the folder where it was."""
+        folder = only_run(home)
+        if folder is None:
+            outcome.wrong.append("nothing to resume")
+            return home
+        world.proxy.fault = ""
+        if world.disk is not None:
+            world.resize_disk(DISK)
+        if cell.fault == "mlflow-gone":
+            world.mlflow.start()
+        run = str(folder.path)
+        if cell.fault == "head":
+            world.end_cluster()
+            world.start_cluster()
+            run = f"{STORAGE}/{folder.path.name}"
+            home = home / "elsewhere"
+            (home / "runs").mkdir(parents=True)
+        for _ in range(RESUMES):
+            arguments = ["resume", run, "--address", world.cluster.address]
+            process = self._start(home, *arguments)
+            self._end(process, home, outcome)
+            if process.returncode == 0:
+                return home
+            there = only_run(home)
+            run = run if there is None else str(there.path)
+        outcome.wrong.append(f"not finished: {last_words(home)}")
+        return home
+
+    def _sweep(self, home: Path, name: str, world: World) -> subprocess.Popen[bytes]:
+        (home / "sweeps").mkdir(parents=True, exist_ok=True)
+        (home / "sweeps" / f"{name}.py").write_text(TRIALS, encoding="utf-8")
+        arguments = ["sweep", name, "--real", str(self._work / "photos"), "--seed", "5"]
+        arguments += ["--parallel", "1", "--address", world.cluster.address]
+        arguments += ["--storage", STORAGE, "--tracking", world.mlflow.uri]
+        return self._start(home, *arguments)
+
+    def _start(self, home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        with (home / "output.txt").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "syndet_ray", *arguments],
+                cwd=home, stdout=output, stderr=output, preexec_fn=accept_interrupts,
+            )  # fmt: skip
+
+    def _end(self, process: subprocess.Popen[bytes], home: Path, outcome: Outcome) -> None:
+        """Waits for the end of a process, and notes its status."""
+        try:
+            outcome.statuses.append(process.wait(ENDS_S))
+        except subprocess.TimeoutExpired:
+            left = descendants(process.pid)
+            process.kill()
+            outcome.statuses.append(process.wait())
+            end_leftovers(left)
+            outcome.wrong.append(f"hung for {ENDS_S} s: {last_words(home)}")
+
+
+# Each strikes, and returns in words what it hit.
+Strike = Callable[[World, "subprocess.Popen[bytes]"], str]
+
+
+def _kill_worker(world: World, process: "subprocess.Popen[bytes]") -> str:
+    node = world.training_node()
+    targets = [] if node is None else training_processes(node)
+    for pid in targets:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return "the worker" if targets else ""
+
+
+def _kill_raylet(world: World, process: "subprocess.Popen[bytes]") -> str:
+    node = world.training_node()
+    if node is None:
+        return ""
+    os.kill(raylet_pid(node), signal.SIGKILL)
+    return "the raylet"
+
+
+def _remove_node(world: World, process: "subprocess.Popen[bytes]") -> str:
+    node = world.training_node()
+    if node is None:
+        return ""
+    world.cluster.remove_node(node, allow_graceful=False)
+    world.workers.remove(node)
+    return "the node"
+
+
+def _kill_driver(world: World, process: "subprocess.Popen[bytes]") -> str:
+    process.kill()
+    return "the driver"
+
+
+def _kill_head(world: World, process: "subprocess.Popen[bytes]") -> str:
+    server = world.cluster.head_node.all_processes["gcs_server"][0].process
+    os.kill(server.pid, signal.SIGKILL)
+    return "the head"
+
+
+def _restart_mlflow(world: World, process: "subprocess.Popen[bytes]") -> str:
+    world.mlflow.kill()
+    threading.Timer(MLFLOW_AWAY_S, world.mlflow.start).start()
+    return f"MLflow for {MLFLOW_AWAY_S:.0f} s"
+
+
+def _kill_mlflow(world: World, process: "subprocess.Popen[bytes]") -> str:
+    world.mlflow.kill()
+    return "MLflow"
+
+
+def _sicken(fault: str) -> Strike:
+    def strike(world: World, process: "subprocess.Popen[bytes]") -> str:
+        world.proxy.struck = 0
+        world.proxy.fault = fault
+        end = time.monotonic() + FAULT_S
+        while time.monotonic() < end and process.poll() is None:
+            time.sleep(0.1)
+        world.proxy.fault = ""
+        return f"{world.proxy.struck} requests of S3"
+
+    return strike
+
+
+def _fill_disk(world: World, process: "subprocess.Popen[bytes]") -> str:
+    assert world.disk is not None
+    used = shutil.disk_usage(world.disk).used
+    world.resize_disk(str(used))
+    return f"the disk with {used >> 10} kB"
+
+
+STRIKES: dict[str, Strike] = {
+    "worker": _kill_worker,
+    "raylet": _kill_raylet,
+    "node": _remove_node,
+    "driver": _kill_driver,
+    "head": _kill_head,
+    "mlflow": _restart_mlflow,
+    "mlflow-gone": _kill_mlflow,
+    "s3-errors": _sicken("errors"),
+    "s3-failures": _sicken("failures"),
+    "s3-silence": _sicken("silence"),
+    "s3-cuts": _sicken("cuts"),
+    "s3-throttle": _sicken("throttle"),
+    "s3-refused": _sicken("refused"),
+    "disk-runs": _fill_disk,
+    "disk-temp": _fill_disk,
+    "disk-cache": _fill_disk,
+}
+ENDS_THE_RUN = ("driver", "head", "mlflow-gone", *DISKS)
+MAY_RETRY = ("worker", "raylet", "node")
+
+
+def seconds_elsewhere(outcome: Outcome) -> list[float]:
+    """The seconds from the fault to the first step of each trial that lost its worker."""
+    if outcome.folder is None or outcome.struck_at is None:
+        return []
+    retried, seconds = set(), []
+    for event in outcome.folder.ledger.events():
+        if event["event"] == "retry":
+            retried.add(event["trial"])
+        elif event["event"] == "report" and event["trial"] in retried:
+            retried.remove(event["trial"])
+            seconds.append(event["effective"][FIRST_STEP] - outcome.struck_at)
+    return seconds
+
+
+def moment(whole: Undisturbed, number: int, rng: random.Random) -> tuple[int, float]:
+    """A random moment in one third of a run, between its first line and its end."""
+    first, end = whole.moments[0], whole.moments[-1]
+    share = (number % THIRDS + rng.random()) / THIRDS
+    return whole.line_before(first + share * (end - first))
+
+
+def judge(sweeps: ClusterSweeps, cell: Cell, whole: Undisturbed) -> bool:
+    """Carries out a cell and prints a line; True if the fault hit and the tables are equal."""
+    began = time.monotonic()
+    outcome = sweeps.disturbed(cell, whole)
+    first = outcome.statuses[0]
+    if cell.fault not in ENDS_THE_RUN and first != 0:
+        outcome.wrong.append(f"the driver ended with {first}")
+    verdict = "equal" if not outcome.wrong else "WRONG: " + "; ".join(outcome.wrong[:6])
+    facts = [outcome.hit or "hit nothing: too late", f"ended with {outcome.statuses}"]
+    elsewhere = seconds_elsewhere(outcome)
+    if elsewhere:
+        facts.append("elsewhere after " + ", ".join(f"{s:.1f} s" for s in elsewhere))
+    facts.append(f"{time.monotonic() - began:.0f} s")
+    print(f"{cell.name:14} {'; '.join(facts)}: {verdict}", flush=True)
+    return bool(outcome.hit) and not outcome.wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fault", choices=STRIKES, action="append")
+    parser.add_argument("--moments", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="number of the first moment")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/faults"))
+    given = parser.parse_args()
+    os.environ |= ENVIRONMENT
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # a line for each request
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    sweeps = ClusterSweeps(given.work.resolve())
+    whole = sweeps.undisturbed()
+    length_s = whole.moments[-1] - whole.moments[0]
+    print(f"seed {given.seed}, undisturbed: {length_s:.0f} s", flush=True)
+    equal = 0
+    chosen = given.fault or list(STRIKES)
+    for fault in chosen:
+        for number in range(given.first, given.first + given.moments):
+            # a cell has the same moment whichever other cells are asked for
+            rng = random.Random(f"{given.seed}/{fault}/{number}")
+            lines, later_s = moment(whole, number, rng)
+            cell = Cell(fault=fault, number=number, lines=lines, later_s=later_s)
+            equal += judge(sweeps, cell, whole)
+    count = len(chosen) * given.moments
+    print(f"{equal} of {count} cells were hit and have the table of the undisturbed sweep")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A store that is away for a while is waited for; one that refuses is not."""
+
+import errno
+import pickle
+
+import pytest
+from fault_proxy import Proxy
+
+from syndet_ray.data.outage import is_outage, outlast
+from syndet_ray.data.storage import filesystem
+from syndet_ray.errors import MachineError
+
+SLOW = "When uploading part for key 'x': AWS Error SLOW_DOWN during UploadPart operation: slow"
+
+
+def failing(*errors):
+    """A call that raises these errors, one after the other, and then returns "done"."""
+    left = list(errors)
+
+    def call():
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return call
+
+
+def test_a_call_is_repeated_until_the_store_answers_and_the_first_error_is_noted():
+    notes = []
+    call = failing(OSError(SLOW), MachineError("s3://a", f"cannot be read ({SLOW})"))
+    assert outlast(call, note=notes.append, first_pause_s=0.001) == "done"
+    assert notes == [SLOW]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("fault", ["refused", "cuts", "errors"])
+def test_an_upload_from_a_worker_outlasts_a_store_that_is_away(s3, server, fault):
+    """Ray pickles the file system for it, which then gives up in seconds."""
+    notes = []
+    with Proxy(server) as proxy:
+        endpoint = f"endpoint_override={proxy.address}&scheme=http"
+        store, path = filesystem(f"s3://photos/model?{endpoint}")
+        of_a_worker = pickle.loads(pickle.dumps(store))
+
+        def upload():
+            with of_a_worker.open_output_stream(path) as file:
+                file.write(bytes(100_000))
+
+        def note(words):
+            notes.append(words)
+            proxy.fault = ""
+
+        proxy.fault = fault
+        outlast(upload, note=note, first_pause_s=0.01)
+    assert len(notes) == 1
+    assert s3.head_object(Bucket="photos", Key="model")["ContentLength"] == 100_000
+
+
+def test_an_outage_that_lasts_too_long_ends_with_its_error():
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        outlast(failing(OSError(SLOW)), limit_s=0.0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("AWS Error ACCESS_DENIED during HeadObject operation: No response body."),
+        OSError("AWS Error NO_SUCH_BUCKET during CreateMultipartUpload operation: gone"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        MachineError("runs/x", "cannot be read ([Errno 2] No such file or directory)"),
+        MachineError("s3://a/b", "holds no files"),
+    ],
+)
+def test_what_waiting_does_not_change_is_raised_at_once(error):
+    assert not is_outage(error)
+    with pytest.raises(type(error)):
+        outlast(failing(error), note=lambda words: pytest.fail(words))
