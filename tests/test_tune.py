@@ -42,6 +42,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
+from syndet_ray.workers.admitted import Moves
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
 from syndet_ray.workers.cluster import (
@@ -51,7 +52,8 @@ from syndet_ray.workers.cluster import (
     resources,
 )
 from syndet_ray.workers.hooks import Events, Proposals
-from syndet_ray.workers.nodes import Needs, check_nodes
+from syndet_ray.workers.nodes import check_nodes
+from syndet_ray.workers.preflight import Needs
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -126,7 +128,7 @@ def settings(path):
 def trial(cluster, tmp_path):
     """A trial as Tune keeps it, and a way to let it report and save."""
     search, run = searching(tmp_path, trials=1)
-    events = Events(search, str(tmp_path))
+    events = Events(search, str(tmp_path), Moves(USE, print))
     task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
     # Ray puts it into a folder of its own, which other tests of the same second use too
