@@ -18,8 +18,9 @@ from syndet_ray.workers import admission, tune
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.conditions import Findings
+from syndet_ray.workers.render import _placement
 from syndet_ray.workers.tasks import run_tasks
-from syndet_ray.workers.unfit import unfit_nodes
+from syndet_ray.workers.unfit import nodes_except, unfit_nodes
 
 RUNGS = (50, 100)
 SWEEP = LoadedSweep(
@@ -134,6 +135,7 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
         run(search, tmp_path, display.note)
         good, use = cluster.good.node_id, Resources(cpus=1, gpus=0, parallel=3)
         assert unfit_nodes() == [display.bad]
+        assert _placement()["label_selector"] == nodes_except([display.bad]), "nor scenes"
         assert run_tasks(lambda *_: this_node(), None, [{}] * 3, use) == [good] * 3
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * SWEEP.trials

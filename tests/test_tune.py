@@ -528,6 +528,13 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert re.search(r"node [\d.]+ \(\w{6}\): /proc/self/cwd: is not seen from here", message)
     assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
     check_nodes(replace(needs, files={}, runs=None), use, growth)
+    with monkeypatch.context() as patch:
+        patch.setattr("syndet_ray.workers.nodes._PATIENCE_S", 0.0)
+        notes = []
+        check_nodes(replace(needs, runs=None), use, growth, notes.append)
+        assert len(notes) == 1
+        assert notes[0].startswith("no answer within 0 s from 2 nodes (node ")
+        assert notes[0].endswith("): checked before the first trial there")
 
     def join(text):
         assert text.startswith("waiting for the first node, to check that it has the files")

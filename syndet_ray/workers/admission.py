@@ -23,7 +23,7 @@ _ADMITTED: set[tuple[str, bool]] = set()  # jobs of Ray that this process may wo
 
 
 class Check(Protocol):
-    """What a node checks about itself.
+    """The check that a node makes of itself.
 
     trains  whether it trains trials, or only renders scenes
     """
@@ -40,7 +40,7 @@ def require(check: Check) -> None:
     unfit.put(_CHECK, ray.cloudpickle.dumps(check))
 
 
-def required() -> Check | None:
+def required_check() -> Check | None:
     """Returns the check that nodes make; None if all nodes are known, as on a single machine."""
     check = unfit.get(_CHECK)
     return None if check is None else ray.cloudpickle.loads(check)
@@ -55,7 +55,7 @@ def admit_here(*, trains: bool) -> tuple[str, ...]:
     key = ray.get_runtime_context().get_job_id(), trains
     if key in _ADMITTED:
         return ()
-    check = required()
+    check = required_check()
     if check is None:
         return ()
     findings, is_new = _findings(check, trains)
@@ -77,8 +77,8 @@ def _findings(check: Check, trains: bool) -> tuple[Findings, bool]:
     path = _record(trains)
     with hold_lock(path.with_suffix(".lock")):
         if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            return Findings(tuple(known["problems"]), tuple(known["notes"])), False
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            return Findings(tuple(recorded["problems"]), tuple(recorded["notes"])), False
         findings = check.findings(trains)
         record(findings, trains=trains)
         return findings, True

@@ -44,7 +44,7 @@ _NOTED_SKEW_S, _MOST_SKEW_S = 5.0, 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Demands:
-    """What trials of a run ask of a machine.
+    """The demands of the trials of a run on a machine.
 
     software     versions on the driver, see `software`
     recipe       the settled recipe of the sweep; one step of it is trained

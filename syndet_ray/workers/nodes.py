@@ -15,7 +15,7 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
-from syndet_ray.workers.admission import record, require, required, session_folder
+from syndet_ray.workers.admission import record, require, required_check, session_folder
 from syndet_ray.workers.ahead import at_node, this_node
 from syndet_ray.workers.autoscaler import Growth, trials_on
 from syndet_ray.workers.cluster import alive_nodes, node_of
@@ -51,10 +51,10 @@ class Preflight:
         """
         host = _host(self.use if trains else None, self.driver)
         problems = problems_here(self.needs, self.mark, trains=trains)
-        found = Findings(problems=tuple(problems))
+        findings = Findings(problems=tuple(problems))
         if self.needs.demands is not None:
-            found += findings_here(self.needs.demands, host)
-        return replace(found, problems=tuple(dict.fromkeys(found.problems)))
+            findings += findings_here(self.needs.demands, host)
+        return replace(findings, problems=tuple(dict.fromkeys(findings.problems)))
 
 
 def check_nodes(
@@ -85,11 +85,11 @@ def check_nodes(
                 preflight, trains=True
             )
             ray.wait([tasks[_ANY_NODE]])
-        findings = _answers(tasks, note, progress)
-    for name, found in findings.items():
-        for sentence in found.notes:
+        answers = _answers(tasks, note, progress)
+    for name, findings in answers.items():
+        for sentence in findings.notes:
             note(f"{name}: {sentence}")
-    _refuse({name: found.problems for name, found in findings.items()})
+    _refuse({name: findings.problems for name, findings in answers.items()})
 
 
 def require_folder(home: str) -> None:
@@ -97,7 +97,7 @@ def require_folder(home: str) -> None:
 
     Checkpoints may go to a store instead.
     """
-    check = required()
+    check = required_check()
     if isinstance(check, Preflight) and check.needs.runs is not None:
         require(replace(check, mark=Path(home) / LEDGER))
 
@@ -135,24 +135,20 @@ def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
 
 def _answers(tasks: Mapping[str, Any], note: Note, progress: Progress) -> dict[str, Findings]:
     """Returns the answers of the nodes, by their name, as far as they come within a minute."""
-    names = {task: name for name, task in tasks.items()}
-    waiting, findings = list(names), dict[str, Findings]()
-    deadline = time.monotonic() + _PATIENCE_S
+    waiting, deadline = list(tasks.values()), time.monotonic() + _PATIENCE_S
     progress(0, len(tasks))
     while waiting and time.monotonic() < deadline:
-        done, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
-        for task in done:
-            findings[names[task]] = _answer(task)
+        _, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
         progress(len(tasks) - len(waiting), len(tasks))
     for task in waiting:
         ray.cancel(task)
-    if waiting:
-        late = ", ".join(names[task] for task in waiting)
+    late = [name for name, task in tasks.items() if task in waiting]
+    if late:
         note(
-            f"no answer within {_PATIENCE_S:.0f} s from {counted(len(waiting), 'node')} ({late}): "
-            "checked before the first trial there"
+            f"no answer within {_PATIENCE_S:.0f} s from {counted(len(late), 'node')} "
+            f"({', '.join(late)}): checked before the first trial there"
         )
-    return findings
+    return {name: _answer(task) for name, task in tasks.items() if name not in late}
 
 
 def _answer(task: Any) -> Findings:

@@ -52,7 +52,7 @@ class OnRay:
     capacity: Capacity
     growth: Growth
     note: Note
-    is_own: bool
+    is_own: bool = False
 
     def check(
         self,

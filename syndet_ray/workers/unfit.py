@@ -34,11 +34,16 @@ def add_unfit(node_id: str, problems: Sequence[str]) -> None:
 
 
 def unfit_nodes() -> list[str]:
-    """Returns the ids of all unfit nodes, sorted; none without a connection to Ray."""
+    """Returns the ids of unfit nodes that are up, sorted; none without a connection to Ray."""
     if not _internal_kv_initialized():
         return []
     keys = _internal_kv_list(f"{_UNFIT} ".encode(), namespace=_namespace())
-    return sorted(key.decode().removeprefix(f"{_UNFIT} ") for key in keys)
+    if not keys:
+        return []
+    unfit = {key.decode().removeprefix(f"{_UNFIT} ") for key in keys}
+    return sorted(
+        node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] in unfit
+    )
 
 
 def fit_only() -> dict[str, Any]:
