@@ -2,6 +2,7 @@
 at once.
 """
 
+import copy
 import hashlib
 import os
 import re
@@ -176,6 +177,12 @@ def test_the_last_error_of_a_lost_trial_is_kept_whole(trial):
     log = trial.run.error_log.read_text()
     assert log.endswith(", trial 0\nTraceback\n  worker.py\nOSError: gone\n\n")
     assert "earlier" not in log
+
+
+def test_tune_keeps_no_copies_of_a_task(trial):
+    task = Task(trial=trial.run.trials()[0], run=settings(Path()), threads=1)
+    assert copy.deepcopy(task) is task
+    assert str(task) == "trial 0"
 
 
 def failing(places):
