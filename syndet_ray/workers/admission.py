@@ -12,7 +12,7 @@ from typing import Protocol
 
 import ray
 
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, message
 from syndet_ray.files import write_whole
 from syndet_ray.locks import hold_lock
 from syndet_ray.workers import unfit
@@ -55,7 +55,7 @@ def admit_here(*, trains: bool) -> tuple[str, ...]:
     key = ray.get_runtime_context().get_job_id(), trains
     if key in _ADMITTED:
         return ()
-    check = required_check()
+    check = unfit.get(_CHECK)
     if check is None:
         return ()
     findings, is_new = _findings(check, trains)
@@ -72,16 +72,24 @@ def record(findings: Findings, *, trains: bool) -> None:
     write_whole(_record(trains), json.dumps(asdict(findings)).encode())
 
 
-def _findings(check: Check, trains: bool) -> tuple[Findings, bool]:
+def _findings(check: bytes, trains: bool) -> tuple[Findings, bool]:
     """Returns the findings of this node, and whether they are new."""
     path = _record(trains)
     with hold_lock(path.with_suffix(".lock")):
         if path.exists():
             recorded = json.loads(path.read_text(encoding="utf-8"))
             return Findings(tuple(recorded["problems"]), tuple(recorded["notes"])), False
-        findings = check.findings(trains)
+        findings = _make(check, trains)
         record(findings, trains=trains)
         return findings, True
+
+
+def _make(check: bytes, trains: bool) -> Findings:
+    """Makes a check. An error of its own counts as a problem: other code may lie on this node."""
+    try:
+        return ray.cloudpickle.loads(check).findings(trains)
+    except Exception as error:
+        return Findings(problems=(f"the check fails there ({message(error)}).",))
 
 
 def _record(trains: bool) -> Path:
