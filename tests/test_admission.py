@@ -1,9 +1,11 @@
 """A node that joins during a sweep without what trials need gets none of them."""
 
+import json
 import os
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -14,10 +16,13 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import Resources, RunSettings
-from syndet_ray.workers import admission, tune
+from syndet_ray.workers import admission, admitted, tune
+from syndet_ray.workers.admitted import Moves
 from syndet_ray.workers.ahead import this_node
+from syndet_ray.workers.autoscaler import Node
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.conditions import Findings
+from syndet_ray.workers.hooks import Decisions
 from syndet_ray.workers.render import _placement
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.unfit import nodes_except, unfit_nodes
@@ -34,15 +39,10 @@ SWEEP = LoadedSweep(
 LACKS = "SYNDET_TEST_LACKS"  # set on nodes that lack a file
 PROBLEM = "/data/own.safetensors: does not exist."
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.filterwarnings(
-        "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
-    ),
-]
+USE = Resources(cpus=1, gpus=0, parallel=2)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster():
     """A head without trials and a worker node."""
     from ray.cluster_utils import Cluster
@@ -123,20 +123,23 @@ def searching(path, display):
 
 def run(search, path, note):
     settings = RunSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path))
-    use = Resources(cpus=1, gpus=0, parallel=2)
-    tune.run_trials(training(), search, settings, str(path), use, note=note)
+    tune.run_trials(training(), search, settings, str(path), USE, note=note)
 
 
+@pytest.mark.cluster
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
 def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tmp_path):
     display = Joining(cluster, tmp_path / "go")
     search, folder = searching(tmp_path, display)
     with connection(cluster.address):
         admission.require(check_that(lambda: LACKS in os.environ))
         run(search, tmp_path, display.note)
-        good, use = cluster.good.node_id, Resources(cpus=1, gpus=0, parallel=3)
+        good = cluster.good.node_id
         assert unfit_nodes() == [display.bad]
         assert _placement()["label_selector"] == nodes_except([display.bad]), "nor scenes"
-        assert run_tasks(lambda *_: this_node(), None, [{}] * 3, use) == [good] * 3
+        assert run_tasks(lambda *_: this_node(), None, [{}] * 3, USE) == [good] * 3
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * SWEEP.trials
     assert [trial.retries for trial in trials] == [0] * SWEEP.trials, "no trial is at fault"
@@ -148,16 +151,32 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
     assert refused.endswith(f") lacks what trials need. {PROBLEM}".rstrip("."))
 
 
-def test_a_search_halts_if_no_node_has_what_trials_need(cluster, tmp_path):
+def test_a_search_halts_if_no_node_has_what_trials_need(tmp_path, monkeypatch):
     display = Silent()
     search, folder = searching(tmp_path, display)
-    with connection(cluster.address):
-        admission.require(check_that(lambda: True))
-        with pytest.raises(KeyboardInterrupt):
-            run(search, tmp_path, display.note)
-    assert {trial.state for trial in folder.trials()} == {"RUNNING"}
-    assert all(trial.retries == 0 for trial in folder.trials())
-    halt = display.notes[-1]
-    assert halt.startswith("stopping: trials fit on no other node, and node ")
-    assert PROBLEM.rstrip(".") in halt
-    assert halt.endswith("resume continues once that is repaired")
+    number = search.propose().number
+    task = SimpleNamespace(trial=SimpleNamespace(number=number))
+    trial = SimpleNamespace(trial_id="a", max_failures=3, config={"task": task})
+    monkeypatch.setattr(admitted, "unfit_nodes", lambda: ["1"])
+    nodes = [Node(cpus=1, gpus=0)]
+    monkeypatch.setattr(admitted, "alive_nodes", lambda: nodes)
+    moves = Moves(USE, display.note)
+    decisions = Decisions(search, moves)
+    lack = f"node 10.0.0.7 (1): lacks what trials need. {PROBLEM}".rstrip(".")
+    result = {admitted.NODE: json.dumps({"unfit": lack})}
+
+    assert decisions.on_trial_result(None, trial, result) == "CONTINUE"
+    decisions.on_trial_result(None, trial, result)
+    assert display.notes == [f"trials go to other nodes: {lack}"]
+    assert trial.max_failures == 5, "the trial is not at fault"
+    assert (moves.is_moved(trial), moves.is_moved(trial)) == (True, False)
+
+    nodes.clear()
+    decisions.on_trial_result(None, trial, result)
+    with pytest.raises(KeyboardInterrupt):
+        search.check()
+    assert [trial.state for trial in folder.trials()] == ["RUNNING"]
+    assert display.notes[1] == (
+        f"stopping: trials fit on no other node, and {lack}; trials keep their last checkpoint, "
+        "and resume continues once that is repaired"
+    )
