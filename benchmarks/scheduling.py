@@ -1,21 +1,22 @@
 """How much time does the driver spend on a trial besides waiting for it, and how does that grow?
 Runs 2 000 trials that train nothing.
 
-    python benchmarks/scheduling.py [--trials 2000]
+    python benchmarks/scheduling.py [--trials 2000] [--slots 2]
 
 ours   a whole search without the training: Tune, study and pruner, ledger, study.db, MLflow in
        sqlite
 plain  Tune with OptunaSearch, first in, first out: no ledger, no MLflow, no pruner
 
-Both run the same trainable on two workers, each in a separate driver: 4 reports at once, each with
-12 scores, a checkpoint of a few bytes and, with ours, the effective settings, over three parameters
-that TPE proposes. Times are wall clock inside the functions that Tune calls (scheduler, searcher
-and callbacks); proposals, one for each trial, are shown apart. Memory is the driver's resident set.
-The first tenth includes imports and first calls, and does not count for growth.
+Both run the same trainable on a worker for each slot, each in a separate driver: 4 reports at once,
+each with 12 scores, a checkpoint of a few bytes and, with ours, the effective settings, over three
+parameters that TPE proposes. Times are wall clock inside the functions that Tune calls (scheduler,
+searcher and callbacks); proposals, one for each trial, are shown apart. Memory is the driver's
+resident set. The first tenth includes imports and first calls, and does not count for growth.
 """
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -52,15 +53,18 @@ SWEEP = LoadedSweep(
     pruning=Pruning(name="percentile", percentile=99),
     controls=(),
 )
-USE = Resources(cpus=1, gpus=0, parallel=2)
+_STEPS = "SYNDET_BENCHMARK_STEPS"  # the folder in which workers say when they begin a trial
 REPORT, PROPOSAL, END = "report", "proposal", "end"
 _SPENT: dict[str, list[float]] = defaultdict(list)  # ms a call, by what it was for
 _MEMORY: list[int] = []  # KB after each trial
+_HANDED: list[float] = []  # when each trial was handed to Tune, seconds since 1970
+_CONNECTED: list[float] = []  # when the nodes were up
 
 
 def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]) -> None:
     """Does the work of a worker: all reports of a made-up trial at once."""
     rng = random.Random(number)
+    _note_step()
     for rung in range(1, RUNGS + 1):
         metrics = {f"val/score {k}": rng.random() for k in range(SCORES - 1)}
         metrics[OBJECTIVE] = rng.random() * rung
@@ -69,7 +73,14 @@ def _report_all(number: int, recipe: dict[str, Any], report: Callable[..., None]
             report(100 * rung // RUNGS, metrics, {**recipe, "drawn": {"real": rung}}, Path(folder))
 
 
-def ours(trials: int, home: Path) -> None:
+def _note_step() -> None:
+    """Appends the time and the process of a first step to a file of this process."""
+    file = Path(os.environ[_STEPS]) / str(os.getpid())
+    with file.open("a", encoding="utf-8") as steps:
+        steps.write(f"{time.time()}\n")
+
+
+def ours(trials: int, slots: int, home: Path) -> None:
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.search.search import Search
     from syndet_ray.tracking.mlflow import Tracking
@@ -85,13 +96,14 @@ def ours(trials: int, home: Path) -> None:
     _time(hooks.Events, "on_trial_save", REPORT, counts=False)
     _time(hooks.Events, "on_trial_complete", END)
     with connection(None):
+        _CONNECTED.append(time.time())
         search = Search(folder, sweep, _NoDisplay(), [tracking])
         tune.run_trials(
             _as_ours,
             search,
             RunSettings(rungs=RUNGS, seed=sweep.seed, cache=str(home)),
             str(home),
-            USE,
+            Resources(cpus=1, gpus=0, parallel=slots),
         )
         began = time.perf_counter()
         search.close()
@@ -106,7 +118,7 @@ def _as_ours(config: dict[str, Any]) -> None:
     _report_all(task.trial.number, task.trial.recipe.flat(), Reports(has_begun=False).report)
 
 
-def plain(trials: int, home: Path) -> None:
+def plain(trials: int, slots: int, home: Path) -> None:
     from optuna.distributions import FloatDistribution
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
@@ -121,12 +133,13 @@ def plain(trials: int, home: Path) -> None:
     _time(OptunaSearch, "on_trial_result", REPORT)
     _time(OptunaSearch, "on_trial_complete", END)
     with connection(None):
+        _CONNECTED.append(time.time())
         tune.Tuner(
-            tune.with_resources(_as_plain, {"cpu": USE.cpus}),
+            tune.with_resources(_as_plain, {"cpu": 1}),
             tune_config=tune.TuneConfig(
                 search_alg=OptunaSearch(space, metric=OBJECTIVE, mode="max", seed=0),
                 num_samples=trials,
-                max_concurrent_trials=USE.parallel,
+                max_concurrent_trials=slots,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -177,6 +190,8 @@ def _time(owner: type, name: str, what: str, counts: bool = True) -> None:
         spent = 1000 * (time.perf_counter() - began)
         if what == PROPOSAL and not isinstance(result, dict):
             return result  # Tune asks again and again while no worker is free
+        if what == PROPOSAL:
+            _HANDED.append(time.time())
         if counts:
             _SPENT[what].append(spent)
         else:
@@ -196,13 +211,25 @@ def _resident_kb() -> int:
     )
 
 
-def measure(arm: str, trials: int) -> None:
+def measure(arm: str, trials: int, slots: int) -> None:
     """Runs one arm in this process, and prints its figures as JSON."""
+    from syndet_ray.workers import cluster
+
+    cluster.usable_cores = lambda: slots  # Ray gets a core for each slot, whatever there is
     with tempfile.TemporaryDirectory() as home:
+        steps_folder = Path(home) / "steps"
+        steps_folder.mkdir()
+        os.environ[_STEPS] = str(steps_folder)
         began, cpu = time.perf_counter(), time.process_time()
-        {"ours": ours, "plain": plain}[arm](trials, Path(home))
+        {"ours": ours, "plain": plain}[arm](trials, slots, Path(home))
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    print(json.dumps({"spent": _SPENT, "memory": _MEMORY, "wall": wall, "cpu": cpu}))
+        steps = [_times_in(file) for file in steps_folder.iterdir()]
+    figures = {"spent": _SPENT, "memory": _MEMORY, "wall": wall, "cpu": cpu}
+    print(json.dumps(figures | {"handed": _HANDED, "steps": steps, "connected": _CONNECTED[0]}))
+
+
+def _times_in(file: Path) -> list[float]:
+    return [float(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def show(arm: str, figures: dict[str, Any], trials: int) -> None:
@@ -224,20 +251,27 @@ def _blocks(values: Sequence[float]) -> list[Sequence[float]]:
     return [values[i : i + size] for i in range(0, len(values), size)]
 
 
+def run_arm(arm: str, trials: int, slots: int) -> dict[str, Any]:
+    """Returns the figures of an arm, which runs in a driver of its own."""
+    options = ["--trials", str(trials), "--slots", str(slots), "--arm", arm]
+    output = subprocess.run(
+        [sys.executable, __file__, *options], stdout=subprocess.PIPE, encoding="utf-8", check=True
+    ).stdout
+    figures: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--arm", choices=("ours", "plain"))
     given = parser.parse_args()
     if given.arm:
-        measure(given.arm, given.trials)
+        measure(given.arm, given.trials, given.slots)
         return
     for arm in ("ours", "plain"):
-        command = [sys.executable, __file__, "--trials", str(given.trials), "--arm", arm]
-        output = subprocess.run(
-            command, stdout=subprocess.PIPE, encoding="utf-8", check=True
-        ).stdout
-        show(arm, json.loads(output.strip().splitlines()[-1]), given.trials)
+        show(arm, run_arm(arm, given.trials, given.slots), given.trials)
 
 
 if __name__ == "__main__":

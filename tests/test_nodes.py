@@ -14,7 +14,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.needs import SceneInputs
 from syndet_ray.workers import nodes
-from syndet_ray.workers.nodes import Needs, needs_of, problems_here, spread_out
+from syndet_ray.workers.preflight import Needs, needs_of, problems_here, spread_out
 
 
 @pytest.fixture

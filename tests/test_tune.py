@@ -2,6 +2,7 @@
 at once.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -43,6 +44,8 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
+from syndet_ray.workers.admitted import Moves
+from syndet_ray.workers.admitted import Moves
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
 from syndet_ray.workers.cluster import (
@@ -52,8 +55,9 @@ from syndet_ray.workers.cluster import (
     resources,
 )
 from syndet_ray.workers.hooks import Decisions, Events, Proposals
-from syndet_ray.workers.nodes import Needs, check_nodes
+from syndet_ray.workers.nodes import check_nodes
 from syndet_ray.workers.notice import EarlySaves
+from syndet_ray.workers.preflight import Needs
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -128,7 +132,7 @@ def settings(path):
 def trial(cluster, tmp_path):
     """A trial as Tune keeps it, and a way to let it report and save."""
     search, run = searching(tmp_path, trials=1)
-    events = Events(search, str(tmp_path))
+    events = Events(search, str(tmp_path), Moves(USE, print))
     task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
     # Ray puts it into a folder of its own, which other tests of the same second use too
@@ -176,6 +180,12 @@ def test_the_last_error_of_a_lost_trial_is_kept_whole(trial):
     log = trial.run.error_log.read_text()
     assert log.endswith(", trial 0\nTraceback\n  worker.py\nOSError: gone\n\n")
     assert "earlier" not in log
+
+
+def test_tune_keeps_no_copies_of_a_task(trial):
+    task = Task(trial=trial.run.trials()[0], run=settings(Path()), threads=1)
+    assert copy.deepcopy(task) is task
+    assert str(task) == "trial 0"
 
 
 def failing(places):
@@ -264,7 +274,7 @@ def test_checkpoints_keep_the_endpoint_of_their_store(cluster, endpoint, tmp_pat
 def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
     search, _ = searching(tmp_path)
     notes = []
-    decisions = Decisions(search, notes.append)
+    decisions = Decisions(search, Moves(USE, notes.append), notes.append)
     for host in ("a", "b"):
         task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
         waiting = json.dumps({"host": host, "error": "AWS Error SLOW_DOWN"})
@@ -611,6 +621,13 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert re.search(r"node [\d.]+ \(\w{6}\): /proc/self/cwd: is not seen from here", message)
     assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
     check_nodes(replace(needs, files={}, runs=None), use, growth)
+    with monkeypatch.context() as patch:
+        patch.setattr("syndet_ray.workers.nodes._PATIENCE_S", 0.0)
+        notes = []
+        check_nodes(replace(needs, runs=None), use, growth, notes.append)
+        assert len(notes) == 1
+        assert notes[0].startswith("no answer within 0 s from 2 nodes (node ")
+        assert notes[0].endswith("): checked before the first trial there")
 
     def join(text):
         assert text.startswith("waiting for the first node, to check that it has the files")

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from syndet_ray.cache_folders import delete_unused, folder_bytes
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.disk_share import share
 from syndet_ray.files import make_folder, may_write
 from syndet_ray.last_use import last_use, use_marker
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
+_BYTES_A_PIXEL = 3  # the three colours of an image
 # A set, its shards, the output of a command, and what a kill left of them: all names begin with the
 # set's key.
 _ENTRY = re.compile(r"\.?([0-9a-f]{20})(?=$|[-.])")
@@ -107,6 +109,12 @@ def bound(cache: Path, taken: int | None = None) -> int:
     Raises MachineError if the variable is no number.
     """
     return share(BOUND_VARIABLE, cache, lambda: _size_of_sets(cache) if taken is None else taken)
+
+
+def set_bytes(parameters: SceneParameters, count: int) -> int:
+    """The bytes of the pixels of a rendered set; its boxes are negligible."""
+    width, height = parameters.size_wh
+    return count * width * height * _BYTES_A_PIXEL
 
 
 def _size_of_sets(cache: Path) -> int:

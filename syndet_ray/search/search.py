@@ -3,6 +3,7 @@
 It knows nothing of Ray: the code that runs the trials calls it from one thread.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ class Search:
         self._before_s = self._ledger.elapsed_s()  # of earlier attempts
         self._ledger.begin_attempt()
         self._curves = {
-            curve(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"
+            _curve_hash(trial): trial for trial in self.trials.values() if trial.state != "RUNNING"
         }
         for trial in self.trials.values():
             self._update(trial)
@@ -314,7 +315,7 @@ class Search:
     def _note_twin(self, number: int) -> None:
         """Notes if an earlier trial of another recipe has the same learning curve."""
         trial = self.trials[number]
-        twin = self._curves.setdefault(curve(trial), trial)
+        twin = self._curves.setdefault(_curve_hash(trial), trial)
         if trial.rungs and differ(twin, trial):
             self._display.note(twins_message(twin, trial))
 
@@ -349,6 +350,11 @@ def twins_message(first: Trial, second: Trial) -> str:
         f"Trials {first.number} and {second.number} have different recipes and identical results: "
         f"the settings that differ had no effect ({settings})"
     )
+
+
+def _curve_hash(trial: Trial) -> bytes:
+    """A hash of the learning curve: the curves of all trials would take 2 KB each."""
+    return hashlib.sha256(curve(trial).encode()).digest()
 
 
 def _scenes_of(number: int) -> str:

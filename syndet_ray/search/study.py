@@ -43,7 +43,7 @@ class Study:
         # None for a control or variant outside the search space
         self._trials: dict[int, optuna.Trial | None] = {}
         self._exempt: set[int] = set()  # trials that are never pruned
-        self._recipes: dict[int, Recipe] = {}
+        self._recipes: dict[int, Recipe] = {}  # of running trials
         self._study = optuna_terms.new_study(sweep.goals, make_pruner(sweep.pruning, sweep.rungs))
 
     @property
@@ -150,14 +150,16 @@ class Study:
                 list(values) if has_values else None,
                 state=optuna_terms.trial_state(state, cause),
             )
+        recipe = self._recipes.pop(number, None)  # of a running trial only: each takes 6 KB
         if cause == "lost":
-            self._ask_again(number)
+            self._ask_again(number, recipe)
 
-    def _ask_again(self, number: int) -> None:
+    def _ask_again(self, number: int, recipe: Recipe | None) -> None:
         """Queues a planned training that was lost again, unless its recipe is given up."""
         name = self._planned.lose(number)
         if isinstance(name, str):
-            self._waiting[name] = self._recipes[number]
+            assert recipe is not None, "a control or variant was proposed with its recipe"
+            self._waiting[name] = recipe
         elif name is not None:
             self._lost_points.append(name)
 

@@ -99,6 +99,14 @@ class Task:
     threads: int
     node: str | None = None
 
+    def __str__(self) -> str:
+        """The trial in short: Tune keeps the text of each task, and all settings take 2 KB."""
+        return f"trial {self.trial.number}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Task":
+        """Itself: nobody changes a task, and Tune would keep two copies of it, 9 KB each."""
+        return self
+
 
 class Runner(Protocol):
     """Trains trials, and calls functions, on Ray or in this process.

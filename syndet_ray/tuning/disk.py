@@ -7,12 +7,9 @@ from pathlib import Path
 from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.reach import rendered_sets
-from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
-from syndet_ray.scenes.cache import bound
+from syndet_ray.scenes.cache import bound, set_bytes
 from syndet_ray.search.task import KEPT_CHECKPOINTS
-
-_BYTES_A_PIXEL = 3  # the three colours of an image
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def most_used(sweep: LoadedSweep, checkpoint_bytes: int, confirmations: int, par
     """
     kept = len(sweep.fixed) + min(sweep.confirm.top, sweep.proposals) + confirmations
     running = parallel * (KEPT_CHECKPOINTS + 1)  # the next is written before the oldest goes
-    scenes = sum(_set_bytes(parameters, count) for parameters, count in rendered_sets(sweep))
+    scenes = sum(set_bytes(parameters, count) for parameters, count in rendered_sets(sweep))
     return Disk(checkpoints=(kept + running) * checkpoint_bytes, scenes=scenes)
 
 
@@ -86,9 +83,3 @@ def usage_words(disk: Disk, room: Room, storage: str | None) -> str:
     if disk.scenes > room.cache:
         scenes += f" (of {memory_words(disk.scenes)}: the least recently used are deleted)"
     return scenes if storage else f"{memory_words(disk.checkpoints)} of checkpoints and {scenes}"
-
-
-def _set_bytes(parameters: SceneParameters, count: int) -> int:
-    """The bytes of the pixels of a rendered set; its boxes are negligible."""
-    width, height = parameters.size_wh
-    return count * width * height * _BYTES_A_PIXEL

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,9 +226,17 @@ def _settled_and_checked(
 def check_nodes(
     sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
 ) -> None:
-    """Raises SyndetError if a node lacks files or packages that the trials of the sweep need."""
+    """Raises SyndetError if a node lacks what the trials of the sweep need."""
+    progress = partial(display.progress, "nodes checked")
     with display.step("checking the nodes"):
-        runner.check(sweep, data, options.runs, options.storage)
+        runner.check(
+            sweep,
+            data,
+            runs=options.runs,
+            cache=options.cache,
+            storage=options.storage,
+            progress=progress,
+        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, trials_on
 from syndet_ray.workers.head import check_head, joining_error
 from syndet_ray.workers.stop import restore_handlers
+from syndet_ray.workers.unfit import unfit_nodes
 
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
 _MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
@@ -266,8 +267,10 @@ def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
 
 
 def alive_nodes() -> list[Node]:
-    """Returns the nodes that are up."""
-    return [node_of(node) for node in ray.nodes() if node["Alive"]]
+    """Returns the nodes that are up, without those that lack what trials need."""
+    unfit = unfit_nodes()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in unfit]
+    return [node_of(node) for node in nodes]
 
 
 def node_of(description: Mapping[str, Any]) -> Node:

@@ -24,6 +24,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import disk
+from syndet_ray.workers.admitted import NODE, Moves
 from syndet_ray.workers.ahead import Ahead
 
 _NOTE_EVERY_S = 60.0  # all trials wait for the same store
@@ -181,16 +182,24 @@ class Proposals(_Stateless, Searcher):
 class Decisions(_Stateless, FIFOScheduler):
     """Passes reports to the search, and its decision back.
 
+    moves  moves trials away from nodes that lack what they need
     note  shows a message to the user
     """
 
     _supports_buffered_results = False
 
-    def __init__(self, search: Search, note: Note) -> None:
+    def __init__(self, search: Search, moves: Moves, note: Note) -> None:
         super().__init__()
-        self._search, self._note = search, note
+        self._search, self._moves, self._note = search, moves, note
         self._leaving: set[str] = set()  # machines that are about to be taken away
         self._noted_waiting_s = -math.inf  # monotonic clock
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self._moves.place(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Tune calls it before a trial that failed waits for a node again."""
+        self._moves.place(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = number_of(trial)
@@ -200,6 +209,10 @@ class Decisions(_Stateless, FIFOScheduler):
         if "failure" in result:
             self._search.end(number, result["failure"], result["cause"], result["traceback"])
             return TrialScheduler.STOP
+        if NODE in result:
+            fault = self._moves.take(trial, result[NODE])
+            if fault is not None:
+                self._search.halt(fault)
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
         if "notice" in result:
@@ -236,9 +249,14 @@ class Events(_Stateless, tune.Callback):
     """
 
     def __init__(
-        self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None
+        self,
+        search: Search,
+        home: str,
+        moves: Moves,
+        check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._search, self._home, self._check_interrupt = search, home, check_interrupt
+        self._search, self._home, self._moves = search, home, moves
+        self._check_interrupt = check_interrupt
         # the images seen by each trial at its newest checkpoint
         self._images: dict[int, int] = defaultdict(int)
         self._trials: list[Any] = []
@@ -261,7 +279,7 @@ class Events(_Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # Tune would keep them in memory; the decision has been made
-        for name in ("rung", "config", "scenes", "notice", "waiting"):
+        for name in ("rung", "config", "scenes", "notice", "waiting", NODE):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -282,6 +300,8 @@ class Events(_Stateless, tune.Callback):
             trial.max_failures = trial.num_failures + RETRIES
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self._moves.is_moved(trial):
+            return
         error = _last_error(trial)
         self._search.retry(number_of(trial), _last_line(error), error)
 

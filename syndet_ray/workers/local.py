@@ -46,7 +46,16 @@ class Local:
     use: Resources
     display: Display
 
-    def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
+    def check(
+        self,
+        sweep: LoadedSweep,
+        data: RealData,
+        *,
+        runs: Path,
+        cache: Path,
+        storage: str | None,
+        progress: Progress = quiet,
+    ) -> None:
         """Does nothing: trials run where everything was checked."""
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:

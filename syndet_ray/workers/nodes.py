@@ -1,153 +1,169 @@
-"""Nodes: checks on every node of a cluster what trials need, before the first one starts.
+"""Nodes: checks on every node of a cluster what trials need, before the first one starts."""
 
-They need files, weights and a store.
-"""
-
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import ray
 
-from syndet_ray.data.remote.local import NodeCopy
-from syndet_ray.data.storage import check_bucket, inside
-from syndet_ray.data.streamed import check_files, fetch_missing
-from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.reach import detectors_of
-from syndet_ray.definitions.recipe import Detector
-from syndet_ray.definitions.scene_parameters import BUILT_IN
-from syndet_ray.errors import DataError, MachineError, message
-from syndet_ray.progress import Note, silent
-from syndet_ray.runs.ingredients import hash_or_nothing, weights_hashes
-from syndet_ray.scenes import command
-from syndet_ray.scenes.generate import check_generator
-from syndet_ray.scenes.needs import PasteInputs, SceneInputs, paste_inputs, scene_inputs
-from syndet_ray.scenes.stock import is_stock
+from syndet_ray.errors import MachineError
+from syndet_ray.progress import Note, Progress, quiet, silent
+from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.search.task import Resources
+from syndet_ray.wording import counted
+from syndet_ray.workers.admission import record, require, required_check, session_folder
 from syndet_ray.workers.ahead import at_node, this_node
 from syndet_ray.workers.autoscaler import Growth, trials_on
 from syndet_ray.workers.cluster import alive_nodes, node_of
+from syndet_ray.workers.conditions import Findings, Host, findings_here
+from syndet_ray.workers.preflight import DO_STORE, Needs, problems_here
+from syndet_ray.workers.tasks import device
+from syndet_ray.workers.unfit import node_name
 
-_IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
-_MOST_PHOTOS = 1000  # files of streamed photos that are checked on each node
 _ANY_NODE = "the first node that joins"
-_STORE = (
-    "Give `storage` s3://BUCKET/PREFIX, "
-    "or a folder of `runs` that every node sees under the same path."
-)
+# Nodes that need longer are checked again before their first trial. A check takes 10 s, most of
+# them to import PyTorch.
+_PATIENCE_S = 60.0
+_CLOCK_READINGS = 3  # of the driver's: the first one starts a process
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
-    """Everything that trials need on a node and that may be on the driver's machine only.
+class Preflight:
+    """A check that a node makes of itself.
 
-    libraries  hash of each library of scenes, by its generator, assets, surroundings, backgrounds
-    stocks     hash of what pasted images are made of, by photos and cut-outs
-    files      SHA-256 of each file that generators are started with, and of each file of initial
-               weights, by its path
-    detectors  detectors that trials build for the classes, with initial weights that a node fetches
-               if it lacks them
-    photos     path and bytes of files that trials read, if photos are streamed
-    node_copy  copies them to a node that lacks them; None if they are only where they are
-    runs       the folder that checkpoints are written to; None if they go to a store
-    storage    the address of that store, which nodes reach with rights and settings of their own
+    driver  the node of the driver
+    mark    a file that the driver has written where checkpoints go; None if they go to a store
     """
 
-    libraries: Mapping[SceneInputs, str]
-    files: Mapping[str, str]
-    detectors: tuple[Detector, ...]
-    classes: tuple[str, ...]
-    stocks: Mapping[PasteInputs, str] = field(default_factory=dict)
-    photos: Sequence[tuple[str, int]] = ()
-    node_copy: NodeCopy | None = None
-    runs: Path | None = None
-    storage: str | None = None
+    needs: Needs
+    use: Resources
+    driver: str
+    mark: Path | None = None
 
-    @property
-    def has_files(self) -> bool:
-        needed = (self.libraries, self.stocks, self.files, self.detectors, self.photos)
-        return any(map(bool, needed))
+    def findings(self, trains: bool) -> Findings:
+        """Returns what this node lacks. It is called by a task or a trial of Ray on it.
 
-
-def needs_of(
-    sweep: LoadedSweep, classes: tuple[str, ...], runs: Path, storage: str | None
-) -> Needs:
-    """Returns the needs of the trials of a settled sweep.
-
-    Raises DataError for assets that cannot be used on this machine.
-    """
-    inputs = sorted(scene for scene in scene_inputs(sweep) if not set(scene) <= _IN_PACKAGE)
-    programs = chain.from_iterable(command.files_of(scene.generator) for scene in inputs)
-    return Needs(
-        libraries={scene: scene.library().hash for scene in inputs},
-        stocks={pasted: pasted.stock().hash for pasted in sorted(paste_inputs(sweep))},
-        files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),
-        detectors=tuple(filter(_must_be_fetched, detectors_of(sweep))),
-        classes=classes,
-        runs=runs if storage is None else None,
-        storage=storage,
-    )
+        trains  whether it trains trials, or only renders scenes
+        """
+        host = _host(self.use if trains else None, self.driver)
+        problems = problems_here(self.needs, self.mark, trains=trains)
+        findings = Findings(problems=tuple(problems))
+        if self.needs.demands is not None:
+            findings += findings_here(self.needs.demands, host)
+        return replace(findings, problems=tuple(dict.fromkeys(findings.problems)))
 
 
-def spread_out(files: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
-    """At most a thousand of the files, from first to last: on a shared disk each costs a wait."""
-    step = math.ceil(len(files) / _MOST_PHOTOS)
-    return files[:: max(1, step)]
-
-
-def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silent) -> None:
+def check_nodes(
+    needs: Needs,
+    use: Resources,
+    growth: Growth,
+    note: Note = silent,
+    progress: Progress = quiet,
+) -> None:
     """Raises MachineError, with all that is missing on any node, if trials would fail there.
 
     Nodes that only render need no initial weights and no store. If no trial fits on the nodes that
-    are up, it waits for the first node that joins.
+    are up, it waits for the first node that joins. Nodes that do not answer within a minute are
+    left to the check before their first trial, see `admission`.
     """
     with _mark(needs.runs) as mark:
-        tasks = _tasks(needs, mark, use)
-        trains_elsewhere = any(trains for trains, _ in tasks.values())
+        preflight = Preflight(needs=needs, use=use, mark=mark, driver=this_node())
+        tasks, trains_elsewhere = _tasks(preflight)
         if needs.runs is not None and growth.nodes and not trains_elsewhere:
             rule = (
                 "is needed if nodes may join: "
                 "they could not write checkpoints to a folder of this machine"
             )
-            raise MachineError("`storage`", rule, do=_STORE)
-        fits = trials_on(alive_nodes(), use.cpus, use.gpus)
-        if needs.has_files and not fits and growth.is_possible:
+            raise MachineError("`storage`", rule, do=DO_STORE)
+        if needs.has_files and not _fits(use) and growth.is_possible:
             note("waiting for the first node, to check that it has the files that trials need")
-            anywhere = _problems.options(num_cpus=use.cpus, num_gpus=use.gpus)
-            tasks[_ANY_NODE] = True, anywhere.remote(needs, mark, trains=True)
-        problems = {name: _answer(task) for name, (_, task) in tasks.items()}
-    _refuse(problems)
+            tasks[_ANY_NODE] = _findings.options(num_cpus=use.cpus, num_gpus=use.gpus).remote(
+                preflight, trains=True
+            )
+            ray.wait([tasks[_ANY_NODE]])
+        answers = _answers(tasks, note, progress)
+    for name, findings in answers.items():
+        for sentence in findings.notes:
+            note(f"{name}: {sentence}")
+    _refuse({name: findings.problems for name, findings in answers.items()})
 
 
-def _tasks(needs: Needs, mark: Path | None, use: Resources) -> dict[str, tuple[bool, Any]]:
-    """Starts a check on each other node that is up.
+def require_folder(home: str) -> None:
+    """Makes nodes that join from now on check that they see the folder of the run, `home`.
 
-    Returns by the name of the node: whether it trains, and the reference of its answer.
+    Checkpoints may go to a store instead.
     """
-    tasks = {}
+    check = required_check()
+    if isinstance(check, Preflight) and check.needs.runs is not None:
+        require(replace(check, mark=Path(home) / LEDGER))
+
+
+def _fits(use: Resources) -> bool:
+    return trials_on(alive_nodes(), use.cpus, use.gpus) > 0
+
+
+def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
+    """Starts a check on each node that is up and that trials or renderers may use.
+
+    Returns the references of the answers by the name of the node, and whether trials fit on another
+    node than the driver's.
+    """
+    tasks, trains_elsewhere = {}, False
+    use, driver = preflight.use, preflight.driver
     for description in ray.nodes():
         node, node_id = node_of(description), description["NodeID"]
-        has_resources = description["Alive"] and (node.cpus >= 1 or node.gpus > 0)
-        if has_resources and node_id != this_node():
-            trains = node.fits(use.cpus, use.gpus) > 0
-            check = _problems.options(scheduling_strategy=at_node(node_id))
-            name = f"node {description['NodeManagerAddress']} ({node_id[:6]})"
-            tasks[name] = trains, check.remote(needs, mark, trains=trains)
-    return tasks
+        trains = node.fits(use.cpus, use.gpus) > 0
+        if not description["Alive"] or not (trains or node.cpus >= 1):
+            continue
+        needs = preflight.needs
+        if node_id == driver:
+            if not trains or needs.demands is None:
+                continue
+            needs = needs.without_files()
+        else:
+            trains_elsewhere |= trains
+        # As a trial: the training step needs its cores and its GPU.
+        occupied = {"num_cpus": use.cpus, "num_gpus": use.gpus} if trains else {"num_cpus": 0}
+        check = _findings.options(scheduling_strategy=at_node(node_id), **occupied)
+        tasks[node_name(description)] = check.remote(replace(preflight, needs=needs), trains)
+    return tasks, trains_elsewhere
 
 
-def _answer(task: Any) -> list[str]:
+def _answers(tasks: Mapping[str, Any], note: Note, progress: Progress) -> dict[str, Findings]:
+    """Returns the answers of the nodes, by their name, as far as they come within a minute."""
+    waiting, deadline = list(tasks.values()), time.monotonic() + _PATIENCE_S
+    progress(0, len(tasks))
+    while waiting and time.monotonic() < deadline:
+        _, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
+        progress(len(tasks) - len(waiting), len(tasks))
+    for task in waiting:
+        ray.cancel(task)
+    late = [name for name, task in tasks.items() if task in waiting]
+    if late:
+        note(
+            f"no answer within {_PATIENCE_S:.0f} s from {counted(len(late), 'node')} "
+            f"({', '.join(late)}): checked before the first trial there"
+        )
+    return {name: _answer(task) for name, task in tasks.items() if name not in late}
+
+
+def _answer(task: Any) -> Findings:
     try:
         return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        return Findings(problems=(_broken_words(error),))
     except ray.exceptions.RayError:  # the node is gone, and its files do not matter
-        return []
+        return Findings()
+
+
+def _broken_words(error: Exception) -> str:
+    """Returns a problem for a node that cannot even run the check."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"our code cannot run there ({lines[-1].strip()}). Install the driver's packages."
 
 
 def _refuse(problems: Mapping[str, Sequence[str]]) -> None:
@@ -159,103 +175,56 @@ def _refuse(problems: Mapping[str, Sequence[str]]) -> None:
     if nodes_of:
         lines = [f"{', '.join(names)}: {problem}" for problem, names in nodes_of.items()]
         do = (
-            "Put the files under the same path on every node, "
+            "Put files under the same path on every node, "
             "for example with file_mounts in cluster.yaml."
         )
         rule = f"some nodes lack what trials need. {' '.join(lines)}".rstrip(".")
         raise MachineError("cluster", rule, do=do)
 
 
-@ray.remote(num_cpus=0)
-def _problems(needs: Needs, mark: Path | None, trains: bool) -> list[str]:
-    return problems_here(needs, mark, trains=trains)
+@ray.remote
+def _findings(preflight: Preflight, trains: bool) -> Findings:
+    findings = preflight.findings(trains)
+    if not findings.problems:
+        record(findings, trains=trains)
+    return findings
 
 
-def problems_here(needs: Needs, mark: Path | None, *, trains: bool) -> list[str]:
-    """Returns a sentence for each need that this machine lacks or has in another version.
+def _host(use: Resources | None, driver: str) -> Host:
+    """Describes the node that this process runs on. use: of a trial; None if none runs here."""
+    here = this_node()
+    (description,) = (node for node in ray.nodes() if node["NodeID"] == here)
+    return Host(
+        trials=node_of(description).fits(use.cpus, use.gpus) if use else 0,
+        threads=use.cpus if use else 1,
+        device=device(),
+        store_bytes=int(description["Resources"].get("object_store_memory", 0)),
+        session=session_folder(),
+        skew_s=None if here == driver else _skew_s(driver),
+    )
 
-    mark    a file that the driver has just written where checkpoints go; None if they go to a store
-    trains  whether trials run here, or scenes are only rendered
+
+def _skew_s(driver: str) -> float:
+    """Returns the clock of this node minus that of the driver's node, seconds.
+
+    The shortest of several readings counts: it waited least for Ray. What it may still have waited
+    is taken off.
     """
-    checks: list[Callable[[], None]] = []
-    checks += [partial(_check_library, *library) for library in needs.libraries.items()]
-    checks += [partial(_check_stock, *stock) for stock in needs.stocks.items()]
-    checks += [partial(_check_file, *file) for file in needs.files.items()]
-    if trains:
-        for detector in needs.detectors:
-            checks.append(partial(_check_detector, detector, needs.classes))
-        checks.append(partial(_check_photos, needs.photos, needs.node_copy))
-        if mark is not None:
-            checks.append(partial(_check_mark, mark))
-        if needs.storage is not None:
-            checks.append(partial(_check_store, needs.storage))
-    problems = map(_problem, checks)
-    return list(dict.fromkeys(filter(None, problems)))
+    clock = _clock.options(num_cpus=0, scheduling_strategy=at_node(driver))
+    readings = []
+    for _ in range(_CLOCK_READINGS):
+        before = time.time()
+        there = ray.get(clock.remote())
+        after = time.time()
+        readings.append((after - before, (before + after) / 2 - there))
+    waited, skew = min(readings)
+    certain = max(0.0, abs(skew) - waited / 2)
+    return certain if skew > 0 else -certain
 
 
-def _problem(check: Callable[[], None]) -> str:
-    """Returns the message of a failed check; "" if it passes."""
-    try:
-        check()
-    except Exception as error:
-        return message(error)
-    return ""
-
-
-def _check_library(scene: SceneInputs, hash_on_driver: str) -> None:
-    check_generator(scene.generator)
-    if scene.library().hash != hash_on_driver:
-        folders = (scene.assets, scene.surroundings, scene.backgrounds)
-        raise DataError(", ".join(filter(None, folders)), "has other files than on the driver")
-
-
-def _check_stock(pasted: PasteInputs, hash_on_driver: str) -> None:
-    if not is_stock(Path(pasted.photos)):
-        rule = "is not seen from here, but photos to paste on are written there"
-        raise DataError(pasted.photos, rule)
-    if pasted.stock().hash != hash_on_driver:
-        raise DataError(", ".join(filter(None, pasted)), "has other files than on the driver")
-
-
-def _check_file(path: str, hash_on_driver: str) -> None:
-    if not Path(path).is_file():
-        raise DataError(path, "does not exist")
-    if hash_or_nothing(path) != hash_on_driver:
-        raise DataError(path, "is another file than on the driver")
-
-
-def _check_photos(photos: Sequence[tuple[str, int]], node_copy: NodeCopy | None) -> None:
-    for file, _ in photos:
-        fetch_missing(file, node_copy)
-    check_files(photos)
-
-
-def _check_detector(detector: Detector, classes: tuple[str, ...]) -> None:
-    from syndet_ray.detection.models import build
-
-    build(detector, classes, seed=0)
-
-
-def _check_mark(mark: Path) -> None:
-    if not mark.is_file():
-        rule = "is not seen from here, but checkpoints would go there"
-        raise MachineError(mark.parent, rule, do=_STORE)
-
-
-def _check_store(storage: str) -> None:
-    """Writes an object with a name of its own: nodes try it at the same time."""
-    try:
-        check_bucket(inside(storage, f".node-{uuid4().hex}"))
-    except MachineError as error:
-        raise MachineError(storage, error.rule, got=error.got, do=error.do) from None
-
-
-def _must_be_fetched(detector: Detector) -> bool:
-    """True if the initial weights of a detector come from a server, unless they are in a cache."""
-    from syndet_ray.detection.weights import LITE0
-
-    in_a_package = detector.weights == "imagenet" and detector.backbone == LITE0
-    return detector.weights in ("imagenet", "coco") and not in_a_package
+@ray.remote
+def _clock() -> float:
+    return time.time()
 
 
 @contextmanager

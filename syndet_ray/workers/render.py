@@ -31,10 +31,12 @@ from syndet_ray.scenes.generate import library_of, render_part, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import join_shards, shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
+from syndet_ray.workers.admission import admit_here
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import interrupt_for
 from syndet_ray.workers.tasks import ended_tasks, result
+from syndet_ray.workers.unfit import fit_only, nodes_except, unfit_nodes
 
 
 class RenderDisplay(Protocol):
@@ -197,6 +199,7 @@ def _by_shards(
 def _call(work: Callable[[], Pool]) -> Pool:
     """Runs on a worker; the arrays of the returned pool go into the object store."""
     cv2.setNumThreads(1)  # Ray gives it one core, and OpenCV would use all of the machine
+    admit_here(trains=False)
     return work()
 
 
@@ -216,22 +219,19 @@ def _results(work: Mapping[Any, Callable[[], Pool]], at_once: int) -> Iterator[t
 
 
 def _placement() -> dict[str, Any]:
-    """Returns options that spread tasks over the cluster, but prefer nodes without GPUs.
+    """Returns options that spread tasks over the fit nodes, but prefer nodes without GPUs.
 
     A trial needs the cores of its GPU's node too. The second choice is any node: those without GPUs
     may all have been lost.
     """
+    unfit = unfit_nodes()
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    with_gpus = [node["NodeID"] for node in nodes if node["Resources"].get("GPU")]
-    if len(with_gpus) in (0, len(nodes)):
-        return {"scheduling_strategy": "SPREAD"}
+    fit = [node for node in nodes if node["NodeID"] not in unfit]
+    with_gpus = [node["NodeID"] for node in fit if node["Resources"].get("GPU")]
+    if len(with_gpus) in (0, len(fit)):
+        return {"scheduling_strategy": "SPREAD", **fit_only()}
     return {
         "scheduling_strategy": "SPREAD",
-        "label_selector": _nodes_except(with_gpus),
-        "fallback_strategy": [{"label_selector": _nodes_except(["none"])}],
+        "label_selector": nodes_except([*unfit, *with_gpus]),
+        "fallback_strategy": [{"label_selector": nodes_except(unfit or ["none"])}],
     }
-
-
-def _nodes_except(node_ids: Sequence[str]) -> dict[str, str]:
-    """Returns a label selector of Ray for all nodes except these."""
-    return {"ray.io/node-id": f"!in({','.join(node_ids)})"}

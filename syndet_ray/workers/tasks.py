@@ -11,6 +11,7 @@ from syndet_ray.errors import MachineError, SyndetError, first_line
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.task import RETRIES, Resources
 from syndet_ray.wording import times
+from syndet_ray.workers.unfit import fit_only
 
 Key = TypeVar("Key")
 
@@ -32,7 +33,7 @@ def run_tasks(
     cancelled.
     """
     # Ray does not retry: lost workers and stores that did not answer are counted together.
-    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=0)
+    task = _call.options(num_cpus=use.cpus, num_gpus=use.gpus, max_retries=0, **fit_only())
     stored = ray.put(shared)
 
     def start(index: int) -> Any:

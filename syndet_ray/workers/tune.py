@@ -20,22 +20,23 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
+from syndet_ray.workers.admission import require
+from syndet_ray.workers.admitted import Moves, train_admitted
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.cluster import (
     Capacity,
-    alive_nodes,
     connection,
     has_spare_cores,
     resource_words,
     resources,
 )
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
-from syndet_ray.workers.nodes import check_nodes, needs_of, spread_out
+from syndet_ray.workers.nodes import Preflight, check_nodes, require_folder
+from syndet_ray.workers.preflight import Needs, demands_of, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
-from syndet_ray.workers.trainable import train_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +46,54 @@ class OnRay:
     capacity  counts how many trials may run at once, as the cluster grows
     growth    the nodes that may join it
     note      shows a message to the user
+    is_own    whether we have started it on this machine: no node joins it
     """
 
     use: Resources
     capacity: Capacity
     growth: Growth
     note: Note
+    is_own: bool = False
 
-    def check(self, sweep: LoadedSweep, data: RealData, runs: Path, storage: str | None) -> None:
-        """Raises MachineError with all that trials would miss on a node; see `check_nodes`."""
-        if len(alive_nodes()) == 1 and not self.growth.is_possible:
-            # this machine is the only node: its files were checked, and need not be hashed again
+    def check(
+        self,
+        sweep: LoadedSweep,
+        data: RealData,
+        *,
+        runs: Path,
+        cache: Path,
+        storage: str | None,
+        progress: Progress = quiet,
+    ) -> None:
+        """Raises MachineError with all that trials would miss on a node; see `check_nodes`.
+
+        Nodes that join later make the same check, see `admission`.
+        """
+        if self.is_own and not self.use.gpus:
+            # This machine is the only node: its files were checked, and need not be hashed again.
+            # On its CPU the detectors were built.
             return
-        needs = needs_of(sweep, data.pools["train"].classes, runs, storage)
+        classes, demands = data.pools["train"].classes, demands_of(sweep, data, cache)
+        if self.is_own:
+            needs = Needs(libraries={}, files={}, detectors=(), classes=classes, demands=demands)
+            check_nodes(needs, self.use, self.growth, self.note, progress)
+            return
+        needs = needs_of(sweep, classes, runs, storage)
         photos = spread_out(data.streamed_files)
-        needs = replace(needs, photos=photos, node_copy=data.node_copy)
+        needs = replace(needs, photos=photos, node_copy=data.node_copy, demands=demands)
         if needs.node_copy is not None:
             self.note(
                 f"each node copies the photos into {needs.node_copy.folder}, unless it has them"
             )
-        check_nodes(needs, self.use, self.growth, self.note)
+        check_nodes(needs, self.use, self.growth, self.note, progress)
+        require(Preflight(needs=needs, use=self.use, driver=this_node()))
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
+        require_folder(home)
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         trainable = tune.with_parameters(
-            train_task, train=data.pools["train"], val=data.pools["val"], others=data.others
+            train_admitted, train=data.pools["train"], val=data.pools["val"], others=data.others
         )
         run_trials(
             trainable,
@@ -117,6 +140,7 @@ def on_ray(
             capacity=Capacity(use, growth, fixed=parallel is not None),
             growth=growth,
             note=note,
+            is_own=address is None,
         )
 
 
@@ -158,17 +182,14 @@ def run_trials(
             has_spare_cores=has_spare,
             check_interrupt=check_interrupt,
         )
-        events = Events(search, home, check_interrupt)
+        moves = Moves(use, note)
+        events = Events(search, home, moves, check_interrupt)
+        decisions = Decisions(search, moves, note)
         try:
-            decisions = Decisions(search, note)
-            _tuner(
-                trainable,
-                home,
-                use,
-                proposals=proposals,
-                decisions=decisions,
-                events=events,
-            ).fit()
+            tuner = _tuner(
+                trainable, home, use, proposals=proposals, decisions=decisions, events=events
+            )
+            tuner.fit()
         except KeyboardInterrupt:
             events.stop_workers()
             raise

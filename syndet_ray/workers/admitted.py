@@ -1,0 +1,89 @@
+"""Admitted: trains trials on nodes that have what trials need, and moves others to such a node."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray import tune
+
+from syndet_ray.data.pool import Pool
+from syndet_ray.progress import Note
+from syndet_ray.search.task import Resources
+from syndet_ray.workers.admission import UnfitNode, admit_here
+from syndet_ray.workers.autoscaler import trials_on
+from syndet_ray.workers.cluster import alive_nodes
+from syndet_ray.workers.trainable import train_task
+from syndet_ray.workers.unfit import nodes_except, unfit_nodes
+
+NODE = "node"  # key of a report on a node
+
+
+def train_admitted(
+    config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]
+) -> None:
+    """Runs `train_task` on a node that has what trials need.
+
+    On any other it reports what is missing, and raises UnfitNode: Tune starts the trial again.
+    """
+    try:
+        notes = admit_here(trains=True)
+    except UnfitNode as error:
+        tune.report({NODE: json.dumps({"unfit": f"{error.place} {error.rule}"})})
+        raise
+    if notes:
+        name = ray.util.get_node_ip_address()
+        tune.report({NODE: json.dumps({"notes": [f"node {name}: {note}" for note in notes]})})
+    train_task(config, train, val, others)
+
+
+class Moves:
+    """Moves trials away from unfit nodes; runs in the driver.
+
+    use   what a trial occupies
+    note  shows a message to the user, one for each unfit node
+    """
+
+    def __init__(self, use: Resources, note: Note) -> None:
+        self._use, self._note = use, note
+        self._unfit: list[str] = []  # ids of nodes
+        self._noted: set[str] = set()
+        self._moved: set[str] = set()  # ids of trials that are about to start again
+
+    def take(self, trial: Any, text: str) -> str | None:
+        """Takes a report on the node of a trial.
+
+        Returns the fault if no node is left that trials fit on and that has what they need.
+        """
+        report = json.loads(text)
+        for note in report.get("notes", ()):
+            self._note(note)
+        if "unfit" not in report:
+            return None
+        self._unfit = unfit_nodes()
+        self._moved.add(trial.trial_id)
+        trial.max_failures += 1  # the trial is not at fault
+        message = report["unfit"]
+        if not trials_on(alive_nodes(), self._use.cpus, self._use.gpus):
+            return f"trials fit on no other node, and {message}"
+        if message not in self._noted:
+            self._noted.add(message)
+            self._note(f"trials go to other nodes: {message}")
+        return None
+
+    def place(self, trial: Any) -> None:
+        """Keeps a trial that waits for a node off unfit ones."""
+        if self._unfit:
+            asked = trial.placement_group_factory
+            selectors = [nodes_except(self._unfit)] * len(asked.bundles)
+            trial.update_resources(
+                tune.PlacementGroupFactory(
+                    asked.bundles, asked.strategy, bundle_label_selector=selectors
+                )
+            )
+
+    def is_moved(self, trial: Any) -> bool:
+        """True once for each time that a trial was moved, which is no failure of its worker."""
+        is_moved = trial.trial_id in self._moved
+        self._moved.discard(trial.trial_id)
+        return is_moved

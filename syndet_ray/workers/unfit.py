@@ -1,0 +1,66 @@
+"""Unfit: nodes that lack what trials need, in a list that all processes of a run see.
+
+It lies in the key-value store of Ray's head, under the job of the driver.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.experimental.internal_kv import (
+    _internal_kv_get,
+    _internal_kv_initialized,
+    _internal_kv_list,
+    _internal_kv_put,
+)
+
+_NODE_ID = "ray.io/node-id"  # a label that Ray gives to each node
+_UNFIT = "unfit"  # begins the keys of unfit nodes
+
+
+def put(key: str, value: bytes) -> None:
+    """Stores a value for all processes of this run."""
+    _internal_kv_put(key.encode(), value, overwrite=True, namespace=_namespace())
+
+
+def get(key: str) -> bytes | None:
+    return _internal_kv_get(key.encode(), namespace=_namespace())
+
+
+def add_unfit(node_id: str, problems: Sequence[str]) -> None:
+    """Adds a node with its problems, each a sentence."""
+    put(f"{_UNFIT} {node_id}", json.dumps(list(problems)).encode())
+
+
+def unfit_nodes() -> list[str]:
+    """Returns the ids of unfit nodes that are up, sorted; none without a connection to Ray."""
+    if not _internal_kv_initialized():
+        return []
+    keys = _internal_kv_list(f"{_UNFIT} ".encode(), namespace=_namespace())
+    if not keys:
+        return []
+    unfit = {key.decode().removeprefix(f"{_UNFIT} ") for key in keys}
+    return sorted(
+        node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] in unfit
+    )
+
+
+def fit_only() -> dict[str, Any]:
+    """Returns options of a Ray task that keep it off unfit nodes."""
+    unfit = unfit_nodes()
+    return {"label_selector": nodes_except(unfit)} if unfit else {}
+
+
+def nodes_except(node_ids: Collection[str]) -> dict[str, str]:
+    """Returns a label selector of Ray for all nodes except these, at least one."""
+    return {_NODE_ID: f"!in({','.join(node_ids)})"}
+
+
+def node_name(description: Mapping[str, Any]) -> str:
+    """Returns the name of a node in messages, from Ray's description of it."""
+    return f"node {description['NodeManagerAddress']} ({description['NodeID'][:6]})"
+
+
+def _namespace() -> bytes:
+    return f"syndet_ray {ray.get_runtime_context().get_job_id()}".encode()
