@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
@@ -17,15 +18,18 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL, Mix
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.schedule import images_until, shares_between
+from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
-from syndet_ray.detection.feed import Batch, Feed
+from syndet_ray.detection.feed import Batch, Feed, Place
+from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
+from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError, first_line
+from syndet_ray.metrics import BATCH_PARTS
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below
 # this.
@@ -97,7 +101,7 @@ class Trainer:
         self._mixer = BatchMixer(sizes, recipe.training.batch_size, mix_seed, in_order=ordered)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
-        self._batches = 0
+        self._batches, self._parts = 0, 1
         if restore is not None:
             self._restore(restore)
 
@@ -149,6 +153,8 @@ class Trainer:
         optimizer            of each group: number of parameters, the rate of the last step, and its
                              other settings
         rate_set_at          images seen before the last step
+        batch_parts          number of parts in which each batch is computed: more than 1 if the
+                             memory of the GPU was not enough for a whole one
         pools                of each source: number of distinct images, and a hash of them
         """
         body: Any = self._model.get_submodule(_BODY)
@@ -171,6 +177,7 @@ class Trainer:
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
+            BATCH_PARTS: self._parts,
             "trainable_parameters": _trainable(self._model),
             "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
@@ -193,6 +200,7 @@ class Trainer:
         state = {
             "images_seen": self.images_seen,
             "batches": self._batches,
+            "parts": self._parts,
             "mixer": self._mixer.state_dict(),
             "weights": asdict(self.weights),
         }
@@ -231,19 +239,21 @@ class Trainer:
         self._optimizer.load_state_dict(optimizer)
         state = _state(folder)
         self.images_seen, self._batches = state["images_seen"], state["batches"]
+        self._set_parts(state.get("parts", 1))  # checkpoints of an earlier version have none
         if self._average is not None:
             self._average.n_averaged.fill_(self._batches)
         self._mixer.load_state_dict(state["mixer"])
 
-    def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-        """Yields for each of the next batches the number of images before it, and its images.
+    def _draws(self, images: int) -> Iterator[list[Place]]:
+        """Yields the images of each of the next batches.
 
         The feed draws them some batches before they train.
         """
         drawn = self.images_seen
         while drawn < images:
             count = min(self._mixer.batch_size, images - drawn)
-            yield drawn, self._mixer.draw(self._shares(drawn, count), count)
+            batch = self._mixer.draw(self._shares(drawn, count), count)
+            yield [(number, *place) for number, place in enumerate(batch, start=drawn)]
             drawn += count
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
@@ -252,23 +262,85 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        gpus = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            # Proposals and boxes are sampled at random inside the model.
-            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
-            losses = self._model(batch.images, batch.targets)
+        losses = self._gradients(batch)
         if self._device.type == "cpu":  # where the check costs nothing
             self._check_finite([losses])
-        total = torch.stack(list(losses.values())).sum()
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
         nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
         self.images_seen += len(batch.images)
         self._batches += 1
-        return {name: loss.detach() for name, loss in losses.items()}
+        return losses
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Sets the gradients to those of a batch, and returns its losses.
+
+        If the memory of the GPU is not enough, this and all later batches are computed in twice as
+        many parts.
+        """
+        while True:
+            statistics = _statistics(self._model)
+            try:
+                return self._accumulate(batch.divide(self._parts))
+            except torch.OutOfMemoryError as error:
+                reason = first_line(error)
+            # Not in the block above: until it ends, the error holds the tensors of the step.
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            for buffer, value in statistics:
+                buffer.copy_(value)
+            self._halve_parts(len(batch.images), reason)
+
+    def _accumulate(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
+        """Sets the gradients to those of all parts of a batch together; returns its losses.
+
+        Each part counts by what its losses are means over, so that both are those of the whole
+        batch.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        sums, total = dict[str, Tensor](), 0
+        gpus = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            # a layer of the model may draw random numbers, such as a dropout
+            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
+            for part in parts:
+                losses = self._model(part.images, part.targets)
+                count = loss_count(self._model, len(part.images))
+                # without objects there is one loss, of the background
+                factor = max(1, count) if len(parts) > 1 else 1
+                (torch.stack(list(losses.values())).sum() * factor).backward()
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0) + loss.detach() * factor
+                total += count if len(parts) > 1 else 1
+        return self._divide_sums(sums, total)
+
+    def _divide_sums(self, sums: Mapping[str, Tensor], total: int) -> dict[str, Tensor]:
+        """Divides gradients that are sums, and the sums of losses, by the count of their terms."""
+        if total > 1:
+            parameters = self._model.parameters()
+            gradients = [weight.grad for weight in parameters if weight.grad is not None]
+            torch._foreach_div_(gradients, total)
+        return {name: value / max(1, total) for name, value in sums.items()}
+
+    def _halve_parts(self, images: int, reason: str) -> None:
+        """Makes batches be computed in twice as many parts, after one of `images` did not fit.
+
+        Raises SyndetError if its parts were single images.
+        """
+        if self._parts >= images:
+            raise out_of_memory("training", reason)
+        self._set_parts(2 * self._parts)
+
+    def _set_parts(self, parts: int) -> None:
+        """Sets the number of parts of a batch.
+
+        Each of them updates the statistics of batch norms, so that it must count for less.
+        """
+        for norm in _training_norms(self._model):
+            if norm.momentum is not None:
+                norm.momentum *= self._parts / parts
+        self._parts = parts
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
         """Raises NonFiniteLoss, with the parts of the first loss that is NaN or infinite."""
@@ -357,6 +429,18 @@ def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, A
 def _trainable(module: nn.Module) -> int:
     """The number of parameters of a module that train."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _training_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The batch norms that use the statistics of their batch, and keep a mean of them."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm.training]
+
+
+def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """The buffers that a step changes, each with a copy of its value."""
+    buffers = [buffer for norm in _training_norms(model) for buffer in norm.buffers()]
+    return [(buffer, buffer.clone()) for buffer in buffers]
 
 
 def _pool_facts(pool: Pool) -> dict[str, Any]:

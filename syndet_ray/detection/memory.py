@@ -1,0 +1,26 @@
+"""Memory: of a GPU that several trials share, or that is too small for a batch."""
+
+import torch
+
+from syndet_ray.errors import SyndetError
+
+
+def limit_memory(device: torch.device, share: float) -> None:
+    """Limits the memory that this process may have of a GPU to a share of it, 0 to 1.
+
+    Trials that share a GPU then run out of memory each on its own, and not because of others. A
+    process that runs several trials limits it for each.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def out_of_memory(place: str, reason: str) -> SyndetError:
+    """The error of one image for which the memory of the GPU is not enough.
+
+    reason  what torch said, without a full stop
+    """
+    rule = f"one image at a time needs more memory than the GPU has ({reason})"
+    do = "Lower detector.working_px or training.crop_px, take a smaller detector.backbone, "
+    do += "or give each trial more of a GPU: `gpus_per_trial`."
+    return SyndetError(place, rule, do=do)
