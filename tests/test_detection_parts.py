@@ -138,7 +138,7 @@ def test_statistics_of_norms_forget_a_step_that_failed(squares):
     momenta = [norm.momentum for norm in norms(training)]
     (drawn,) = list(training._draws(4))
     (prepared,) = training._feed.batches(iter([drawn]))
-    training._gradients(prepared)
+    training._gradients(prepared, 4)
     whole = training._model.state_dict()
     tracked = [name for name in whole if name.endswith("num_batches_tracked")]
     assert tracked

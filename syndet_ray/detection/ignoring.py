@@ -79,8 +79,12 @@ class IgnoringRPN(RegionProposalNetwork):
 
 
 class IgnoringRoIHeads(RoIHeads):
-    """The second stage: classes and boxes of proposals."""
+    """The second stage: classes and boxes of proposals.
 
+    always_computes  whether it computes without any sample too: others wait for its statistics
+    """
+
+    always_computes = False
     fg_bg_sampler: ImageSampler
     _ignored: tuple[Tensor, ...] = ()
 
@@ -94,7 +98,7 @@ class IgnoringRoIHeads(RoIHeads):
         """As torchvision's, but the losses are the mean of those of the images."""
         if not self.training:
             return super().forward(features, proposals, image_shapes, targets)
-        if _nothing_to_learn(proposals, targets):
+        if not self.always_computes and _nothing_to_learn(proposals, targets):
             zero = proposals[0].new_zeros(())
             return [], {"loss_classifier": zero, "loss_box_reg": zero}
         samples, _, labels, expected = self.select_training_samples(proposals, targets)
@@ -199,7 +203,7 @@ def _region_losses(
     truth = torch.cat(labels)
     losses = functional.cross_entropy(logits, truth, reduction="none")
     objects = torch.where(truth > 0)[0]
-    of_class = deltas.reshape(len(truth), -1, 4)[objects, truth[objects]]
+    of_class = deltas.reshape(*logits.shape, 4)[objects, truth[objects]]
     return {
         "loss_classifier": losses @ weights,
         "loss_box_reg": box_loss(of_class, expected[objects], weights[objects]),

@@ -1,8 +1,25 @@
 """Memory: of a GPU that several trials share, or that is too small for a batch."""
 
+from typing import Any
+
 import torch
 
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import MachineError, SyndetError
+
+
+class NeedsParts(MachineError):
+    """Too little memory of a GPU for the share of a batch that one process of a team computes.
+
+    All processes must begin again, in so many parts: the others wait for this one.
+    """
+
+    def __init__(self, parts: int, reason: str) -> None:
+        rule = f"a GPU of the trial has too little memory for its share of a batch ({reason})"
+        super().__init__("training", rule, do=f"It goes on with each share in {parts} parts.")
+        self.parts, self.reason = parts, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NeedsParts, (self.parts, self.reason)
 
 
 def limit_memory(device: torch.device, share: float) -> None:

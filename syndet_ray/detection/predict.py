@@ -11,6 +11,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded_side
 from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.score import Predictions, in_order
+from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.errors import first_line
 from syndet_ray.progress import Progress
 
@@ -33,18 +34,48 @@ def predict(
 
     together  images in one call of the model; None takes what suits the device
     """
+    by_index = _detections(model, pool, device, ALONE, progress=progress, together=together)
+    return [by_index[i] for i in range(len(pool))]
+
+
+def predict_together(
+    model: torch.nn.Module, pool: Pool, *, device: torch.device, team: Team
+) -> list[Predictions] | None:
+    """As `predict`, by all processes of a team, each for its share of the images.
+
+    Returns None in all but the first.
+    """
+    gathered = team.gather(_detections(model, pool, device, team))
+    if gathered is None:
+        return None
+    by_index: dict[int, Predictions] = {}
+    for detections in gathered:
+        by_index |= detections
+    return [by_index[i] for i in range(len(pool))]
+
+
+def _detections(
+    model: torch.nn.Module,
+    pool: Pool,
+    device: torch.device,
+    team: Team,
+    *,
+    progress: Progress | None = None,
+    together: int | None = None,
+) -> dict[int, Predictions]:
+    """The detections in this process's share of a pool, by the index of the image."""
     model = model.to(device).eval()
     if together is None:
         together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
-        for indices in _batches(pool, together):
+        for indices in team.share(list(_batches(pool, together))):
             outputs = _outputs(model, [_image(pool, i, device) for i in indices])
             for i, output in zip(indices, outputs, strict=True):
                 by_index[i] = _predictions(output)
             if progress is not None:
                 progress(len(by_index), len(pool))
-    return [by_index[i] for i in range(len(pool))]
+    return by_index
 
 
 def _batches(pool: Pool, together: int) -> Iterator[list[int]]:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from syndet_ray import seeds
 from syndet_ray.data.mix import BatchMixer
@@ -23,9 +22,11 @@ from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
-from syndet_ray.detection.memory import out_of_memory
+from syndet_ray.detection.memory import NeedsParts, out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
+from syndet_ray.detection.norms import share_norms, training_norms
 from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError, first_line
@@ -72,6 +73,8 @@ class Trainer:
     restore  a folder that `save` wrote for the same recipe, pools and seed, to continue from: the
              files of the starting weights are then no longer needed. Raises DataError if another
              version wrote it, whose detector has other parameters
+    team     the processes that train it together, with the same arguments; alone by default
+    parts    the least number of parts in which a process computes its share of a batch
     """
 
     def __init__(
@@ -82,7 +85,10 @@ class Trainer:
         device: torch.device,
         seed: int,
         restore: Path | None = None,
+        team: Team = ALONE,
+        parts: int = 1,
     ) -> None:
+        self._team = team
         self.recipe, self._device, self._seed = recipe, device, seed
         self._pools = _drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
@@ -104,6 +110,9 @@ class Trainer:
         self._batches, self._parts = 0, 1
         if restore is not None:
             self._restore(restore)
+        self._set_parts(max(parts, self._parts))
+        if team.size > 1:
+            share_norms(self._model.train(), team)
 
     @property
     def model(self) -> nn.Module:
@@ -124,7 +133,8 @@ class Trainer:
         start, first = time.perf_counter(), self.images_seen
         losses = []
         for batch in self._feed.batches(self._draws(images)):
-            losses.append(self._step(batch))
+            count = min(self._mixer.batch_size, images - self.images_seen)
+            losses.append(self._step(batch, count))
             is_check_due = len(losses) % _CHECK_EVERY == 0 or self.images_seen == images
             if is_check_due and self._device.type != "cpu":  # on a CPU every step is checked
                 self._check_finite(losses[-_CHECK_EVERY:])
@@ -155,6 +165,7 @@ class Trainer:
         rate_set_at          images seen before the last step
         batch_parts          number of parts in which each batch is computed: more than 1 if the
                              memory of the GPU was not enough for a whole one
+        processes            number of processes that train it together
         pools                of each source: number of distinct images, and a hash of them
         """
         body: Any = self._model.get_submodule(_BODY)
@@ -178,6 +189,7 @@ class Trainer:
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
             BATCH_PARTS: self._parts,
+            "processes": self._team.size,
             "trainable_parameters": _trainable(self._model),
             "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
@@ -244,8 +256,8 @@ class Trainer:
             self._average.n_averaged.fill_(self._batches)
         self._mixer.load_state_dict(state["mixer"])
 
-    def _draws(self, images: int) -> Iterator[list[Place]]:
-        """Yields the images of each of the next batches.
+    def _draws(self, images: int) -> Iterator[Sequence[Place]]:
+        """Yields this process's images of each of the next batches.
 
         The feed draws them some batches before they train.
         """
@@ -253,91 +265,97 @@ class Trainer:
         while drawn < images:
             count = min(self._mixer.batch_size, images - drawn)
             batch = self._mixer.draw(self._shares(drawn, count), count)
-            yield [(number, *place) for number, place in enumerate(batch, start=drawn)]
+            places = [(number, *place) for number, place in enumerate(batch, start=drawn)]
+            yield self._team.share(places)
             drawn += count
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step; returns the losses, still on the device."""
+    def _step(self, batch: Batch, count: int) -> dict[str, Tensor]:
+        """One step; returns the losses, still on the device.
+
+        count  images of the batch in all processes
+        """
         factor = self._rate.factor(self.images_seen)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        losses = self._gradients(batch)
+        losses = self._gradients(batch, self._team.least(count))
         if self._device.type == "cpu":  # where the check costs nothing
             self._check_finite([losses])
         nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
-        self.images_seen += len(batch.images)
+        self.images_seen += count
         self._batches += 1
         return losses
 
-    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+    def _gradients(self, batch: Batch, least: int) -> dict[str, Tensor]:
         """Sets the gradients to those of a batch, and returns its losses.
 
         If the memory of the GPU is not enough, this and all later batches are computed in twice as
-        many parts.
+        many parts. A process of a team cannot do that on its own: the team must begin again, see
+        NeedsParts.
+
+        least  images in the smallest share of the batch: all processes compute as many parts
         """
         while True:
             statistics = _statistics(self._model)
             try:
-                return self._accumulate(batch.divide(self._parts))
+                return self._accumulate(batch.divide(min(self._parts, least)))
             except torch.OutOfMemoryError as error:
                 reason = first_line(error)
             # Not in the block above: until it ends, the error holds the tensors of the step.
             self._optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
+            if self._parts >= least:  # its parts are single images
+                raise out_of_memory("training", reason)
+            if self._team.size > 1:
+                raise NeedsParts(2 * self._parts, reason)
             for buffer, value in statistics:
                 buffer.copy_(value)
-            self._halve_parts(len(batch.images), reason)
+            self._set_parts(2 * self._parts)
 
     def _accumulate(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
         """Sets the gradients to those of all parts of a batch together; returns its losses.
 
-        Each part counts by what its losses are means over, so that both are those of the whole
-        batch.
+        Each part, and each process, counts by what its losses are means over, so that both are
+        those of the whole batch.
         """
         self._optimizer.zero_grad(set_to_none=True)
         sums, total = dict[str, Tensor](), 0
+        is_whole = len(parts) == 1 and self._team.size == 1
         gpus = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             # a layer of the model may draw random numbers, such as a dropout
             torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
             for part in parts:
                 losses = self._model(part.images, part.targets)
-                count = loss_count(self._model, len(part.images))
-                # without objects there is one loss, of the background
-                factor = max(1, count) if len(parts) > 1 else 1
+                count = 1 if is_whole else loss_count(self._model, len(part.images))
+                factor = max(1, count)  # without an object there is one loss, of the background
                 (torch.stack(list(losses.values())).sum() * factor).backward()
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0) + loss.detach() * factor
-                total += count if len(parts) > 1 else 1
-        return self._divide_sums(sums, total)
+                total += count
+        if is_whole:
+            return sums
+        if self._team.size > 1:
+            return self._divide_sums(self._team.add_gradients(self._model, sums, total))
+        return self._divide_sums(Total(sums, total))
 
-    def _divide_sums(self, sums: Mapping[str, Tensor], total: int) -> dict[str, Tensor]:
+    def _divide_sums(self, total: Total) -> dict[str, Tensor]:
         """Divides gradients that are sums, and the sums of losses, by the count of their terms."""
-        if total > 1:
-            parameters = self._model.parameters()
-            gradients = [weight.grad for weight in parameters if weight.grad is not None]
-            torch._foreach_div_(gradients, total)
-        return {name: value / max(1, total) for name, value in sums.items()}
-
-    def _halve_parts(self, images: int, reason: str) -> None:
-        """Makes batches be computed in twice as many parts, after one of `images` did not fit.
-
-        Raises SyndetError if its parts were single images.
-        """
-        if self._parts >= images:
-            raise out_of_memory("training", reason)
-        self._set_parts(2 * self._parts)
+        count = max(1, total.count)
+        parameters = self._model.parameters()
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        torch._foreach_div_(gradients, count)
+        return {name: value / count for name, value in total.sums.items()}
 
     def _set_parts(self, parts: int) -> None:
         """Sets the number of parts of a batch.
 
         Each of them updates the statistics of batch norms, so that it must count for less.
         """
-        for norm in _training_norms(self._model):
+        for norm in training_norms(self._model):
             if norm.momentum is not None:
                 norm.momentum *= self._parts / parts
         self._parts = parts
@@ -431,15 +449,9 @@ def _trainable(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _training_norms(model: nn.Module) -> list[_BatchNorm]:
-    """The batch norms that use the statistics of their batch, and keep a mean of them."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    return [norm for norm in norms if norm.training]
-
-
 def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """The buffers that a step changes, each with a copy of its value."""
-    buffers = [buffer for norm in _training_norms(model) for buffer in norm.buffers()]
+    buffers = [buffer for norm in training_norms(model) for buffer in norm.buffers()]
     return [(buffer, buffer.clone()) for buffer in buffers]
 
 
