@@ -9,10 +9,10 @@ from made_detections import TINY
 
 from syndet_ray import Mix, Recipe, Training
 from syndet_ray.detection import backbones, precision
-from syndet_ray.detection.memory import NeedsParts
 from syndet_ray.detection.predict import predict, predict_together
 from syndet_ray.detection.team import ALONE, Team, connection
 from syndet_ray.detection.train import Trainer
+from syndet_ray.errors import NeedsParts
 
 CPU = torch.device("cpu")
 

@@ -1,35 +1,26 @@
 """Memory: of a GPU that several trials share, or that is too small for a batch."""
 
-from typing import Any
-
 import torch
 
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.errors import SyndetError
 
 
-class NeedsParts(MachineError):
-    """Too little memory of a GPU for the share of a batch that one process of a team computes.
-
-    All processes must begin again, in so many parts: the others wait for this one.
-    """
-
-    def __init__(self, parts: int, reason: str) -> None:
-        rule = f"a GPU of the trial has too little memory for its share of a batch ({reason})"
-        super().__init__("training", rule, do=f"It goes on with each share in {parts} parts.")
-        self.parts, self.reason = parts, reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NeedsParts, (self.parts, self.reason)
-
-
-def limit_memory(device: torch.device, share: float) -> None:
+def limit_memory(device: torch.device | str, share: float) -> None:
     """Limits the memory that this process may have of a GPU to a share of it, 0 to 1.
 
     Trials that share a GPU then run out of memory each on its own, and not because of others. A
     process that runs several trials limits it for each.
     """
-    if device.type == "cuda":
-        torch.cuda.set_per_process_memory_fraction(share, device)
+    fraction = memory_fraction(torch.device(device).type, share)
+    if fraction is not None:
+        torch.cuda.set_per_process_memory_fraction(fraction, 0)
+
+
+def memory_fraction(device_type: str, share: float) -> float | None:
+    """The fraction of a GPU's memory for a process that has a share of the GPU; None for a CPU."""
+    if device_type != "cuda":
+        return None
+    return share if 0 < share < 1 else 1.0
 
 
 def out_of_memory(place: str, reason: str) -> SyndetError:

@@ -116,6 +116,15 @@ def connection(meeting: Path, team: Team, device: torch.device) -> Iterator[Team
     distributed.destroy_process_group()
 
 
+def interrupt_exchange() -> None:
+    """Ends an exchange on GPUs that waits for a process that is gone.
+
+    On CPUs it ends by itself when the connection is closed.
+    """
+    if distributed.is_initialized() and torch.cuda.is_initialized():
+        distributed.distributed_c10d._abort_process_group()
+
+
 def _gradient(weight: nn.Parameter) -> Tensor:
     """The gradient of a parameter; a new one of zeros if this process has none."""
     if weight.grad is None:

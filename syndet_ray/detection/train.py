@@ -22,14 +22,14 @@ from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
-from syndet_ray.detection.memory import NeedsParts, out_of_memory
+from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.norms import share_norms, training_norms
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError, first_line
+from syndet_ray.errors import DataError, NeedsParts, NonFiniteLoss, SyndetError, first_line
 from syndet_ray.metrics import BATCH_PARTS
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below

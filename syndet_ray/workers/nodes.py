@@ -117,7 +117,7 @@ def check_nodes(needs: Needs, use: Resources, growth: Growth, note: Note = silen
                 "they could not write checkpoints to a folder of this machine"
             )
             raise MachineError("`storage`", rule, do=_STORE)
-        fits = trials_on(alive_nodes(), use.cpus, use.gpus)
+        fits = trials_on(alive_nodes(), use.cpus, use.gpus, use.processes)
         if needs.has_files and not fits and growth.is_possible:
             note("waiting for the first node, to check that it has the files that trials need")
             anywhere = _problems.options(num_cpus=use.cpus, num_gpus=use.gpus)
@@ -136,7 +136,7 @@ def _tasks(needs: Needs, mark: Path | None, use: Resources) -> dict[str, tuple[b
         node, node_id = node_of(description), description["NodeID"]
         has_resources = description["Alive"] and (node.cpus >= 1 or node.gpus > 0)
         if has_resources and node_id != this_node():
-            trains = node.fits(use.cpus, use.gpus) > 0
+            trains = node.fits(use.cpus, use.gpus, use.processes) > 0
             check = _problems.options(scheduling_strategy=at_node(node_id))
             name = f"node {description['NodeManagerAddress']} ({node_id[:6]})"
             tasks[name] = trains, check.remote(needs, mark, trains=trains)

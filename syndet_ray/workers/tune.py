@@ -34,7 +34,7 @@ from syndet_ray.workers.nodes import check_nodes, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
-from syndet_ray.workers.trainable import train_task
+from syndet_ray.workers.trainable import train_task, train_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,13 @@ class OnRay:
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
         node = this_node() if has_spare_cores(self.use, self.growth) else None
-        trainable = tune.with_parameters(
-            train_task, train=data.pools["train"], val=data.pools["val"], others=data.others
-        )
+        train, val, others = data.pools["train"], data.pools["val"], data.others
+        if self.use.processes == 1:
+            trainable = tune.with_parameters(train_task, train=train, val=val, others=others)
+        else:
+            # by reference: all processes of a trial read the copy of their node
+            stored = ray.put((train, val, others))
+            trainable = tune.with_parameters(train_together, pools=[stored])
         run_trials(
             trainable,
             search,
@@ -171,14 +175,15 @@ def _tuner(
     events: Events,
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
+        tune.with_resources(trainable, _resources_of_trial(use)),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=Decisions(search),
             # no limit: the search ends itself, and may propose lost trials again
             num_samples=-1,
             max_concurrent_trials=use.parallel,
-            reuse_actors=True,
+            # a process of several may not outlive its trial: it is connected to the others
+            reuse_actors=use.processes == 1,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_folder,
         ),
@@ -190,6 +195,14 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _resources_of_trial(use: Resources) -> Any:
+    """Returns what a trial occupies: a bundle for each of its processes, all on one node."""
+    if use.processes == 1:
+        return {"cpu": use.cpus, "gpu": use.gpus}
+    bundle = {"CPU": float(use.cpus), "GPU": float(use.gpus)}
+    return tune.PlacementGroupFactory([bundle] * use.processes, strategy="STRICT_PACK")
 
 
 def _trial_name(trial: Any) -> str:
