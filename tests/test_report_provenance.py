@@ -61,6 +61,6 @@ def test_trials_with_too_little_gpu_memory_are_listed():
     words = dict(provenance.facts(run.read()))["GPU memory"]
     assert words == (
         "too little for whole batches: batches in 2 parts in trials 1, 2; "
-        "batches in 4 parts in trials 3"
+        "batches in 4 parts in trial 3"
     )
     assert "GPU memory" not in dict(provenance.facts(made_run(scores=TIED).read()))

@@ -23,18 +23,16 @@ class TeamNorm(_BatchNorm):
     plain: type[_BatchNorm]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (n, channels, ...); n may be 0, but not in all processes."""
+        """x (n, channels, ...); n may be 0."""
         if not self.training:
             return self.plain.forward(self, x)
         dims = [dim for dim in range(x.dim()) if dim != 1]
         values = x.float()
-        own_count = values.new_full((1,), values.numel() / values.shape[1])
-        *sums, count = _add(torch.cat([values.sum(dims), own_count]), self.team).split(
-            [values.shape[1], 1]
-        )
-        count = count.clamp(min=1)
+        values_each = values.new_full((1,), values.numel() / values.shape[1])
+        sums = _add(torch.cat([values.sum(dims), values_each]), self.team)
+        count = sums[-1:].clamp(min=1)
+        mean = sums[:-1] / count
         shape = [1, -1] + [1] * (x.dim() - 2)
-        mean = sums[0] / count
         centred = values - mean.view(shape)
         variance = _add(centred.square().sum(dims), self.team) / count
         self._keep(mean.detach(), variance.detach(), count.detach())

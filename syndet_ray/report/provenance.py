@@ -121,7 +121,8 @@ def _divided_batches(trials: Iterable[Trial]) -> str:
             numbers[parts].append(str(trial.number))
     phrases = []
     for parts, trial_numbers in sorted(numbers.items()):
-        phrases.append(f"batches in {parts} parts in trials {', '.join(trial_numbers)}")
+        noun = "trial" if len(trial_numbers) == 1 else "trials"
+        phrases.append(f"batches in {parts} parts in {noun} {', '.join(trial_numbers)}")
     return f"too little for whole batches: {'; '.join(phrases)}" if phrases else ""
 
 
