@@ -5,7 +5,8 @@
     ├── DefinitionError      a sweep, search space or recipe that breaks a rule
     ├── DataError            a dataset, image or annotation that cannot be used as it is
     ├── MachineError         this machine, cluster, store or tracking server cannot do what was
-                             asked
+    │   │                    asked
+    │   └── NeedsParts       the GPUs of a trial have too little memory; it is tried in parts
     └── NonFiniteLoss        training diverged; the trial fails and the sweep goes on
 
 A broken invariant of our own is an `assert`, never one of these.
@@ -56,6 +57,21 @@ class DataError(SyndetError):
 
 class MachineError(SyndetError):
     """This machine, cluster, store or tracking server cannot do what was asked."""
+
+
+class NeedsParts(MachineError):
+    """A GPU has too little memory for what one of several processes computes of each batch.
+
+    All of them must begin again, in so many parts: the others wait for this one.
+    """
+
+    def __init__(self, parts: int, reason: str) -> None:
+        rule = f"a GPU of the trial has too little memory for its share of a batch ({reason})"
+        super().__init__("training", rule, do=f"It goes on with each share in {parts} parts.")
+        self.parts, self.reason = parts, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NeedsParts, (self.parts, self.reason)
 
 
 class NonFiniteLoss(SyndetError):

@@ -41,5 +41,6 @@ MACHINE = "machine"  # facts of the worker's machine, among them the two that fo
 HOST = "machine/host"
 VERSIONS = "machine/versions"  # of packages, in one line
 FIRST_STEP = "first_step"  # when the first training step was done, in seconds since 1970
+BATCH_PARTS = "batch_parts"  # parts of each batch that are computed one after another
 BACKBONE_STAGES = "backbone_stages"  # how many the backbone has
 TRAINABLE_BACKBONE = "trainable_backbone_parameters"  # how many parameters of it are trained

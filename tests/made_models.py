@@ -32,6 +32,7 @@ def target(boxes=(), labels=(), ignored=()):
         "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.tensor(labels, dtype=torch.int64),
         "ignored": torch.tensor(ignored, dtype=torch.float32).reshape(-1, 4),
+        "seeds": (0, 1),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndet_ray.detection.memory import memory_fraction
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources, check_gpus
 from syndet_ray.workers import autoscaler, cluster
@@ -112,6 +113,10 @@ def test_machines_that_count_their_resources_themselves_have_unknown_ones():
             Resources(cpus=4, gpus=1, parallel=1),
         ),  # cores without a GPU have nothing for a trial
         ([(16, 2)], None, 0, Resources(cpus=1, gpus=0, parallel=16)),
+        # the processes of a trial lie on one node, with its share of the cores for each
+        ([(16, 2)], None, 2, Resources(cpus=8, gpus=1, parallel=1, processes=2)),
+        ([(8, 5), (4, 1)], None, 2.0, Resources(cpus=1, gpus=1, parallel=2, processes=2)),
+        ([(32, 8), (16, 4)], None, 4, Resources(cpus=4, gpus=1, parallel=3, processes=4)),
     ],
 )
 def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up):
@@ -119,14 +124,33 @@ def test_what_fits_on_the_nodes_that_are_up(nodes, parallel, gpus, expected, up)
     assert resources(parallel, gpus) == expected
 
 
-@pytest.mark.parametrize("gpus", [2, 1.5, 1.0001, -1, float("nan")])
-def test_a_trial_trains_on_one_gpu_at_most(gpus):
-    with pytest.raises(
-        DefinitionError, match=r"^`gpus_per_trial`: must be 0 to 1: a trial trains on one GPU"
-    ):
+@pytest.mark.parametrize("gpus", [2.5, 1.0001, -1, -2, float("nan"), float("inf")])
+def test_a_trial_trains_on_a_share_of_a_gpu_or_on_whole_ones(gpus):
+    rule = r"^`gpus_per_trial`: must be a share of a GPU, 0 to 1, or a whole number of GPUs"
+    with pytest.raises(DefinitionError, match=rule):
         check_gpus(gpus)
-    for possible in (None, 0, 0.6, 1):
+    for possible in (None, 0, 0.6, 1, 2, 8.0):
         check_gpus(possible)
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "fraction"),
+    [("cuda", 0.25, 0.25), ("cuda", 1, 1), ("cuda", 0, 1), ("cpu", 0.25, None)],
+)
+def test_a_process_may_use_its_share_of_the_memory_of_its_gpu(device, share, fraction):
+    assert memory_fraction(device, share) == fraction
+
+
+def test_several_gpus_must_be_on_one_node(up):
+    up((16, 2), (16, 2))
+    rule = "no node has 4 GPUs, and no node with 4 GPUs may join: a trial trains on one node, got 4"
+    with pytest.raises(MachineError, match=f"^`gpus_per_trial`: {rule}"):
+        resources(None, 4)
+    waiting = Growth(nodes=(Node(cpus=32, gpus=4),), most=1)
+    expected = Resources(cpus=8, gpus=1, parallel=1, processes=4)
+    assert resources(None, 4, waiting) == expected
+    assert not has_spare_cores(Resources(cpus=8, gpus=1, parallel=2, processes=2))
+    assert Resources(cpus=8, gpus=1, parallel=2, processes=2).gpus_per_trial == 2
 
 
 def test_a_gpu_that_no_node_will_have_is_refused(up):

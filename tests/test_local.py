@@ -518,16 +518,18 @@ def test_local_keeps_to_this_machine(home, others, words, advice):
 
 def test_gpus_that_a_trial_cannot_use_are_refused(home, monkeypatch):
     home()
-    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be 0 to 1: .*, got 2"):
+    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be a share .*, got 1\.5"):
         start(
             Origin(name="tiny"),
             load("tiny"),
-            Options(runs=Path("runs"), local=True, gpus_per_trial=2),
+            Options(runs=Path("runs"), local=True, gpus_per_trial=1.5),
             Silent(),
         )
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MachineError, match=r"^`gpus_per_trial`: this machine has no GPU"):
         local.local_resources(0.5)
+    with pytest.raises(MachineError, match=r"^`gpus_per_trial`: must be at most 1 without Ray"):
+        local.local_resources(2)
     assert (local.local_resources(None).gpus, local.local_resources(0).gpus) == (0, 0)
 
 

@@ -51,3 +51,16 @@ def test_controls_and_variants_are_counted_apart():
     assert ", 2 controls, " in dict(provenance.facts(made_run().read()))["search"]
     compared = dict(provenance.facts(variant_run(VARIANTS, {"real_only": 0.5}).read()))
     assert ", 1 control, 3 variants, " in compared["search"]
+
+
+def test_trials_with_too_little_gpu_memory_are_listed():
+    run = made_run(scores=TIED)
+    for number, parts in ((0, 1), (1, 2), (2, 2), (3, 4)):
+        effective = {"batch_parts": parts}
+        run.ledger.append("report", number, images=1, value=0.1, metrics={}, effective=effective)
+    words = dict(provenance.facts(run.read()))["GPU memory"]
+    assert words == (
+        "too little for whole batches: batches in 2 parts in trials 1, 2; "
+        "batches in 4 parts in trial 3"
+    )
+    assert "GPU memory" not in dict(provenance.facts(made_run(scores=TIED).read()))

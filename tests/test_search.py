@@ -720,6 +720,18 @@ def test_trials_that_train_alike_from_different_recipes_are_noted(begin):
     )
 
 
+def test_a_trial_with_too_little_gpu_memory_is_noted_once_for_each_division(begin):
+    search, _, _ = begin()
+    number = search.propose().number
+    for images, parts in zip(RUNGS, (1, 2, 2, 4), strict=True):
+        search.report(number, images, {OBJECTIVE: 0.1}, {"batch_parts": parts})
+    words = "had too little GPU memory for whole batches: it trains each in"
+    assert search._display.notes == [
+        f"trial 0 {words} {parts} parts, whose gradients are added, and needs more time"
+        for parts in (2, 4)
+    ]
+
+
 CHOICES = SearchSpace(
     {
         "mix.synthetic": Choice(values=(0.0, 0.5, 1.0)),

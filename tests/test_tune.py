@@ -45,7 +45,6 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
 from syndet_ray.workers.admitted import Moves
-from syndet_ray.workers.admitted import Moves
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
 from syndet_ray.workers.cluster import (

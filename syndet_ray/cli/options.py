@@ -173,8 +173,7 @@ Gpus = Annotated[
     float | None,
     typer.Option(
         min=0,
-        max=1,
-        help="Share of a GPU that a trial takes. Default: 1 if the cluster has GPUs.",
+        help="GPUs of a trial: a share of one, or a whole number. Default: 1 if there are any.",
     ),
 ]
 Address = Annotated[

@@ -42,6 +42,7 @@ from syndet_ray.detection.ignoring import (
     IgnoringRPN,
 )
 from syndet_ray.detection.precision import ReducedSequential, full
+from syndet_ray.detection.samples import ImageSampler
 from syndet_ray.errors import DefinitionError
 
 # Detections below this confidence cost time and hardly change AP.
@@ -107,6 +108,14 @@ def assemble(detector: Detector, classes: int, normalisation: Normalisation) -> 
         model = _ARCHITECTURES[detector.architecture](detector, backbone, classes)
     model.transform = NativeScale(normalisation)
     return model
+
+
+def loss_count(model: nn.Module, images: int) -> int:
+    """The number of terms that the losses of the model's last batch are means of.
+
+    They are its images; for FCOS the points that learn an object, of which there may be none.
+    """
+    return model.head.object_points if isinstance(model, PointDetector) else images
 
 
 def architecture_of(model: nn.Module) -> str:
@@ -299,6 +308,8 @@ def _two_stage(model: FasterRCNN, levels: tuple[str, ...]) -> nn.Module:
     _change_class(model.rpn, IgnoringRPN)
     model.rpn.levels = levels
     _change_class(model.roi_heads, IgnoringRoIHeads)
+    for stage in (model.rpn, model.roi_heads):
+        _change_class(stage.fg_bg_sampler, ImageSampler)
     _change_class(model.roi_heads.box_roi_pool, RegionAlign)
     _change_class(model.rpn.head.conv, ReducedSequential)
     reduced_heads = {FastRCNNConvFCHead: ReducedSequential, TwoMLPHead: ReducedMLPHead}
@@ -321,7 +332,7 @@ def _amplify(layers: nn.Module, channels: int) -> None:
                 layer.weight.mul_(factor)
 
 
-def _change_class(module: nn.Module, kind: type[nn.Module]) -> None:
+def _change_class(module: Any, kind: type) -> None:
     """Changes the class of `module` to `kind`, which adds no state.
 
     torchvision's constructors do not let us choose the class.

@@ -91,7 +91,7 @@ def _fold(module: nn.Module, frozen: Collection[str], path: str) -> nn.Module:
         is_frozen = child_path in frozen
         if before and is_frozen and _follows(child, getattr(module, before)):
             fold._modules[before] = _fuse(getattr(module, before), child)
-            fold._modules[name] = _after_norm(child)
+            fold._modules[name] = after_norm(child)
         else:
             fold._modules[name] = _fold(child, frozen, child_path)
         before = name if is_frozen and isinstance(child, nn.Conv2d) else ""
@@ -156,7 +156,7 @@ def _standardises(module: nn.Module) -> bool:
     return isinstance(module, (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame))
 
 
-def _after_norm(norm: nn.Module) -> nn.Module:
+def after_norm(norm: nn.Module) -> nn.Module:
     """The rest of a batch norm that is folded: timm's have a drop-out and an activation."""
     steps = [getattr(norm, name, nn.Identity()) for name in ("drop", "act")]
     active = [step for step in steps if not isinstance(step, nn.Identity)]

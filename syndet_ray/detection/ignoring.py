@@ -1,19 +1,23 @@
 """Ignoring: torchvision's detectors with regions in which nothing is learned.
 
 A target's "ignored", (m, 4) boxes, are crowds, and objects of which a crop left too little to be
-found. A proposal there is neither an object nor background: it adds nothing to the loss.
+found. A proposal there is neither an object nor background: it adds nothing to the loss. Of two
+stages, a target's "seeds" are those of the samples of its anchors and of its proposals.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchvision.models.detection._utils import Matcher
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_area
+
+from syndet_ray.detection.samples import ImageSampler, box_loss, mean_weights
 
 # A box is in an ignored region if they share more than this part of the smaller of the two: a
 # sliver lies within the anchor that would find its object, a crowd holds the anchors of many.
@@ -36,14 +40,16 @@ class IgnoringRPN(RegionProposalNetwork):
     """The first stage: proposals. `levels` names the maps that they are made from."""
 
     levels: tuple[str, ...]
+    fg_bg_sampler: ImageSampler
 
     def forward(self, images: Any, features: dict[str, Tensor], targets: Any = None) -> Any:
         proposing = {level: features[level] for level in self.levels}
         return super().forward(images, proposing, targets)
 
     def assign_targets_to_anchors(
-        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+        self, anchors: list[Tensor], targets: list[dict[str, Any]]
     ) -> tuple[list[Tensor], list[Tensor]]:
+        self.fg_bg_sampler.seeds = [target["seeds"][0] for target in targets]
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for image_labels, image_anchors, target in zip(labels, anchors, targets, strict=True):
             background = image_labels == 0
@@ -57,15 +63,29 @@ class IgnoringRPN(RegionProposalNetwork):
         labels: list[Tensor],
         regression_targets: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        if (torch.cat(labels) < 0).all():  # torchvision's mean over no anchor is not a number
-            zero = objectness.sum() * 0  # computed, so that it has a gradient
-            return zero, zero
-        return super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
+        """As torchvision's, but as the mean of the losses of the images."""
+        objects, background = self.fg_bg_sampler(labels)
+        masks = [image | other for image, other in zip(objects, background, strict=True)]
+        counts = torch.stack(masks).sum(dim=1).tolist()
+        sampled = torch.where(torch.cat(masks))[0]
+        is_object = torch.cat(objects)[sampled] == 1
+        weights = mean_weights(counts, objectness)
+        truth = torch.cat(labels)[sampled]
+        logits = objectness.flatten()[sampled]
+        losses = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        learned = sampled[is_object]
+        expected = torch.cat(regression_targets)[learned]
+        return losses @ weights, box_loss(pred_bbox_deltas[learned], expected, weights[is_object])
 
 
 class IgnoringRoIHeads(RoIHeads):
-    """The second stage: classes and boxes of proposals."""
+    """The second stage: classes and boxes of proposals.
 
+    always_computes  whether it computes without any sample too: others wait for its statistics
+    """
+
+    always_computes = False
+    fg_bg_sampler: ImageSampler
     _ignored: tuple[Tensor, ...] = ()
 
     def forward(
@@ -75,13 +95,20 @@ class IgnoringRoIHeads(RoIHeads):
         image_shapes: Any,
         targets: Any = None,
     ) -> Any:
-        if self.training and _nothing_to_learn(proposals, targets):
+        """As torchvision's, but the losses are the mean of those of the images."""
+        if not self.training:
+            return super().forward(features, proposals, image_shapes, targets)
+        if not self.always_computes and _nothing_to_learn(proposals, targets):
             zero = proposals[0].new_zeros(())
             return [], {"loss_classifier": zero, "loss_box_reg": zero}
-        return super().forward(features, proposals, image_shapes, targets)
+        samples, _, labels, expected = self.select_training_samples(proposals, targets)
+        regions = self.box_head(self.box_roi_pool(features, samples, image_shapes))
+        logits, deltas = self.box_predictor(regions)
+        return [], _region_losses(logits, deltas, labels, torch.cat(expected))
 
     def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
         self._ignored = tuple(target["ignored"] for target in targets)
+        self.fg_bg_sampler.seeds = [target["seeds"][1] for target in targets]
         return super().select_training_samples(proposals, targets)
 
     def assign_targets_to_proposals(
@@ -124,7 +151,12 @@ class IgnoringFCOSHead(FCOSHead):
 
     It has no third kind besides object and background, so an ignored point becomes certain
     background.
+
+    object_points  number of points of the last batch that learn an object: its losses are means
+                   over them
     """
+
+    object_points = 0
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return _logits(super().forward(x), self.training)
@@ -136,6 +168,7 @@ class IgnoringFCOSHead(FCOSHead):
         anchors: list[Tensor],
         matched_idxs: list[Tensor],
     ) -> dict[str, Tensor]:
+        self.object_points = int((torch.stack(matched_idxs) >= 0).sum())
         masks = []
         for matches, image_anchors, target in zip(matched_idxs, anchors, targets, strict=True):
             background = matches < 0
@@ -154,6 +187,27 @@ def _logits(head_outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor
     if not training:
         head_outputs["cls_logits"][..., 0] = _LEAST_LOGIT
     return head_outputs
+
+
+def _region_losses(
+    logits: Tensor, deltas: Tensor, labels: list[Tensor], expected: Tensor
+) -> dict[str, Tensor]:
+    """The losses of torchvision's `fastrcnn_loss`, each as the mean of those of the images.
+
+    logits    (n, classes) of the sampled regions of all images
+    deltas    (n, 4 * classes)
+    labels    of the regions of each image
+    expected  (n, 4) deltas
+    """
+    weights = mean_weights([len(image_labels) for image_labels in labels], logits)
+    truth = torch.cat(labels)
+    losses = functional.cross_entropy(logits, truth, reduction="none")
+    objects = torch.where(truth > 0)[0]
+    of_class = deltas.reshape(*logits.shape, 4)[objects, truth[objects]]
+    return {
+        "loss_classifier": losses @ weights,
+        "loss_box_reg": box_loss(of_class, expected[objects], weights[objects]),
+    }
 
 
 def _nothing_to_learn(proposals: list[Tensor], targets: Any) -> bool:

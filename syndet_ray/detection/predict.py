@@ -9,7 +9,10 @@ from torch import Tensor
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded_side
+from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.score import Predictions, in_order
+from syndet_ray.detection.team import ALONE, Team
+from syndet_ray.errors import first_line
 from syndet_ray.progress import Progress
 
 # Images in one call of the model. A CPU core gains nothing from several; a GPU waits for the host
@@ -23,19 +26,56 @@ def predict(
     *,
     device: torch.device,
     progress: Progress | None = None,
+    together: int | None = None,
 ) -> list[Predictions]:
-    """The model's detections in every image of the pool, in its pixels; best first in each."""
+    """The model's detections in every image of the pool, in its pixels; best first in each.
+
+    Raises SyndetError if the memory of the GPU is not enough for one image.
+
+    together  images in one call of the model; None takes what suits the device
+    """
+    by_index = _detections(model, pool, device, ALONE, progress=progress, together=together)
+    return [by_index[i] for i in range(len(pool))]
+
+
+def predict_together(
+    model: torch.nn.Module, pool: Pool, *, device: torch.device, team: Team
+) -> list[Predictions] | None:
+    """As `predict`, by all processes of a team, each for its share of the images.
+
+    Returns None in all but the first.
+    """
+    gathered = team.gather(_detections(model, pool, device, team))
+    if gathered is None:
+        return None
+    by_index: dict[int, Predictions] = {}
+    for detections in gathered:
+        by_index |= detections
+    return [by_index[i] for i in range(len(pool))]
+
+
+def _detections(
+    model: torch.nn.Module,
+    pool: Pool,
+    device: torch.device,
+    team: Team,
+    *,
+    progress: Progress | None = None,
+    together: int | None = None,
+) -> dict[int, Predictions]:
+    """The detections in this process's share of a pool, by the index of the image."""
     model = model.to(device).eval()
-    together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
+    if together is None:
+        together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
-        for indices in _batches(pool, together):
-            outputs = model([_image(pool, i, device) for i in indices])
+        for indices in team.share(list(_batches(pool, together))):
+            outputs = _outputs(model, [_image(pool, i, device) for i in indices])
             for i, output in zip(indices, outputs, strict=True):
                 by_index[i] = _predictions(output)
             if progress is not None:
                 progress(len(by_index), len(pool))
-    return [by_index[i] for i in range(len(pool))]
+    return by_index
 
 
 def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
@@ -51,6 +91,20 @@ def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
             yield group.copy()
             group.clear()
     yield from (group for group in groups.values() if group)
+
+
+def _outputs(model: torch.nn.Module, images: list[Tensor]) -> list[dict[str, Tensor]]:
+    """The outputs of the model for images: in halves if the memory of the GPU is not enough."""
+    try:
+        return model(images)
+    except torch.OutOfMemoryError as error:
+        reason = first_line(error)
+    # Not in the block above: until it ends, the error holds tensors.
+    torch.cuda.empty_cache()
+    if len(images) == 1:
+        raise out_of_memory("prediction", reason)
+    middle = len(images) // 2
+    return _outputs(model, images[:middle]) + _outputs(model, images[middle:])
 
 
 def _image(pool: Pool, i: int, device: torch.device) -> Tensor:

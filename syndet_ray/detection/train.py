@@ -18,15 +18,20 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL, Mix
 from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.schedule import images_until, shares_between
+from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
-from syndet_ray.detection.feed import Batch, Feed
+from syndet_ray.detection.feed import Batch, Feed, Place
+from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
+from syndet_ray.detection.norms import share_norms, training_norms
 from syndet_ray.detection.rate import RateSchedule
+from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
+from syndet_ray.errors import DataError, NeedsParts, NonFiniteLoss, SyndetError, first_line
+from syndet_ray.metrics import BATCH_PARTS
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below
 # this.
@@ -69,6 +74,8 @@ class Trainer:
     restore  a folder that `save` wrote for the same recipe, pools and seed, to continue from: the
              files of the starting weights are then no longer needed. Raises DataError if another
              version wrote it, whose detector has other parameters
+    team     the processes that train it together, with the same arguments; alone by default
+    parts    the least number of parts in which a process computes its share of a batch
     """
 
     def __init__(
@@ -79,7 +86,10 @@ class Trainer:
         device: torch.device,
         seed: int,
         restore: Path | None = None,
+        team: Team = ALONE,
+        parts: int = 1,
     ) -> None:
+        self._team = team
         self.recipe, self._device, self._seed = recipe, device, seed
         self._pools = _drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
@@ -98,7 +108,7 @@ class Trainer:
         self._mixer = BatchMixer(sizes, recipe.training.batch_size, mix_seed, in_order=ordered)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
-        self._batches = 0
+        self._batches, self._parts = 0, 1
         self._losses: list[Mapping[str, Tensor]] = []  # of the steps since the last stats
         # The feed draws ahead of the training: the mixer's state after the last trained batch, and
         # after each batch that is drawn and not trained.
@@ -106,6 +116,9 @@ class Trainer:
         self._mixed_ahead: deque[dict[str, Any]] = deque()
         if restore is not None:
             self._restore(restore)
+        self._set_parts(max(parts, self._parts))
+        if team.size > 1:
+            share_norms(self._model.train(), team)
 
     @property
     def model(self) -> nn.Module:
@@ -126,7 +139,8 @@ class Trainer:
         self._model.train()
         start, first = time.perf_counter(), self.images_seen
         for batch in self._feed.batches(self._draws(images)):
-            self._losses.append(self._step(batch))
+            count = min(self._mixer.batch_size, images - self.images_seen)
+            self._losses.append(self._step(batch, count))
             is_check_due = len(self._losses) % _CHECK_EVERY == 0 or self.images_seen == images
             if is_check_due and self._device.type != "cpu":  # on a CPU every step is checked
                 self._check_finite(self._losses[-_CHECK_EVERY:])
@@ -156,6 +170,9 @@ class Trainer:
         optimizer            of each group: number of parameters, the rate of the last step, and its
                              other settings
         rate_set_at          images seen before the last step
+        batch_parts          number of parts in which each batch is computed: more than 1 if the
+                             memory of the GPU was not enough for a whole one
+        processes            number of processes that train it together
         pools                of each source: number of distinct images, and a hash of them
         """
         body: Any = self._model.get_submodule(_BODY)
@@ -178,6 +195,8 @@ class Trainer:
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
+            BATCH_PARTS: self._parts,
+            "processes": self._team.size,
             "trainable_parameters": _trainable(self._model),
             "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
@@ -200,6 +219,7 @@ class Trainer:
         state = {
             "images_seen": self.images_seen,
             "batches": self._batches,
+            "parts": self._parts,
             "mixer": self._mixed,
             "weights": asdict(self.weights),
             "losses": _values(self._losses),
@@ -239,6 +259,7 @@ class Trainer:
         self._optimizer.load_state_dict(optimizer)
         state = _state(folder)
         self.images_seen, self._batches = state["images_seen"], state["batches"]
+        self._set_parts(state.get("parts", 1))  # checkpoints of an earlier version have none
         if self._average is not None:
             self._average.n_averaged.fill_(self._batches)
         self._mixer.load_state_dict(state["mixer"])
@@ -250,43 +271,111 @@ class Trainer:
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
 
-    def _draws(self, images: int) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-        """Yields for each of the next batches the number of images before it, and its images.
+    def _draws(self, images: int) -> Iterator[Sequence[Place]]:
+        """Yields this process's images of each of the next batches.
 
         The feed draws them some batches before they train.
         """
         drawn = self.images_seen
         while drawn < images:
             count = min(self._mixer.batch_size, images - drawn)
-            draw = self._mixer.draw(self._shares(drawn, count), count)
+            batch = self._mixer.draw(self._shares(drawn, count), count)
             self._mixed_ahead.append(self._mixer.state_dict())
-            yield drawn, draw
+            places = [(number, *place) for number, place in enumerate(batch, start=drawn)]
+            yield self._team.share(places)
             drawn += count
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step; returns the losses, still on the device."""
+    def _step(self, batch: Batch, count: int) -> dict[str, Tensor]:
+        """One step; returns the losses, still on the device.
+
+        count  images of the batch in all processes
+        """
         factor = self._rate.factor(self.images_seen)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        gpus = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            # Proposals and boxes are sampled at random inside the model.
-            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
-            losses = self._model(batch.images, batch.targets)
+        losses = self._gradients(batch, self._team.least(count))
         if self._device.type == "cpu":  # where the check costs nothing
             self._check_finite([losses])
-        total = torch.stack(list(losses.values())).sum()
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
         nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
-        self.images_seen += len(batch.images)
+        self.images_seen += count
         self._batches += 1
         self._mixed = self._mixed_ahead.popleft()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return losses
+
+    def _gradients(self, batch: Batch, least: int) -> dict[str, Tensor]:
+        """Sets the gradients to those of a batch, and returns its losses.
+
+        If the memory of the GPU is not enough, this and all later batches are computed in twice as
+        many parts. A process of a team cannot do that on its own: the team must begin again, see
+        NeedsParts.
+
+        least  images in the smallest share of the batch: all processes compute as many parts
+        """
+        while True:
+            statistics = _statistics(self._model)
+            try:
+                return self._accumulate(batch.divide(min(self._parts, least)))
+            except torch.OutOfMemoryError as error:
+                reason = first_line(error)
+            # Not in the block above: until it ends, the error holds the tensors of the step.
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            if self._parts >= least:  # its parts are single images
+                raise out_of_memory("training", reason)
+            if self._team.size > 1:
+                raise NeedsParts(2 * self._parts, reason)
+            for buffer, value in statistics:
+                buffer.copy_(value)
+            self._set_parts(2 * self._parts)
+
+    def _accumulate(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
+        """Sets the gradients to those of all parts of a batch together; returns its losses.
+
+        Each part, and each process, counts by what its losses are means over, so that both are
+        those of the whole batch.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        sums, total = dict[str, Tensor](), 0
+        is_whole = len(parts) == 1 and self._team.size == 1
+        gpus = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            # a layer of the model may draw random numbers, such as a dropout
+            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
+            for part in parts:
+                losses = self._model(part.images, part.targets)
+                count = 1 if is_whole else loss_count(self._model, len(part.images))
+                factor = max(1, count)  # without an object there is one loss, of the background
+                (torch.stack(list(losses.values())).sum() * factor).backward()
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0) + loss.detach() * factor
+                total += count
+        if is_whole:
+            return sums
+        if self._team.size > 1:
+            return self._divide_sums(self._team.add_gradients(self._model, sums, total))
+        return self._divide_sums(Total(sums, total))
+
+    def _divide_sums(self, total: Total) -> dict[str, Tensor]:
+        """Divides gradients that are sums, and the sums of losses, by the count of their terms."""
+        count = max(1, total.count)
+        parameters = self._model.parameters()
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        torch._foreach_div_(gradients, count)
+        return {name: value / count for name, value in total.sums.items()}
+
+    def _set_parts(self, parts: int) -> None:
+        """Sets the number of parts of a batch.
+
+        Each of them updates the statistics of batch norms, so that it must count for less.
+        """
+        for norm in training_norms(self._model):
+            if norm.momentum is not None:
+                norm.momentum *= self._parts / parts
+        self._parts = parts
 
     def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
         """Raises NonFiniteLoss, with the parts of the first loss that is NaN or infinite."""
@@ -375,6 +464,12 @@ def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, A
 def _trainable(module: nn.Module) -> int:
     """The number of parameters of a module that train."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """The buffers that a step changes, each with a copy of its value."""
+    buffers = [buffer for norm in training_norms(model) for buffer in norm.buffers()]
+    return [(buffer, buffer.clone()) for buffer in buffers]
 
 
 def _pool_facts(pool: Pool) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def experiments(
         _put_section(experiment, section)
         if position == 0:  # they are of the project, and told once
             experiment.note_left(settings, _IGNORED, {})
-            experiment.ignore(gpus, "a trial has one GPU, or a part of one: `gpus_per_trial`")
+            experiment.ignore(gpus, "`gpus_per_trial` says how many GPUs a trial has")
         yield experiment
 
 

@@ -1,15 +1,18 @@
 """Provenance: what is recorded of how a run was made."""
 
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from syndet_ray import wording
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.definitions.space import SearchSpace
+from syndet_ray.metrics import BATCH_PARTS
 from syndet_ray.report.words import compute
 from syndet_ray.runs import machine, names
+from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 
 _DAY = "%Y-%m-%d %H:%M %Z"
@@ -34,6 +37,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "started": _moment(about.get("started")),
         "last attempt ended" if run.halt else "finished": _moment(about.get("finished")),
         "time": _time(run),
+        "GPU memory": _divided_batches(run.trials),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
@@ -106,6 +110,20 @@ def _confirmation(sweep: LoadedSweep) -> str:
     fixed = "the controls and the variants" if sweep.variants else "the controls"
     seeds = wording.counted(sweep.confirm.seeds, "seed")
     return f"the best {sweep.confirm.top} and {fixed}, {seeds} each"
+
+
+def _divided_batches(trials: Iterable[Trial]) -> str:
+    """The trials that had too little GPU memory for whole batches, by the number of their parts."""
+    numbers = defaultdict[int, list[str]](list)
+    for trial in trials:
+        parts = trial.effective.get(BATCH_PARTS, 1)
+        if parts > 1:
+            numbers[parts].append(str(trial.number))
+    phrases = []
+    for parts, trial_numbers in sorted(numbers.items()):
+        noun = "trial" if len(trial_numbers) == 1 else "trials"
+        phrases.append(f"batches in {parts} parts in {noun} {', '.join(trial_numbers)}")
+    return f"too little for whole batches: {'; '.join(phrases)}" if phrases else ""
 
 
 def _list_words(values: dict[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.metrics import OBJECTIVE
+from syndet_ray.metrics import BATCH_PARTS, OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import setting_name
 from syndet_ray.runs.results import Cause, State, Trial
@@ -167,7 +167,10 @@ class Search:
             value = metrics[OBJECTIVE]
             self._images += images - trial.images
             facts = {"value": value, "metrics": dict(metrics), "effective": _flat(effective)}
+            parts = trial.effective.get(BATCH_PARTS, 1)
             self._record("report", number, images=images, **facts)
+            if effective.get(BATCH_PARTS, 1) > parts:
+                self._display.note(parts_message(number, effective[BATCH_PARTS]))
             if self._study.report(number, images, value):
                 self._stopping.add(number)
         return number in self._stopping or (self.spent is not None and not self._is_over(number))
@@ -355,6 +358,14 @@ def twins_message(first: Trial, second: Trial) -> str:
 def _curve_hash(trial: Trial) -> bytes:
     """A hash of the learning curve: the curves of all trials would take 2 KB each."""
     return hashlib.sha256(curve(trial).encode()).digest()
+
+
+def parts_message(number: int, parts: int) -> str:
+    """Returns a message, without a full stop, that a trial needed more memory than its GPU has."""
+    return (
+        f"trial {number} had too little GPU memory for whole batches: it trains each in {parts} "
+        "parts, whose gradients are added, and needs more time"
+    )
 
 
 def _scenes_of(number: int) -> str:

@@ -49,19 +49,32 @@ def cause_of(error: Exception, begun: bool) -> Cause:
 
 def check_gpus(gpus_per_trial: float | None) -> None:
     """Raises DefinitionError for more or fewer GPUs than a trial can use."""
-    if gpus_per_trial is not None and not 0 <= gpus_per_trial <= 1:
-        rule = "must be 0 to 1: a trial trains on one GPU, or on a share of one"
+    if gpus_per_trial is None or 0 <= gpus_per_trial <= 1:
+        return
+    is_whole = gpus_per_trial > 0 and float(gpus_per_trial).is_integer()
+    if not is_whole:
+        rule = "must be a share of a GPU, 0 to 1, or a whole number of GPUs of one node"
         do = "More GPUs train more trials at once: leave it out, or set it to 1."
         raise DefinitionError("`gpus_per_trial`", rule, got=gpus_per_trial, do=do)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """The CPU cores and GPUs that one trial occupies, and how many trials run at once."""
+    """Resources that one trial occupies, and how many trials run at once.
+
+    cpus, gpus  cores and GPUs of each process of a trial; gpus is at most 1
+    processes   that train a trial together, all on one node
+    """
 
     cpus: int
     gpus: float
     parallel: int
+    processes: int = 1
+
+    @property
+    def gpus_per_trial(self) -> float:
+        """The GPUs of all processes of a trial."""
+        return self.gpus * self.processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +103,19 @@ class Task:
     trial    as it stood when the attempt began; it continues from its checkpoint. It must report
              the effective value of every setting in trial.params, which the search has chosen
     run      settings that it shares with all trials of the run
-    threads  CPU cores that it may use
+    threads  CPU cores that each of its processes may use
+    gpus     share of a GPU, and of its memory, that each of its processes may use
+    processes  number of processes that train it together
+    parts    least number of parts in which a process computes its share of a batch
     node     the node that rendered its scenes; None if the trial renders them itself
     """
 
     trial: Trial
     run: RunSettings
     threads: int
+    gpus: float = 1.0
+    processes: int = 1
+    parts: int = 1
     node: str | None = None
 
     def __str__(self) -> str:

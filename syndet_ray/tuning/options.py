@@ -23,7 +23,8 @@ class Options:
     real               real photos: a folder, or an s3:// or https:// address as text; None takes
                        the stand-in set
     parallel           trials at once; None takes as many as cores or GPUs allow
-    gpus_per_trial     GPUs of each trial, 0 to 1; None takes one if there is any
+    gpus_per_trial     GPUs of each trial, a share of one or a whole number; None takes one if there
+                       is any
     address            a running Ray cluster; None starts one on this machine
     storage            s3:// address for checkpoints and a copy of the run; None keeps all under
                        runs

@@ -94,7 +94,7 @@ def _start(
             about = description(origin, asked, options, data) | {
                 "scenes": scenes_hashes(sweep),  # photos to paste on are named only there
                 "parallel": runner.use.parallel,
-                "gpus_per_trial": runner.use.gpus,
+                "gpus_per_trial": runner.use.gpus_per_trial,
                 "measured": filled.record(),
             }
         folder = stop.folder = RunFolder.create(path, sweep, about)

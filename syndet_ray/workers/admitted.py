@@ -1,7 +1,7 @@
 """Admitted: trains trials on nodes that have what trials need, and moves others to such a node."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -13,7 +13,7 @@ from syndet_ray.search.task import Resources
 from syndet_ray.workers.admission import UnfitNode, admit_here
 from syndet_ray.workers.autoscaler import trials_on
 from syndet_ray.workers.cluster import alive_nodes
-from syndet_ray.workers.trainable import train_task
+from syndet_ray.workers.trainable import train_task, train_together
 from syndet_ray.workers.unfit import nodes_except, unfit_nodes
 
 NODE = "node"  # key of a report on a node
@@ -26,6 +26,18 @@ def train_admitted(
 
     On any other it reports what is missing, and raises UnfitNode: Tune starts the trial again.
     """
+    _admit()
+    train_task(config, train, val, others)
+
+
+def train_admitted_together(config: dict[str, Any], pools: Sequence[Any]) -> None:
+    """Runs `train_together` like `train_admitted`: all processes of a trial share its node."""
+    _admit()
+    train_together(config, pools)
+
+
+def _admit() -> None:
+    """Reports what this node lacks, and raises UnfitNode if trials would fail here."""
     try:
         notes = admit_here(trains=True)
     except UnfitNode as error:
@@ -34,7 +46,6 @@ def train_admitted(
     if notes:
         name = ray.util.get_node_ip_address()
         tune.report({NODE: json.dumps({"notes": [f"node {name}: {note}" for note in notes]})})
-    train_task(config, train, val, others)
 
 
 class Moves:
@@ -64,7 +75,8 @@ class Moves:
         self._moved.add(trial.trial_id)
         trial.max_failures += 1  # the trial is not at fault
         message = report["unfit"]
-        if not trials_on(alive_nodes(), self._use.cpus, self._use.gpus):
+        use = self._use
+        if not trials_on(alive_nodes(), use.cpus, use.gpus, use.processes):
             return f"trials fit on no other node, and {message}"
         if message not in self._noted:
             self._noted.add(message)

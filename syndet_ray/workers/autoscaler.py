@@ -27,19 +27,20 @@ class Node:
     is_head: bool = False
 
     def gpu_shares(self, gpus: float) -> int:
-        """Returns the number of trials that its GPUs can serve.
+        """Returns the number of processes that its GPUs can serve.
 
         Each takes a share of one GPU, above 0 and at most 1.
         """
         return int(self.gpus) * int(1 / gpus + _ROUNDING)
 
-    def fits(self, cpus: int, gpus: float) -> int:
+    def fits(self, cpus: int, gpus: float, processes: int = 1) -> int:
         """Returns the number of trials that fit at once.
 
-        Each takes this number of cores and this share of a GPU.
+        Each of their processes takes this number of cores and this share of a GPU.
         """
         by_cores = int(self.cpus // cpus)
-        return min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
+        fitting = min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
+        return fitting // processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +58,15 @@ class Growth:
     always: tuple[Node, ...] = ()
     is_known: bool = True
 
-    def trials(self, cpus: int, gpus: float) -> int:
+    def trials(self, cpus: int, gpus: float, processes: int = 1) -> int:
         """Returns the number of trials that fit on `most` of the nodes, the largest ones.
 
         Nodes that are up without trials take places of them.
         """
-        fitting = sorted((node.fits(cpus, gpus) for node in self.nodes), reverse=True)
-        places = self.most - sum(not node.fits(cpus, gpus) for node in self.always)
-        return sum(fitting[: max(0, places)])
+        counts = [node.fits(cpus, gpus, processes) for node in self.nodes]
+        without_trials = [node for node in self.always if not node.fits(cpus, gpus, processes)]
+        places = max(0, self.most - len(without_trials))
+        return sum(sorted(counts, reverse=True)[:places])
 
     @property
     def is_possible(self) -> bool:
@@ -75,9 +77,9 @@ class Growth:
 NO_GROWTH = Growth()
 
 
-def trials_on(nodes: Iterable[Node], cpus: int, gpus: float) -> int:
+def trials_on(nodes: Iterable[Node], cpus: int, gpus: float, processes: int = 1) -> int:
     """Returns the number of trials that fit at once on these nodes; see `Node.fits`."""
-    return sum(node.fits(cpus, gpus) for node in nodes)
+    return sum(node.fits(cpus, gpus, processes) for node in nodes)
 
 
 def growth_at(gcs_address: str) -> Growth:

@@ -189,31 +189,39 @@ def resources(
     gpus = gpus_per_trial
     if gpus is None:
         gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
-    if gpus > 0 and not growth.is_known and not _with_gpus(nodes):
-        note("waiting for the first node with a GPU")
+    least = max(1, int(gpus))  # GPUs of a node on which a trial fits
+    if gpus > 0 and not growth.is_known and not _with_gpus(nodes, least):
+        note(f"waiting for the first node with {_gpu_words(least)}")
         nodes = nodes_once_there_is_a_gpu(gpus)
-    with_gpus = _with_gpus([*nodes, *growth.nodes])
-    cpus = _cores_per_gpu_share(gpus, with_gpus) if gpus > 0 else _cores_of(parallel, nodes, growth)
-    at_once = parallel or trials_at_once(cpus, gpus, nodes, growth)
-    return Resources(cpus=cpus, gpus=gpus, parallel=at_once)
+    processes, share = (least, 1.0) if gpus > 1 else (1, gpus)
+    if gpus > 0:
+        cpus = _cores_per_gpu_share(share, _with_gpus([*nodes, *growth.nodes], least), least)
+    else:
+        cpus = _cores_of(parallel, nodes, growth)
+    at_once = parallel or trials_at_once(cpus, share, nodes, growth, processes)
+    return Resources(cpus=cpus, gpus=share, parallel=at_once, processes=processes)
 
 
-def trials_at_once(cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth) -> int:
+def trials_at_once(
+    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
+) -> int:
     """Returns the number of trials that fit at once, at least 1. `nodes` are up.
 
-    cpus and gpus are the cores and the share of a GPU that each trial takes. Trials that wait for a
-    node count too: because they wait, an autoscaler starts it. If it is unknown whether there is an
-    autoscaler, a single trial waits.
+    cpus and gpus are the cores and the share of a GPU that each process of a trial takes.
+    Trials that wait for a node count too: because they wait, an autoscaler starts it. If it is
+    unknown whether there is an autoscaler, a single trial waits.
     """
-    fitting = _fitting(cpus, gpus, nodes, growth)
+    fitting = _fitting(cpus, gpus, nodes, growth, processes)
     return max(1, fitting) if growth.is_known else fitting + 1
 
 
-def _fitting(cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth) -> int:
+def _fitting(
+    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
+) -> int:
     """Returns the number of trials that fit at once on the nodes that are up or may be up."""
-    now = trials_on(nodes, cpus, gpus)
-    heads = [node for node in nodes if node.is_head]
-    return max(now, trials_on(heads, cpus, gpus) + growth.trials(cpus, gpus))
+    now = trials_on(nodes, cpus, gpus, processes)
+    on_heads = trials_on([node for node in nodes if node.is_head], cpus, gpus, processes)
+    return max(now, on_heads + growth.trials(cpus, gpus, processes))
 
 
 class Capacity:
@@ -228,8 +236,10 @@ class Capacity:
 
     def trials(self) -> int:
         if not self._fixed and time.monotonic() - self._counted_at >= _RECOUNT_S:
-            cpus, gpus = self._use.cpus, self._use.gpus
-            self._trials = trials_at_once(cpus, gpus, alive_nodes(), self._growth)
+            use = self._use
+            self._trials = trials_at_once(
+                use.cpus, use.gpus, alive_nodes(), self._growth, use.processes
+            )
             self._counted_at = time.monotonic()
         return self._trials
 
@@ -237,17 +247,20 @@ class Capacity:
 def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
     """True if trials leave cores free, now or on nodes that may join for other work."""
     nodes = alive_nodes()
-    trials = min(use.parallel, trials_on(nodes, use.cpus, use.gpus))
-    spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus
+    trials = min(use.parallel, trials_on(nodes, use.cpus, use.gpus, use.processes))
+    spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus * use.processes
     if spare_cores >= 1:
         return True
-    return any(node.cpus >= 1 and not node.fits(use.cpus, use.gpus) for node in growth.nodes)
+    without_trials = [
+        node for node in growth.nodes if not node.fits(use.cpus, use.gpus, use.processes)
+    ]
+    return any(node.cpus >= 1 for node in without_trials)
 
 
 def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
     """Messages on how trials are spread over the cluster, if a user may not expect it."""
     nodes = alive_nodes()
-    now = trials_on(nodes, use.cpus, use.gpus)
+    now = trials_on(nodes, use.cpus, use.gpus, use.processes)
     messages = []
     if not use.gpus and _with_gpus([*nodes, *growth.nodes]):
         messages.append(
@@ -279,19 +292,27 @@ def node_of(description: Mapping[str, Any]) -> Node:
     return Node(cpus=amounts.get("CPU", 0), gpus=amounts.get("GPU", 0), is_head=_HEAD in amounts)
 
 
-def _with_gpus(nodes: Sequence[Node]) -> list[Node]:
-    return [node for node in nodes if node.gpus >= 1]
+def _with_gpus(nodes: Sequence[Node], least: int = 1) -> list[Node]:
+    return [node for node in nodes if node.gpus >= least]
 
 
-def _cores_per_gpu_share(gpus: float, nodes: Sequence[Node]) -> int:
-    """Returns a trial's share of the cores, on the node that has the fewest for one trial.
+def _gpu_words(count: int) -> str:
+    return "a GPU" if count == 1 else f"{count} GPUs"
 
-    `nodes` have GPUs.
+
+def _cores_per_gpu_share(gpus: float, nodes: Sequence[Node], least: int) -> int:
+    """Returns the cores of a process, on the node that has the fewest for one process.
+
+    `nodes` have as many GPUs as a trial needs at least, `least`.
     """
     if not nodes:
-        rule = "no node has a GPU, and no node with a GPU may join"
+        words = _gpu_words(least)
+        rule = f"no node has {words}, and no node with {words} may join"
         do = "Leave it out, or join nodes with GPUs first."
-        raise MachineError("`gpus_per_trial`", rule, got=gpus, do=do)
+        if least > 1:
+            rule += ": a trial trains on one node"
+            do = "Set it to 1: more GPUs train more trials at once."
+        raise MachineError("`gpus_per_trial`", rule, got=max(gpus, least), do=do)
     cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
     return max(1, min(_MOST_CORES, cores))
 

@@ -9,6 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -104,8 +105,16 @@ class Proposals(_Stateless, Searcher):
         self._waiting.remove(trial)
         self._running.add(trial_id)
         node = None if trial.number in self._unaided else self._node
+        task = Task(
+            trial=trial,
+            run=self._run,
+            threads=self._use.cpus,
+            gpus=self._use.gpus,
+            processes=self._use.processes,
+            node=node,
+        )
         # One value that is no mapping: Tune would keep every number of a mapping as a setting.
-        return {"task": Task(trial=trial, run=self._run, threads=self._use.cpus, node=node)}
+        return {"task": task}
 
     def _ready(self, trial: Trial) -> bool:
         """True if a trial may start: its scenes are rendered, or it must render them itself."""
@@ -213,6 +222,10 @@ class Decisions(_Stateless, FIFOScheduler):
             fault = self._moves.take(trial, result[NODE])
             if fault is not None:
                 self._search.halt(fault)
+        if "parts" in result:
+            # its next attempt begins with them, and is no failure of a worker
+            trial.config["task"] = replace(trial.config["task"], parts=result["parts"])
+            trial.max_failures += 1
         if "scenes" in result:
             self._search.show_scenes(number, **json.loads(result["scenes"]))
         if "notice" in result:

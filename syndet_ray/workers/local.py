@@ -92,7 +92,12 @@ class Local:
         retries = 0
         while True:
             images = search.trials[number].images
-            task = Task(trial=search.trials[number], run=run, threads=self.use.cpus)
+            task = Task(
+                trial=search.trials[number],
+                run=run,
+                threads=self.use.cpus,
+                gpus=self.use.gpus,
+            )
             try:
                 self._attempt(task, search, data, checkpoints)
             except _Stopped:
@@ -166,8 +171,11 @@ def local_resources(gpus_per_trial: float | None) -> Resources:
     """Returns the resources of the one trial that runs at a time on this machine.
 
     They are all cores but one, and the GPU if there is one and `gpus_per_trial` is not 0. Raises
-    MachineError if a GPU is asked for that this machine does not have.
+    MachineError if a GPU is asked for that this machine does not have, or more than one.
     """
+    if gpus_per_trial is not None and gpus_per_trial > 1:
+        rule = "must be at most 1 without Ray, where a trial trains in this process"
+        raise MachineError("`gpus_per_trial`", rule, got=gpus_per_trial, do="Leave out `local`.")
     gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
     if gpus and not torch.cuda.is_available():
         rule = "this machine has no GPU that torch can use"

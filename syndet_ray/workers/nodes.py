@@ -103,7 +103,7 @@ def require_folder(home: str) -> None:
 
 
 def _fits(use: Resources) -> bool:
-    return trials_on(alive_nodes(), use.cpus, use.gpus) > 0
+    return trials_on(alive_nodes(), use.cpus, use.gpus, use.processes) > 0
 
 
 def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
@@ -116,7 +116,7 @@ def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
     use, driver = preflight.use, preflight.driver
     for description in ray.nodes():
         node, node_id = node_of(description), description["NodeID"]
-        trains = node.fits(use.cpus, use.gpus) > 0
+        trains = node.fits(use.cpus, use.gpus, use.processes) > 0
         if not description["Alive"] or not (trains or node.cpus >= 1):
             continue
         needs = preflight.needs
@@ -195,7 +195,7 @@ def _host(use: Resources | None, driver: str) -> Host:
     here = this_node()
     (description,) = (node for node in ray.nodes() if node["NodeID"] == here)
     return Host(
-        trials=node_of(description).fits(use.cpus, use.gpus) if use else 0,
+        trials=node_of(description).fits(use.cpus, use.gpus, use.processes) if use else 0,
         threads=use.cpus if use else 1,
         device=device(),
         store_bytes=int(description["Resources"].get("object_store_memory", 0)),

@@ -37,7 +37,7 @@ def run_tasks(
     stored = ray.put(shared)
 
     def start(index: int) -> Any:
-        return task.remote(function, stored, use.cpus, calls[index])
+        return task.remote(function, stored, use, calls[index])
 
     waiting = deque(range(len(calls)))
     attempts = Counter[int]()
@@ -113,6 +113,11 @@ def device() -> str:
 
 @ray.remote
 def _call(
-    function: Callable[..., Any], shared: Any, threads: int, arguments: dict[str, Any]
+    function: Callable[..., Any], shared: Any, use: Resources, arguments: dict[str, Any]
 ) -> Any:
-    return function(shared, device(), threads, **arguments)
+    kind = device()
+    if kind == "cuda":
+        from syndet_ray.detection.memory import limit_memory
+
+        limit_memory(kind, use.gpus)
+    return function(shared, kind, use.cpus, **arguments)

@@ -4,19 +4,20 @@ import json
 import math
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from syndet_ray.data.outage import outlast
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import local_copy
-from syndet_ray.errors import reason, unexpected_traceback
+from syndet_ray.errors import NeedsParts, reason, unexpected_traceback
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
@@ -31,24 +32,43 @@ if TYPE_CHECKING:
 _SCENES_EVERY_S = 2.0
 
 
-def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+def train_together(config: dict[str, Any], pools: Sequence[Any]) -> None:
+    """Runs the Task in `config` in several processes, of which this is the first.
+
+    pools  one reference to the pools (train, val, others)
+    """
+    train, val, others = ray.get(pools[0])
+    train_task(config, train, val, others, stored=pools[0])
+
+
+def train_task(
+    config: dict[str, Any],
+    train: Pool,
+    val: Pool,
+    others: Mapping[str, Pool],
+    stored: Any = None,
+) -> None:
     """Runs the Task in `config`.
 
     A mistake in the recipe, and any error before the first report, is reported and not raised: it
     would happen again. An error that is raised makes Tune try again from the last checkpoint, as
     for lost workers. If a disk of this machine cannot be written, that is reported too, and halts
     the search: it would fail all trials.
+
+    stored  a reference to the pools, if several processes train together
     """
     task: Task = config["task"]
     has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
     reports = Reports(has_begun=has_checkpoint, early=EarlySaves(notices()))
     try:
-        _train(task, reports, train, val, others)
+        _train(task, reports, train, val, others, stored)
     except Exception as error:
         fault = disk.fault(error, disk.places(Path(task.run.cache)))
         if fault is not None:
             tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
             return
+        if isinstance(error, NeedsParts):
+            tune.report({"parts": error.parts})
         if worth_another_try(error, reports.has_begun):
             # Python prints notes last, and `hooks` takes the last line of what Ray prints.
             error.add_note(reason(error))
@@ -59,19 +79,28 @@ def train_task(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[s
 
 
 def _train(
-    task: Task, reports: "Reports", train: Pool, val: Pool, others: Mapping[str, Pool]
+    task: Task,
+    reports: "Reports",
+    train: Pool,
+    val: Pool,
+    others: Mapping[str, Pool],
+    stored: Any,
 ) -> None:
     """Trains a task from its last checkpoint."""
     # Imported here, where `train_task` catches errors: on a full disk imports may fail too.
     import torch
 
     from syndet_ray.scenes.generate import generate
+    from syndet_ray.workers.members import team_of
     from syndet_ray.workers.trial import run_trial
 
     rendering = partial(generate, progress=reports.scenes)
     scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
     try:
-        with _restore(task.trial.checkpoint, reports.waiting) as folder:
+        with (
+            _restore(task.trial.checkpoint, reports.waiting) as folder,
+            team_of(task, stored, folder, scenes) as team,
+        ):
             run_trial(
                 task,
                 train,
@@ -82,6 +111,7 @@ def _train(
                 restore=folder,
                 report=reports.report,
                 after_step=reports.save_early,
+                team=team,
             )
     finally:
         if torch.cuda.is_initialized():

@@ -4,7 +4,7 @@ At each rung it scores the real validation set.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,10 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.detection.effective import effective_working_px
 from syndet_ray.detection.error_kinds import error_kinds
-from syndet_ray.detection.predict import predict
-from syndet_ray.detection.score import score
+from syndet_ray.detection.memory import limit_memory
+from syndet_ray.detection.predict import predict_together
+from syndet_ray.detection.score import Predictions, score
+from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.files import temporary_folder
@@ -70,10 +72,12 @@ def run_trial(
     restore: Path | None,
     report: Report,
     after_step: AfterStep = lambda trainer: None,
+    team: Team = ALONE,
 ) -> None:
     """Trains the task's recipe on real images, rendered scenes and other datasets.
 
-    It reports at every rung that is not yet passed.
+    It reports at every rung that is not yet passed. If a team trains together, each of its
+    processes calls this, and the first of them reports.
 
     `others` has the training images of every dataset that the recipe's mix names, by folder.
     Raises SyndetError when an effective setting differs from the proposed one, or when a searched
@@ -81,11 +85,20 @@ def run_trial(
     training diverges.
     """
     limit_threads(task.threads)
+    limit_memory(device, task.gpus)
     trial, run = task.trial, task.run
     recipe, searched = trial.recipe, tuple(trial.params)
     data = training_data(task, train, others, scenes)
     seed = seeds.integer(run.seed, "train", trial.seed_number)
-    trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
+    trainer = Trainer(
+        recipe,
+        data.pools,
+        device=device,
+        seed=seed,
+        restore=restore,
+        team=team,
+        parts=task.parts,
+    )
     data_settings = _effective_data(recipe, data, train, val)
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
@@ -101,7 +114,10 @@ def run_trial(
         effective = trainer.effective | data_settings
         check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
-        metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
+        predictions = predict_together(trainer.model, val, device=device, team=team)
+        if predictions is None:  # the first process of the team has them all
+            continue
+        metrics = validation_metrics(val, predictions, errors=over) | stats.metrics
         with checkpoint(trainer) as folder:
             report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
 
@@ -143,13 +159,12 @@ def training_data(
 
 
 def validation_metrics(
-    model: torch.nn.Module, val: Pool, device: torch.device, *, errors: bool = False
+    val: Pool, predictions: Sequence[Predictions], *, errors: bool = False
 ) -> dict[str, float]:
-    """Returns COCO scores on the real validation set, named val/...
+    """Returns COCO scores of predictions on the real validation set, named val/...
 
     With `errors` it adds the cost of each kind of error.
     """
-    predictions = predict(model, val, device=device)
     metrics = dict(score(val, predictions).metrics)
     if errors:
         metrics |= error_kinds(val, predictions)

@@ -21,7 +21,7 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
 from syndet_ray.workers.admission import require
-from syndet_ray.workers.admitted import Moves, train_admitted
+from syndet_ray.workers.admitted import Moves, train_admitted, train_admitted_together
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.cluster import (
@@ -92,9 +92,13 @@ class OnRay:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
         require_folder(home)
         node = this_node() if has_spare_cores(self.use, self.growth) else None
-        trainable = tune.with_parameters(
-            train_admitted, train=data.pools["train"], val=data.pools["val"], others=data.others
-        )
+        train, val, others = data.pools["train"], data.pools["val"], data.others
+        if self.use.processes == 1:
+            trainable = tune.with_parameters(train_admitted, train=train, val=val, others=others)
+        else:
+            # by reference: all processes of a trial read the copy of their node
+            stored = ray.put((train, val, others))
+            trainable = tune.with_parameters(train_admitted_together, pools=[stored])
         run_trials(
             trainable,
             search,
@@ -205,14 +209,15 @@ def _tuner(
     events: Events,
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": use.cpus, "gpu": use.gpus}),
+        tune.with_resources(trainable, _resources_of_trial(use)),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             scheduler=decisions,
             # no limit: the search ends itself, and may propose lost trials again
             num_samples=-1,
             max_concurrent_trials=use.parallel,
-            reuse_actors=True,
+            # a process of several may not outlive its trial: it is connected to the others
+            reuse_actors=use.processes == 1,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_folder,
         ),
@@ -224,6 +229,14 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _resources_of_trial(use: Resources) -> Any:
+    """Returns what a trial occupies: a bundle for each of its processes, all on one node."""
+    if use.processes == 1:
+        return {"cpu": use.cpus, "gpu": use.gpus}
+    bundle = {"CPU": float(use.cpus), "GPU": float(use.gpus)}
+    return tune.PlacementGroupFactory([bundle] * use.processes, strategy="STRICT_PACK")
 
 
 def _trial_name(trial: Any) -> str:

@@ -1,0 +1,142 @@
+"""Members: a trial in two processes on a real Ray: the same results as in one, also after one of
+them was killed, and nothing is left of a trial that stops.
+"""
+
+import os
+import pickle
+import signal
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import ray
+from made_detections import TINY
+from ray import tune as ray_tune
+from test_search import Silent
+
+from syndet_ray import Float, Mix, Recipe, SearchSpace, Training
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.errors import NeedsParts
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.search.listener import Listener
+from syndet_ray.search.search import Search
+from syndet_ray.search.study import Study
+from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task, worth_another_try
+from syndet_ray.workers import tune
+from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.hooks import Decisions
+from syndet_ray.workers.trainable import train_together
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+    ),
+]
+
+TRAINING = Training(images=12, batch_size=3, crop_px=96, optimizer="sgd", learning_rate=1e-3)
+SWEEP = LoadedSweep(
+    question="What becomes of two processes?",
+    recipe=Recipe(mix=Mix(synthetic=0), detector=TINY, training=TRAINING),
+    space=(SearchSpace({"training.weight_decay": Float(low=1e-5, high=1e-4)}),),
+    trials=1,
+    controls=(),
+    rungs=3,
+)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray on which a trial of two processes fits once."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        found = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+        )
+        with connection(found.address):
+            yield found
+        found.shutdown()
+
+
+@pytest.fixture
+def run(cluster, squares, tmp_path):
+    """Runs a search in so many processes a trial; `event` is called with each changed trial."""
+
+    def run(processes, event=lambda trial: None, **changes):
+        sweep = SWEEP.replace(changes)
+        folder = RunFolder.create(tmp_path / f"run-{processes}", sweep, {})
+        listener = type("Events", (Listener,), {"update": lambda self, trial: event(trial)})()
+        search = Search(folder, sweep, Silent(), listeners=[listener])
+        settings = RunSettings(rungs=sweep.rungs, seed=1, cache=str(tmp_path / "cache"))
+        use = Resources(cpus=1, gpus=0, parallel=1, processes=processes)
+        pools = [ray.put((squares(8), squares(4, seed=2), {}))]
+        trainable = ray_tune.with_parameters(train_together, pools=pools)
+        tune.run_trials(trainable, search, settings, str(folder.path), use)
+        return folder
+
+    return run
+
+
+def members():
+    """Processes of a trial besides its first."""
+    processes = psutil.process_iter(["cmdline"])
+    return [one for one in processes if "ray::_Member" in " ".join(one.info["cmdline"] or ())]
+
+
+def curve(folder):
+    """Images and training loss of each rung of the only trial."""
+    (trial,) = folder.trials()
+    return [(rung.images, rung.metrics["train/loss"]) for rung in trial.rungs]
+
+
+def test_two_processes_report_what_one_does_also_after_a_kill(run):
+    alone = run(1)
+    killed = []
+
+    def kill_one(trial):
+        if trial.images == 4 and not killed:
+            killed.extend(members())
+            for process in killed:
+                os.kill(process.pid, signal.SIGKILL)
+
+    folder = run(2, kill_one)
+    assert len(killed) == 1
+    (trial,) = folder.trials()
+    assert trial.state == "COMPLETE"
+    reasons = [event["reason"] for event in folder.ledger.events() if event["event"] == "retry"]
+    assert len(reasons) == 1
+    assert "a process of the trial was lost" in reasons[0]
+    assert trial.effective["processes"] == 2
+    # convolutions compute in bfloat16 where the machine has it
+    for ours, theirs in zip(curve(folder), curve(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=0.03)
+    assert gone()
+
+
+def test_a_trial_that_stops_leaves_nothing_and_the_next_one_begins(run, monkeypatch):
+    monkeypatch.setattr(Study, "report", lambda *_: True)
+    folder = run(2, trials=2)
+    assert [trial.state for trial in folder.trials()] == ["PRUNED", "PRUNED"]
+    assert gone()
+
+
+def test_a_trial_with_too_little_memory_begins_again_in_parts():
+    error = pickle.loads(pickle.dumps(NeedsParts(4, "CUDA out of memory")))
+    assert (error.parts, str(error)) == (4, str(NeedsParts(4, "CUDA out of memory")))
+    assert worth_another_try(error, begun=False)
+    task = Task(trial=SimpleNamespace(number=0), run=None, threads=1, processes=2)
+    trial = SimpleNamespace(config={"task": task}, max_failures=RETRIES)
+    assert Decisions(None).on_trial_result(None, trial, {"parts": 4}) == "CONTINUE"
+    assert trial.config["task"].parts == 4
+    assert trial.max_failures == RETRIES + 1
+
+
+def gone():
+    """True once no process of a trial is left, within the time that Ray takes to end one."""
+    end = time.monotonic() + 5
+    while members() and time.monotonic() < end:
+        time.sleep(0.1)
+    return not members()
