@@ -28,35 +28,23 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
-from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.definitions.program import files_of as named_files
+from syndet_ray.definitions.program import words_of
+from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.errors import DataError, MachineError
 
+_SETTING = "scene.generator"
 _LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 
 
 def program_of(generator: str) -> list[str]:
-    """The program and its arguments of "command:PROGRAM ARG...", quoted as in a shell; no shell is
-    started.
-
-    Raises DefinitionError if there is none.
-    """
-    assert generator.startswith(COMMAND), generator
-    try:
-        program = shlex.split(generator.removeprefix(COMMAND))
-    except ValueError as error:
-        rule = f"cannot be split ({error})"
-        raise DefinitionError("scene.generator", rule, got=generator) from None
-    if not program:
-        rule = "must name a program: command:PROGRAM ARG..."
-        raise DefinitionError("scene.generator", rule, got=generator)
-    return program
+    """The program and its arguments of a generator; raises DefinitionError as `words_of` does."""
+    return words_of(generator, _SETTING)
 
 
 def files_of(generator: str) -> list[str]:
     """The files that a generator's program and arguments name; none for our own renderers."""
-    if not generator.startswith(COMMAND):
-        return []
-    return [word for word in program_of(generator) if Path(word).is_file()]
+    return named_files(generator, _SETTING)
 
 
 def limit_s(count: int) -> int:
