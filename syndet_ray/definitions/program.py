@@ -26,6 +26,13 @@ def words_of(command: str, setting: str) -> list[str]:
     return words
 
 
+def program_name(command: str) -> str:
+    """The name of a program for readers: of the script, if an interpreter runs one."""
+    first, *others = words_of(command, "program")
+    scripts = [word for word in others if Path(word).suffix == ".py"]
+    return Path(scripts[0] if scripts else first).name
+
+
 def files_of(command: str, setting: str) -> list[str]:
     """The files that a program and its arguments name; none if a setting names no program."""
     if not command.startswith(COMMAND):
