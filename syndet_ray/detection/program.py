@@ -98,7 +98,7 @@ class Program:
         while True:
             line = self._line()
             if line is None:
-                raise self._ended()
+                raise self._end_error()
             if line.lstrip().startswith(_BEGINNING):
                 self._has_reported = True
                 place = f"{self.place}, line {self._lines} of its output"
@@ -106,7 +106,7 @@ class Program:
             self._log_file.write(line + b"\n")
             self._log_file.flush()
 
-    def proceed(self) -> None:
+    def go_on(self) -> None:
         """Tells the program to continue. One that has ended is noticed by `report`."""
         self._tell(b"continue\n")
 
@@ -131,7 +131,7 @@ class Program:
             self._output.close()
             self._log_file.close()
 
-    def quoted(self, error: SyndetError) -> SyndetError:
+    def quote_log(self, error: SyndetError) -> SyndetError:
         """The same error, with the end of the log."""
         do = f"{error.do} {self.last_lines()}".strip()
         return type(error)(error.place, error.rule, got=error.got, do=do)
@@ -196,7 +196,7 @@ class Program:
             if self._process.poll() is not None:
                 return b""
 
-    def _ended(self) -> SyndetError:
+    def _end_error(self) -> SyndetError:
         """The error of a program that ended although a report was due."""
         code = self._process.wait()
         do = self.last_lines()

@@ -29,7 +29,7 @@ _LONGEST_VALUE = 200  # characters of a value that an error shows
 
 @dataclass(frozen=True, kw_only=True)
 class RungReport:
-    """What a program has reported at a rung, checked.
+    """A checked report of a program at a rung.
 
     images       seen so far
     predictions  of the validation images, in their order
@@ -79,7 +79,7 @@ def read_rung(
         predictions=read_predictions(report, place, folder, val),
         checkpoint=_checkpoint(report, place, folder),
         metrics=_metrics(report, place, rung),
-        drawn=_drawn(effective.pop(DRAWN, None), place, rung, sources),
+        drawn=_draw_counts(effective.pop(DRAWN, None), place, rung, sources),
         effective=effective,
     )
 
@@ -220,7 +220,7 @@ def _effective(report: Mapping[str, Any], place: str) -> dict[str, Any]:
     return dict(effective)
 
 
-def _drawn(drawn: Any, place: str, images: int, sources: Collection[str]) -> dict[str, int]:
+def _draw_counts(drawn: Any, place: str, images: int, sources: Collection[str]) -> dict[str, int]:
     """The images by source. Raises DataError unless they are of these sources, and all images."""
     rule = '"effective" must have "drawn", the images of each source since the training began'
     do = f"Count the first {images} rows of order.parquet by source."

@@ -32,7 +32,7 @@ _LOG_BYTES = 1 << 20  # of a log, kept beside a model: its end says most
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a program works, and with what.
+    """The folder, device and threads that a program works with.
 
     cache    images that it reads are written there
     limit_s  seconds that it may take in all; None without a limit
@@ -74,7 +74,7 @@ class ProgramTraining:
         Raises SyndetError as `Program.report` and `read_rung` do.
         """
         if self._images_seen != self._task["images_seen"]:
-            self._program.proceed()
+            self._program.go_on()
             self._began = time.perf_counter()
         place, report = self._program.report()
         try:
@@ -87,7 +87,7 @@ class ProgramTraining:
                 sources=self._pools,
             )
         except DataError as error:
-            raise self._program.quoted(error) from None
+            raise self._program.quote_log(error) from None
         self._seconds = time.perf_counter() - self._began
         self._last_images = images - self._images_seen
         self._images_seen = images
@@ -207,7 +207,7 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
         try:
             return read_predictions(report, report_place, folder, pool)
         except DataError as error:
-            raise program.quoted(error) from None
+            raise program.quote_log(error) from None
 
 
 def is_saved_program(folder: Path) -> bool:
