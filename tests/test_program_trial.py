@@ -1,9 +1,12 @@
 """A training program of the user in a sweep: its trials, test scores, checks and costs."""
 
 import hashlib
+import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,9 +19,12 @@ from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.program import program_name
+from syndet_ray.detection.program_training import Place, predict_by_program
 from syndet_ray.errors import DataError, DefinitionError, SyndetError
+from syndet_ray.runs.ingredients import program_hashes
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.task import Resources, RunSettings, Task
+from syndet_ray.tuning import changes
 from syndet_ray.tuning.cost import measure
 from syndet_ray.tuning.program_check import try_programs
 from syndet_ray.tuning.scoring import score_checkpoint
@@ -27,6 +33,7 @@ from syndet_ray.workers.local import Local
 from syndet_ray.workers.nodes import needs_of
 from syndet_ray.workers.trial import run_trial
 
+GUIDE = (Path(__file__).parents[1] / "docs" / "own_program.md").read_text()
 RATE = "training.learning_rate"
 
 
@@ -100,6 +107,17 @@ def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_pat
         )
 
 
+def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
+    (code,) = re.findall(r"^## An example.*```python\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "example.py").write_text(code)
+    recipe = recipe_of(f"command:{sys.executable} {tmp_path / 'example.py'}")
+    reports = run(squares, tmp_path, recipe)
+    assert [images for images, _, _ in reports] == [4, 8, 12]
+    place = Place(cache=tmp_path / "cache", device="cpu", threads=1)
+    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, place)
+    assert [len(image.scores) for image in found] == [2, 2], "a box of each class"
+
+
 def test_a_model_of_a_program_is_scored_on_the_test_set(squares, tmp_path):
     recipe = recipe_of(write_program(tmp_path / "my_train.py"))
     run(squares, tmp_path, recipe)
@@ -162,6 +180,16 @@ def test_a_node_needs_the_files_of_the_program(tmp_path):
     needs = needs_of(sweep, ("a",), Path("runs"), None)
     assert needs.files[str(script)] == hashlib.sha256(script.read_bytes()).hexdigest()
     assert all(not detector.program for detector in needs.detectors)
+
+
+def test_a_program_that_changed_is_named_before_a_run_goes_on(tmp_path):
+    script = tmp_path / "my_train.py"
+    sweep = sweep_of(recipe_of(write_program(script)))
+    run_folder = SimpleNamespace(about={"programs": program_hashes(sweep)})
+    assert changes._of_the_programs(run_folder) == []
+    script.write_text("other")
+    (change,) = changes._of_the_programs(run_folder)
+    assert change.startswith(f"the SHA-256 of the training program {script} was ")
 
 
 def test_a_program_is_named_like_a_generator(tmp_path):

@@ -23,7 +23,7 @@ from syndet_ray.detection import program_sitter
 from syndet_ray.errors import DataError, MachineError, SyndetError
 
 LOG = "log.txt"
-GRACE_S = 10.0  # for a program that was told to stop, to end by itself
+GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
 _LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
 _READ_BYTES = 1 << 16
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
