@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from syndet_ray.files import make_folder, whole_folder
+from syndet_ray.files import make_folder, may_write, whole_folder
 from syndet_ray.last_use import use_marker
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
@@ -31,6 +31,9 @@ def shared_folder(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 
     make  fills the empty folder that it is called with
     """
+    if folder.exists() and not may_write(folder.parent):  # another user's, who alone deletes it
+        yield folder
+        return
     make_folder(folder.parent)
     with hold_lock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():

@@ -95,6 +95,15 @@ def read_predictions(
     the most confident of each image are kept, as many as our own models make. Raises DataError.
     """
     file = _path_inside(report, "predictions", place, folder)
+    by_image: list[list[list[float]]] = [[] for _ in range(len(pool))]
+    for number, entry in enumerate(_entries(file, place)):
+        image, row = _row(entry, f"{place}: {file.name}, entry {number}", pool)
+        by_image[image].append(row)
+    return [_predictions(rows, pool, i) for i, rows in enumerate(by_image)]
+
+
+def _entries(file: Path, place: str) -> list[Any]:
+    """The list that a file of predictions holds."""
     if not file.is_file():
         rule = '"predictions" must be a file with COCO\'s results'
         raise DataError(place, rule, got=str(file))
@@ -110,11 +119,7 @@ def read_predictions(
     if not isinstance(entries, list):
         rule = f"{file.name} must hold a list of COCO's results"
         raise DataError(place, rule, got=type(entries).__name__)
-    by_image: list[list[list[float]]] = [[] for _ in range(len(pool))]
-    for number, entry in enumerate(entries):
-        image, row = _row(entry, f"{place}: {file.name}, entry {number}", pool)
-        by_image[image].append(row)
-    return [_predictions(rows, pool, i) for i, rows in enumerate(by_image)]
+    return entries
 
 
 def _row(entry: Any, place: str, pool: Pool) -> tuple[int, list[float]]:
@@ -123,25 +128,34 @@ def _row(entry: Any, place: str, pool: Pool) -> tuple[int, list[float]]:
         raise DataError(place, f"must be an object with {', '.join(_ENTRY)}", got=_short(entry))
     missing = [key for key in _ENTRY if key not in entry]
     if missing:
-        raise DataError(place, f"has no {missing[0]}", do=f"COCO's results have {_ENTRY}.")
-    image, label = entry["image_id"], entry["category_id"]
-    for name, value, count, of in (
-        ("image_id", image, len(pool), "images"),
-        ("category_id", label, len(pool.classes), "classes"),
-    ):
-        if not _is_whole(value) or not 1 <= value <= count:
-            rule = f"{name} must be from 1 to {count}, in the order of the {of}"
-            raise DataError(place, rule, got=_short(value))
-    box, score = entry["bbox"], entry["score"]
+        do = f"COCO's results have {', '.join(_ENTRY)}."
+        raise DataError(place, f"has no {missing[0]}", do=do)
+    image = _index(entry, "image_id", place, len(pool), "images")
+    label = _index(entry, "category_id", place, len(pool.classes), "classes")
+    score = entry["score"]
+    if not _is_finite(score) or not 0 <= score <= 1:
+        raise DataError(place, "score must be from 0 to 1", got=_short(score))
+    return image, [*_box(entry["bbox"], place), label, score]
+
+
+def _index(entry: Mapping[str, Any], key: str, place: str, count: int, of: str) -> int:
+    """The index, from 0, that a number of an entry stands for."""
+    number = entry[key]
+    if not _is_whole(number) or not 1 <= number <= count:
+        rule = f"{key} must be from 1 to {count}, in the order of the {of}"
+        raise DataError(place, rule, got=_short(number))
+    return int(number) - 1
+
+
+def _box(box: Any, place: str) -> list[float]:
+    """Left, top, width and height of a box."""
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
         rule = "bbox must be four finite numbers: left, top, width, height in pixels"
         raise DataError(place, rule, got=_short(box))
     if box[2] < 0 or box[3] < 0:
         rule = "bbox must have a width and a height of 0 or more"
         raise DataError(place, rule, got=box, do="Write left, top, width, height.")
-    if not _is_finite(score) or not 0 <= score <= 1:
-        raise DataError(place, "score must be from 0 to 1", got=_short(score))
-    return image - 1, [*box, label - 1, score]
+    return box
 
 
 def _predictions(rows: list[list[float]], pool: Pool, i: int) -> Predictions:

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,5 +220,5 @@ def images_of(folder: Path) -> int:
     return json.loads((folder / SAVED_PROGRAM).read_text(encoding="utf-8"))["images_seen"]
 
 
-def _running(words: Sequence[str], folder: Path, place: Place) -> Any:
+def _running(words: Sequence[str], folder: Path, place: Place) -> AbstractContextManager[Program]:
     return running(words, folder, device=place.device, threads=place.threads, limit_s=place.limit_s)
