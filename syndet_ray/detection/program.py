@@ -21,13 +21,13 @@ from typing import Any
 
 from syndet_ray.detection import program_sitter
 from syndet_ray.errors import DataError, MachineError, SyndetError
+from syndet_ray.files import last_lines
 
 LOG = "log.txt"
 GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
 _LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
 _READ_BYTES = 1 << 16
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
-_LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 _BEGINNING = b'{"'  # of a report
 _SIGNALLED = 128  # exit codes above are signals, as in a shell
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -133,18 +133,13 @@ class Program:
 
     def quote_log(self, error: SyndetError) -> SyndetError:
         """The same error, with the end of the log."""
-        do = f"{error.do} {self.last_lines()}".strip()
+        do = f"{error.do} {self.log_words()}".strip()
         return type(error)(error.place, error.rule, got=error.got, do=do)
 
-    def last_lines(self) -> str:
+    def log_words(self) -> str:
         """The end of what the program printed besides reports."""
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - _LAST_BYTES))
-            lines = file.read().decode(errors="replace").split("\n")
-        printed = [line.strip() for line in lines if line.strip()]
-        if not printed:
-            return "It printed nothing else."
-        return f"It printed: {' | '.join(printed[-_LAST_LINES:])}"
+        printed = last_lines(self.log)
+        return f"It printed: {printed}" if printed else "It printed nothing else."
 
     @property
     def _input(self) -> Any:
@@ -189,7 +184,7 @@ class Program:
             if rest_s <= 0:
                 self._is_late = True
                 rule = f"must report within {self._limit_s or GRACE_S:g} s and was stopped"
-                raise MachineError(self.place, rule, do=self.last_lines())
+                raise MachineError(self.place, rule, do=self.log_words())
             is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
             if is_ready:
                 return os.read(self._output.fileno(), _READ_BYTES)
@@ -199,7 +194,7 @@ class Program:
     def _end_error(self) -> SyndetError:
         """The error of a program that ended although a report was due."""
         code = self._process.wait()
-        do = self.last_lines()
+        do = self.log_words()
         if code > _SIGNALLED:
             rule = f"must report every rung, and was killed by signal {code - _SIGNALLED}"
             return MachineError(self.place, rule, do=do)

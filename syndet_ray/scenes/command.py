@@ -32,9 +32,9 @@ from syndet_ray.definitions.program import files_of as named_files
 from syndet_ray.definitions.program import words_of
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.files import last_lines
 
 _SETTING = "scene.generator"
-_LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
 
 
 def program_of(generator: str) -> list[str]:
@@ -174,10 +174,7 @@ def _place(program: Sequence[str]) -> str:
 
 def _last_lines(log: Path) -> str:
     """The end of what a program printed, and the path of the whole log."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-        lines = file.read().decode(errors="replace").split("\n")
-    printed = [line.strip() for line in lines if line.strip()]
+    printed = last_lines(log)
     if not printed:
         return f"It printed nothing ({log})."
-    return f"It printed: {' | '.join(printed[-_LAST_LINES:])} (all of it in {log})"
+    return f"It printed: {printed} (all of it in {log})"

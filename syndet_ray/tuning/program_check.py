@@ -16,7 +16,6 @@ from syndet_ray.search.task import Runner
 if TYPE_CHECKING:
     from syndet_ray.detection.program_try import ProgramTry
 
-_PHOTOS = 64  # of training, as many as a try sees of most batches
 _OF_PROGRAMS = ("detector.", "training.")  # settings that only the program can carry out
 _OURS = ("detector.program", "training.images")  # and those of them that we do
 
@@ -31,9 +30,7 @@ def try_programs(sweep: LoadedSweep, data: RealData, runner: Runner, display: Di
     programs = programs_of(sweep)
     if not programs:
         return
-    train = data.pools["train"]
-    few = train.select(range(min(_PHOTOS, len(train))))
-    shared = {"train": few, "val": data.pools["val"].select(range(min(4, len(data.pools["val"]))))}
+    shared = {"train": data.pools["train"], "val": data.pools["val"]}
     calls = [{"recipe": recipe, "seed": sweep.seed} for recipe in programs.values()]
     names = ", ".join(map(program_name, programs))
     with display.step(f"trying a few batches of {names}"):
