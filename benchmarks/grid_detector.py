@@ -19,6 +19,8 @@ from torch.nn import functional
 _SIDE_PX = 320  # every image is scaled to this longer side, and padded to a square
 _STRIDE = 8  # pixels between cells
 _REACH = 1.5  # cells around the centre of an object, from which it is learned
+_FIRST_LOGIT = math.log(0.01 / 0.99)  # at the beginning, since nearly all cells are empty
+_FIRST_DISTANCE = 2.0  # cells, about
 _LEAST_SCORE, _SAME_IOU, _MOST = 0.02, 0.5, 100
 
 
@@ -38,14 +40,13 @@ class GridDetector(nn.Module):
         self.far = nn.Sequential(_block(64, 96, 2), _block(96, 128, 2), _block(128, 64))
         self.joint = nn.Sequential(_block(128, 64), _block(64, 64))
         self.classes, self.distances = nn.Conv2d(64, classes, 1), nn.Conv2d(64, 4, 1)
-        nn.init.constant_(self.classes.bias, math.log(0.01 / 0.99))  # nearly all cells are empty
-        nn.init.constant_(self.distances.bias, 2.0)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         near = self.near(images)
         far = functional.interpolate(self.far(near), size=near.shape[-2:])
         cells = self.joint(torch.cat([near, far], dim=1))
-        return self.classes(cells), functional.softplus(self.distances(cells)) * _STRIDE
+        distances = functional.softplus(self.distances(cells) + _FIRST_DISTANCE)
+        return self.classes(cells) + _FIRST_LOGIT, distances * _STRIDE
 
 
 def _centres(rows: int, columns: int) -> Tensor:

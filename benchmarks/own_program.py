@@ -68,6 +68,7 @@ class Images:
         """(3, h, w) float32, RGB, 0 to 1."""
         encoded = np.frombuffer(self._rows[index]["image"], np.uint8)
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert bgr is not None, index
         return torch.from_numpy(bgr[:, :, ::-1].copy()).permute(2, 0, 1).float() / 255
 
     def target(self, index: int) -> tuple[Tensor, Tensor]:

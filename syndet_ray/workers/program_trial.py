@@ -47,7 +47,7 @@ def run_program_trial(
         started = time.time()  # nearly the first step: when that is, only the program knows
         for images in training.rungs:
             rung = training.train_until(images)
-            effective = training.effective(rung) | data_settings
+            effective = {**training.effective(rung), **data_settings}
             check_program(recipe, effective, searched=searched)
             over = images == recipe.training.images
             metrics = rung_metrics(val, rung.predictions, errors=over) | training.metrics(rung)
