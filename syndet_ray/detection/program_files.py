@@ -103,7 +103,9 @@ def _write_images(pool: Pool, split: Split, labelled: bool, folder: Path) -> Non
     records = []
     for i, image_id in enumerate(pool.image_ids.tolist()):
         file = pictures / f"{i}.png"
-        cv2.imwrite(str(file), cv2.cvtColor(pool.image(i), cv2.COLOR_RGB2BGR), _PNG)
+        bgr = cv2.cvtColor(pool.image(i), cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".png", bgr, _PNG)
+        file.write_bytes(encoded.tobytes())  # OpenCV's own file would be short on a full disk
         width, height = pool.sizes_wh[i].tolist()
         record = Record(
             image_id=image_id,
