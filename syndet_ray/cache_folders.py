@@ -1,14 +1,15 @@
-"""Cache folders: how much a folder of a cache takes, and its deletion unless it is in use."""
+"""Cache folders: folders that processes make once and share, their sizes, their deletion."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from syndet_ray.files import make_folder, may_write, whole_folder
 from syndet_ray.last_use import use_marker
-from syndet_ray.locks import hold_lock
+from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 
 def folder_bytes(folder: Path) -> int:
@@ -19,6 +20,36 @@ def folder_bytes(folder: Path) -> int:
             with suppress(FileNotFoundError):
                 size += Path(place, name).lstat().st_size
     return size
+
+
+@contextmanager
+def shared_folder(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Gives a folder of a cache, which is not deleted before the block ends.
+
+    If there is none it is made, by one process of this machine at a time. Raises MachineError if
+    the system refuses to write there.
+
+    make  fills the empty folder that it is called with
+    """
+    if folder.exists() and not may_write(folder.parent):  # another user's, who alone deletes it
+        yield folder
+        return
+    make_folder(folder.parent)
+    with hold_lock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.exists():
+            with whole_folder(folder) as unfinished:
+                make(unfinished)
+        used = open_to_lock(use_marker(folder))
+        if used is not None:  # the file of another user, who does not let us open it
+            lock(used, shared=True)
+    try:
+        if used is not None:
+            with suppress(PermissionError):
+                os.utime(used)
+        yield folder
+    finally:
+        if used is not None:
+            os.close(used)
 
 
 def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = None) -> bool:

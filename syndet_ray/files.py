@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, refusals of the system as errors, and hashes."""
+"""Files: written whole or not at all, refusals of the system as errors, hashes, ends of logs."""
 
 import errno
 import hashlib
@@ -36,6 +36,7 @@ _READ_ADVICE = {
 }
 # These errors always come from writing. The others may also come from a file that is read.
 _ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LAST_LINES, _LAST_BYTES = 5, 4000  # of a log, quoted in an error
 _TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it
 
 
@@ -190,6 +191,15 @@ def _writing_into(unfinished: Path, path: Path) -> Iterator[None]:
             raise
         with writing(path):
             raise
+
+
+def last_lines(log: Path) -> str:
+    """The end of what a program printed, as one line; "" if it printed nothing."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
+    printed = [line.strip() for line in lines if line.strip()]
+    return " | ".join(printed[-_LAST_LINES:])
 
 
 def file_hash(path: Path) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from made_detections import TINY
+from torchvision.models.detection import FasterRCNN
 
 from syndet_ray import Recipe, Training
 from syndet_ray.workers import conditions
@@ -118,19 +119,28 @@ def test_a_gpu_that_does_not_work_shows_in_a_training_step(demands, host, monkey
 
 def test_too_little_memory_of_a_gpu_shows(demands, host, monkeypatch):
     fitting = 2
+    compute = FasterRCNN.forward
 
-    def step(demands, host, batch):
-        if batch > fitting:
+    def forward(model, images, targets=None):
+        if len(images) > fitting:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return 7
+        return compute(model, images, targets)
 
-    monkeypatch.setattr(conditions, "_train_step", step)
-    gpu = replace(host, device="cuda")
-    found, size = step_findings(demands, gpu)
-    assert (found.problems, size) == ((), 7)
-    assert found.notes[0].startswith(
-        "a batch of 4 images does not fit the memory of its GPU, and 2"
+    monkeypatch.setattr(FasterRCNN, "forward", forward)
+    monkeypatch.setattr(conditions, "_CPU_BATCH", 4)
+    batch = demands.recipe.replace({"training.batch_size": 4})
+    found, size = step_findings(replace(demands, recipe=batch), host)
+    assert found.problems == ()
+    assert size > 10_000
+    assert found.notes == (
+        "a batch of 4 images does not fit the memory of its GPU: trials there train it in 2 parts, "
+        "which takes more time",
     )
-    fitting = 1
-    (problem,) = step_findings(demands, gpu)[0].problems
-    assert problem == ("a training step fails on its GPU (OutOfMemoryError: CUDA out of memory).")
+    fitting = 0
+    (problem,) = step_findings(demands, host)[0].problems
+    assert "one image at a time needs more memory than the GPU has" in problem
+
+
+def test_a_training_program_takes_no_step_of_ours(demands, host):
+    program = demands.recipe.replace({"detector.program": "command:false"})
+    assert step_findings(replace(demands, recipe=program), host) == (Findings(), 0)

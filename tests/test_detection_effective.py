@@ -31,7 +31,7 @@ RECIPE = Recipe(
 )
 # What the trainer cannot tell: "mix.sources" is no value but a plan, whose pools are reported one
 # by one, and the trial knows the scale of photos.
-NOT_THE_TRAINERS = {"mix.sources", "detector.working_px"}
+NOT_THE_TRAINERS = {"mix.sources", "detector.working_px", "detector.program"}
 ANNEALED = {"mix.schedule": "annealed", "mix.switch_at": None}
 
 

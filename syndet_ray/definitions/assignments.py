@@ -9,6 +9,9 @@ from syndet_ray.definitions.located import OF_FILES, with_absolute_paths
 from syndet_ray.definitions.recipe import check_path
 from syndet_ray.errors import DefinitionError
 
+# names of several settings that stand for one of them, as in a Recipe
+_SHORT = {"detector": "detector.program"}
+
 
 def settings_of(texts: Iterable[str], root: Path) -> dict[str, Any]:
     """The values of settings by their dotted paths; a value is JSON, several numbers, or text.
@@ -22,6 +25,7 @@ def settings_of(texts: Iterable[str], root: Path) -> dict[str, Any]:
         path, equals, value = text.partition("=")
         if not equals:
             raise DefinitionError("`settings`", "must read like scene.blur=0.2", got=text)
+        path = _SHORT.get(path, path)
         check_path(path)
         parsed = _value(value)
         if path in OF_FILES and not isinstance(parsed, str):

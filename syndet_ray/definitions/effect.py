@@ -62,6 +62,8 @@ def _has_one_value(bounds: tuple[float, float]) -> bool:
 
 # An external program may use any parameter: its settings always count as having an effect.
 _OURS = {"scene.generator": _is("raycast", "blender")}
+# A training program may use any setting too, except the one that names ours.
+_OUR_DETECTOR = {"detector.program": _is("")}
 _IN_TRAY = _OURS | {"scene.arrangement": _is("tray")}
 _OF_3D = (_Idle(_OURS | {"scene.arrangement": _is("paste")}),)
 _OF_PASTE = (_Idle(_OURS | {"scene.arrangement": _is_not("paste")}),)
@@ -85,7 +87,7 @@ _OF_ONE = _OURS | {
     "scene.distractors": _is(0),
 }
 _OF_STAGES = _Idle({"mix.schedule": _is_not("staged")})
-_OF_ANCHORS = (_Idle({"detector.architecture": _is("fcos")}),)
+_OF_ANCHORS = (_Idle(_OUR_DETECTOR | {"detector.architecture": _is("fcos")}),)
 _WITHOUT_REAL = _Idle({"mix.synthetic": _is(1.0)}, by_number=True)
 _OF_SYNTHETIC = (
     _Idle({"mix.schedule": _is("real_only")}),
@@ -116,10 +118,11 @@ _IDLE: Mapping[str, tuple[_Idle, ...]] = {
     "mix.real_images": (_Idle({"mix.schedule": _is("synthetic_only")}), _WITHOUT_REAL),
     "mix.parts": _OF_SYNTHETIC,
     "mix.sources": _OF_SYNTHETIC,
-    "detector.backbone_rate": (_Idle({"detector.frozen_stages": _is("all")}),),
+    "detector.architecture": (_Idle({"detector.program": _is_not("")}),),
+    "detector.backbone_rate": (_Idle(_OUR_DETECTOR | {"detector.frozen_stages": _is("all")}),),
     "detector.anchor_px": _OF_ANCHORS,
     "detector.aspect_ratios": _OF_ANCHORS,
-    "training.momentum": (_Idle({"training.optimizer": _is_not("sgd")}),),
+    "training.momentum": (_Idle(_OUR_DETECTOR | {"training.optimizer": _is_not("sgd")}),),
     "training.rate_after_switch": (_OF_STAGES, _WITHOUT_REAL),
     "scene.surroundings": _OF_SURROUNDINGS,
     "scene.background_scale": _OF_SURROUNDINGS,
@@ -252,11 +255,18 @@ def _reason(path: str, settings: Mapping[str, Any]) -> NoEffect | None:
         if not needed_facts <= settings.keys():
             continue
         if all(test(settings[name]) for name, test in idle.where.items()):
-            names = [name for name in idle.where if name != "scene.generator"]
+            names = [name for name in idle.where if not _is_ours(name, settings[name])]
             where = " and ".join(_words(name, settings[name]) for name in names)
             because_of = frozenset(_SETTING_OF_FACT.get(name, name) for name in names)
             return NoEffect(where=where, by_number=idle.by_number, because_of=because_of)
     return None
+
+
+def _is_ours(name: str, value: Any) -> bool:
+    """True for a condition that only says that our own code renders or trains: no reason by
+    itself.
+    """
+    return name == "scene.generator" or (name == "detector.program" and not value)
 
 
 def _words(name: str, value: Any) -> str:

@@ -13,8 +13,9 @@ _FOLDERS = (
     *("scene.assets", "scene.surroundings", "scene.backgrounds"),
     *("scene.photos", "scene.cutouts"),
 )
+_PROGRAMS = ("scene.generator", "detector.program")
 # settings whose values are text, even if it reads like a number, as a folder's name may
-OF_FILES = (*_FOLDERS, "scene.generator", "detector.weights")
+OF_FILES = (*_FOLDERS, *_PROGRAMS, "detector.weights")
 
 
 def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
@@ -31,11 +32,11 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
         return _absolute(value, root)
     if path in _FOLDERS and value not in BUILT_IN:
         return _absolute(value, root)
-    if path == "scene.generator" and str(value).startswith(COMMAND):
+    if path in _PROGRAMS and str(value).startswith(COMMAND):
         try:
             words = shlex.split(value.removeprefix(COMMAND))
         except ValueError:
-            return value  # an error of the generator says what is wrong with it
+            return value  # an error of the setting says what is wrong with it
         files = [str(root / word) if (root / word).is_file() else word for word in words]
         return COMMAND + shlex.join(files)
     return value

@@ -105,8 +105,20 @@ def proposed_mixes(sweep: LoadedSweep) -> Iterator[Recipe]:
 
 
 def detectors_of(sweep: LoadedSweep) -> list[Detector]:
-    """The different detectors of a settled sweep's recipes, see `recipes_of_detectors`."""
-    return list(dict.fromkeys(recipe.detector for recipe in recipes_of_detectors(sweep)))
+    """The different detectors of a settled sweep's recipes that we build and train ourselves, see
+    `recipes_of_detectors`.
+    """
+    detectors = dict.fromkeys(recipe.detector for recipe in recipes_of_detectors(sweep))
+    return [detector for detector in detectors if not detector.program]
+
+
+def programs_of(sweep: LoadedSweep) -> dict[str, Recipe]:
+    """A recipe of each training program that recipes of a sweep may have, by its command."""
+    recipes: dict[str, Recipe] = {}
+    for recipe in recipes_of_detectors(sweep):
+        if recipe.detector.program:
+            recipes.setdefault(recipe.detector.program, recipe)
+    return recipes
 
 
 def recipes_of_detectors(sweep: LoadedSweep) -> list[Recipe]:

@@ -15,7 +15,8 @@ from pydantic import (
 )
 
 from syndet_ray.definitions.mix import Mix, Scenes
-from syndet_ray.definitions.scene_parameters import SceneParameters, Share
+from syndet_ray.definitions.program import words_of
+from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters, Share
 from syndet_ray.definitions.value import Value, definition_error
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
@@ -66,6 +67,10 @@ class Detector(Value):
     aspect_ratios: Annotated[tuple[AspectRatio, ...], Field(min_length=1)] | Literal["auto"] = (
         Field("auto", description="height / width of the anchors; auto: from the training boxes")
     )
+    program: str = Field(
+        "",
+        description="command:PROGRAM ARG..., which trains in place of our detectors; empty: ours",
+    )
 
     @field_validator("weights")
     @classmethod
@@ -76,6 +81,15 @@ class Detector(Value):
             rule = f"must be {', '.join(NAMED_WEIGHTS)} or the path of a .safetensors file"
             raise ValueError(f"{rule}, got {weights!r}. {nearest(weights, NAMED_WEIGHTS)}")
         return weights
+
+    @field_validator("program")
+    @classmethod
+    def _is_a_command(cls, program: str) -> str:
+        if program and not program.startswith(COMMAND):
+            raise ValueError(f"must be command:PROGRAM ARG..., or empty for ours, got {program!r}")
+        if program:
+            words_of(program, "detector.program")
+        return program
 
 
 class Training(Value):
@@ -132,6 +146,12 @@ class Recipe(Value):
     scene: SceneParameters = SceneParameters()
     detector: Detector = Detector()
     training: Training = Training()
+
+    @field_validator("detector", mode="before")
+    @classmethod
+    def _program_alone(cls, detector: Any) -> Any:
+        # detector="command:..." is short for Detector(program="command:...")
+        return {"program": detector} if isinstance(detector, str) else detector
 
     @model_validator(mode="after")
     def _sources_can_be_rendered(self) -> "Recipe":

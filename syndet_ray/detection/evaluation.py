@@ -17,7 +17,14 @@ from syndet_ray.detection.obstruction import (
     views,
 )
 from syndet_ray.detection.score import Predictions, coco, means, score
-from syndet_ray.metrics import CAPPED_AT_100, CAPPED_AT_300, CLASS_AP, MAP, MAP_AT_300
+from syndet_ray.metrics import (
+    CAPPED_AT_100,
+    CAPPED_AT_300,
+    CLASS_AP,
+    MAP,
+    MAP_AT_300,
+    VALIDATION,
+)
 from syndet_ray.progress import Progress
 from syndet_ray.spread import LEAST_IMAGES, RESAMPLES
 
@@ -86,6 +93,19 @@ def evaluate(
         confusion=confusion(pool, predictions),
         absent=scores.absent,
     )
+
+
+def rung_metrics(
+    val: Pool, predictions: Sequence[Predictions], *, errors: bool = False
+) -> dict[str, float]:
+    """COCO scores of predictions on the real validation set, named val/...
+
+    With `errors` it adds the cost of each kind of error. Raises DataError as `score` does.
+    """
+    metrics = dict(score(val, predictions).metrics)
+    if errors:
+        metrics |= error_kinds(val, predictions)
+    return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

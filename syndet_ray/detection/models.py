@@ -13,6 +13,7 @@ from torch import nn
 
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.architectures import assemble
+from syndet_ray.detection.program_training import is_saved_program
 from syndet_ray.detection.weights import WeightsReport, load_weights, normalisation_of
 from syndet_ray.errors import DataError, SyndetError
 from syndet_ray.files import reading
@@ -77,6 +78,11 @@ def load_model(folder: Path) -> SavedModel:
     """The model saved in `folder`. Raises DataError if there is none that can be used, and
     MachineError if the system refuses to read it.
     """
+    if is_saved_program(folder):
+        rule = "is the model of a training program, which this command does not start: a model"
+        rule += " from elsewhere must not run programs"
+        do = 'Start the program on images with the task "predict", see docs/own_program.md.'
+        raise DataError(folder, rule, do=do)
     # First, because below an OSError means that the folder holds no saved model.
     with reading(folder), suppress(FileNotFoundError):
         for name in ("model.json", SAVED_MODEL):

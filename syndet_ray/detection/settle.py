@@ -66,8 +66,11 @@ def settled_detector(detector: Detector, gpu: bool) -> tuple[Detector, str]:
     Without a GPU a small backbone, frozen: as accurate on few photos as a trained one, and several
     times as fast. With a GPU, torchvision's ResNet-50 from COCO weights if they are available:
     never from random weights. A detector that starts from a file keeps the backbone and anchors of
-    that file. Raises DataError for a weights file that cannot be read.
+    that file. A program of the user chooses what is "auto" itself. Raises DataError for a weights
+    file that cannot be read.
     """
+    if detector.program:
+        return detector, ""
     detector = _like_its_file(detector)
     if detector.backbone != "auto":
         return _with_weights(detector), ""

@@ -13,14 +13,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from syndet_ray import seeds
-from syndet_ray.data.mix import BatchMixer
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.mix import REAL, Mix
+from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.recipe import Recipe, Training
-from syndet_ray.definitions.schedule import images_until, shares_between
 from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
+from syndet_ray.detection.draws import (
+    draw_batches,
+    drawn_from,
+    mixer_of,
+    planned_images,
+    pool_facts,
+    realised_shares,
+)
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
 from syndet_ray.detection.memory import out_of_memory
@@ -30,7 +36,7 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NeedsParts, NonFiniteLoss, SyndetError, first_line
+from syndet_ray.errors import DataError, NeedsParts, NonFiniteLoss, first_line
 from syndet_ray.metrics import BATCH_PARTS
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below
@@ -51,9 +57,7 @@ _TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.j
 class TrainingStats:
     """Metrics of the images since the last call: loss and its parts, learning rate, speed.
 
-    realised/synthetic is the share, of all images so far, that was not real. If there are several
-    synthetic sources there is also realised/<source> for each; one that is itself called
-    "synthetic" has none: that name is the share of all of them.
+    Of all images so far there are the shares, see `realised_shares`.
     """
 
     metrics: dict[str, float]
@@ -91,7 +95,7 @@ class Trainer:
     ) -> None:
         self._team = team
         self.recipe, self._device, self._seed = recipe, device, seed
-        self._pools = _drawn_from(recipe.mix, pools)
+        self._pools = drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
         aligned = all(pool.classes == self.classes for pool in self._pools.values())
         assert aligned, "align the pools first"
@@ -100,12 +104,7 @@ class Trainer:
         self._average = moving_average(self._model, recipe.training)
         self._optimizer = _optimizer(self._model, recipe)
         self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
-        sizes = {source: len(pool) for source, pool in self._pools.items()}
-        scenes = recipe.scenes().items()
-        # the images of a curriculum are shown in their order, from near to far
-        ordered = [source for source, (scene, _) in scenes if scene.poses == "curriculum"]
-        mix_seed = seeds.integer(seed, "mix")
-        self._mixer = BatchMixer(sizes, recipe.training.batch_size, mix_seed, in_order=ordered)
+        self._mixer = mixer_of(recipe, self._pools, seed)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
         self._batches, self._parts = 0, 1
@@ -154,7 +153,8 @@ class Trainer:
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics["images_per_second"] = (self.images_seen - first) / seconds
-        return TrainingStats(metrics | self._realised_shares())
+        shares = realised_shares(self._plan, self._mixer.drawn, self.images_seen)
+        return TrainingStats(metrics | shares)
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Trainer:
             "backbone_stages": body.stages,
             "images_seen": self.images_seen,
             "drawn": dict(self._mixer.drawn),
-            "planned": self._planned_images(),
+            "planned": planned_images(self.recipe, self._pools, self.images_seen),
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
@@ -202,7 +202,7 @@ class Trainer:
             "weights": str(self.weights),
             "device": str(self._device),
             "seed": self._seed,
-            "pools": {name: _pool_facts(pool) for name, pool in self._pools.items()},
+            "pools": {name: pool_facts(pool) for name, pool in self._pools.items()},
         }
 
     def save(self, folder: Path) -> None:
@@ -272,18 +272,15 @@ class Trainer:
         return torch.tensor(value, dtype=torch.float32, device=self._device)
 
     def _draws(self, images: int) -> Iterator[Sequence[Place]]:
-        """Yields this process's images of each of the next batches.
+        """Yields this process's images of each of the next batches, see `draw_batches`.
 
         The feed draws them some batches before they train.
         """
-        drawn = self.images_seen
-        while drawn < images:
-            count = min(self._mixer.batch_size, images - drawn)
-            batch = self._mixer.draw(self._shares(drawn, count), count)
+        batches = draw_batches(self._mixer, self.recipe, self.images_seen, images)
+        for first, batch in batches:
             self._mixed_ahead.append(self._mixer.state_dict())
-            places = [(number, *place) for number, place in enumerate(batch, start=drawn)]
+            places = [(number, *place) for number, place in enumerate(batch, start=first)]
             yield self._team.share(places)
-            drawn += count
 
     def _step(self, batch: Batch, count: int) -> dict[str, Tensor]:
         """One step; returns the losses, still on the device.
@@ -391,43 +388,6 @@ class Trainer:
             do="Lower training.learning_rate.",
         )
 
-    def _shares(self, first: int, count: int) -> dict[str, float]:
-        """The share of each source in `count` images, after the first `first` of the training."""
-        total = self._rate.images
-        return shares_between(self._plan, first / total, (first + count) / total)
-
-    def _planned_images(self) -> dict[str, float]:
-        """The planned number of images of each source so far, rounded for the reader."""
-        if self.images_seen == 0:
-            return dict.fromkeys(self._pools, 0.0)
-        planned = images_until(self._plan, self.images_seen, self._rate.images)
-        return {source: round(planned[source], 6) for source in self._pools}
-
-    def _realised_shares(self) -> dict[str, float]:
-        """The shares of all images so far, as metrics (see TrainingStats)."""
-        counts = dict(self._mixer.drawn)
-        counts.pop(REAL, None)
-        overall = {"realised/synthetic": sum(counts.values()) / self.images_seen}
-        if len(self._plan.sources) == 1:
-            return overall
-        by_source = {}
-        for source, count in counts.items():
-            by_source[f"realised/{source}"] = count / self.images_seen
-        return by_source | overall
-
-
-def _drawn_from(mix: Mix, pools: Mapping[str, Pool]) -> dict[str, Pool]:
-    """The pools of the sources that have a share.
-
-    Raises SyndetError for one that is missing or empty.
-    """
-    needed = [source for source, share in mix.shares.items() if share > 0]
-    for source in needed:
-        if not len(pools.get(source, ())):
-            rule = f"{source} has a share but no images"
-            raise SyndetError("mix", rule, got=mix.shares[source], do="Set it to 0.")
-    return {source: pools[source] for source in needed}
-
 
 def _state(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint's trainer besides tensors."""
@@ -470,10 +430,6 @@ def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """The buffers that a step changes, each with a copy of its value."""
     buffers = [buffer for norm in training_norms(model) for buffer in norm.buffers()]
     return [(buffer, buffer.clone()) for buffer in buffers]
-
-
-def _pool_facts(pool: Pool) -> dict[str, Any]:
-    return {"images": len(pool), "hash": pool.hash[:16]}
 
 
 def _facts(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def _data(run: Run) -> dict[str, Any]:
 
 def _detector(detector: Detector) -> str:
     """ "faster_rcnn with resnet50_fpn_v2, starting weights coco, frozen stages 2"."""
+    if detector.program:
+        return f"a training program, {detector.program}"
     beginning = {
         "detector.weights": detector.weights,
         "detector.frozen_stages": detector.frozen_stages,

@@ -12,7 +12,7 @@ runs/<sweep>-<time>/
                     draws-<trial>.parquet
     samples/        pictures for the report: training images and predictions, PNG with boxes as JSON
     champion/       the best model: model.safetensors, model.json, and the photos that it was
-                    trained on, photos.npy
+                    trained on, photos.npy; or what a training program of the user saved
     figures/        PNG, and the numbers behind each as CSV and Parquet
     report.html
     report-error.log  why the report could not be written; only if it could not

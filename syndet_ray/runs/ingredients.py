@@ -1,9 +1,11 @@
-"""Ingredients: hashes of the files from which a sweep's scenes are made and its detectors start."""
+"""Ingredients: hashes of the files that scenes are made from, and that trainings start with."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.program import files_of
+from syndet_ray.definitions.reach import programs_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.files import file_hash
@@ -23,6 +25,16 @@ def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
     weights = {changes[_WEIGHTS] for changes in settings if _WEIGHTS in changes}
     weights |= set(sweep.parameters.samples(_WEIGHTS))
     return {path: hash_or_nothing(path) for path in sorted(weights - set(NAMED_WEIGHTS))}
+
+
+def program_hashes(sweep: LoadedSweep) -> dict[str, str]:
+    """Returns the SHA-256 of each file that training programs of the sweep are started with, by
+    path; "" for one that cannot be read.
+    """
+    files = set[str]()
+    for program in programs_of(sweep):
+        files.update(files_of(program, "detector.program"))
+    return {path: hash_or_nothing(path) for path in sorted(files)}
 
 
 def scenes_hashes(sweep: LoadedSweep) -> dict[str, str]:

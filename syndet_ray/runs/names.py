@@ -5,6 +5,7 @@ from typing import Any
 
 from syndet_ray.definitions.mix import REAL, Mix, Scenes
 from syndet_ray.definitions.parameter import Around, Choice, Parameter, Simplex
+from syndet_ray.definitions.program import program_name
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.runs.results import FINALIST, TestScores, Trial
@@ -23,6 +24,7 @@ _SETTINGS = {
     "scene.objects": "objects per scene",
     "detector.architecture": "detector",
     "detector.weights": "starting weights",
+    "detector.program": "training program",
     "detector.backbone_rate": "backbone's factor on the learning rate",
     "training.flip_horizontal": "horizontal flips",
     "training.flip_vertical": "vertical flips",
@@ -40,6 +42,7 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
     "mix.real_images": lambda asked: real_images(asked),
     "mix.synthetic_images": lambda count: counted(count, "distinct scene"),
     "mix.parts": lambda parts: f"synthetic of {_divided_words(parts)}" if parts else "",
+    "detector.program": lambda command: f"trained by {_trainer(command)}",
     "scene.objects": lambda count: f"{counted(count, 'object')} per scene",
     "training.images": lambda count: f"{counted(count, 'image')} seen",
 }
@@ -294,3 +297,8 @@ def near_copies_caveat(about: Mapping[str, Any]) -> str:
 def openings(test: TestScores) -> str:
     """Returns how often the test set was opened: choices between two openings may depend on it."""
     return f"opened {times(test.openings)}"
+
+
+def _trainer(command: str) -> str:
+    """The program of the user that trains, or ours."""
+    return program_name(command) if command else "our own code"

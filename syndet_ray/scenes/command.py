@@ -28,35 +28,23 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.read import read
 from syndet_ray.data.record import Source
-from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.definitions.program import files_of as named_files
+from syndet_ray.definitions.program import words_of
+from syndet_ray.definitions.scene_parameters import SceneParameters
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.files import last_lines
 
-_LAST_LINES, _LAST_BYTES = 5, 4000  # of the log, quoted in an error
+_SETTING = "scene.generator"
 
 
 def program_of(generator: str) -> list[str]:
-    """The program and its arguments of "command:PROGRAM ARG...", quoted as in a shell; no shell is
-    started.
-
-    Raises DefinitionError if there is none.
-    """
-    assert generator.startswith(COMMAND), generator
-    try:
-        program = shlex.split(generator.removeprefix(COMMAND))
-    except ValueError as error:
-        rule = f"cannot be split ({error})"
-        raise DefinitionError("scene.generator", rule, got=generator) from None
-    if not program:
-        rule = "must name a program: command:PROGRAM ARG..."
-        raise DefinitionError("scene.generator", rule, got=generator)
-    return program
+    """The program and its arguments of a generator; raises DefinitionError as `words_of` does."""
+    return words_of(generator, _SETTING)
 
 
 def files_of(generator: str) -> list[str]:
     """The files that a generator's program and arguments name; none for our own renderers."""
-    if not generator.startswith(COMMAND):
-        return []
-    return [word for word in program_of(generator) if Path(word).is_file()]
+    return named_files(generator, _SETTING)
 
 
 def limit_s(count: int) -> int:
@@ -186,10 +174,7 @@ def _place(program: Sequence[str]) -> str:
 
 def _last_lines(log: Path) -> str:
     """The end of what a program printed, and the path of the whole log."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-        lines = file.read().decode(errors="replace").split("\n")
-    printed = [line.strip() for line in lines if line.strip()]
+    printed = last_lines(log)
     if not printed:
         return f"It printed nothing ({log})."
-    return f"It printed: {' | '.join(printed[-_LAST_LINES:])} (all of it in {log})"
+    return f"It printed: {printed} (all of it in {log})"

@@ -13,6 +13,7 @@ from syndet_ray.wording import command_line
 
 REGISTERED = "models:/"
 _WEIGHTS = "model.safetensors"
+_KEY_FILES = (_WEIGHTS, "program.json")  # one of them is in every saved model
 # Folders under an S3 address that may hold the weights: the address itself, the champion of a
 # run's folder, and the champion of the copy of a run, which lies next to its checkpoints.
 _PLACES = ("", "champion", f"{COPY}/champion")
@@ -52,7 +53,7 @@ def saved_in(path: Path, place: str) -> Path:
     if path.name == _WEIGHTS and path.is_file():
         return path.parent
     for folder in (path, path / "champion"):
-        if (folder / _WEIGHTS).is_file():
+        if any((folder / name).is_file() for name in _KEY_FILES):
             return folder
     if not path.exists():
         raise DataError(place, "does not exist", do=_KINDS)
@@ -68,7 +69,7 @@ def _stored_folder(address: str) -> str:
     """
     for name in _PLACES:
         place = inside(address, name)
-        if holds(place, _WEIGHTS):
+        if any(holds(place, file) for file in _KEY_FILES):
             return place
     if holds(address, f"{COPY}/sweep.json"):
         raise _unfinished_error(address)

@@ -273,6 +273,7 @@ class Attempt:
             recipes,
             self.data.pools["test"],
             self.runner,
+            cache=self.options.cache,
             progress=partial(self.display.progress, "scoring models"),
             note=note,
         )

@@ -44,6 +44,7 @@ def _all_changes(folder: RunFolder, data: RealData) -> list[str]:
             *_of_the_sweep(folder),
             *_of_the_data(folder, data),
             *_of_the_weights(folder),
+            *_of_the_programs(folder),
             *_of_the_scenes(folder),
         ]
     else:
@@ -124,11 +125,25 @@ def _of_the_data(folder: RunFolder, data: RealData) -> list[str]:
 
 def _of_the_weights(folder: RunFolder) -> list[str]:
     """Weights files that trials start from."""
+    return _of_files(folder.about["weights"], "the starting weights")
+
+
+def _of_the_programs(folder: RunFolder) -> list[str]:
+    """Files of programs that train; runs of earlier versions have none."""
+    return _of_files(folder.about.get("programs", {}), "the training program")
+
+
+def _of_files(hashes: Mapping[str, str], kind: str) -> list[str]:
+    """Files whose hashes have changed.
+
+    hashes  of when the run began, by path
+    kind    what the files are, in words
+    """
     changes = []
-    for path, before in folder.about["weights"].items():
+    for path, before in hashes.items():
         now = hash_or_nothing(path)
         if now != before:
-            changes.append(_hash_words(f"the starting weights {path}", before, now))
+            changes.append(_hash_words(f"{kind} {path}", before, now))
     return changes
 
 

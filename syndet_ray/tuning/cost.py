@@ -179,6 +179,8 @@ def measure(
     from syndet_ray.detection.threads import limit_threads
     from syndet_ray.detection.train import Trainer
 
+    if recipe.detector.program:
+        return _rates_of_program(pools, device, threads, recipe, seed)
     limit_threads(threads)
     real_only = recipe.replace({"mix.schedule": "real_only", "mix.real_images": "all"})
     torch_device = torch.device(device)
@@ -193,6 +195,21 @@ def measure(
         score_s=score_s,
         scene_s=_scene_s(recipe, seed),
         checkpoint_bytes=_checkpoint_bytes(trainer),
+    )
+
+
+def _rates_of_program(
+    pools: Mapping[str, Pool], device: str, threads: int, recipe: Recipe, seed: int
+) -> Rates:
+    from syndet_ray.detection.program_try import try_program
+
+    train, val = pools["train"], pools["val"]
+    result = try_program(recipe, train, val, device=device, threads=threads, seed=seed)
+    return Rates(
+        train_s=result.train_s,
+        score_s=result.score_s,
+        scene_s=_scene_s(recipe, seed),
+        checkpoint_bytes=result.checkpoint_bytes,
     )
 
 

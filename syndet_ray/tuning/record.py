@@ -10,7 +10,7 @@ from syndet_ray.data.real import RealData
 from syndet_ray.data.remote.address import for_record, photo_place, without_queries
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.ingredients import scenes_hashes, weights_hashes
+from syndet_ray.runs.ingredients import program_hashes, scenes_hashes, weights_hashes
 from syndet_ray.runs.machine import environment
 from syndet_ray.tracking.address import kept_address, mask
 from syndet_ray.tuning.options import Options, Origin, Status
@@ -33,6 +33,7 @@ def description(
         "options": plain_options(options),
         "real": data.describe(),
         "weights": weights_hashes(asked),
+        "programs": program_hashes(asked),
         "scenes": scenes_hashes(asked),
         "stand_in": data.stand_in,
         "classes": data.pools["train"].classes,

@@ -28,6 +28,7 @@ from syndet_ray.tuning.failure import note_run
 from syndet_ray.tuning.generator_check import try_generators
 from syndet_ray.tuning.options import Options, Origin, Outcome
 from syndet_ray.tuning.pasting import with_training_photos
+from syndet_ray.tuning.program_check import check_program_gpus, try_programs
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
@@ -170,6 +171,7 @@ def _photos(options: Options, display: Display) -> Path | None:
 def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     _check_local(options)
     check_gpus(options.gpus_per_trial)
+    check_program_gpus(sweep, options.gpus_per_trial)
     machine_check.check_machine(options.runs, options.storage)
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
@@ -211,7 +213,7 @@ def _check_budget(
 def _settled_and_checked(
     sweep: LoadedSweep, options: Options, data: RealData, runner: "OnRay | Local", display: Display
 ) -> LoadedSweep:
-    """The sweep with no setting left at "auto", checked on every node, its generators tried.
+    """The sweep with no setting left at "auto", checked on every node, its programs tried.
 
     Raises SyndetError.
     """
@@ -220,6 +222,7 @@ def _settled_and_checked(
     settled = with_training_photos(settled, data, options.cache, display.progress, display.note)
     check_nodes(settled, options, data, runner, display)
     try_generators(settled, data, runner, options.cache, display)
+    try_programs(settled, data, runner, display)
     return settled
 
 

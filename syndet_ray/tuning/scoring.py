@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,16 +109,19 @@ def open_test_set(
     test: Pool,
     runner: Runner,
     *,
+    cache: Path = Path("cache"),
     progress: Progress = quiet,
     note: Note = silent,
 ) -> None:
     """Scores the models of all recipes on the test set; keeps scores, predictions, pictures and the
     champion's files.
 
+    cache  on the worker's node: programs of the user get the images there
+
     The opening is counted before any image is used, so that an interrupted one counts too.
     """
     opened, openings = time.time(), folder.note_opening()
-    scored = _score_all(_trainings(recipes), test, runner, progress)
+    scored = _score_all(_trainings(recipes), test, runner, cache, progress)
     champion = max(recipes[BEST].models, key=lambda model: (model.value or 0.0, -model.number))
     assert champion.checkpoint is not None
     _keep_champion(folder, champion.checkpoint)
@@ -144,28 +148,40 @@ def open_test_set(
 
 
 def _score_all(
-    trainings: Mapping[int, Trial], test: Pool, runner: Runner, progress: Progress
+    trainings: Mapping[int, Trial], test: Pool, runner: Runner, cache: Path, progress: Progress
 ) -> dict[int, CheckpointScores]:
     """The scores of these trainings, by number."""
     calls: list[dict[str, Any]] = []
     for training in trainings.values():
-        calls.append({"checkpoint": None if training.diverged else training.checkpoint})
+        checkpoint = None if training.diverged else training.checkpoint
+        call: dict[str, Any] = {"checkpoint": checkpoint}
+        if training.recipe.detector.program:
+            call |= {"program": training.recipe.detector.program, "cache": str(cache.absolute())}
+        calls.append(call)
     scores = runner.tasks(score_checkpoint, test, calls, progress)
     return dict(zip(trainings, scores, strict=True))
 
 
 def score_checkpoint(
-    test: Pool, device: str, threads: int, checkpoint: str | None
+    test: Pool,
+    device: str,
+    threads: int,
+    checkpoint: str | None,
+    program: str = "",
+    cache: str = "",
 ) -> CheckpointScores:
     """Scores one trained model on the test set; runs on a worker.
 
-    checkpoint  None for a training that diverged: it counts as a model that finds nothing
+    checkpoint      None for a training that diverged: it counts as a model that finds nothing
+    program, cache  of a model of a program of the user: the program, and where it gets the images
     """
     from syndet_ray.detection.evaluation import evaluate
     from syndet_ray.detection.score import NOTHING_FOUND
 
     if checkpoint is None:
         predictions: Sequence[Predictions] = [NOTHING_FOUND] * len(test)
+    elif program:
+        predictions = _of_program(test, device, threads, checkpoint, program=program, cache=cache)
     else:
         predictions = _predictions(test, device, threads, checkpoint)
     evaluation = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
@@ -188,6 +204,16 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
     with outlasted_copy(checkpoint) as folder:
         model = load_model(folder).model
     return predict(model, test, device=torch.device(device))
+
+
+def _of_program(
+    test: Pool, device: str, threads: int, checkpoint: str, *, program: str, cache: str
+) -> "Sequence[Predictions]":
+    from syndet_ray.detection.program_training import Place, predict_by_program
+
+    place = Place(cache=Path(cache), device=device, threads=threads)
+    with outlasted_copy(checkpoint) as folder:
+        return predict_by_program(folder, test, program, place)
 
 
 def _keep_predictions(
@@ -230,11 +256,15 @@ def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.T
 
 
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
-    folder.champion.mkdir(exist_ok=True)
+    from syndet_ray.detection.program_training import is_saved_program
+
     with outlasted_copy(checkpoint) as model:
+        shutil.rmtree(folder.champion, ignore_errors=True)
+        if is_saved_program(model):
+            shutil.copytree(model, folder.champion)
+            return
+        folder.champion.mkdir()
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(model / name, folder.champion / name)
-        if (model / TRAINED_PHOTOS).is_file():
+        if (model / TRAINED_PHOTOS).is_file():  # trainings of earlier versions have no list
             shutil.copyfile(model / TRAINED_PHOTOS, folder.champion / TRAINED_PHOTOS)
-        else:  # trainings of earlier versions have no list: that of an earlier champion is wrong
-            (folder.champion / TRAINED_PHOTOS).unlink(missing_ok=True)

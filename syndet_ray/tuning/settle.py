@@ -8,6 +8,7 @@ from syndet_ray.data.real import RealData
 from syndet_ray.data.scale import range_words, scene_px
 from syndet_ray.definitions.around import searched_values
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.program import program_name
 from syndet_ray.definitions.reach import MAY_BE_AUTO, detectors_of, recipes_of_detectors
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS, Detector, Recipe
 from syndet_ray.definitions.space_check import check_space
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # matches.
 _FAR_FROM_ANCHORS = 1.5
 _BACKBONE_RATE = "detector.backbone_rate"
+# Settings that a program of the user gets as "auto": it knows what suits it.
+_OF_PROGRAMS = ("detector.backbone", "detector.weights", "detector.frozen_stages")
 
 
 def settled_sweep(sweep: LoadedSweep, use: Resources, data: RealData, note: Note) -> LoadedSweep:
@@ -59,7 +62,7 @@ def settled_sweep(sweep: LoadedSweep, use: Resources, data: RealData, note: Note
     classes = data.pools["train"].classes
     report = _check_detectors(settled_whole, classes)
     notes = [decisions, _detector_words(recipe)]
-    if recipe.detector.weights not in NAMED_WEIGHTS:
+    if report is not None and recipe.detector.weights not in NAMED_WEIGHTS:
         notes.append(_file_words(recipe.detector, report, classes))
     notes.append(_anchors_words(recipe, data))
     for sentence in filter(None, notes):
@@ -76,7 +79,7 @@ def check_backbones(sweep: LoadedSweep) -> None:
     from syndet_ray.detection.backbones import check_backbone
 
     recipes = [sweep.recipe, *sweep.fixed.values()]
-    names = {recipe.detector.backbone for recipe in recipes}
+    names = {recipe.detector.backbone for recipe in recipes if not recipe.detector.program}
     names.update(sweep.parameters.samples("detector.backbone"))
     for name in sorted(names - {"auto", *COCO_DETECTORS}):
         check_backbone(name)
@@ -85,6 +88,9 @@ def check_backbones(sweep: LoadedSweep) -> None:
 def _detector_words(recipe: Recipe) -> str:
     """The detector of the recipe, in a sentence without its full stop."""
     detector = recipe.detector
+    if detector.program:
+        name = program_name(detector.program)
+        return f"{name} trains, on images whose longer side is {detector.working_px} px"
     stages = "no stage" if detector.frozen_stages == 0 else f"{detector.frozen_stages} stages"
     sizes = ", ".join(f"{size:.0f}" for size in _numbers(detector.anchor_px))
     ratios = ", ".join(f"{ratio:g}" for ratio in _numbers(detector.aspect_ratios))
@@ -117,6 +123,8 @@ def _anchors_words(recipe: Recipe, data: RealData) -> str:
     """A warning of objects that are far from every anchor, or "". Anchors that come with starting
     weights may be.
     """
+    if recipe.detector.program:
+        return ""
     least, _, greatest = data.scale.object_px
     anchors = _numbers(recipe.detector.anchor_px)
     first, last = min(anchors), max(anchors)
@@ -193,9 +201,9 @@ def _settled_changes(recipe: Recipe, variant: Recipe, changes: Mapping[str, Any]
     return settled
 
 
-def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsReport":
+def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsReport | None":
     """Builds every detector of the sweep's recipes; returns which starting weights the sweep's own
-    recipe loads.
+    recipe loads, None if a program trains it.
 
     Raises SyndetError for a detector that cannot be built, and for a search of the learning rate of
     a frozen backbone.
@@ -209,7 +217,7 @@ def _check_detectors(sweep: LoadedSweep, classes: tuple[str, ...]) -> "WeightsRe
         model, reports[detector] = build(detector, classes, seed=0)
         if detector == sweep.recipe.detector:
             _check_backbone_rate(sweep, model)
-    return reports[sweep.recipe.detector]
+    return reports.get(sweep.recipe.detector)
 
 
 def _check_backbone_rate(sweep: LoadedSweep, model: "Module") -> None:
@@ -231,7 +239,8 @@ def _check_backbone_rate(sweep: LoadedSweep, model: "Module") -> None:
 def _check_settled(recipe: Recipe) -> None:
     """Raises DefinitionError for a setting that is still "auto"."""
     for path, value in recipe.flat().items():
-        if path.startswith(MAY_BE_AUTO) and value == "auto":
+        is_left_open = path in _OF_PROGRAMS and bool(recipe.detector.program)
+        if path.startswith(MAY_BE_AUTO) and value == "auto" and not is_left_open:
             rule = "cannot be auto in a search: it is settled before the search begins"
             raise DefinitionError(path, rule, do="Give its value.")
     for name, (scene, _) in recipe.scenes().items():

@@ -22,6 +22,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import MachineError, NonFiniteLoss, SyndetError, first_line, message
 from syndet_ray.files import temporary_folder
+from syndet_ray.metrics import BATCH_PARTS
 
 # Packages whose versions decide if the processes of a run understand one another, and what a
 # trained model is.
@@ -204,38 +205,27 @@ def memory_findings(photo_bytes: int, host: Host, shared_bytes: int) -> Findings
 def step_findings(demands: Demands, host: Host) -> tuple[Findings, int]:
     """Trains one step of the recipe, as a trial does, and returns the bytes of its checkpoint.
 
-    They are 0 if the step fails. On a GPU the step has a whole batch, so that too little memory
-    shows.
+    They are 0 if the step fails, and for a training program, which is tried apart. On a GPU the
+    step has a whole batch, so that too little memory shows.
     """
+    if demands.recipe.detector.program:
+        return Findings(), 0
     batch = demands.recipe.training.batch_size
     if host.device == "cpu":
         batch = min(batch, _CPU_BATCH)
     try:
-        return Findings(), _train_step(demands, host, batch)
+        checkpoint_bytes, parts = _train_step(demands, host, batch)
     except NonFiniteLoss:  # of made-up photos: says nothing about the machine
         return Findings(), 0
     except Exception as error:
-        if batch > 1 and _lacks_memory(error):
-            return _half_batch(demands, host, batch)
         return Findings(problems=(_step_words(host, error),)), 0
-
-
-def _half_batch(demands: Demands, host: Host, batch: int) -> tuple[Findings, int]:
-    try:
-        checkpoint_bytes = _train_step(demands, host, batch // 2)
-    except Exception as error:
-        return Findings(problems=(_step_words(host, error),)), 0
-    note = (
-        f"a batch of {batch} images does not fit the memory of its GPU, and {batch // 2} do: "
-        "trials there may fail"
-    )
-    return Findings(notes=(note,)), checkpoint_bytes
-
-
-def _lacks_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
+    notes = []
+    if parts > 1:
+        notes.append(
+            f"a batch of {batch} images does not fit the memory of its GPU: trials there train it "
+            f"in {parts} parts, which takes more time"
+        )
+    return Findings(notes=tuple(notes)), checkpoint_bytes
 
 
 def _step_words(host: Host, error: Exception) -> str:
@@ -245,8 +235,11 @@ def _step_words(host: Host, error: Exception) -> str:
     return f"a training step fails on its {_PROCESSOR[host.device]} ({reason})."
 
 
-def _train_step(demands: Demands, host: Host, batch: int) -> int:
-    """Trains on made-up photos, as large as training crops; returns the bytes of a checkpoint."""
+def _train_step(demands: Demands, host: Host, batch: int) -> tuple[int, int]:
+    """Trains on made-up photos, as large as training crops.
+
+    Returns the bytes of a checkpoint, and the number of parts in which the batch was computed.
+    """
     import torch
 
     from syndet_ray.detection.threads import limit_threads
@@ -263,7 +256,8 @@ def _train_step(demands: Demands, host: Host, batch: int) -> int:
         trainer.train_until(min(batch, recipe.training.images))
         with temporary_folder() as folder:
             trainer.save(folder)
-            return sum(file.stat().st_size for file in folder.iterdir())
+            checkpoint_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        return checkpoint_bytes, trainer.effective[BATCH_PARTS]
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

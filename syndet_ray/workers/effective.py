@@ -25,6 +25,14 @@ from syndet_ray.scenes.made_from import facts, made_from
 # Far above the rounding of doubles, far below any difference between two proposals.
 _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
+_DO_ABOUT_SEARCHED = (
+    "Take it out of the space, or name in its `when` "
+    "the values of other settings under which it acts."
+)
+_DO_BY_PROGRAM = (
+    'Let the program use it and report its value in "effective", or take it out of the space.'
+)
+
 
 def check_settings(
     recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
@@ -41,10 +49,7 @@ def check_settings(
     for path in searched:
         if not _is_effective(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
-            do = (
-                "Take it out of the space, or name in its `when` "
-                "the values of other settings under which it acts."
-            )
+            do = _DO_BY_PROGRAM if recipe.detector.program else _DO_ABOUT_SEARCHED
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
         if path in effective:
@@ -59,10 +64,20 @@ def check_effective(
     The training has begun. It checks the settings like check_settings, the sources and how they
     were rendered, how often each was drawn, and the learning rate of the last step.
     """
+    check_program(recipe, effective, searched=searched)
+    _check_optimizer(recipe, effective)
+
+
+def check_program(
+    recipe: Recipe, effective: Mapping[str, Any], *, searched: Collection[str] = ()
+) -> None:
+    """As check_effective, for a program of the user, whose optimizer is not ours to look at.
+
+    A setting that is searched and that the program does not report raises SyndetError too.
+    """
     check_settings(recipe, effective, searched=searched)
     _check_sources(recipe, effective)
     _check_drawn(recipe, effective)
-    _check_optimizer(recipe, effective)
 
 
 def effective_scenes(mix: Mix, rendered: Mapping[str, SceneParameters]) -> dict[str, Any]:
@@ -95,7 +110,7 @@ def _is_effective(path: str, recipe: Recipe, effective: Mapping[str, Any]) -> bo
     reason = no_effect(path, recipe, facts)
     if reason is not None:
         return reason.by_number
-    if path == "detector.backbone_rate" and not effective[TRAINABLE_BACKBONE]:
+    if path == "detector.backbone_rate" and effective.get(TRAINABLE_BACKBONE) == 0:
         return True
     return path in effective
 
@@ -105,7 +120,7 @@ def _expected_value(path: str, value: Any, recipe: Recipe, effective: Mapping[st
     if path == "mix.real_images":
         return recipe.mix.real_count(effective[REAL_IMAGES_THERE])
     if path == "detector.frozen_stages" and value == "all":
-        return effective[BACKBONE_STAGES]
+        return effective.get(BACKBONE_STAGES, value)  # a program may count no stages
     if path == "detector.anchor_px" and value != "auto":
         return sorted(set(value))
     return value

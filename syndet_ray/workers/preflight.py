@@ -20,7 +20,7 @@ from syndet_ray.definitions.reach import detectors_of
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.definitions.scene_parameters import BUILT_IN
 from syndet_ray.errors import DataError, MachineError, message
-from syndet_ray.runs.ingredients import hash_or_nothing, weights_hashes
+from syndet_ray.runs.ingredients import hash_or_nothing, program_hashes, weights_hashes
 from syndet_ray.scenes import command
 from syndet_ray.scenes.cache import set_bytes
 from syndet_ray.scenes.generate import check_generator
@@ -42,8 +42,8 @@ class Needs:
 
     libraries  hash of each library of scenes, by its generator, assets, surroundings, backgrounds
     stocks     hash of what pasted images are made of, by photos and cut-outs
-    files      SHA-256 of each file that generators are started with, and of each file of initial
-               weights, by its path
+    files      SHA-256 of each file that generators and training programs are started with, and of
+               each file of initial weights, by its path
     detectors  detectors that trials build for the classes, with initial weights that a node fetches
                if it lacks them
     photos     path and bytes of files that trials read, if photos are streamed
@@ -88,7 +88,11 @@ def needs_of(
     return Needs(
         libraries={scene: scene.library().hash for scene in inputs},
         stocks={pasted: pasted.stock().hash for pasted in sorted(paste_inputs(sweep))},
-        files={path: hash_or_nothing(path) for path in programs} | weights_hashes(sweep),
+        files={
+            **{path: hash_or_nothing(path) for path in programs},
+            **program_hashes(sweep),
+            **weights_hashes(sweep),
+        },
         detectors=tuple(filter(_must_be_fetched, detectors_of(sweep))),
         classes=classes,
         runs=runs if storage is None else None,

@@ -4,7 +4,7 @@ At each rung it scores the real validation set.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,14 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.detection.effective import effective_working_px
-from syndet_ray.detection.error_kinds import error_kinds
+from syndet_ray.detection.evaluation import rung_metrics
 from syndet_ray.detection.memory import limit_memory
 from syndet_ray.detection.predict import predict_together
-from syndet_ray.detection.score import Predictions, score
 from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.files import temporary_folder
-from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
+from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES
 from syndet_ray.runs import machine
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
@@ -39,6 +38,7 @@ from syndet_ray.workers.effective import (
     effective_scenes,
     parameters_hash,
 )
+from syndet_ray.workers.program_trial import run_program_trial
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
@@ -90,6 +90,18 @@ def run_trial(
     recipe, searched = trial.recipe, tuple(trial.params)
     data = training_data(task, train, others, scenes)
     seed = seeds.integer(run.seed, "train", trial.seed_number)
+    data_settings = _effective_data(recipe, data, train, val)
+    if recipe.detector.program:
+        run_program_trial(
+            task,
+            data.pools,
+            val,
+            data_settings=data_settings,
+            device=device.type,
+            restore=restore,
+            report=report,
+        )
+        return
     trainer = Trainer(
         recipe,
         data.pools,
@@ -99,7 +111,6 @@ def run_trial(
         team=team,
         parts=task.parts,
     )
-    data_settings = _effective_data(recipe, data, train, val)
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
 
@@ -117,7 +128,7 @@ def run_trial(
         predictions = predict_together(trainer.model, val, device=device, team=team)
         if predictions is None:  # the first process of the team has them all
             continue
-        metrics = validation_metrics(val, predictions, errors=over) | stats.metrics
+        metrics = rung_metrics(val, predictions, errors=over) | stats.metrics
         with checkpoint(trainer) as folder:
             report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
 
@@ -158,27 +169,15 @@ def training_data(
     return TrainingData(pools=pools, scenes=scene_parameters)
 
 
-def validation_metrics(
-    val: Pool, predictions: Sequence[Predictions], *, errors: bool = False
-) -> dict[str, float]:
-    """Returns COCO scores of predictions on the real validation set, named val/...
-
-    With `errors` it adds the cost of each kind of error.
-    """
-    metrics = dict(score(val, predictions).metrics)
-    if errors:
-        metrics |= error_kinds(val, predictions)
-    return {f"{VALIDATION}{name}": value for name, value in metrics.items()}
-
-
 def _effective_data(recipe: Recipe, data: TrainingData, train: Pool, val: Pool) -> dict[str, Any]:
     """Returns the settings and facts that the trainer does not see.
 
-    They are how scenes were rendered, the scale of photos, and the machine.
+    They are how scenes were rendered, the scale of photos, what trains, and the machine.
     """
     photos = [pool for name, pool in data.pools.items() if name not in data.scenes]
     return {
         "detector.working_px": effective_working_px([val, *photos]),
+        "detector.program": recipe.detector.program,
         **effective_scenes(recipe.mix, data.scenes),
         SCENES: {name: parameters_hash(parameters) for name, parameters in data.scenes.items()},
         REAL_IMAGES_THERE: len(train),

@@ -1,0 +1,222 @@
+"""Program: a training program of the user, as a process that is spoken to in lines.
+
+It is started as PROGRAM ARG... FOLDER, where FOLDER/task.json says what to do. A line of its output
+that begins with {" is a report; all other output goes into FOLDER/log.txt. After each report of a
+rung it reads one line from its input, "continue" or "stop". See docs/own_program.md.
+"""
+
+import json
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.detection import program_sitter
+from syndet_ray.errors import DataError, MachineError, SyndetError
+from syndet_ray.files import last_lines
+
+LOG = "log.txt"
+GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
+_LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
+_READ_BYTES = 1 << 16
+_LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
+_BEGINNING = b'{"'  # of a report
+_SIGNALLED = 128  # exit codes above are signals, as in a shell
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@contextmanager
+def running(
+    words: Sequence[str],
+    folder: Path,
+    *,
+    device: str,
+    threads: int,
+    limit_s: float | None = None,
+) -> Iterator["Program"]:
+    """Starts a program on a folder; when the block ends, it is told to stop, and ended.
+
+    device, threads  that it may use: other GPUs are hidden from it
+    limit_s          seconds that it may take in all; None without a limit
+
+    Raises MachineError if it cannot be started.
+    """
+    program = Program(words, folder, _environment(device, threads), limit_s)
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+class Program:
+    """A running program. Its errors name the program and quote the end of its log."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        limit_s: float | None,
+    ) -> None:
+        self.place = f"program {shlex.join(words)}"
+        self.log = folder / LOG
+        self._lines = 0  # read so far
+        self._rest = b""  # the beginning of a line whose end was not read yet
+        self._has_reported, self._is_late = False, False
+        self._limit_s = limit_s
+        self._end_s = None if limit_s is None else time.monotonic() + limit_s
+        if shutil.which(words[0]) is None:
+            rule = "cannot be started (there is no such program)"
+            do = "Correct detector.program, or install it on every node."
+            raise MachineError(self.place, rule, do=do)
+        order = {"parent": os.getpid(), "words": [*words, str(folder)]}
+        self._log_file = self.log.open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", program_sitter.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log_file,
+            env={**environment, program_sitter.ORDER: json.dumps(order)},
+            start_new_session=True,  # its own process group, which is ended as one
+        )
+
+    def report(self) -> tuple[str, Any]:
+        """The next report: the place of its line, for errors, and the object that it holds.
+
+        Raises DataError if it is no JSON object. If there is none, it raises MachineError for a
+        program that was killed, failed after a report or takes too long, and DataError for one that
+        ended before its first: it would do that again.
+        """
+        while True:
+            line = self._line()
+            if line is None:
+                raise self._end_error()
+            if line.lstrip().startswith(_BEGINNING):
+                self._has_reported = True
+                place = f"{self.place}, line {self._lines} of its output"
+                return place, _object(place, line)
+            self._log_file.write(line + b"\n")
+            self._log_file.flush()
+
+    def go_on(self) -> None:
+        """Tells the program to continue. One that has ended is noticed by `report`."""
+        self._tell(b"continue\n")
+
+    def end(self) -> None:
+        """Tells the program to stop, and ends it with all that it started after a grace time."""
+        self._tell(b"stop\n")
+        with suppress(OSError):
+            self._input.close()
+        try:
+            # one that is too late gets no more time
+            self._end_s = time.monotonic() + (0.0 if self._is_late else GRACE_S)
+            while self._line() is not None:  # its output must not block it
+                continue
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(0.0, self._end_s - time.monotonic()))
+        except MachineError:  # the grace time is over
+            pass
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._output.close()
+            self._log_file.close()
+
+    def quote_log(self, error: SyndetError) -> SyndetError:
+        """The same error, with the end of the log."""
+        do = f"{error.do} {self.log_words()}".strip()
+        return type(error)(error.place, error.rule, got=error.got, do=do)
+
+    def log_words(self) -> str:
+        """The end of what the program printed besides reports."""
+        printed = last_lines(self.log)
+        return f"It printed: {printed}" if printed else "It printed nothing else."
+
+    @property
+    def _input(self) -> Any:
+        return self._process.stdin
+
+    @property
+    def _output(self) -> Any:
+        return self._process.stdout
+
+    def _tell(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):  # it has ended, or was told before
+            self._input.write(line)
+            self._input.flush()
+
+    def _line(self) -> bytes | None:
+        """The next line of its output, without its end; None at the end of the output."""
+        while b"\n" not in self._rest:
+            if len(self._rest) > _LONGEST_LINE:
+                return self._overlong_line()
+            content = self._read()
+            if not content:
+                last, self._rest = self._rest, b""
+                self._lines += bool(last)
+                return last or None
+            self._rest += content
+        line, _, self._rest = self._rest.partition(b"\n")
+        self._lines += 1
+        return line
+
+    def _overlong_line(self) -> bytes:
+        """The beginning of a line that is too long to be a report."""
+        if self._rest.lstrip().startswith(_BEGINNING):
+            place = f"{self.place}, line {self._lines + 1} of its output"
+            raise DataError(place, f"a report must have at most {_LONGEST_LINE:,} bytes")
+        line, self._rest = self._rest, b""
+        return line
+
+    def _read(self) -> bytes:
+        """The next bytes of its output, b"" at the end. Raises MachineError after the limit."""
+        while True:
+            rest_s = _LOOK_S if self._end_s is None else self._end_s - time.monotonic()
+            if rest_s <= 0:
+                self._is_late = True
+                rule = f"must report within {self._limit_s or GRACE_S:g} s and was stopped"
+                raise MachineError(self.place, rule, do=self.log_words())
+            is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
+            if is_ready:
+                return os.read(self._output.fileno(), _READ_BYTES)
+            if self._process.poll() is not None:
+                return b""
+
+    def _end_error(self) -> SyndetError:
+        """The error of a program that ended although a report was due."""
+        code = self._process.wait()
+        do = self.log_words()
+        if code > _SIGNALLED:
+            rule = f"must report every rung, and was killed by signal {code - _SIGNALLED}"
+            return MachineError(self.place, rule, do=do)
+        kind = MachineError if self._has_reported else DataError
+        return kind(self.place, "must report every rung, and ended", got=f"exit code {code}", do=do)
+
+
+def _environment(device: str, threads: int) -> dict[str, str]:
+    """Our environment, with the threads and GPUs that the program may use."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment |= dict.fromkeys(_THREADS, str(threads))
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
+
+
+def _object(place: str, line: bytes) -> dict[str, Any]:
+    """The JSON object of a line."""
+    try:
+        report = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        rule = f"begins like a report, and is no JSON ({str(error) or 'nested too deep'})"
+        raise DataError(place, rule, got=line[:80].decode(errors="replace")) from None
+    assert isinstance(report, dict), report  # it begins with {"
+    return report

@@ -1,0 +1,225 @@
+"""A training program of the user in a sweep: its trials, test scores, checks and costs."""
+
+import hashlib
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from made_programs import recipe_of, write_program
+from test_search import Silent
+from test_settle import CPU, DATA
+
+from syndet_ray import Choice, Detector, Float, Recipe, SearchSpace
+from syndet_ray.definitions.assignments import settings_of
+from syndet_ray.definitions.effect import no_effect
+from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.program import program_name
+from syndet_ray.detection.program_training import Place, predict_by_program
+from syndet_ray.errors import DataError, DefinitionError, SyndetError
+from syndet_ray.runs.ingredients import program_hashes
+from syndet_ray.runs.results import Trial
+from syndet_ray.search.task import Resources, RunSettings, Task
+from syndet_ray.tuning import changes
+from syndet_ray.tuning.cost import measure
+from syndet_ray.tuning.program_check import check_program_gpus, try_programs
+from syndet_ray.tuning.scoring import score_checkpoint
+from syndet_ray.tuning.settle import settled_sweep
+from syndet_ray.workers.local import Local
+from syndet_ray.workers.preflight import needs_of
+from syndet_ray.workers.trial import run_trial
+
+GUIDE = (Path(__file__).parents[1] / "docs" / "own_program.md").read_text()
+RATE = "training.learning_rate"
+
+
+def run(squares, tmp_path, recipe, searched=(), restore=None):
+    """Runs a trial; returns its reports and keeps its checkpoints under tmp_path."""
+    cache = str(tmp_path / "cache")
+    trial = Trial(number=0, role="search", params=dict.fromkeys(searched), recipe=recipe)
+    task = Task(trial=trial, run=RunSettings(rungs=3, seed=1, cache=cache), threads=1)
+    reports = []
+
+    def report(images, metrics, effective, folder):
+        shutil.copytree(folder, tmp_path / str(images), dirs_exist_ok=True)
+        reports.append((images, metrics, effective))
+
+    cpu = torch.device("cpu")
+    run_trial(task, squares(8), squares(3, seed=7), device=cpu, restore=restore, report=report)
+    return reports
+
+
+def test_a_trial_is_scored_at_every_rung_and_goes_on_from_any(squares, tmp_path):
+    command = write_program(tmp_path / "my_train.py")
+    whole = run(squares, tmp_path, recipe_of(command), [RATE])
+    assert [images for images, _, _ in whole] == [4, 8, 12]
+    metrics, effective = whole[-1][1:]
+    assert {"val/mAP", "val/AP50", "train/loss", "images_per_second"} <= metrics.keys()
+    assert {"val/error/missed", "realised/synthetic"} <= metrics.keys()
+    assert (effective["detector.program"], effective["detector.working_px"]) == (command, 96)
+    rest = run(squares, tmp_path, recipe_of(command), [RATE], restore=tmp_path / "4")
+    assert [images for images, _, _ in rest] == [8, 12]
+    assert rest[-1][1]["val/mAP"] == metrics["val/mAP"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "searched", "message"),
+    [
+        (
+            "pass",
+            "training.weight_decay",
+            r"trial: training.weight_decay: is searched, .* Let the program use it and report",
+        ),
+        (
+            f"rung['effective']['{RATE}'] = 0.5",
+            RATE,
+            rf"{RATE}: was proposed as 0.001, but the effective value differs, got 0.5",
+        ),
+    ],
+)
+def test_a_setting_that_a_program_does_not_carry_out_is_named(
+    squares, tmp_path, broken, searched, message
+):
+    recipe = recipe_of(write_program(tmp_path / "my_train.py", broken))
+    with pytest.raises(SyndetError, match=message):
+        run(squares, tmp_path, recipe, [searched])
+
+
+def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_path):
+    broken = "rung['effective']['drawn'] = {'real': images - 2, 'synthetic': 2}"
+    command = write_program(tmp_path / "my_train.py", broken)
+    recipe = recipe_of(command).replace({"mix.synthetic": 0.9})
+    trial = Trial(number=0, role="search", params={}, recipe=recipe)
+    run_settings = RunSettings(rungs=3, seed=1, cache=str(tmp_path / "cache"))
+    with pytest.raises(SyndetError, match=r"trial: mix: real must be 0\.\d+ of 4 images.*got 2"):
+        run_trial(
+            Task(trial=trial, run=run_settings, threads=1),
+            squares(8),
+            squares(3, seed=7),
+            scenes=lambda *_: squares(200, seed=2, name="synthetic"),
+            device=torch.device("cpu"),
+            restore=None,
+            report=lambda *_: None,
+        )
+
+
+def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
+    (code,) = re.findall(r"^## An example.*```python\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "example.py").write_text(code)
+    recipe = recipe_of(f"command:{sys.executable} {tmp_path / 'example.py'}")
+    reports = run(squares, tmp_path, recipe)
+    assert [images for images, _, _ in reports] == [4, 8, 12]
+    place = Place(cache=tmp_path / "cache", device="cpu", threads=1)
+    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, place)
+    assert [len(image.scores) for image in found] == [2, 2], "a box of each class"
+
+
+def test_a_model_of_a_program_is_scored_on_the_test_set(squares, tmp_path):
+    recipe = recipe_of(write_program(tmp_path / "my_train.py"))
+    run(squares, tmp_path, recipe)
+    scores = score_checkpoint(
+        squares(12, seed=9),
+        "cpu",
+        1,
+        str(tmp_path / "12"),
+        program=recipe.detector.program,
+        cache=str(tmp_path / "cache"),
+    )
+    assert [len(image.scores) for image in scores.predictions] == [1, *[0] * 11]
+    assert {"mAP", "AP50"} <= scores.draws.keys()
+
+
+def sweep_of(recipe, **parameters):
+    space = SearchSpace(parameters or {RATE: Float(low=1e-4, high=1e-2, log=True)})
+    return LoadedSweep(question="?", recipe=recipe, space=(space,), trials=2)
+
+
+def tried(sweep, squares):
+    """Tries the programs of a sweep; returns the messages to its user."""
+    data = replace(DATA, pools={"train": squares(8), "val": squares(3)})
+    display = Silent()
+    runner = Local(Resources(cpus=1, gpus=0, parallel=1), display)
+    try_programs(sweep, data, runner, display)
+    return display.notes
+
+
+def test_a_program_is_tried_before_a_sweep_trains(squares, tmp_path):
+    script = tmp_path / "my_train.py"
+    sweep = sweep_of(recipe_of(write_program(script)))
+    assert tried(sweep, squares) == []
+    rates = measure({"train": squares(8), "val": squares(3)}, "cpu", 1, sweep.recipe, 0)
+    assert rates.train_s >= 0
+    assert rates.checkpoint_bytes > 0
+    decay = {"training.weight_decay": Float(low=0.01, high=0.1)}
+    with pytest.raises(SyndetError, match=r"weight_decay: is searched, and my_train\.py does not"):
+        tried(sweep_of(recipe_of(write_program(script)), **decay), squares)
+    garbage = recipe_of(write_program(script, "rung['predictions'] = predictions([7])"))
+    with pytest.raises(DataError, match=r"found\.json, entry 0: must be an object with image_id"):
+        tried(sweep_of(garbage), squares)
+
+
+def test_what_a_program_chooses_itself_stays_open_when_a_sweep_is_settled(tmp_path):
+    notes = []
+    sweep = sweep_of(recipe_of(write_program(tmp_path / "my_train.py")))
+    settled = settled_sweep(sweep, CPU, DATA, notes.append).recipe
+    assert (settled.detector.backbone, settled.detector.weights) == ("auto", "auto")
+    assert isinstance(settled.detector.working_px, int)
+    assert isinstance(settled.training.crop_px, int)
+    (note,) = notes
+    assert note.startswith("my_train.py trains, on images whose longer side is")
+
+
+def test_a_node_needs_the_files_of_the_program(tmp_path):
+    script = tmp_path / "my_train.py"
+    programs = Choice(values=("", write_program(script)))
+    sweep = sweep_of(Recipe(), **{"detector.program": programs})
+    needs = needs_of(sweep, ("a",), Path("runs"), None)
+    assert needs.files[str(script)] == hashlib.sha256(script.read_bytes()).hexdigest()
+    assert all(not detector.program for detector in needs.detectors)
+
+
+def test_a_program_gets_one_gpu_at_most(tmp_path):
+    sweep = sweep_of(recipe_of(write_program(tmp_path / "my_train.py")))
+    for possible in (None, 0.5, 1):
+        check_program_gpus(sweep, possible)
+    check_program_gpus(sweep_of(Recipe()), 2)
+    rule = r"^`gpus_per_trial`: must be at most 1: .*my_train.py trains in one process"
+    with pytest.raises(DefinitionError, match=rule):
+        check_program_gpus(sweep, 2)
+
+
+def test_a_program_that_changed_is_named_before_a_run_goes_on(tmp_path):
+    script = tmp_path / "my_train.py"
+    sweep = sweep_of(recipe_of(write_program(script)))
+    run_folder = SimpleNamespace(about={"programs": program_hashes(sweep)})
+    assert changes._of_the_programs(run_folder) == []
+    script.write_text("other")
+    (change,) = changes._of_the_programs(run_folder)
+    assert change.startswith(f"the SHA-256 of the training program {script} was ")
+
+
+def test_a_program_is_named_like_a_generator(tmp_path):
+    (tmp_path / "my_train.py").write_text("")
+    given = settings_of(["detector=command:python my_train.py --deep"], tmp_path)
+    command = f"command:python {tmp_path / 'my_train.py'} --deep"
+    assert given == {"detector.program": command}
+    assert Recipe(detector=command) == Recipe(detector=Detector(program=command))
+    assert program_name(command) == "my_train.py"
+    with pytest.raises(DefinitionError, match=r"detector\.program: must be command:PROGRAM ARG"):
+        Recipe().replace({"detector.program": "yolo"})
+    with pytest.raises(DefinitionError, match=r"detector\.program: cannot be split"):
+        Recipe().replace({"detector.program": "command:a 'b"})
+
+
+def test_a_program_may_use_any_setting_but_the_one_that_names_our_detector():
+    by_program, ours = Recipe(detector="command:train"), Recipe()
+    for path in ("training.momentum", "detector.anchor_px", "detector.backbone_rate"):
+        assert no_effect(path, by_program) is None
+    assert no_effect("training.momentum", ours).where == "training.optimizer is adamw"
+    reason = no_effect("detector.architecture", by_program)
+    assert reason.where == "detector.program is command:train"
+    assert no_effect("detector.architecture", ours) is None
