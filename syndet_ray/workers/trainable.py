@@ -61,7 +61,7 @@ def train_task(
     has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
     reports = Reports(has_begun=has_checkpoint, early=EarlySaves(notices()))
     try:
-        _train(task, reports, train, val, others, stored)
+        _train(task, reports, train, val, others=others, stored=stored)
     except Exception as error:
         fault = disk.fault(error, disk.places(Path(task.run.cache)))
         if fault is not None:
@@ -83,6 +83,7 @@ def _train(
     reports: "Reports",
     train: Pool,
     val: Pool,
+    *,
     others: Mapping[str, Pool],
     stored: Any,
 ) -> None:
