@@ -21,7 +21,7 @@ from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import winner
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
-from syndet_ray.metrics import OBJECTIVE
+from syndet_ray.metrics import CLOCKS, OBJECTIVE
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
@@ -77,8 +77,7 @@ def table(folder):
     """What a run found, without clocks."""
     rungs = {
         t.number: [
-            (r.images, {k: v for k, v in r.metrics.items() if k != "images_per_second"})
-            for r in t.rungs
+            (r.images, {k: v for k, v in r.metrics.items() if k not in CLOCKS}) for r in t.rungs
         ]
         for t in folder.trials()
     }

@@ -92,12 +92,14 @@ class Task:
     run      settings that it shares with all trials of the run
     threads  CPU cores that it may use
     node     the node that rendered its scenes; None if the trial renders them itself
+    waited_s  seconds for which it could not start because its scenes were not rendered
     """
 
     trial: Trial
     run: RunSettings
     threads: int
     node: str | None = None
+    waited_s: float = 0.0
 
 
 class Runner(Protocol):

@@ -5,8 +5,9 @@ All of them run in the driver.
 
 import json
 import re
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -60,6 +61,8 @@ class Proposals(_Stateless, Searcher):
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
         self._waiting: list[Trial] = []  # proposed, and not yet started
+        # by trial, since when it could start if its scenes were rendered
+        self._delayed: dict[int, float] = {}
         self._ahead = Ahead(Path(run.cache), note) if node else None
         # trials that render their scenes themselves, because rendering ahead failed
         self._unaided: set[int] = set()
@@ -79,7 +82,10 @@ class Proposals(_Stateless, Searcher):
         # repeated exactly.
         first = self._waiting[:1] if most_at_once == 1 else list(self._waiting)
         ready = [trial for trial in first if self._ready(trial)]
-        if not ready or free <= 0:
+        if free <= 0:
+            return None
+        if not ready:
+            self._note_delay(first[:free])
             return None
         return self._start(ready[0], trial_id)
 
@@ -91,13 +97,26 @@ class Proposals(_Stateless, Searcher):
                 return
             self._waiting.append(trial)
 
+    def _note_delay(self, trials: Sequence[Trial]) -> None:
+        """Notes from when on trials could start, but for their scenes."""
+        now = time.monotonic()
+        for trial in trials:
+            self._delayed.setdefault(trial.number, now)
+
     def _start(self, trial: Trial, trial_id: str) -> dict[str, Any]:
         """Returns the configuration that Tune passes to the trial's worker."""
         self._waiting.remove(trial)
         self._running.add(trial_id)
-        node = None if trial.number in self._unaided else self._node
+        now = time.monotonic()
+        task = Task(
+            trial=trial,
+            run=self._run,
+            threads=self._use.cpus,
+            node=None if trial.number in self._unaided else self._node,
+            waited_s=now - self._delayed.pop(trial.number, now),
+        )
         # One value that is no mapping: Tune would keep every number of a mapping as a setting.
-        return {"task": Task(trial=trial, run=self._run, threads=self._use.cpus, node=node)}
+        return {"task": task}
 
     def _ready(self, trial: Trial) -> bool:
         """True if a trial may start: its scenes are rendered, or it must render them itself."""

@@ -27,7 +27,14 @@ from syndet_ray.detection.score import score
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.files import temporary_folder
-from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, VALIDATION
+from syndet_ray.metrics import (
+    FIRST_STEP,
+    MACHINE,
+    REAL_IMAGES_THERE,
+    SCENES,
+    SCENES_WAIT,
+    VALIDATION,
+)
 from syndet_ray.runs import machine
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
@@ -37,6 +44,7 @@ from syndet_ray.workers.effective import (
     effective_scenes,
     parameters_hash,
 )
+from syndet_ray.workers.usage import usage_of
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
@@ -80,22 +88,25 @@ def run_trial(
     limit_threads(task.threads)
     trial, run = task.trial, task.run
     recipe, searched = trial.recipe, tuple(trial.params)
+    began = time.monotonic()
     data = training_data(task, train, others, scenes)
+    waited_s = task.waited_s + time.monotonic() - began
     seed = seeds.integer(run.seed, "train", trial.seed_number)
     trainer = Trainer(recipe, data.pools, device=device, seed=seed, restore=restore)
-    data_settings = _effective_data(recipe, data, train, val)
+    data_settings = _effective_data(recipe, data, train, val) | {SCENES_WAIT: round(waited_s, 2)}
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
-    for images in rung_images(recipe.training.images, run.rungs):
-        if images <= trainer.images_seen:
-            continue
-        stats = trainer.train_until(images, on_step=clock)
-        effective = trainer.effective | data_settings
-        check_effective(recipe, effective, searched=searched)
-        over = images == recipe.training.images
-        metrics = validation_metrics(trainer.model, val, device, errors=over) | stats.metrics
-        with _checkpoint(trainer) as folder:
-            report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
+    with usage_of(device) as usage:
+        for images in rung_images(recipe.training.images, run.rungs):
+            if images <= trainer.images_seen:
+                continue
+            stats = trainer.train_until(images, on_step=clock)
+            effective = trainer.effective | data_settings | {FIRST_STEP: clock.first}
+            check_effective(recipe, effective, searched=searched)
+            over = images == recipe.training.images
+            scores = validation_metrics(trainer.model, val, device, errors=over)
+            with _checkpoint(trainer) as folder:
+                report(images, scores | stats.metrics | usage.metrics(), effective, folder)
 
 
 def training_data(
