@@ -47,6 +47,16 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def money(amount: float) -> str:
+    """1,234.50, or if it is little with two digits 0.034; in the currency of the prices."""
+    return f"{amount:,.2f}" if amount >= 0.1 else f"{amount:.2g}"
+
+
+def hours_number(hours: float) -> str:
+    """Hours as a number with one decimal, 12.3, or if they are few with two digits, 0.034."""
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
 def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign; one that rounds to 0 has none."""
     rounded = round(value, digits)

@@ -19,6 +19,7 @@ from test_tune import RUNGS, searching, settings
 
 from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import winner
+from syndet_ray.analysis.usage import usage
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
 from syndet_ray.metrics import CLOCKS, OBJECTIVE
@@ -94,6 +95,13 @@ def mlflow_states(folder):
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     )
     return parent.info.status, sorted(run.info.status for run in children)
+
+
+def test_the_ledger_has_what_the_machine_had_and_what_trained_on_it(whole):
+    used = usage(whole.read())
+    assert used.by_trial.keys() == {trial.number for trial in whole.trials()}
+    assert 0 < used.trained.cores <= used.for_trials.cores <= used.held.cores
+    assert used.idle_at_start.cores > 0 and used.waited_s >= 0
 
 
 def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):

@@ -211,13 +211,18 @@ class Decisions(_Stateless, FIFOScheduler):
 class Events(_Stateless, tune.Callback):
     """Passes checkpoints, restarts and ends of trials to the search.
 
-    Between two steps it raises a KeyboardInterrupt that is due.
+    Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
     """
 
     def __init__(
-        self, search: Search, home: str, check_interrupt: Callable[[], None] = lambda: None
+        self,
+        search: Search,
+        home: str,
+        check_interrupt: Callable[[], None] = lambda: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
-        self._search, self._home, self._check_interrupt = search, home, check_interrupt
+        self._search, self._home = search, home
+        self._check_interrupt, self._on_step = check_interrupt, on_step
         # the images seen by each trial at its newest checkpoint
         self._images: dict[int, int] = defaultdict(int)
         self._trials: list[Any] = []
@@ -234,6 +239,7 @@ class Events(_Stateless, tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._trials = trials
+        self._on_step()
         self._check_interrupt()
 
     def on_trial_result(

@@ -21,6 +21,7 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
+from syndet_ray.workers.census import Census
 from syndet_ray.workers.cluster import (
     Capacity,
     alive_nodes,
@@ -138,6 +139,8 @@ def run_trials(
                   `use.parallel`
     note          shows a message to the user
     """
+    most_at_once = most_at_once or (lambda: use.parallel)
+    census = Census(search, use, most_at_once)
     with deferral() as check_signal:
 
         def check_interrupt() -> None:
@@ -149,11 +152,11 @@ def run_trials(
             run,
             use,
             node=node,
-            most_at_once=most_at_once or (lambda: use.parallel),
+            most_at_once=most_at_once,
             note=note,
             check_interrupt=check_interrupt,
         )
-        events = Events(search, home, check_interrupt)
+        events = Events(search, home, check_interrupt, census.update)
         try:
             _tuner(trainable, search, home, use, proposals=proposals, events=events).fit()
         except KeyboardInterrupt:
