@@ -94,12 +94,12 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
 @pytest.mark.parametrize(
     ("use", "prices", "expected"),
     [
-        (use(2), Prices(), ["hold     3.0 to 5.0 core hours: 2 trials at once, 1 core each"]),
+        (use(2), Prices(), ["hours    3.0 to 5.0 core hours held: 2 trials at once, 1 core each"]),
         (
             use(1, cpus=4),
             Prices(gpu_hour_price=9.0, core_hour_price=0.5),
             [
-                "hold     6.0 to 10.0 core hours: 1 trial at once, 4 cores each",
+                "hours    6.0 to 10.0 core hours held: 1 trial at once, 4 cores each",
                 "money    3.00 to 5.00 at 9 a GPU hour and 0.5 a core hour",
             ],
         ),
@@ -107,7 +107,7 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
             use(4, cpus=2, gpus=0.25),
             Prices(gpu_hour_price=2.5),
             [
-                "hold     1.5 to 2.5 GPU hours: 4 trials at once, 0.25 GPU each",
+                "hours    1.5 to 2.5 GPU hours held: 4 trials at once, 0.25 GPU each",
                 "money    3.75 to 6.25 at 2.5 a GPU hour",
             ],
         ),
@@ -115,7 +115,7 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
             use(3, cpus=2, gpus=2.0),
             Prices(gpu_hour_price=0.0, core_hour_price=0.1),
             [
-                "hold     9.0 to 15.0 GPU hours: 3 trials at once, 2 GPUs each",
+                "hours    9.0 to 15.0 GPU hours held: 3 trials at once, 2 GPUs each",
                 "money    0.90 to 1.50 at 0 a GPU hour and 0.1 a core hour",
             ],
         ),
@@ -133,7 +133,7 @@ def test_check_projects_what_trials_hold_and_what_that_costs(use, prices, expect
 def test_without_pruning_there_is_one_number():
     cost = replace(cost_at(sweep(), RATES, 10, use(2)), hours=0.01, least_hours=0.01)
     assert list(listing.held_lines(cost, Prices(core_hour_price=2.0))) == [
-        "hold     0.02 core hours: 2 trials at once, 1 core each",
+        "hours    0.02 core hours held: 2 trials at once, 1 core each",
         "money    0.04 at 2 a core hour",
         "         for what trials hold; nodes that stand idle or render cost more",
     ]

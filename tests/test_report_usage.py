@@ -120,9 +120,10 @@ def test_a_lost_worker_and_a_wrong_clock_give_no_negative_hours():
         *trained(0, asked=10.0, first_step=2.0, reported=11.0, ended=None),
         cluster(11.5, [], trials=0),
         (12.0, "retry", 0, {"reason": "its worker was lost"}),
+        *trained(0, asked=0, first_step=2.0, reported=13.0, ended=13.5)[1:],
     ]
     used = usage(timed_run(*events))
-    assert used.by_trial == {0: Hours(gpus=2.0, cores=4.0)}
+    assert used.by_trial == {0: Hours(gpus=3.5, cores=7.0)}, "no time twice"
     assert used.count(used.held) == pytest.approx(1.5)
     assert used.count(used.idle) == 0
 

@@ -140,7 +140,7 @@ def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
         name, most, least = "core", cost.core_hours(cost.hours), cost.core_hours(cost.least_hours)
         each = counted(use.cpus, "core")
     held = f"{counted(use.parallel, 'trial')} at once, {each} each"
-    yield f"hold     {_range(most, least, hours_number)} {name} hours: {held}"
+    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {held}"
     money_most, money_least = cost.money(cost.hours, prices), cost.money(cost.least_hours, prices)
     if money_most is not None and money_least is not None:
         yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"

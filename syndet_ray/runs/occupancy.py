@@ -85,6 +85,7 @@ class _Attempt:
         self.clusters: list[Cluster] = []
         self._trainings: list[Training] = []
         self._begun: dict[int, float] = {}  # by trial that trains, since when
+        self._stopped: dict[int, float] = {}  # by trial, when its last training stopped
 
     def add(self, event: Mapping[str, Any]) -> None:
         kind, number, time = event["event"], event["trial"], event["time"]
@@ -97,7 +98,8 @@ class _Attempt:
             first_step = event["effective"].get(FIRST_STEP)
             begun = time if first_step is None else first_step
             # the clock of the worker may be another than ours
-            self._begun[number] = min(max(begun, self.start), time)
+            earliest = self._stopped.get(number, self.start)
+            self._begun[number] = min(max(begun, earliest), time)
         elif kind in ("retry", "ended") and number in self._begun:
             self._end_training(number, time)
 
@@ -114,6 +116,7 @@ class _Attempt:
     def _end_training(self, number: int, end: float) -> None:
         start = self._begun.pop(number)
         self._trainings.append(Training(trial=number, start=start, end=end))
+        self._stopped[number] = end
 
 
 def _cluster(event: Mapping[str, Any], since: float) -> Cluster:
