@@ -18,7 +18,7 @@ import torch
 from train_speed import ours_on, scenes
 
 from syndet_ray.timer import timer
-from syndet_ray.workers.usage import Usage
+from syndet_ray.workers.usage import Meter
 
 PAIRS, STEPS, OFTEN = 10, 10, 200  # pairs of blocks, steps of a block, samples a second
 
@@ -31,7 +31,7 @@ def main() -> None:
     )
     train = ours_on(scenes(given.crop), given)
     train(2 * STEPS)  # warm up
-    usage = Usage(torch.device(given.device))
+    usage = Meter(torch.device(given.device))
     pairs = [pair(train, usage, with_first=bool(number % 2)) for number in range(PAIRS)]
     for name, place in (("processor time", 0), ("wall time", 1)):
         shares = sorted(with_it[place] / without[place] - 1 for with_it, without in pairs)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def pair(
-    train: Callable[[int], float], usage: Usage, *, with_first: bool
+    train: Callable[[int], float], usage: Meter, *, with_first: bool
 ) -> tuple[tuple[float, float], ...]:
     """Processor and wall seconds of a block with sampling, and of one without."""
     seconds = {}

@@ -71,7 +71,7 @@ def test_hours_are_counted_by_node_by_trial_and_by_what_no_trial_took():
         NodeHours(cores=8, gpus=1, hours=pytest.approx(2 * 3 + 2)),
         NodeHours(cores=4, gpus=0, hours=pytest.approx(5)),
     )
-    assert used.held == Hours(gpus=pytest.approx(8), cores=pytest.approx(8 * 8 + 5 * 4))
+    assert used.total == Hours(gpus=pytest.approx(8), cores=pytest.approx(8 * 8 + 5 * 4))
     assert used.by_trial == {0: Hours(gpus=1.5, cores=3.0), 1: Hours(gpus=3.0, cores=6.0)}
     assert used.count(used.for_trials) == pytest.approx(8)
     assert used.count(used.idle_at_start) == pytest.approx(2 * 0.5)
@@ -107,7 +107,7 @@ def test_pauses_between_attempts_count_for_nothing():
     ]
     used = usage(timed_run(*events, finished=50.0 * H))
     assert used.resource == "core"
-    assert used.held == Hours(cores=pytest.approx(2 * 2.5))
+    assert used.total == Hours(cores=pytest.approx(2 * 2.5))
     assert used.by_trial[0].cores == pytest.approx(0.5 + 0.5), "from its first step, or its report"
     assert used.steps[-1].end == pytest.approx(2.5)
 
@@ -124,7 +124,7 @@ def test_a_lost_worker_and_a_wrong_clock_give_no_negative_hours():
     ]
     used = usage(timed_run(*events))
     assert used.by_trial == {0: Hours(gpus=3.5, cores=7.0)}, "no time twice"
-    assert used.count(used.held) == pytest.approx(1.5)
+    assert used.count(used.total) == pytest.approx(1.5)
     assert used.count(used.idle) == 0
 
 
@@ -197,7 +197,7 @@ def test_the_page_shows_it_where_there_is_something_to_show():
     assert "How busy" not in page.html(made_run().read(), {})
 
 
-@pytest.mark.parametrize("price", [-0.01, float("nan"), float("inf"), True, "2.5"])
+@pytest.mark.parametrize("price", [-0.01, float("nan"), float("inf"), 10**400, True, "2.5"])
 def test_a_price_is_a_finite_number_of_at_least_0(price):
     with pytest.raises(DefinitionError, match=r"^`gpu_hour_price`: must be a finite number of at"):
         Prices(gpu_hour_price=price)

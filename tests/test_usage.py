@@ -19,7 +19,7 @@ from syndet_ray.metrics import (
     RSS_PEAK,
     USAGE,
 )
-from syndet_ray.workers.usage import Usage, usage_of
+from syndet_ray.workers.usage import Meter, usage_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 1)
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
@@ -32,7 +32,7 @@ def burn(seconds):
 
 
 def test_cores_are_those_that_this_process_and_its_children_kept_busy():
-    usage, began = Usage(CPU), time.monotonic()
+    usage, began = Meter(CPU), time.monotonic()
     burn(0.1)
     subprocess.run([sys.executable, "-c", BURN], check=True)
     cores = usage.metrics()[CPU_CORES]
@@ -42,7 +42,7 @@ def test_cores_are_those_that_this_process_and_its_children_kept_busy():
 
 
 def test_memory_includes_that_of_children():
-    usage = Usage(CPU)
+    usage = Meter(CPU)
     alone = usage.metrics()[RSS_PEAK]
     command = [sys.executable, "-c", "x = bytearray(2**27); print(flush=True); input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -99,7 +99,7 @@ def test_the_gpu_is_the_one_that_the_process_trains_on(monkeypatch, visible, ask
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    usage = Usage(CUDA)
+    usage = Meter(CUDA)
     usage.sample()
     metrics = usage.metrics()
     assert driver.asked == [asked]
@@ -111,7 +111,7 @@ def test_the_gpu_is_the_one_that_the_process_trains_on(monkeypatch, visible, ask
 def test_a_part_of_a_gpu_has_memory_but_no_load(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", Driver(loads=[]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    metrics = Usage(CUDA).metrics()
+    metrics = Meter(CUDA).metrics()
     assert metrics[GPU_DEVICE_MEMORY] == 3.0 and GPU_PERCENT not in metrics
 
 
@@ -121,4 +121,4 @@ def test_a_part_of_a_gpu_has_memory_but_no_load(monkeypatch):
 def test_no_module_no_driver_and_no_such_gpu_end_nothing(monkeypatch, module, visible):
     monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert Usage(CUDA).metrics().keys() == {CPU_CORES, RSS, RSS_PEAK}
+    assert Meter(CUDA).metrics().keys() == {CPU_CORES, RSS, RSS_PEAK}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from syndet_ray.analysis.tables import best_number
-from syndet_ray.analysis.usage import Hours, Usage, held
+from syndet_ray.analysis.usage import Hours, Usage, total_hours
 from syndet_ray.runs.prices import Prices, prices_of
 from syndet_ray.runs.run import Run
 
@@ -38,7 +38,7 @@ def spending(run: Run, usage: Usage | None) -> Spending | None:
     best = best_number(run.trials, run.test)
     return Spending(
         prices=prices,
-        total=_cost(usage.held, prices),
+        total=_cost(usage.total, prices),
         idle=_cost(usage.idle, prices),
         by_trial=by_trial,
         by_recipe=_by_recipe(run, by_trial),
@@ -52,7 +52,9 @@ def _cost(hours: Hours, prices: Prices) -> float:
 
 
 def _by_recipe(run: Run, by_trial: dict[int, float]) -> dict[int, float]:
-    """What each recipe cost with the trainings that train it again, and a variant's repeats."""
+    """Computes what each recipe cost, with the trainings that train it again and a variant's
+    repeats.
+    """
     first_of_name: dict[str, int] = {}
     by_recipe: dict[int, float] = {}
     for trial in run.trials:
@@ -67,4 +69,4 @@ def _to_best(run: Run, best: int | None, prices: Prices) -> float | None:
     ended = [trial.ended for trial in run.trials if trial.number == best]
     if not ended or ended[0] is None:
         return None
-    return _cost(held(run.periods, until=ended[0]), prices)
+    return _cost(total_hours(run.periods, until=ended[0]), prices)

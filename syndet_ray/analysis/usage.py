@@ -53,14 +53,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a run held and used of its nodes.
+    """The hours that a run held and used of its nodes.
 
     resource  what counts most: GPUs if its trials train on them, else cores
     nodes     hours of nodes by their resources
-    held      of all nodes, from the start of an attempt to its end
+    total     of all nodes, from the start of an attempt to its end
     by_trial  of each trial while it trained, interruptions left out
     for_trials  what trials could have taken: of the nodes that were up, as many as fit. The rest of
-              `held` is for nothing else, such as the driver's core and those of a head
+              `total` is for nothing else, such as the driver's core and those of a head
     idle_at_start, idle_between, idle_at_end  the part of `for_trials` that no trial took: before
               the first trial trained, then, and after the last one had begun to train
     gpu_percent  mean share of the time in which GPUs computed while trials had them; None if it was
@@ -71,7 +71,7 @@ class Usage:
 
     resource: Literal["GPU", "core"]
     nodes: tuple[NodeHours, ...]
-    held: Hours
+    total: Hours
     by_trial: dict[int, Hours]
     for_trials: Hours
     idle_at_start: Hours
@@ -106,7 +106,7 @@ def usage(run: Run) -> Usage | None:
     return Usage(
         resource="GPU" if on_gpus else "core",
         nodes=_node_hours(run.periods),
-        held=held(run.periods),
+        total=total_hours(run.periods),
         by_trial=_hours_of_trials(run.periods),
         for_trials=sum((_for_trials(period) for period in run.periods), Hours()),
         idle_at_start=at_start,
@@ -118,7 +118,7 @@ def usage(run: Run) -> Usage | None:
     )
 
 
-def held(periods: Iterable[Period], until: float | None = None) -> Hours:
+def total_hours(periods: Iterable[Period], until: float | None = None) -> Hours:
     """Computes the hours of all nodes; until a time in seconds since 1970, if one is given."""
     total = Hours()
     for period in periods:
@@ -152,10 +152,10 @@ def _node_hours(periods: Iterable[Period]) -> tuple[NodeHours, ...]:
 def _hours_of_trials(periods: Iterable[Period]) -> dict[int, Hours]:
     by_trial: dict[int, Hours] = {}
     for period in periods:
-        each = period.clusters[0]  # what a trial takes stays the same in an attempt
+        of_trial = period.clusters[0]  # what a trial takes stays the same in an attempt
         for training in period.trainings:
             hours = (training.end - training.start) / 3600
-            taken = Hours(gpus=each.gpus * hours, cores=each.cores * hours)
+            taken = Hours(gpus=of_trial.gpus * hours, cores=of_trial.cores * hours)
             by_trial[training.trial] = by_trial.get(training.trial, Hours()) + taken
     return by_trial
 
@@ -179,12 +179,12 @@ def _free(step: Step) -> int:
 
 
 def _hours(period: Period, start: float, end: float, count: Callable[[Step], int]) -> Hours:
-    """What so many trials take from start to end, in seconds since 1970."""
-    each = period.clusters[0]
+    """Computes what so many trials take from start to end, in seconds since 1970."""
+    of_trial = period.clusters[0]
     total_s = 0.0
     for step in _steps_of(period):
         total_s += count(step) * max(0.0, min(step.end, end) - max(step.start, start))
-    return Hours(gpus=each.gpus * total_s / 3600, cores=each.cores * total_s / 3600)
+    return Hours(gpus=of_trial.gpus * total_s / 3600, cores=of_trial.cores * total_s / 3600)
 
 
 def _steps(periods: Sequence[Period]) -> tuple[Step, ...]:

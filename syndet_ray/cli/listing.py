@@ -135,12 +135,12 @@ def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
     use = cost.use
     if use.gpus:
         name, most, least = "GPU", cost.gpu_hours(cost.hours), cost.gpu_hours(cost.least_hours)
-        each = f"{use.gpus:g} GPU" if use.gpus <= 1 else f"{use.gpus:g} GPUs"
+        share = f"{use.gpus:g} GPU" if use.gpus <= 1 else f"{use.gpus:g} GPUs"
     else:
         name, most, least = "core", cost.core_hours(cost.hours), cost.core_hours(cost.least_hours)
-        each = counted(use.cpus, "core")
-    held = f"{counted(use.parallel, 'trial')} at once, {each} each"
-    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {held}"
+        share = counted(use.cpus, "core")
+    holders = f"{counted(use.parallel, 'trial')} at once, {share} each"
+    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders}"
     money_most, money_least = cost.money(cost.hours, prices), cost.money(cost.least_hours, prices)
     if money_most is not None and money_least is not None:
         yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"

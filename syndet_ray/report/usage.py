@@ -15,15 +15,15 @@ def sentences(usage: Usage | None, spending: Spending | None) -> list[str]:
     """
     if usage is None:
         return []
-    words = [_held(usage), _trained(usage), _idle(usage), _computed(usage), _waited(usage)]
+    words = [_total(usage), _training(usage), _idle(usage), _computing(usage), _waiting(usage)]
     if spending is not None:
         words += _costs(usage, spending)
     return [sentence for sentence in words if sentence]
 
 
-def _held(usage: Usage) -> str:
+def _total(usage: Usage) -> str:
     nodes = "; ".join(_node_words(nodes) for nodes in usage.nodes)
-    hours = hours_number(usage.count(usage.held))
+    hours = hours_number(usage.count(usage.total))
     return f"The run held {hours} {usage.resource} hours (hours of nodes: {nodes})."
 
 
@@ -34,10 +34,10 @@ def _node_words(nodes: NodeHours) -> str:
     return f"{hours_number(nodes.hours)} with {' and '.join(parts)}"
 
 
-def _trained(usage: Usage) -> str:
+def _training(usage: Usage) -> str:
     trained = f"Trials trained in {hours_number(usage.count(usage.trained))} of them"
-    rest = usage.count(usage.held) - usage.count(usage.for_trials)
-    if rest < _LEAST_SHARE * usage.count(usage.held):
+    rest = usage.count(usage.total) - usage.count(usage.for_trials)
+    if rest < _LEAST_SHARE * usage.count(usage.total):
         return f"{trained}."
     return f"{trained}; {hours_number(rest)} are not for trials, such as those of a head."
 
@@ -62,14 +62,14 @@ def _idle(usage: Usage) -> str:
     )
 
 
-def _computed(usage: Usage) -> str:
+def _computing(usage: Usage) -> str:
     if usage.gpu_percent is None:
         return ""
     return f"While trials had them, GPUs computed in {usage.gpu_percent:.0f} % of the time."
 
 
-def _waited(usage: Usage) -> str:
-    """Without seconds that nobody notices."""
+def _waiting(usage: Usage) -> str:
+    """Returns "" for less than a second, which is not worth a sentence."""
     if usage.waited_s < 1:
         return ""
     return f"Trials waited {duration(usage.waited_s)} for scenes, all together."

@@ -35,7 +35,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class TrainingTime:
     """A time without interruption in which a trial trained and was scored on the validation set.
 
     start, end  seconds since 1970
@@ -57,7 +57,7 @@ class Period:
     start: float
     end: float
     clusters: tuple[Cluster, ...]
-    trainings: tuple[Training, ...]
+    trainings: tuple[TrainingTime, ...]
 
 
 def periods(events: Iterable[Mapping[str, Any]], finished: float | None) -> tuple[Period, ...]:
@@ -83,7 +83,7 @@ class _Attempt:
     def __init__(self, start: float) -> None:
         self.start = self.end = self._last_event = start
         self.clusters: list[Cluster] = []
-        self._trainings: list[Training] = []
+        self._trainings: list[TrainingTime] = []
         self._begun: dict[int, float] = {}  # by trial that trains, since when
         self._stopped: dict[int, float] = {}  # by trial, when its last training stopped
 
@@ -115,7 +115,7 @@ class _Attempt:
 
     def _end_training(self, number: int, end: float) -> None:
         start = self._begun.pop(number)
-        self._trainings.append(Training(trial=number, start=start, end=end))
+        self._trainings.append(TrainingTime(trial=number, start=start, end=end))
         self._stopped[number] = end
 
 

@@ -1,6 +1,6 @@
 """Prices: what an hour of a GPU and of a core costs, in any currency."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class Prices:
 def is_price(value: Any) -> bool:
     """True for a finite number of at least 0."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
+    return is_number and 0 <= value <= sys.float_info.max  # an int may be larger than any float
 
 
 def prices_of(about: Mapping[str, Any]) -> Prices:

@@ -96,7 +96,7 @@ def run_trial(
     data_settings = _effective_data(recipe, data, train, val) | {SCENES_WAIT: round(waited_s, 2)}
     check_settings(recipe, trainer.effective | data_settings, searched=searched)
     clock = _FirstStep()
-    with usage_of(device) as usage:
+    with usage_of(device) as meter:
         for images in rung_images(recipe.training.images, run.rungs):
             if images <= trainer.images_seen:
                 continue
@@ -106,7 +106,7 @@ def run_trial(
             over = images == recipe.training.images
             scores = validation_metrics(trainer.model, val, device, errors=over)
             with _checkpoint(trainer) as folder:
-                report(images, scores | stats.metrics | usage.metrics(), effective, folder)
+                report(images, scores | stats.metrics | meter.metrics(), effective, folder)
 
 
 def training_data(

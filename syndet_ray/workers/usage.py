@@ -37,15 +37,15 @@ _SUMMARIES: Mapping[str, tuple[str, Callable[[Sequence[float]], float]]] = {
 
 
 @contextmanager
-def usage_of(device: torch.device) -> Iterator["Usage"]:
-    """Yields the usage of this process, which is sampled until the block ends."""
-    usage = Usage(device)
-    with timer("usage", _EVERY_S, usage.sample):
-        yield usage
+def usage_of(device: torch.device) -> Iterator["Meter"]:
+    """Yields the meter of this process, which takes samples until the block ends."""
+    meter = Meter(device)
+    with timer("usage", _EVERY_S, meter.sample):
+        yield meter
 
 
-class Usage:
-    """The usage of this process and its children since the last `metrics`.
+class Meter:
+    """Measures the usage of this process and its children since the last `metrics`.
 
     No error of the system or of the GPU's driver is raised: what cannot be read is left out.
 
