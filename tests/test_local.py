@@ -98,8 +98,8 @@ def mlflow_states(folder):
 
 
 def test_the_ledger_has_what_the_machine_had_and_what_trained_on_it(whole):
-    used = usage(whole.read())
-    assert used.by_trial.keys() == {trial.number for trial in whole.trials()}
+    used = usage(whole.folder.read())
+    assert used.by_trial.keys() == {trial.number for trial in whole.folder.trials()}
     assert 0 < used.trained.cores <= used.for_trials.cores <= used.total.cores
     assert used.idle_at_start.cores > 0 and used.waited_s >= 0
 

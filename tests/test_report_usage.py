@@ -204,9 +204,10 @@ def test_a_price_is_a_finite_number_of_at_least_0(price):
 
 
 def test_money_has_two_decimals_or_two_digits():
-    assert [money(amount) for amount in (1234.5, 0.9, 0.0341, 0.0)] == [
+    assert [money(amount) for amount in (1234.5, 0.9, 0.0341, 0.00002, 0.0)] == [
         "1,234.50",
         "0.90",
         "0.034",
+        "< 0.001",
         "0",
     ]
