@@ -45,14 +45,13 @@ from mlflow.entities import Run
 import syndet_ray
 from syndet_ray import SceneParameters
 from syndet_ray.data.write import write_dataset
-from syndet_ray.metrics import IMAGES_PER_SECOND, OBJECTIVE
+from syndet_ray.metrics import CLOCKS, OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
 from syndet_ray.scenes.generate import render_part
 from syndet_ray.tracking.store import local_store
 
 ROOT = Path(syndet_ray.__file__).parents[1]
-CLOCKS = {IMAGES_PER_SECOND}  # metrics that no two runs share
 SCENE = SceneParameters(objects=5, image_px=128, size_px=(26, 34))
 SWEEP = """
 from syndet_ray import *

@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import syndet_ray
+from syndet_ray import metrics
 
 ROOT = Path(syndet_ray.__file__).parents[1]
 # Facts of when, where or how fast, not of what was computed.
 CLOCKS = {
+    *metrics.CLOCKS,
     "time",
-    "images_per_second",
     "opened",
-    "first_step",
-    "machine/host",
-    "machine/versions",
+    metrics.FIRST_STEP,
+    metrics.SCENES_WAIT,
+    metrics.HOST,
+    metrics.VERSIONS,
     "checkpoint",
     "path",
 }

@@ -29,6 +29,17 @@ OBJECTIVE = VALIDATION + MAP  # what a search maximizes
 VALIDATION_AP50 = VALIDATION + AP50
 IMAGES_PER_SECOND = "images_per_second"  # training images, without the time that scoring takes
 
+# What a trial took of its machine since its last report, see workers.usage. GiB is 2^30 bytes.
+CPU_CORES = "machine/cpu_cores"  # mean number of cores that its processes kept busy
+RSS = "machine/rss_gib"  # mean resident memory of its processes, shared images included
+RSS_PEAK = "machine/rss_peak_gib"  # the most of it
+GPU_PERCENT = "machine/gpu_percent"  # mean share of the time in which its GPU computed
+GPU_MEMORY = "machine/gpu_memory_gib"  # most GPU memory that PyTorch held in its process
+GPU_DEVICE_MEMORY = "machine/gpu_device_memory_gib"  # most memory of its GPU, other trials included
+USAGE = (CPU_CORES, RSS, RSS_PEAK, GPU_PERCENT, GPU_MEMORY, GPU_DEVICE_MEMORY)
+# Metrics that say nothing about how well a trial trained: no two runs share them.
+CLOCKS = (IMAGES_PER_SECOND, *USAGE)
+
 TEST = "test/"  # and a score: on the test set, in MLflow and TensorBoard
 
 # Facts that a trial reports with its effective settings.
@@ -42,5 +53,6 @@ HOST = "machine/host"
 VERSIONS = "machine/versions"  # of packages, in one line
 FIRST_STEP = "first_step"  # when the first training step was done, in seconds since 1970
 BATCH_PARTS = "batch_parts"  # parts of each batch that are computed one after another
+SCENES_WAIT = "scenes_wait_s"  # seconds that it waited for its scenes, while it could have trained
 BACKBONE_STAGES = "backbone_stages"  # how many the backbone has
 TRAINABLE_BACKBONE = "trainable_backbone_parameters"  # how many parameters of it are trained

@@ -47,6 +47,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def money(amount: float) -> str:
+    """1,234.50, or if it is little with two digits 0.034; in the currency of the prices."""
+    return f"{amount:,.2f}" if amount >= 0.1 else _two_digits(amount)
+
+
+def hours_number(hours: float) -> str:
+    """Hours as a number with one decimal, 12.3, or if they are few with two digits, 0.034."""
+    return f"{hours:,.1f}" if hours >= 1 else _two_digits(hours)
+
+
+def _two_digits(small: float) -> str:
+    """0.034; only 0 is shown as 0."""
+    return "< 0.001" if 0 < small < 0.001 else f"{small:.2g}"
+
+
 def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign; one that rounds to 0 has none."""
     rounded = round(value, digits)

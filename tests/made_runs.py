@@ -22,6 +22,7 @@ from syndet_ray.definitions.recipe import Recipe, Training
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ledger import Ledger, elapsed_s
+from syndet_ray.runs.occupancy import periods
 from syndet_ray.runs.results import Picture, TestRow, TestScores, Trial, role_and_name
 from syndet_ray.runs.run import Run, halt_of
 from syndet_ray.spread import Difference
@@ -163,6 +164,7 @@ class MadeRun:
             test=test,
             elapsed_s=elapsed_s(self.ledger.events),
             halt=halt_of(self.about, self.ledger.events),
+            periods=periods(self.ledger.events, self.about.get("finished")),
             draws=self.draws,
             pictures=self.pictures,
         )

@@ -188,6 +188,8 @@ def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
     [
         (("sweep", "smoke", "--hours", "0"), "--hours': 0 is not more than 0."),
         (("check", "smoke", "--hours", "-1"), "--hours': -1 is not more than 0."),
+        (("check", "smoke", "--gpu-hour-price", "-1"), "price': -1 is not a finite number of at"),
+        (("report", "x", "--core-hour-price", "inf"), "price': inf is not a finite number of at"),
         (("resume", "nowhere", "--hours", "nan"), "--hours': nan is not more than 0."),
         (("sweep", "smoke", "--gpus-per-trial", "2"), "Invalid value for '--gpus-per-trial'"),
         (("predict", "model", "photos", "--score", "50"), "Invalid value for '--score'"),

@@ -1,6 +1,7 @@
 """The cost of a sweep: its estimate, and how it is shown."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from made_detections import TINY
@@ -9,14 +10,21 @@ from rich.console import Console
 from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.cli import listing
 from syndet_ray.cli import sweeps as verbs
+from syndet_ray.cli.facts import cost_facts
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.reach import rendered_sets
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.runs.prices import Prices
 from syndet_ray.search.replay import Replay
 from syndet_ray.search.search import Budget
+from syndet_ray.search.task import Resources
 from syndet_ray.tuning.cost import Rates, check_hours, check_images, cost_at, measure
 
 RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
+
+
+def use(parallel, cpus=1, gpus=0.0):
+    return Resources(cpus=cpus, gpus=gpus, parallel=parallel)
 
 
 def sweep(**fields):
@@ -34,7 +42,7 @@ def sweep(**fields):
 
 
 def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
-    cost = cost_at(sweep(confirm=Confirmation(top=2, seeds=3)), RATES, val_images=10, parallel=2)
+    cost = cost_at(sweep(confirm=Confirmation(top=2, seeds=3)), RATES, 10, use(2))
     confirmed = 3 * (2 + 1)
     assert cost.trials == 1 + 10 + confirmed
     assert cost.images == 1000 * cost.trials
@@ -48,7 +56,7 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
 def test_controls_and_variants_cost_their_own_length():
     lengths = {"short": {"training.images": 200}, "long": {"training.images": 5000}}
     asked = sweep(variants=lengths, repeats=2, trials=0, controls=("real_only",))
-    cost = cost_at(asked, RATES, val_images=10, parallel=1)
+    cost = cost_at(asked, RATES, 10, use(1))
     assert cost.images == cost.least_images == 1000 + 2 * (200 + 5000)
     check_images(asked, Budget(images=cost.images))
     assert cost.scoring_hours * 3600 == pytest.approx(5 * 4 * 10 * 0.1), (
@@ -56,7 +64,7 @@ def test_controls_and_variants_cost_their_own_length():
     )
     anew = sweep(variants=lengths, confirm=Confirmation(top=2, seeds=3))
     search = 1000 * (10 + 1 + 3 * (2 + 1))
-    assert cost_at(anew, RATES, 10, 1).images == search + 3 * (200 + 5000)
+    assert cost_at(anew, RATES, 10, use(1)).images == search + 3 * (200 + 5000)
 
 
 def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposal():
@@ -66,13 +74,15 @@ def test_a_search_for_the_number_of_scenes_renders_the_greatest_for_each_proposa
 
 
 def test_what_never_prunes_costs_all_of_it():
-    cost = cost_at(sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, 1)
+    cost = cost_at(
+        sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0)), RATES, 10, use(1)
+    )
     assert cost.least_images == cost.images == 11_000
 
 
 def test_scoring_is_named_where_it_takes_most_of_the_time():
     asked = sweep(pruning=Pruning(name="none"), confirm=Confirmation(seeds=0))
-    few, many = (cost_at(asked, RATES, val_images, parallel=1) for val_images in (10, 100))
+    few, many = (cost_at(asked, RATES, val_images, use(1)) for val_images in (10, 100))
     assert many.scoring_hours == pytest.approx(11 * 4 * 100 * 0.1 / 3600)
     assert [len(list(listing.cost_lines(cost))) for cost in (few, many)] == [1, 2]
     assert (
@@ -81,9 +91,57 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
     )
 
 
+@pytest.mark.parametrize(
+    ("use", "prices", "expected"),
+    [
+        (use(2), Prices(), ["hours    3.0 to 5.0 core hours held: 2 trials at once, 1 core each"]),
+        (
+            use(1, cpus=4),
+            Prices(gpu_hour_price=9.0, core_hour_price=0.5),
+            [
+                "hours    6.0 to 10.0 core hours held: 1 trial at once, 4 cores each",
+                "money    3.00 to 5.00 at 9 a GPU hour and 0.5 a core hour",
+            ],
+        ),
+        (
+            use(4, cpus=2, gpus=0.25),
+            Prices(gpu_hour_price=2.5),
+            [
+                "hours    1.5 to 2.5 GPU hours held: 4 trials at once, 0.25 GPU each",
+                "money    3.75 to 6.25 at 2.5 a GPU hour",
+            ],
+        ),
+        (
+            use(3, cpus=2, gpus=2.0),
+            Prices(gpu_hour_price=0.0, core_hour_price=0.1),
+            [
+                "hours    9.0 to 15.0 GPU hours held: 3 trials at once, 2 GPUs each",
+                "money    0.90 to 1.50 at 0 a GPU hour and 0.1 a core hour",
+            ],
+        ),
+    ],
+)
+def test_check_projects_what_trials_hold_and_what_that_costs(use, prices, expected):
+    cost = replace(cost_at(sweep(), RATES, 10, use), hours=2.5, least_hours=1.5)
+    assert list(listing.held_lines(cost, prices))[:2] == expected
+    facts = cost_facts(cost, prices)
+    assert facts["gpu_hours"] == use.parallel * use.gpus * 2.5
+    assert facts["least_core_hours"] == use.parallel * use.cpus * 1.5
+    assert (facts["money"] is None) == (not prices.are_given)
+
+
+def test_without_pruning_there_is_one_number():
+    cost = replace(cost_at(sweep(), RATES, 10, use(2)), hours=0.01, least_hours=0.01)
+    assert list(listing.held_lines(cost, Prices(core_hour_price=2.0))) == [
+        "hours    0.02 core hours held: 2 trials at once, 1 core each",
+        "money    0.04 at 2 a core hour",
+        "         for what trials hold; nodes that stand idle or render cost more",
+    ]
+
+
 def test_only_what_cannot_fit_is_refused():
     asked = sweep(confirm=Confirmation(seeds=0))
-    cost = cost_at(asked, RATES, 10, 1)
+    cost = cost_at(asked, RATES, 10, use(1))
     check_hours(cost, Budget(hours=cost.least_hours))
     check_images(asked, Budget(images=cost.least_images))
     with pytest.raises(
@@ -118,7 +176,7 @@ def test_check_tells_what_is_asked_how_and_what_it_takes():
     asked = load("mix")
     lines = [
         *listing.sweep_lines("mix", asked),
-        *listing.cost_lines(cost_at(asked, RATES, 10, 2)),
+        *listing.cost_lines(cost_at(asked, RATES, 10, use(2))),
     ]
     text = "\n".join(lines)
     for words in (

@@ -27,6 +27,7 @@ from syndet_ray.data.decode import decode
 from syndet_ray.data.record import Record, Source
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import MachineError
+from syndet_ray.search.task import Resources
 from syndet_ray.tuning.cost import Rates, cost_at, measure
 from syndet_ray.tuning.disk import Disk, Room, check_fits, disk_bytes, most_used, room
 from syndet_ray.workers.disk import fault, places
@@ -57,7 +58,7 @@ def test_checkpoints_are_those_of_trials_that_run_and_of_what_may_meet_the_test_
         asked,
         Rates(train_s=0.01, score_s=0.1, scene_s=0.5, checkpoint_bytes=MB),
         val_images=10,
-        parallel=4,
+        use=Resources(cpus=1, gpus=0.0, parallel=4),
     )
     running, controls, best, confirmations = 4 * 3, 2, 2, 3 * (2 + 2)
     assert cost.disk.checkpoints == (running + controls + best + confirmations) * MB

@@ -94,6 +94,12 @@ FACTS = {
             seconds_per_training_image=NUMBER,
             seconds_per_scored_image=NUMBER,
             seconds_per_scene=NUMBER,
+            **dict.fromkeys(("images_per_second", "gpus_per_trial"), NUMBER),
+            cores_per_trial=WHOLE,
+            **dict.fromkeys(("gpu_hours", "least_gpu_hours"), NUMBER),
+            **dict.fromkeys(("core_hours", "least_core_hours"), NUMBER),
+            **dict.fromkeys(("gpu_hour_price", "core_hour_price"), maybe(NUMBER)),
+            **dict.fromkeys(("money", "least_money"), maybe(NUMBER)),
         ),
         "disk": closed(
             checkpoint_bytes=WHOLE, scene_bytes=WHOLE, free_bytes=WHOLE, cache_limit_bytes=WHOLE

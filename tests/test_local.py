@@ -19,9 +19,10 @@ from test_tune import RUNGS, searching, settings
 
 from syndet_ray import Confirmation
 from syndet_ray.analysis.selection import winner
+from syndet_ray.analysis.usage import usage
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss
-from syndet_ray.metrics import OBJECTIVE
+from syndet_ray.metrics import CLOCKS, OBJECTIVE
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
@@ -77,8 +78,7 @@ def table(folder):
     """What a run found, without clocks."""
     rungs = {
         t.number: [
-            (r.images, {k: v for k, v in r.metrics.items() if k != "images_per_second"})
-            for r in t.rungs
+            (r.images, {k: v for k, v in r.metrics.items() if k not in CLOCKS}) for r in t.rungs
         ]
         for t in folder.trials()
     }
@@ -95,6 +95,13 @@ def mlflow_states(folder):
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     )
     return parent.info.status, sorted(run.info.status for run in children)
+
+
+def test_the_ledger_has_what_the_machine_had_and_what_trained_on_it(whole):
+    used = usage(whole.folder.read())
+    assert used.by_trial.keys() == {trial.number for trial in whole.folder.trials()}
+    assert 0 < used.trained.cores <= used.for_trials.cores <= used.total.cores
+    assert used.idle_at_start.cores > 0 and used.waited_s >= 0
 
 
 def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):

@@ -55,6 +55,7 @@ def test_paths_start_from_the_file(folder, monkeypatch):
         generator = "command:python3 classes.yaml"
         hold-out = 0.2
         skip-bad = true
+        gpu-hour-price = 2
         """,
     )
     monkeypatch.chdir("/")
@@ -64,6 +65,7 @@ def test_paths_start_from_the_file(folder, monkeypatch):
         "runs": folder / "../runs",
         "hold_out": 0.2,
         "skip_bad": True,
+        "gpu_hour_price": 2,
     }
     assert project.settings == {
         "scene.assets": str(folder / "meshes"),
@@ -106,6 +108,15 @@ def test_a_synthetic_dataset_and_photos_elsewhere(folder):
         ("real = 3", r"syndet\.toml: real: must be text in quotes, got 3"),
         ('assets = ""', "assets: must be text in quotes, got ''"),
         ('skip-bad = "yes"', "skip-bad: must be true or false, got 'yes'"),
+        ("gpu-hour-price = -1", "gpu-hour-price: must be a finite number of at least 0, got -1"),
+        (
+            "core-hour-price = inf",
+            "core-hour-price: must be a finite number of at least 0, got inf",
+        ),
+        (
+            'core-hour-price = "1"',
+            "core-hour-price: must be a finite number of at least 0, got '1'",
+        ),
         ("hold-out = 20", "hold-out: must be more than 0 and less than 1, got 20"),
         ('set = "scene.blur=0.2"', "set: must be a table such as"),
         ('real = "fotos"', r"real: does not exist: paths in syndet\.toml .*, got 'fotos'"),

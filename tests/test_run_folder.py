@@ -260,6 +260,8 @@ def interrupted_run():
     recipe = run.sweep.recipe.replace(pair).flat()
     run.ledger.append("asked", 8, kind="search", params=pair, recipe=recipe)
     run.ledger.append("attempt", None, time=100.0)
+    nodes = {"nodes": [[2, 0, 1]], "trials": 2, "cores": 1, "gpus": 0.0}
+    run.ledger.append("cluster", None, time=101.0, **nodes)
     run.ledger.append("retry", 7, reason="its worker was lost", time=160.0)
     run.ledger.append("attempt", None, time=1000.0)
     run.ledger.append("opened", None, times=2, time=1030.5)

@@ -21,7 +21,7 @@ from syndet_ray.definitions.parameter import Choice, Float, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.detection.score import Predictions
-from syndet_ray.metrics import OBJECTIVE
+from syndet_ray.metrics import OBJECTIVE, RSS
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import (
     Rung,
@@ -798,7 +798,7 @@ def test_mixes_that_are_not_the_same_differ():
 
 
 def test_twins_were_asked_for_different_recipes_and_trained_alike():
-    alike = [trial(n, 0.3, loss=0.5, images_per_second=float(n)) for n in range(3)]
+    alike = [trial(n, 0.3, loss=0.5, images_per_second=float(n), **{RSS: n}) for n in range(3)]
     assert verdict.twins(alike) == []
     other = [trial(3, 0.3, mix="staged", loss=0.5), trial(4, 0.3, mix="staged", loss=0.5000001)]
     silent = [trial(5, None, state="FAILED"), trial(6, None, mix="staged", state="FAILED")]

@@ -58,6 +58,7 @@ OWNERS = {
     "boto3": {"data", "clusters"},
     "joblib": {"cores"},
     "psutil": {"data", "runs", "workers"},
+    "pynvml": {"workers"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},
     "fast_simplification": {"scenes"},

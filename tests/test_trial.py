@@ -16,6 +16,7 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.errors import DataError, NonFiniteLoss, SyndetError
+from syndet_ray.metrics import CPU_CORES, RSS, RSS_PEAK, SCENES_WAIT
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.task import RunSettings, Task
 from syndet_ray.workers import trial as trials
@@ -99,6 +100,7 @@ def test_a_trial_reports_at_every_rung_and_goes_on_from_any(squares, tmp_path):
     assert {"val/mAP", "val/AP50", "val/AP/big", "train/loss", "images_per_second"} <= whole[0][
         1
     ].keys()
+    assert {CPU_CORES, RSS, RSS_PEAK} <= whole[0][1].keys() and whole[0][2][SCENES_WAIT] >= 0
     kinds = [{name for name in metrics if name.startswith("val/error/")} for _, metrics, _ in whole]
     assert [len(found) for found in kinds] == [0, 0, 6], (
         "what each kind of error costs is told once, at the end"

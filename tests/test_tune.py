@@ -47,6 +47,7 @@ from syndet_ray.workers import tune
 from syndet_ray.workers.admitted import Moves
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
+from syndet_ray.workers.census import Census
 from syndet_ray.workers.cluster import (
     Capacity,
     connection,
@@ -409,6 +410,7 @@ def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp
         search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print
     )
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
+    assert [task.waited_s for task in begun] == [0, 0], "they render their scenes themselves"
     assert [task.trial.number for task in begun] == [0, 1]
     assert proposals.suggest("c") is None
     search.end(0, "its worker failed 4 times without progress", "lost")
@@ -572,7 +574,8 @@ def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, t
     proposals = Proposals(
         search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
     )
-    assert proposed(proposals)["task"].node == this_node()
+    task = proposed(proposals)["task"]
+    assert task.node == this_node() and task.waited_s > 0, "it could have trained meanwhile"
     first, *_, last = search._display.counts
     assert (first, last) == (("scenes of trial 0", 0, 1), ("scenes of trial 0", 1, 1))
 
@@ -604,9 +607,20 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     use = resources(None, None, growth)
     assert use == USE
     monkeypatch.setattr("syndet_ray.workers.cluster._RECOUNT_S", 0.0)
+    monkeypatch.setattr("syndet_ray.workers.census._EVERY_S", 0.0)
     capacity = Capacity(use, growth, fixed=False)
+    search, folder = searching(tmp_path, trials=1)
+    census = Census(search, use, capacity.trials)
+    census.update()
+    census.update()
     cluster.add_node(num_cpus=1)
     assert capacity.trials() == 3
+    census.update()
+    noted = [event for event in folder.ledger.events() if event["event"] == "cluster"]
+    assert [(event["nodes"], event["trials"]) for event in noted] == [
+        ([[2, 0, 1]], 2),
+        ([[2, 0, 1], [1, 0, 1]], 3),
+    ]
 
     monkeypatch.chdir(tmp_path)
     own = Path("/proc/self/cwd/own.safetensors")

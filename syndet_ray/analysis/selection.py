@@ -11,12 +11,10 @@ from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DefinitionError
-from syndet_ray.metrics import IMAGES_PER_SECOND
+from syndet_ray.metrics import CLOCKS
 from syndet_ray.runs.results import Trial
 from syndet_ray.spread import pooled_deviation, standard_error, within_one_error
 
-# Reported metrics that say nothing about how a trial trained.
-_CLOCKS = (IMAGES_PER_SECOND,)
 # The settings of a mix by which sources get their shares.
 _DECIDE_SHARES = ("mix.synthetic", "mix.schedule", "mix.sources", "mix.parts")
 # A training whose machine is lost time and again is started again once, so that recipes stay
@@ -285,7 +283,7 @@ def curve(trial: Trial) -> str:
 
 
 def _without_clocks(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if name not in _CLOCKS}
+    return {name: value for name, value in metrics.items() if name not in CLOCKS}
 
 
 def _by_recipe(trials: Sequence[Trial]) -> list[list[Trial]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from syndet_ray.inspection.distance import Distance
     from syndet_ray.inspection.inspect import DuplicatePair, Inspection, Subject
     from syndet_ray.inspection.statistics import Measurements
+    from syndet_ray.runs.prices import Prices
     from syndet_ray.search.replay import Replay
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Room
@@ -65,8 +66,12 @@ def machine_facts(cores: int, gpus: int) -> dict[str, int]:
     return {"cores": cores, "gpus": gpus}
 
 
-def cost_facts(cost: "Cost") -> dict[str, Any]:
-    """Time and images: at most, and at least if pruning is as early as possible."""
+def cost_facts(cost: "Cost", prices: "Prices") -> dict[str, Any]:
+    """Time, images and money: at most, and at least if pruning is as early as possible.
+
+    GPU hours, core hours and money are of what trials hold; money is null without prices.
+    """
+    use = cost.use
     return {
         "trainings": cost.trials,
         "parallel": cost.parallel,
@@ -78,6 +83,16 @@ def cost_facts(cost: "Cost") -> dict[str, Any]:
         "seconds_per_training_image": cost.rates.train_s,
         "seconds_per_scored_image": cost.rates.score_s,
         "seconds_per_scene": cost.rates.scene_s,
+        "images_per_second": 1 / cost.rates.train_s,
+        "gpus_per_trial": use.gpus_per_trial,
+        "cores_per_trial": use.cpus_per_trial,
+        "gpu_hours": cost.gpu_hours(cost.hours),
+        "least_gpu_hours": cost.gpu_hours(cost.least_hours),
+        "core_hours": cost.core_hours(cost.hours),
+        "least_core_hours": cost.core_hours(cost.least_hours),
+        **vars(prices),
+        "money": cost.money(cost.hours, prices),
+        "least_money": cost.money(cost.least_hours, prices),
     }
 
 

@@ -1,7 +1,7 @@
 """Listing: the results of `check`, `replay`, `compare` and `data inspect`, as lines and tables."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,16 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
 from syndet_ray.metrics import MAP
 from syndet_ray.runs.names import bounds
-from syndet_ray.wording import command_line, counted, decimals, duration, number, signed
+from syndet_ray.wording import (
+    command_line,
+    counted,
+    decimals,
+    duration,
+    hours_number,
+    money,
+    number,
+    signed,
+)
 
 _WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
 _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a comparison lists
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from syndet_ray.data.remote.catalogue import CatalogueEntry
     from syndet_ray.data.remote.public import Fetched
     from syndet_ray.inspection.inspect import Inspection
+    from syndet_ray.runs.prices import Prices
     from syndet_ray.runs.run import Run
     from syndet_ray.search.replay import Replay
     from syndet_ray.tuning.cost import Cost
@@ -120,6 +130,32 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     if cost.least_images < cost.images:
         least = f"about {_time(cost.least_hours)} and {cost.least_images:,} images"
         yield f"         {least} if pruning is as early as possible"
+
+
+def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
+    """Lines on the hours of GPUs or cores that trials hold, and with prices on what they cost."""
+    use = cost.use
+    if use.gpus_per_trial:
+        name, most, least = "GPU", cost.gpu_hours(cost.hours), cost.gpu_hours(cost.least_hours)
+        share = (
+            f"{use.gpus_per_trial:g} GPU"
+            if use.gpus_per_trial <= 1
+            else f"{use.gpus_per_trial:g} GPUs"
+        )
+    else:
+        name, most, least = "core", cost.core_hours(cost.hours), cost.core_hours(cost.least_hours)
+        share = counted(use.cpus_per_trial, "core")
+    holders = f"{counted(use.parallel, 'trial')} at once, {share} each"
+    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders}"
+    money_most, money_least = cost.money(cost.hours, prices), cost.money(cost.least_hours, prices)
+    if money_most is not None and money_least is not None:
+        yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"
+        yield "         for what trials hold; nodes that stand idle or render cost more"
+
+
+def _range(most: float, least: float, words: Callable[[float], str]) -> str:
+    """From the least, if pruning is as early as possible, to the most: "0.2 to 0.4"."""
+    return words(most) if words(most) == words(least) else f"{words(least)} to {words(most)}"
 
 
 def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]:

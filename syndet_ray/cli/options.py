@@ -21,6 +21,7 @@ _NAMES = (
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
     *("images_per_epoch", "assets", "backgrounds", "synthetic", "generator", "masks"),
     *("hold_out", "test", "val", "by", "resplit", "cluster"),
+    *("gpu_hour_price", "core_hour_price"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
 
@@ -40,6 +41,15 @@ def _more_than_0(number: float | None) -> float | None:
     """
     if number is not None and not number > 0:
         raise typer.BadParameter(f"{number:g} is not more than 0.")
+    return number
+
+
+def _price(number: float | None) -> float | None:
+    """Returns the number. Raises BadParameter unless it is a price: finite, and at least 0."""
+    from syndet_ray.runs.prices import is_price
+
+    if number is not None and not is_price(number):
+        raise typer.BadParameter(f"{number:g} is not a finite number of at least 0.")
     return number
 
 
@@ -197,6 +207,14 @@ Hours = Annotated[
     typer.Option(callback=_more_than_0, help="Hours that the whole run may take, more than 0."),
 ]
 Images = Annotated[int | None, typer.Option(min=1, help="Images that all trials together may see.")]
+GpuHourPrice = Annotated[
+    float | None,
+    typer.Option(callback=_price, help="Price of one hour of a GPU, in any currency."),
+]
+CoreHourPrice = Annotated[
+    float | None,
+    typer.Option(callback=_price, help="Price of one hour of a core, in the same currency."),
+]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Run even if the budget is too small, or something has changed."),

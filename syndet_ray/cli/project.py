@@ -13,7 +13,8 @@ FILE = "syndet.toml"
 # The keys: settings of recipes, and other options of the command line.
 _MATERIALS = ("assets", "backgrounds", "generator")  # what scenes are made of
 _OF_RECIPES = (*_MATERIALS, "synthetic", "set")
-_OF_COMMANDS = ("real", "format", "skip-bad", "classes", "hold-out", "runs", "tracking")
+_PRICES = ("gpu-hour-price", "core-hour-price")
+_OF_COMMANDS = ("real", "format", "skip-bad", "classes", "hold-out", "runs", "tracking", *_PRICES)
 _KEYS = (*_OF_COMMANDS, *_OF_RECIPES)
 
 
@@ -135,11 +136,15 @@ def _without_passwords(value: Any) -> Any:
 
 
 def _check_kinds(content: Mapping[str, Any], place: str) -> None:
+    from syndet_ray.runs.prices import is_price
+
     for key, value in content.items():
         if key == "skip-bad":
             rule, is_kept = "must be true or false", isinstance(value, bool)
         elif key == "hold-out":
             rule, is_kept = "must be more than 0 and less than 1", _is_share(value)
+        elif key in _PRICES:
+            rule, is_kept = "must be a finite number of at least 0", is_price(value)
         elif key == "set":
             rule, is_kept = 'must be a table such as {"scene.blur" = 0.2}', isinstance(value, dict)
         else:

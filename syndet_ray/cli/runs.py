@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import Json, Port, RunPath, Runs, TrackingUri
+from syndet_ray.cli.options import (
+    CoreHourPrice,
+    GpuHourPrice,
+    Json,
+    Port,
+    RunPath,
+    Runs,
+    TrackingUri,
+)
 from syndet_ray.cli.screen import open_display
 from syndet_ray.errors import DataError
 
@@ -79,8 +87,10 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="New folder for the report. Default: that of the run."),
     ] = None,
+    gpu_hour_price: GpuHourPrice = None,
+    core_hour_price: CoreHourPrice = None,
 ) -> None:
-    """Write the report of a run again."""
+    """Write the report of a run again. Prices replace those that the run was given."""
     from syndet_ray.cli import terminal
     from syndet_ray.deploy.output import check_out, new_folder
     from syndet_ray.files import check_writable
@@ -99,8 +109,10 @@ def report(
         from syndet_ray.cli import listing
         from syndet_ray.report import page
         from syndet_ray.report.fonts import missing_notes
+        from syndet_ray.runs.prices import Prices, with_prices
 
-        whole = folder.read()
+        prices = Prices(gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price)
+        whole = with_prices(folder.read(), prices)
         for line in missing_notes(listing.report_names(whole)):
             display.note(line)
         target = folder if out is None else RunFolder(new_folder(out))

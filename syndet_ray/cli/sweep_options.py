@@ -37,6 +37,8 @@ class SweepOptions:
     address: str | None = None
     storage: str | None = None
     tracking: str | None = None
+    gpu_hour_price: float | None = None
+    core_hour_price: float | None = None
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
@@ -105,6 +107,8 @@ class SweepOptions:
             tracking=self.tracking,
             hours=self.hours,
             images=self.images,
+            gpu_hour_price=self.gpu_hour_price,
+            core_hour_price=self.core_hour_price,
             local=self.local,
             tensorboard=self.tensorboard,
             allow_near_copies=self.allow_near_copies,
@@ -127,6 +131,8 @@ class SweepOptions:
                 "real": _place(self.real),
                 "tracking": self.tracking,
                 "gpus_per_trial": self.gpus_per_trial,
+                "gpu_hour_price": self.gpu_hour_price,
+                "core_hour_price": self.core_hour_price,
                 "tensorboard": self.tensorboard or None,
                 "allow_near_copies": self.allow_near_copies or None,
                 "stream": self.stream or None,

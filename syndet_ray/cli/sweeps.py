@@ -18,9 +18,11 @@ from syndet_ray.cli.options import (
     Board,
     CheckedCluster,
     Classes,
+    CoreHourPrice,
     Force,
     Format,
     Generator,
+    GpuHourPrice,
     Gpus,
     HoldOut,
     Hours,
@@ -82,6 +84,8 @@ def sweep(
     address: Address = None,
     storage: Storage = None,
     tracking: TrackingUri = None,
+    gpu_hour_price: GpuHourPrice = None,
+    core_hour_price: CoreHourPrice = None,
     local: Local = False,
     tensorboard: Board = False,
     hold_out: HoldOut = None,
@@ -108,6 +112,7 @@ def sweep(
         allow_near_copies=allow_near_copies, format=format, skip_bad=skip_bad, classes=classes,
         hold_out=hold_out, stream=stream, synthetic=synthetic, assets=assets,
         backgrounds=backgrounds, generator=generator, settings=settings,
+        gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
     ).with_project(read_project(Path.cwd()))  # fmt: skip
     request = make_request(name, options)
     definition, given = request.definition, request.given
@@ -168,6 +173,8 @@ def resume(
     address: AddressAgain = None,
     tracking: TrackingAgain = None,
     gpus_per_trial: Gpus = None,
+    gpu_hour_price: GpuHourPrice = None,
+    core_hour_price: CoreHourPrice = None,
     tensorboard: Board = False,
     allow_near_copies: NearCopies = False,
     stream: Stream = False,
@@ -185,6 +192,7 @@ def resume(
         runs=runs, real=real, trials=trials, hours=hours, images=images, parallel=parallel,
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
         tensorboard=tensorboard, allow_near_copies=allow_near_copies, stream=stream,
+        gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
     )  # fmt: skip
     with open_display(console) as display:
         with display.step(_LOADING):
@@ -205,6 +213,8 @@ def check(
     address: Address = None,
     storage: Storage = None,
     tracking: TrackingUri = None,
+    gpu_hour_price: GpuHourPrice = None,
+    core_hour_price: CoreHourPrice = None,
     local: Local = False,
     hold_out: HoldOut = None,
     allow_near_copies: NearCopies = False,
@@ -231,6 +241,7 @@ def check(
         tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
         format=format, skip_bad=skip_bad, classes=classes, stream=stream, synthetic=synthetic,
         assets=assets, backgrounds=backgrounds, generator=generator, settings=settings,
+        gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
     )  # fmt: skip
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False
@@ -284,7 +295,7 @@ def _check(
     room = disk.room(runs, options.cache)
     document.facts |= {
         "data": facts.data_facts(data),
-        "cost": facts.cost_facts(cost),
+        "cost": facts.cost_facts(cost, options.prices),
         "disk": facts.disk_facts(cost, room),
         "places": facts.place_facts(options, experiment),
         "machine": facts.machine_facts(usable_cores(), _gpus()),
@@ -302,6 +313,7 @@ def _check(
             *listing.sweep_lines(name, definition),
             *listing.data_lines(data),
             *listing.cost_lines(cost),
+            *listing.held_lines(cost, options.prices),
             *listing.disk_lines(cost.disk, room, storage),
             *listing.place_lines(options, experiment, cluster),
             f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",

@@ -93,8 +93,8 @@ class Trainer:
         team: Team = ALONE,
         parts: int = 1,
     ) -> None:
-        self._team = team
-        self.recipe, self._device, self._seed = recipe, device, seed
+        self.team = team
+        self.recipe, self.device, self._seed = recipe, device, seed
         self._pools = drawn_from(recipe.mix, pools)
         self.classes = next(iter(self._pools.values())).classes
         aligned = all(pool.classes == self.classes for pool in self._pools.values())
@@ -141,7 +141,7 @@ class Trainer:
             count = min(self._mixer.batch_size, images - self.images_seen)
             self._losses.append(self._step(batch, count))
             is_check_due = len(self._losses) % _CHECK_EVERY == 0 or self.images_seen == images
-            if is_check_due and self._device.type != "cpu":  # on a CPU every step is checked
+            if is_check_due and self.device.type != "cpu":  # on a CPU every step is checked
                 self._check_finite(self._losses[-_CHECK_EVERY:])
             if on_step is not None:
                 on_step(self.images_seen)
@@ -196,11 +196,11 @@ class Trainer:
             "optimizer": {group["name"]: _facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
             BATCH_PARTS: self._parts,
-            "processes": self._team.size,
+            "processes": self.team.size,
             "trainable_parameters": _trainable(self._model),
             "trainable_backbone_parameters": _trainable(body),
             "weights": str(self.weights),
-            "device": str(self._device),
+            "device": str(self.device),
             "seed": self._seed,
             "pools": {name: pool_facts(pool) for name, pool in self._pools.items()},
         }
@@ -269,7 +269,7 @@ class Trainer:
             self._losses.append({name: self._scalar(value) for name, value in values.items()})
 
     def _scalar(self, value: float) -> Tensor:
-        return torch.tensor(value, dtype=torch.float32, device=self._device)
+        return torch.tensor(value, dtype=torch.float32, device=self.device)
 
     def _draws(self, images: int) -> Iterator[Sequence[Place]]:
         """Yields this process's images of each of the next batches, see `draw_batches`.
@@ -280,7 +280,7 @@ class Trainer:
         for first, batch in batches:
             self._mixed_ahead.append(self._mixer.state_dict())
             places = [(number, *place) for number, place in enumerate(batch, start=first)]
-            yield self._team.share(places)
+            yield self.team.share(places)
 
     def _step(self, batch: Batch, count: int) -> dict[str, Tensor]:
         """One step; returns the losses, still on the device.
@@ -291,8 +291,8 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        losses = self._gradients(batch, self._team.least(count))
-        if self._device.type == "cpu":  # where the check costs nothing
+        losses = self._gradients(batch, self.team.least(count))
+        if self.device.type == "cpu":  # where the check costs nothing
             self._check_finite([losses])
         nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
@@ -323,7 +323,7 @@ class Trainer:
             torch.cuda.empty_cache()
             if self._parts >= least:  # its parts are single images
                 raise out_of_memory("training", reason)
-            if self._team.size > 1:
+            if self.team.size > 1:
                 raise NeedsParts(2 * self._parts, reason)
             for buffer, value in statistics:
                 buffer.copy_(value)
@@ -337,8 +337,8 @@ class Trainer:
         """
         self._optimizer.zero_grad(set_to_none=True)
         sums, total = dict[str, Tensor](), 0
-        is_whole = len(parts) == 1 and self._team.size == 1
-        gpus = [self._device] if self._device.type == "cuda" else []
+        is_whole = len(parts) == 1 and self.team.size == 1
+        gpus = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             # a layer of the model may draw random numbers, such as a dropout
             torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
@@ -352,8 +352,8 @@ class Trainer:
                 total += count
         if is_whole:
             return sums
-        if self._team.size > 1:
-            return self._divide_sums(self._team.add_gradients(self._model, sums, total))
+        if self.team.size > 1:
+            return self._divide_sums(self.team.add_gradients(self._model, sums, total))
         return self._divide_sums(Total(sums, total))
 
     def _divide_sums(self, total: Total) -> dict[str, Tensor]:

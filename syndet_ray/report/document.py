@@ -19,6 +19,7 @@ from syndet_ray.report.figures.plot import SavedPlot, responsive, script
 from syndet_ray.runs import names
 
 _FILTERS = {
+    "money": wording.money,
     "number": wording.number,
     "percent": wording.percent,
     "signed": wording.signed,

@@ -13,6 +13,8 @@ from syndet_ray.analysis import (
     tables,
     varied,
 )
+from syndet_ray.analysis.spending import spending
+from syndet_ray.analysis.usage import usage
 from syndet_ray.files import write_whole
 from syndet_ray.metrics import MAIN_METRICS
 from syndet_ray.progress import Progress
@@ -21,6 +23,7 @@ from syndet_ray.report.figures import importance as importance_figures
 from syndet_ray.report.figures import learning, responses
 from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.report.figures.plot import SavedPlot
+from syndet_ray.report.usage import sentences
 from syndet_ray.runs import names
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
@@ -52,6 +55,8 @@ def content(run: Run) -> dict[str, Any]:
     best = tables.best_number(trials, test)
     lines = tables.test_lines(test, trials) if test else ()
     important = importance.importances_of(run)
+    used = usage(run)
+    spent = spending(run, used)
     return {
         "name": run.about.get("name", run.path.name),
         "question": sweep.question,
@@ -82,6 +87,8 @@ def content(run: Run) -> dict[str, Any]:
         "groups": obstruction.groups(run),
         "limits": words.limits(test) if test else "",
         "trials": tables.trial_table(trials, best),
+        "usage": sentences(used, spent),
+        "spent": spent,
         "schedules": words.SCHEDULES if any(_changes(trial) for trial in trials) else "",
         "others_photos": words.others_photos([sweep.recipe, *sweep.fixed.values()]),
         "twins": [search.twins_message(*pair) for pair in selection.twins(trials)],

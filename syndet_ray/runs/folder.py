@@ -49,6 +49,7 @@ from syndet_ray.files import (
 )
 from syndet_ray.locks import lock
 from syndet_ray.runs.ledger import LEDGER, Ledger, elapsed_s
+from syndet_ray.runs.occupancy import periods
 from syndet_ray.runs.picture_files import read_pictures, write_pictures
 from syndet_ray.runs.results import Picture, TestScores, Trial
 from syndet_ray.runs.run import Run, halt_of
@@ -214,6 +215,7 @@ class RunFolder:
             test=test,
             elapsed_s=elapsed_s(events),
             halt=halt_of(about, events),
+            periods=periods(events, about.get("finished")),
             draws=self.draws,
             pictures=self.pictures,
         )

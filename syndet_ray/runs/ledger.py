@@ -30,7 +30,7 @@ class Ledger:
 
     def append(self, event: str, trial: int | None, **facts: Any) -> dict[str, Any]:
         """Appends an event of a trial: asked, report, checkpoint, retry or ended; or of the run:
-        attempt or opened, with None for the trial.
+        attempt, cluster or opened, with None for the trial.
 
         Returns the event as it will be read.
         """

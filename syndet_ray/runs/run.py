@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.runs.occupancy import Period
 from syndet_ray.runs.results import Picture, TestScores, Trial
 
 # How the last attempt at an unfinished run ended: it was stopped or failed, or its budget is
@@ -34,6 +35,7 @@ class Run:
     test       scores on the test set; None before it was opened
     elapsed_s  how long it was carried out, all attempts together
     halt       how it was left unfinished, see `halt_of`
+    periods    the attempts at it, with the nodes that they had, see `runs.occupancy`
 
     Two functions that read when they are called, since the data are large:
 
@@ -50,6 +52,7 @@ class Run:
     test: TestScores | None = None
     elapsed_s: float = 0.0
     halt: Halt | None = None
+    periods: tuple[Period, ...] = ()
     draws: Callable[[int], Mapping[str, np.ndarray]] = _no_draws
     pictures: Callable[[str], Sequence[Picture]] = _no_pictures
 

@@ -6,6 +6,7 @@ It knows nothing of Ray: the code that runs the trials calls it from one thread.
 import hashlib
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from syndet_ray.runs.results import Cause, State, Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.proposal import Proposal
 from syndet_ray.search.study import Study
+from syndet_ray.search.task import Resources
 
 
 class Display(Protocol):
@@ -88,6 +90,7 @@ class Search:
         self._scenes_awaited: dict[int, int] = {}  # by trial, how many scenes it waits for
         self._images = sum(trial.images for trial in self.trials.values())
         self._is_halted = False
+        self._cluster: dict[str, Any] = {}  # as it was noted last
         self._began = time.monotonic()
         self._before_s = self._ledger.elapsed_s()  # of earlier attempts
         self._ledger.begin_attempt()
@@ -139,6 +142,26 @@ class Search:
             missing += [(trial, seed) for seed in missing_seeds(trial, trials, self._sweep)]
         # By seed, so that at any moment all finalists have been trained about equally often.
         self._to_confirm = sorted(missing, key=lambda pair: pair[1])
+
+    def note_cluster(
+        self, nodes: Sequence[tuple[float, float]], trials: int, use: Resources
+    ) -> None:
+        """Notes which nodes the cluster has, if they have changed since the last note.
+
+        nodes   the cores and GPUs of each
+        trials  how many trials can train on them at once
+        use     what each trial takes
+        """
+        counts = sorted(Counter(nodes).items(), reverse=True)
+        facts = {
+            "nodes": [[cores, gpus, count] for (cores, gpus), count in counts],
+            "trials": trials,
+            "cores": use.cpus_per_trial,
+            "gpus": use.gpus_per_trial,
+        }
+        if facts != self._cluster and not self._is_halted:
+            self._ledger.append("cluster", None, **facts)
+            self._cluster = facts
 
     def show_scenes(self, number: int, done: int, total: int) -> None:
         """Shows how many of a trial's scenes are rendered; the ledger does not record it."""

@@ -72,6 +72,11 @@ class Resources:
     processes: int = 1
 
     @property
+    def cpus_per_trial(self) -> int:
+        """The cores of all processes of a trial."""
+        return self.cpus * self.processes
+
+    @property
     def gpus_per_trial(self) -> float:
         """The GPUs of all processes of a trial."""
         return self.gpus * self.processes
@@ -108,6 +113,7 @@ class Task:
     processes  number of processes that train it together
     parts    least number of parts in which a process computes its share of a batch
     node     the node that rendered its scenes; None if the trial renders them itself
+    waited_s  seconds for which it could not start because its scenes were not rendered
     """
 
     trial: Trial
@@ -117,6 +123,7 @@ class Task:
     processes: int = 1
     parts: int = 1
     node: str | None = None
+    waited_s: float = 0.0
 
     def __str__(self) -> str:
         """The trial in short: Tune keeps the text of each task, and all settings take 2 KB."""

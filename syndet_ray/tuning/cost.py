@@ -1,5 +1,5 @@
-"""Cost: estimates the duration and disk of a sweep from a few steps, measured on the machine of
-its trials.
+"""Cost: estimates the duration, hours of GPUs and cores, money and disk of a sweep from a few
+steps, measured on the machine of its trials.
 """
 
 import time
@@ -16,9 +16,10 @@ from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.errors import DefinitionError
 from syndet_ray.files import temporary_folder
+from syndet_ray.runs.prices import Prices
 from syndet_ray.scenes.generate import render_index
 from syndet_ray.search.search import Budget, Display
-from syndet_ray.search.task import Runner
+from syndet_ray.search.task import Resources, Runner
 from syndet_ray.tuning import disk
 from syndet_ray.tuning.disk import Disk
 
@@ -50,6 +51,7 @@ class Cost:
     """The cost of a sweep: at most, if every trial trains to its end; and at least, if all that can
     be pruned are pruned at once.
 
+    use       what each trial takes, and how many train at once
     hours     wall clock with rendering and scoring, without the start of processes
     scoring_hours  the part of them that validation takes
     images    seen by all trials together
@@ -58,7 +60,7 @@ class Cost:
     """
 
     rates: Rates
-    parallel: int
+    use: Resources
     trials: int
     images: int
     least_images: int
@@ -67,20 +69,43 @@ class Cost:
     least_hours: float
     disk: Disk
 
+    @property
+    def parallel(self) -> int:
+        return self.use.parallel
+
+    def gpu_hours(self, hours: float) -> float:
+        """Returns the hours of all GPUs that the trials hold for so many hours."""
+        return self.use.parallel * self.use.gpus_per_trial * hours
+
+    def core_hours(self, hours: float) -> float:
+        """Returns the hours of all cores that the trials hold for so many hours."""
+        return self.use.parallel * self.use.cpus_per_trial * hours
+
+    def money(self, hours: float, prices: Prices) -> float | None:
+        """Returns what the trials' GPUs and cores cost for so many hours; None without prices.
+
+        Other parts of the nodes, and those that only render, are not known before they run.
+        """
+        if not prices.are_given:
+            return None
+        gpu_hours, core_hours = self.gpu_hours(hours), self.core_hours(hours)
+        return prices.cost(gpu_hours=gpu_hours, core_hours=core_hours)
+
 
 def estimate(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
     """Estimates the cost of a sweep from a measurement, which takes some seconds."""
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
         (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
-    return cost_at(sweep, rates, len(data.pools["val"]), runner.use.parallel)
+    return cost_at(sweep, rates, len(data.pools["val"]), runner.use)
 
 
-def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) -> Cost:
+def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -> Cost:
     """The cost of the whole sweep at these rates.
 
     The length of the recipe stands for the lengths that are searched.
     """
+    parallel = use.parallel
     lengths = _lengths(sweep)
     images, least_images = sum(lengths), sum(_least_lengths(sweep))
     first_rung = sweep.first_pruned_rung or sweep.rungs
@@ -96,7 +121,7 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, parallel: int) ->
 
     return Cost(
         rates=rates,
-        parallel=parallel,
+        use=use,
         trials=len(lengths),
         images=images,
         least_images=least_images,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from syndet_ray.errors import MachineError
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.prices import Prices
 from syndet_ray.search.search import Budget
 
 # How a run ended: resume continues one that was interrupted, or whose budget is spent; it failed if
@@ -32,6 +33,8 @@ class Options:
     hours              wall clock that the whole run may take; None sets no limit
     images             images that all its trials together may see; None sets no limit
     local              trains in this process, one trial after another, without Ray
+    gpu_hour_price     of one GPU; the report and `check` then say what the run costs
+    core_hour_price    of one core, in the same currency
     tensorboard        writes event files too, in the run's folder
     allow_near_copies  accepts photos that look the same in two splits; they are refused otherwise
     format             the format of the photos' labels; None recognizes it
@@ -53,6 +56,8 @@ class Options:
     tracking: str | None = None
     hours: float | None = None
     images: int | None = None
+    gpu_hour_price: float | None = None
+    core_hour_price: float | None = None
     local: bool = False
     tensorboard: bool = False
     allow_near_copies: bool = False
@@ -65,6 +70,11 @@ class Options:
     @property
     def cache(self) -> Path:
         return self.runs.resolve() / "cache"
+
+    @property
+    def prices(self) -> Prices:
+        """Raises DefinitionError for a number that is no price."""
+        return Prices(gpu_hour_price=self.gpu_hour_price, core_hour_price=self.core_hour_price)
 
     @property
     def budget(self) -> Budget:

@@ -176,6 +176,7 @@ def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
     disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
+    _ = options.prices  # raises for a number that is none
     check_backbones(sweep)
 
 

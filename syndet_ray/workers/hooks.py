@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class Proposals(_Stateless, Searcher):
         self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
         self._running: set[str] = set()
         self._waiting: list[Trial] = []  # proposed, and not yet started
+        # by trial, since when it could start if its scenes were rendered
+        self._delayed: dict[int, float] = {}
         self._ahead = Ahead(Path(run.cache), note) if node else None
         # trials that render their scenes themselves, because rendering ahead failed
         self._unaided: set[int] = set()
@@ -88,7 +90,10 @@ class Proposals(_Stateless, Searcher):
         # repeated exactly.
         first = self._waiting[:1] if most_at_once == 1 else list(self._waiting)
         ready = [trial for trial in first if self._ready(trial)]
-        if not ready or free <= 0:
+        if free <= 0:
+            return None
+        if not ready:
+            self._note_delay(first[:free])
             return None
         return self._start(ready[0], trial_id)
 
@@ -100,18 +105,25 @@ class Proposals(_Stateless, Searcher):
                 return
             self._waiting.append(trial)
 
+    def _note_delay(self, trials: Sequence[Trial]) -> None:
+        """Notes from when on trials could start, but for their scenes."""
+        now = time.monotonic()
+        for trial in trials:
+            self._delayed.setdefault(trial.number, now)
+
     def _start(self, trial: Trial, trial_id: str) -> dict[str, Any]:
         """Returns the configuration that Tune passes to the trial's worker."""
         self._waiting.remove(trial)
         self._running.add(trial_id)
-        node = None if trial.number in self._unaided else self._node
+        now = time.monotonic()
         task = Task(
             trial=trial,
             run=self._run,
             threads=self._use.cpus,
             gpus=self._use.gpus,
             processes=self._use.processes,
-            node=node,
+            node=None if trial.number in self._unaided else self._node,
+            waited_s=now - self._delayed.pop(trial.number, now),
         )
         # One value that is no mapping: Tune would keep every number of a mapping as a setting.
         return {"task": task}
@@ -258,7 +270,7 @@ class Decisions(_Stateless, FIFOScheduler):
 class Events(_Stateless, tune.Callback):
     """Passes checkpoints, restarts and ends of trials to the search.
 
-    Between two steps it raises a KeyboardInterrupt that is due.
+    Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
     """
 
     def __init__(
@@ -267,9 +279,10 @@ class Events(_Stateless, tune.Callback):
         home: str,
         moves: Moves,
         check_interrupt: Callable[[], None] = lambda: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._search, self._home, self._moves = search, home, moves
-        self._check_interrupt = check_interrupt
+        self._check_interrupt, self._on_step = check_interrupt, on_step
         # the images seen by each trial at its newest checkpoint
         self._images: dict[int, int] = defaultdict(int)
         self._trials: list[Any] = []
@@ -286,6 +299,7 @@ class Events(_Stateless, tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._trials = trials
+        self._on_step()
         self._check_interrupt()
 
     def on_trial_result(

@@ -61,6 +61,7 @@ class Local:
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
         checkpoints = Path(home) / "checkpoints"
+        search.note_cluster([(usable_cores(), torch.cuda.device_count())], 1, self.use)
         while (trial := search.propose()) is not None:
             self._carry_out(trial.number, search, run, data, checkpoints)
 

@@ -28,7 +28,7 @@ from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.detection.threads import limit_threads
 from syndet_ray.detection.train import Trainer
 from syndet_ray.files import temporary_folder
-from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES
+from syndet_ray.metrics import FIRST_STEP, MACHINE, REAL_IMAGES_THERE, SCENES, SCENES_WAIT
 from syndet_ray.runs import machine
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
@@ -39,6 +39,7 @@ from syndet_ray.workers.effective import (
     parameters_hash,
 )
 from syndet_ray.workers.program_trial import run_program_trial
+from syndet_ray.workers.usage import usage_of
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
@@ -87,50 +88,82 @@ def run_trial(
     limit_threads(task.threads)
     limit_memory(device, task.gpus)
     trial, run = task.trial, task.run
-    recipe, searched = trial.recipe, tuple(trial.params)
+    recipe = trial.recipe
+    began = time.monotonic()
     data = training_data(task, train, others, scenes)
-    seed = seeds.integer(run.seed, "train", trial.seed_number)
-    data_settings = _effective_data(recipe, data, train, val)
-    if recipe.detector.program:
-        run_program_trial(
-            task,
+    waited_s = task.waited_s + time.monotonic() - began
+    data_settings = _effective_data(recipe, data, train, val) | {SCENES_WAIT: round(waited_s, 2)}
+    with usage_of(device) as meter:
+
+        def report_usage(
+            images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
+        ) -> None:
+            report(images, metrics | meter.metrics(), effective, folder)
+
+        if recipe.detector.program:
+            run_program_trial(
+                task,
+                data.pools,
+                val,
+                data_settings=data_settings,
+                device=device.type,
+                restore=restore,
+                report=report_usage,
+            )
+            return
+        trainer = Trainer(
+            recipe,
             data.pools,
+            device=device,
+            seed=seeds.integer(run.seed, "train", trial.seed_number),
+            restore=restore,
+            team=team,
+            parts=task.parts,
+        )
+        check_settings(recipe, trainer.effective | data_settings, searched=tuple(trial.params))
+        _train_rungs(
+            trainer,
+            task,
             val,
             data_settings=data_settings,
-            device=device.type,
-            restore=restore,
-            report=report,
+            report=report_usage,
+            after_step=after_step,
         )
-        return
-    trainer = Trainer(
-        recipe,
-        data.pools,
-        device=device,
-        seed=seed,
-        restore=restore,
-        team=team,
-        parts=task.parts,
-    )
-    check_settings(recipe, trainer.effective | data_settings, searched=searched)
+
+
+def _train_rungs(
+    trainer: Trainer,
+    task: Task,
+    val: Pool,
+    *,
+    data_settings: Mapping[str, Any],
+    report: Report,
+    after_step: AfterStep,
+) -> None:
+    """Trains to each rung that is not yet passed, and reports it; see `run_trial`.
+
+    data_settings  effective settings that the trainer does not see
+    """
+    recipe, searched = trainer.recipe, tuple(task.trial.params)
     clock = _FirstStep()
 
     def on_step(images_seen: int) -> None:
         clock()
         after_step(trainer)
 
-    for images in rung_images(recipe.training.images, run.rungs):
+    for images in rung_images(recipe.training.images, task.run.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=on_step)
-        effective = trainer.effective | data_settings
+        effective = {**trainer.effective, **data_settings, FIRST_STEP: clock.first}
         check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
-        predictions = predict_together(trainer.model, val, device=device, team=team)
+        predictions = predict_together(trainer.model, val, device=trainer.device, team=trainer.team)
         if predictions is None:  # the first process of the team has them all
             continue
         metrics = rung_metrics(val, predictions, errors=over) | stats.metrics
         with checkpoint(trainer) as folder:
-            report(images, metrics, effective | {FIRST_STEP: clock.first}, folder)
+            report(images, metrics, effective, folder)
 
 
 def training_data(

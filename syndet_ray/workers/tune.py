@@ -24,6 +24,7 @@ from syndet_ray.workers.admission import require
 from syndet_ray.workers.admitted import Moves, train_admitted, train_admitted_together
 from syndet_ray.workers.ahead import this_node
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
+from syndet_ray.workers.census import Census
 from syndet_ray.workers.cluster import (
     Capacity,
     connection,
@@ -170,6 +171,8 @@ def run_trials(
     has_spare     returns whether trials leave cores free for rendering
     note          shows a message to the user
     """
+    most_at_once = most_at_once or (lambda: use.parallel)
+    census = Census(search, use, most_at_once)
     with deferral() as check_signal:
 
         def check_interrupt() -> None:
@@ -181,13 +184,13 @@ def run_trials(
             run,
             use,
             node=node,
-            most_at_once=most_at_once or (lambda: use.parallel),
+            most_at_once=most_at_once,
             note=note,
             has_spare_cores=has_spare,
             check_interrupt=check_interrupt,
         )
         moves = Moves(use, note)
-        events = Events(search, home, moves, check_interrupt)
+        events = Events(search, home, moves, check_interrupt, census.update)
         decisions = Decisions(search, moves, note)
         try:
             tuner = _tuner(

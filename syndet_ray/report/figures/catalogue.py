@@ -18,6 +18,7 @@ from syndet_ray.report.figures import (
     pareto,
     responses,
     sheets,
+    usage,
 )
 from syndet_ray.report.figures.plot import STYLE, Plot, SavedPlot, save
 from syndet_ray.runs.run import Run
@@ -33,6 +34,7 @@ _FIGURES: dict[str, Callable[[Run], Plot | None]] = {
     "validation_vs_test": agreement.validation_vs_test,
     "pareto": pareto.pareto,
     "learning_curves": learning.learning_curves,
+    "trials_at_once": usage.trials_at_once,
     "sheet_training": sheets.training_sheet,
     "best_predictions": sheets.best_predictions,
     "worst_predictions": sheets.worst_predictions,

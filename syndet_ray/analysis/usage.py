@@ -1,0 +1,228 @@
+"""Usage: how many hours of nodes, cores and GPUs a run held, and in how many of them trials
+trained.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Literal
+
+from syndet_ray.metrics import GPU_PERCENT, SCENES_WAIT
+from syndet_ray.runs.occupancy import Cluster, Period
+from syndet_ray.runs.results import Trial
+from syndet_ray.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """GPU hours and core hours: one hour of one GPU, and of one core."""
+
+    gpus: float = 0.0
+    cores: float = 0.0
+
+    def __add__(self, other: "Hours") -> "Hours":
+        return Hours(gpus=self.gpus + other.gpus, cores=self.cores + other.cores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeHours:
+    """The hours of all nodes that have the same resources."""
+
+    cores: float
+    gpus: float
+    hours: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A time in which nothing changed.
+
+    start, end  hours since the run began, without the pauses between its attempts; within this
+                module also seconds since 1970
+    could       trials that could train at once on the nodes that were up
+    training    trials that trained
+    """
+
+    start: float
+    end: float
+    could: int
+    training: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """The hours that a run held and used of its nodes.
+
+    resource  what counts most: GPUs if its trials train on them, else cores
+    nodes     hours of nodes by their resources
+    total     of all nodes, from the start of an attempt to its end
+    by_trial  of each trial while it trained, interruptions left out
+    for_trials  what trials could have taken: of the nodes that were up, as many as fit. The rest of
+              `total` is for nothing else, such as the driver's core and those of a head
+    idle_at_start, idle_between, idle_at_end  the part of `for_trials` that no trial took: before
+              the first trial trained, then, and after the last one had begun to train
+    gpu_percent  mean share of the time in which GPUs computed while trials had them; None if it was
+              not measured
+    waited_s  seconds that trials waited for scenes, all together
+    steps     the same over time
+    """
+
+    resource: Literal["GPU", "core"]
+    nodes: tuple[NodeHours, ...]
+    total: Hours
+    by_trial: dict[int, Hours]
+    for_trials: Hours
+    idle_at_start: Hours
+    idle_between: Hours
+    idle_at_end: Hours
+    gpu_percent: float | None
+    waited_s: float
+    steps: tuple[Step, ...]
+
+    @property
+    def trained(self) -> Hours:
+        """Hours in which trials trained."""
+        return sum(self.by_trial.values(), Hours())
+
+    @property
+    def idle(self) -> Hours:
+        """Hours that trials could have taken and did not."""
+        return self.idle_at_start + self.idle_between + self.idle_at_end
+
+    def count(self, hours: Hours) -> float:
+        """Returns the GPU hours if trials train on GPUs, else the core hours."""
+        return hours.gpus if self.resource == "GPU" else hours.cores
+
+
+def usage(run: Run) -> Usage | None:
+    """Computes the usage of a run; None if its ledger does not have its nodes."""
+    if not run.periods:
+        return None
+    idle = [_idle(period) for period in run.periods]
+    at_start, between, at_end = (sum(part, Hours()) for part in zip(*idle, strict=True))
+    on_gpus = any(period.clusters[0].gpus for period in run.periods)
+    return Usage(
+        resource="GPU" if on_gpus else "core",
+        nodes=_node_hours(run.periods),
+        total=total_hours(run.periods),
+        by_trial=_hours_of_trials(run.periods),
+        for_trials=sum((_for_trials(period) for period in run.periods), Hours()),
+        idle_at_start=at_start,
+        idle_between=between,
+        idle_at_end=at_end,
+        gpu_percent=_gpu_percent(run.trials),
+        waited_s=sum(trial.effective.get(SCENES_WAIT) or 0.0 for trial in run.trials),
+        steps=_steps(run.periods),
+    )
+
+
+def total_hours(periods: Iterable[Period], until: float | None = None) -> Hours:
+    """Computes the hours of all nodes; until a time in seconds since 1970, if one is given."""
+    total = Hours()
+    for period in periods:
+        for start, end, cluster in _spans(period):
+            stop = end if until is None else min(end, until)
+            hours = max(0.0, stop - start) / 3600
+            for nodes in cluster.nodes:
+                gpus, cores = nodes.gpus * nodes.count, nodes.cores * nodes.count
+                total += Hours(gpus=gpus * hours, cores=cores * hours)
+    return total
+
+
+def _spans(period: Period) -> list[tuple[float, float, Cluster]]:
+    """The times in which a period had the same nodes: start, end and the cluster."""
+    times = [*(cluster.since for cluster in period.clusters), period.end]
+    clusters = zip(pairwise(times), period.clusters, strict=True)
+    return [(start, end, cluster) for (start, end), cluster in clusters]
+
+
+def _node_hours(periods: Iterable[Period]) -> tuple[NodeHours, ...]:
+    """The hours of nodes by their resources, those with GPUs first."""
+    hours: dict[tuple[float, float], float] = defaultdict(float)
+    for period in periods:
+        for start, end, cluster in _spans(period):
+            for nodes in cluster.nodes:
+                hours[nodes.gpus, nodes.cores] += nodes.count * (end - start) / 3600
+    kinds = sorted(hours.items(), reverse=True)
+    return tuple(NodeHours(cores=cores, gpus=gpus, hours=value) for (gpus, cores), value in kinds)
+
+
+def _hours_of_trials(periods: Iterable[Period]) -> dict[int, Hours]:
+    by_trial: dict[int, Hours] = {}
+    for period in periods:
+        of_trial = period.clusters[0]  # what a trial takes stays the same in an attempt
+        for training in period.trainings:
+            hours = (training.end - training.start) / 3600
+            taken = Hours(gpus=of_trial.gpus * hours, cores=of_trial.cores * hours)
+            by_trial[training.trial] = by_trial.get(training.trial, Hours()) + taken
+    return by_trial
+
+
+def _for_trials(period: Period) -> Hours:
+    return _hours(period, period.start, period.end, lambda step: step.could)
+
+
+def _idle(period: Period) -> tuple[Hours, ...]:
+    """The hours that no trial took: before the first one trained, then, and from the start of the
+    last one on.
+    """
+    starts = [training.start for training in period.trainings] or [period.end]
+    times = [period.start, min(starts), max(starts), period.end]
+    return tuple(_hours(period, start, end, _free) for start, end in pairwise(times))
+
+
+def _free(step: Step) -> int:
+    # a lost node goes before the trials on it are known to be lost
+    return max(0, step.could - step.training)
+
+
+def _hours(period: Period, start: float, end: float, count: Callable[[Step], int]) -> Hours:
+    """Computes what so many trials take from start to end, in seconds since 1970."""
+    of_trial = period.clusters[0]
+    total_s = 0.0
+    for step in _steps_of(period):
+        total_s += count(step) * max(0.0, min(step.end, end) - max(step.start, start))
+    return Hours(gpus=of_trial.gpus * total_s / 3600, cores=of_trial.cores * total_s / 3600)
+
+
+def _steps(periods: Sequence[Period]) -> tuple[Step, ...]:
+    """The steps of all periods, one after another, in hours."""
+    steps = []
+    before_s = 0.0
+    for period in periods:
+        for step in _steps_of(period):
+            start = (before_s + step.start - period.start) / 3600
+            end = (before_s + step.end - period.start) / 3600
+            steps.append(Step(start=start, end=end, could=step.could, training=step.training))
+        before_s += period.end - period.start
+    return tuple(steps)
+
+
+def _steps_of(period: Period) -> list[Step]:
+    """The steps of a period, in seconds since 1970."""
+    changes: dict[float, list[int]] = defaultdict(lambda: [0, 0])
+    could = 0
+    for cluster in period.clusters:
+        changes[cluster.since][0] += cluster.trials - could
+        could = cluster.trials
+    for training in period.trainings:
+        changes[training.start][1] += 1
+        changes[training.end][1] -= 1
+    steps, could, training_now = [], 0, 0
+    for start, end in pairwise(sorted({*changes, period.end})):
+        could += changes[start][0]
+        training_now += changes[start][1]
+        steps.append(Step(start=start, end=end, could=could, training=training_now))
+    return steps
+
+
+def _gpu_percent(trials: Iterable[Trial]) -> float | None:
+    """The mean over the rungs of all trials."""
+    values = []
+    for trial in trials:
+        for rung in trial.rungs:
+            if GPU_PERCENT in rung.metrics:
+                values.append(rung.metrics[GPU_PERCENT])
+    return fmean(values) if values else None
