@@ -117,7 +117,7 @@ def sweep(
         definition = with_points(definition, points, console.print)
         given["points"] = definition.points
     outcome = _start(name, given, definition, options, console, force=force)
-    _finish(outcome, console)
+    finish(outcome, console)
 
 
 def _start(
@@ -189,7 +189,7 @@ def resume(
         with display.step(_LOADING):
             from syndet_ray.tuning.resume import resume as continued
         outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
-    _finish(outcome, console)
+    finish(outcome, console)
 
 
 def check(
@@ -321,7 +321,7 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         return fetch(run, runs)
 
 
-def _finish(outcome: "Outcome", console: "Console") -> None:
+def finish(outcome: "Outcome", console: "Console") -> None:
     """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
