@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syndet_ray.cli.options import FAILED, INTERRUPTED, Runs, with_flags
+from syndet_ray.cli.options import FAILED, INTERRUPTED, Cluster, Runs, with_flags
 from syndet_ray.cli.sweeps import finish
 from syndet_ray.errors import DataError
 from syndet_ray.wording import command_line, resume_hint
@@ -23,11 +23,17 @@ def attach(
         str | None,
         typer.Argument(metavar="RUN", help="Folder of a run. Default: the newest under --runs."),
     ] = None,
+    cluster: Cluster = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Follow a run that is carried out elsewhere, until it ends. Ctrl-C leaves it running."""
     from syndet_ray.cli import terminal
 
+    if cluster is not None:
+        from syndet_ray.cli.on_cluster import attach_there
+
+        attach_there(run, cluster, runs)
+        return
     folder = _folder(run, runs)
     console = terminal.console()
     console.print(folder.sweep.question, style="bold")
@@ -48,19 +54,21 @@ def show(folder: "RunFolder", console: "Console") -> "Followed":
     return follow(folder, partial(terminal.display, console))
 
 
-def conclude(folder: "RunFolder", followed: "Followed", console: "Console") -> None:
+def conclude(folder: "RunFolder", followed: "Followed", console: "Console", *where: str) -> None:
     """Prints the last words of a run that was followed, as `sweep` prints them.
+
+    where  words of the command that resumes it, if that is not here
 
     Raises SystemExit with the exit status that `sweep` has, unless it is 0.
     """
     if followed.outcome is not None:
-        finish(followed.outcome, console)
+        finish(followed.outcome, console, *where)
         return
     if followed.error:
         console.print(f"syndet_ray: {with_flags(followed.error)}", soft_wrap=True)
     else:
         problem = f"{folder.path} is carried out by no process any more"
-        console.print(f"{problem}; {resume_hint(folder.path)}", soft_wrap=True)
+        console.print(f"{problem}; {resume_hint(folder.path, *where)}", soft_wrap=True)
     raise SystemExit(FAILED)
 
 

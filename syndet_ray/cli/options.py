@@ -20,7 +20,7 @@ _NAMES = (
     *("format", "skip_bad", "classes", "to"),
     *("tracking", "local", "allow_near_copies", "force", "runs", "split", "out", "pruner", "port"),
     *("images_per_epoch", "assets", "backgrounds", "synthetic", "generator", "masks"),
-    *("hold_out", "test", "val", "by", "resplit"),
+    *("hold_out", "test", "val", "by", "resplit", "cluster"),
 )
 FLAGS = {name: f"--{name.replace('_', '-')}" for name in _NAMES} | {"settings": "--set"}
 
@@ -179,6 +179,10 @@ Gpus = Annotated[
 ]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")
+]
+Cluster = Annotated[
+    Path | None,
+    typer.Option(metavar="<file>", help="File of a cluster that is up, see `ray up`: run there."),
 ]
 Storage = Annotated[
     str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")

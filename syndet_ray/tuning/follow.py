@@ -23,8 +23,8 @@ _LOOKS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Followed:
-    """How following a run ended: with its outcome, with the error that ended it, or, if there is
-    neither, because the process that carried it out is gone.
+    """The end of a run that was followed: its outcome, or the error that ended it; neither if the
+    process that carried it out is gone.
     """
 
     outcome: Outcome | None = None
@@ -79,7 +79,7 @@ class Follower:
         elif is_old:
             return
         elif event["event"] in ("outcome", "error"):
-            self.end = self._end_of(event)
+            self.end = _followed(self._folder, event)
         elif event["event"] == "attempt":
             self._begin_attempt()
         elif self._display is not None:
@@ -117,13 +117,6 @@ class Follower:
         elif event["event"] == "progress":
             display.progress(**facts)
 
-    def _end_of(self, event: Mapping[str, Any]) -> Followed:
-        if event["event"] == "error":
-            return Followed(error=event["text"])
-        facts = {key: value for key, value in event.items() if key not in ("event", "time")}
-        facts["unwritten"] = _Unwritten(facts["unwritten"]) if facts["unwritten"] else None
-        return Followed(outcome=Outcome(folder=self._folder, **facts))
-
     def _now(self) -> float:
         return time.time() if self._past is None else self._past
 
@@ -156,10 +149,31 @@ def follow(folder: RunFolder, open_display: Callable[[Callable[[], float]], Disp
     return _end_without_process(folder)
 
 
+def end_of(folder: RunFolder) -> Followed:
+    """Returns how the newest attempt at a run ended, from a copy of its folder."""
+    followed = Followed()
+    for event in Tail(folder.path / SHOWN).new_events():
+        if event["event"] == "attempt":
+            followed = Followed()
+        elif event["event"] in ("outcome", "error"):
+            followed = _followed(folder, event)
+    return followed
+
+
+def _followed(folder: RunFolder, event: Mapping[str, Any]) -> Followed:
+    if event["event"] == "error":
+        return Followed(error=event["text"])
+    facts = {key: value for key, value in event.items() if key not in ("event", "time")}
+    facts["unwritten"] = _Unwritten(facts["unwritten"]) if facts["unwritten"] else None
+    return Followed(outcome=Outcome(folder=folder, **facts))
+
+
 def _end_without_process(folder: RunFolder) -> Followed:
-    """How a run ended that no process carries out; it may be of a version that kept no outcome."""
+    """Returns how a run ended that no process carries out and whose last attempt kept no end; the
+    status in run.json counts for a run of a version that kept none.
+    """
     status = folder.about.get("status")
-    if status not in ("finished", "failed", "spent"):
+    if status is None or (folder.path / SHOWN).exists():
         return Followed()
     is_reported = folder.report.exists()
     why = "its budget is spent"
