@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import re
 import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from syndet_ray.cli.sweep_request import SweepRequest
+    from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.clusters.bundle import Bundle
     from syndet_ray.clusters.description import ClusterFile
     from syndet_ray.clusters.head import Head
@@ -33,7 +35,8 @@ _RECONNECTIONS = 6  # of one follower, with pauses that grow: about two minutes
 _FIRST_PAUSE_S = 2.0
 # Checkpoints stay: only `resume` needs them, and it runs there.
 _NOT_FETCHED = ("/checkpoints", "/lock")
-_POINTS_FILES = ("sweep.json", "run.json", "ledger.jsonl")  # what --points reads of a run
+_OF_POINTS = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
+_PAGES_PORT = 5001  # 5000 may be that of an MLflow server of the cluster
 _VALUES = (
     *("trials", "hours", "images", "seed", "parallel", "gpus_per_trial"),
     *("storage", "tracking", "format", "hold_out"),
@@ -70,10 +73,11 @@ def submit(
     before.
     """
     from syndet_ray.cli import terminal
+    from syndet_ray.clusters.bundle import write_definitions
 
     console = terminal.console()
     _check_options(options)
-    with open_display(console) as display:
+    with open_display(console) as display, tempfile.TemporaryDirectory() as staged:
         with display.step(f"reading {file}"):
             from syndet_ray.clusters.description import read_cluster_file
 
@@ -82,13 +86,16 @@ def submit(
         with display.step(f"looking for the head of {cluster.cluster_name}"):
             head, facts = _head_and_facts(cluster)
         project = PurePosixPath(facts["root"]) / _project_name()
+        earlier = None if points is None else _copy_of_run(points, Path(staged))
         with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, points, project)
+            bundle = _bundle(request, options, earlier, project)
         _check_room(facts, bundle, cluster)
         terminal.print_lines(console, _lines(cluster, head, bundle))
         place = Place(head=head, folder=project / "submitted" / _new_id(name))
-        sweep = _send(name, request.given, place, bundle, facts=facts, display=display)
-    command = _sweep_words(sweep, options, request, bundle, points, force=force)
+        definitions = Path(staged, "definitions")
+        sweep = write_definitions(name, request.given, bundle, definitions)
+        _send(definitions, place, bundle, facts, display)
+    command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
     pid = _start(place, [*command, "--runs", str(project / "runs")])
     _follow(place, pid, runs_folder(options.runs), console)
 
@@ -108,7 +115,7 @@ def _check_options(options: SweepOptions) -> None:
         raise DefinitionError("`tracking`", rule, got=tracking)
 
 
-def _check_here(request: "SweepRequest", options: SweepOptions, display: Any) -> None:
+def _check_here(request: "SweepRequest", options: SweepOptions, display: "Plain | Bar") -> None:
     """Makes the checks of the sweep and its data that need no cluster."""
     with display.step("loading PyTorch, Ray and MLflow"):
         from syndet_ray.data.remote.address import is_address
@@ -185,6 +192,18 @@ def _photos(options: SweepOptions) -> Path | None:
     return place if isinstance(place, Path) else None
 
 
+def _copy_of_run(run: Path, folder: Path) -> Path:
+    """Copies what the proposals of a sweep are taken from: a whole run has gigabytes more."""
+    from syndet_ray.runs.folder import RunFolder
+
+    RunFolder.open(run)
+    copy = folder / run.resolve().name
+    copy.mkdir()
+    for name in _OF_POINTS:
+        shutil.copy(run / name, copy)
+    return copy
+
+
 def _check_room(facts: Mapping[str, Any], bundle: "Bundle", cluster: "ClusterFile") -> None:
     from syndet_ray.clusters.bundle import size_words
 
@@ -201,41 +220,39 @@ def _lines(cluster: "ClusterFile", head: "Head", bundle: "Bundle") -> list[str]:
 
 
 def _send(
-    name: str,
-    given: Mapping[str, Any],
+    definitions: Path,
     place: Place,
     bundle: "Bundle",
-    *,
     facts: Mapping[str, Any],
-    display: Any,
-) -> str:
-    """Sends everything; returns the name of the sweep there."""
-    from syndet_ray.clusters.bundle import write_definitions
+    display: "Plain | Bar",
+) -> None:
+    """Sends everything. What an earlier submission of this project has is linked there, not sent.
 
+    definitions  the folder of sweeps and search spaces
+    """
     files = place.folder / "files"
-    earlier = [item["folder"] for item in facts["submissions"]]
-    same = [folder for folder in earlier if PurePosixPath(folder).parent == place.folder.parent]
-    like = f"{same[-1]}/files" if same else None
-    folders = shlex.join([str(files / "given"), str(place.folder.parents[1] / "data")])
-    with tempfile.TemporaryDirectory(prefix="syndet_ray-") as staged:
-        sweep = write_definitions(name, given, bundle, Path(staged))
-        with display.step("sending this code and the sweeps"):
-            place.head.run(f"mkdir -p {folders}")
-            for kind in ("sweeps", "search_spaces"):
-                place.head.send(Path(staged, kind), str(files / kind), like=_below(like, kind))
-            package = Path(syndet_ray.__file__).parent
-            like_package = _below(like, package.name)
-            place.head.send(package, str(files / package.name), like=like_package)
+    earlier = [PurePosixPath(item["folder"]) for item in facts["submissions"]]
+    same_project = [folder for folder in earlier if folder.parent == place.folder.parent]
+    like = same_project[-1] / "files" if same_project else None
+    from syndet_ray.clusters.bundle import GIVEN
+
+    package = Path(syndet_ray.__file__).parent
+    sources = {path.name: path for path in (*definitions.iterdir(), package)}
+    with display.step("sending this code and the sweeps"):
+        data = place.folder.parents[1] / "data"
+        place.head.run(f"mkdir -p {shlex.join([str(files / GIVEN), str(data)])}")
+        for name, source in sources.items():
+            place.head.send(source, str(files / name), like=_below(like, name))
     for item in bundle.items:
         target = bundle.place(item.source)
         assert target is not None
         with display.step(f"sending {item.name}"):
             place.head.send(item.source, str(files / target), like=_below(like, target))
-    return sweep
 
 
-def _below(folder: str | None, name: str) -> str | None:
-    return None if folder is None or name.startswith("/") else f"{folder}/{name}"
+def _below(folder: PurePosixPath | None, name: str) -> str | None:
+    """A path in the files of an earlier submission; None for data, which all of them share."""
+    return None if folder is None or name.startswith("/") else str(folder / name)
 
 
 def _sweep_words(
@@ -290,18 +307,16 @@ def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
     Raises SystemExit with its exit status, unless it is 0.
     """
     from syndet_ray.cli.on_head import DETACHED
-    from syndet_ray.clusters.head import UNREACHABLE
 
     again = command_line("attach", "--cluster", place.head.file)
-    status = UNREACHABLE
     for attempt in range(_RECONNECTIONS):
         status = place.head.show(place.call("follow"), on_terminal=console.is_terminal)
-        if status != UNREACHABLE:
+        if not _is_lost(status):
             break
         pause_s = _FIRST_PAUSE_S * 2**attempt
         console.print(f"the connection is lost; trying again in {pause_s:.0f} s", soft_wrap=True)
         time.sleep(pause_s)
-    if status == UNREACHABLE:
+    if _is_lost(status):
         rule = "cannot be reached any more, and the run goes on there"
         raise MachineError(place.head.file, rule, do=f"Follow it again with: {again}")
     if status == DETACHED:
@@ -310,6 +325,13 @@ def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
         console.print(f"stop it in order with: {stop}", soft_wrap=True)
         raise SystemExit(INTERRUPTED)
     _conclude(place, runs, console)
+
+
+def _is_lost(status: int) -> bool:
+    """True if ssh ended without its program: the connection broke, or somebody ended ssh."""
+    from syndet_ray.clusters.head import UNREACHABLE
+
+    return status == UNREACHABLE or status < 0
 
 
 def _conclude(place: Place, runs: Path, console: "Console") -> None:
@@ -325,12 +347,18 @@ def _conclude(place: Place, runs: Path, console: "Console") -> None:
     with open_display(console) as display, display.step("bringing the run back"):
         folder = RunFolder.open(_fetch(place.head, end["run"], runs))
     followed = end_of(folder)
-    if followed.outcome is not None and not followed.outcome.trials_url:
-        files = shlex.quote(str(place.folder / "files"))
-        ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(end['run'])}"
-        command = f"ray exec {place.head.file} --port-forward 5000 {shlex.quote(ui)}"
-        followed = replace(followed, outcome=replace(followed.outcome, trials_url=command))
+    outcome = followed.outcome
+    if outcome is not None and not outcome.trials_url:
+        pages = _pages_command(place, end["run"])
+        followed = replace(followed, outcome=replace(outcome, trials_url=pages))
     conclude(folder, followed, console, "--cluster", str(place.head.file))
+
+
+def _pages_command(place: Place, run: str) -> str:
+    """A command that serves the pages of a run's trials here: their store is on the head."""
+    files, port = shlex.quote(str(place.folder / "files")), str(_PAGES_PORT)
+    ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(run)} --port {port}"
+    return f"ray exec {place.head.file} --port-forward {port} {shlex.quote(ui)}"
 
 
 def _fetch(head: "Head", run: str, runs: Path) -> Path:
