@@ -84,7 +84,7 @@ def test_settings_that_were_given_name_the_places_there(project):
         "scene.objects": 4,
         "training.crop": [1, 2],
     }
-    assert sent.moved(settings, project) == {
+    assert sent.translate(settings, project) == {
         "scene.assets": "given/meshes",
         "mix.sources": {"synthetic": {"kind": "synthetic", "folder": "given/meshes"}},
         "scene.objects": 4,

@@ -51,7 +51,7 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
 
 def test_a_missing_program_is_named(file, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match="this machine: has no ssh, through which .* Install"):
+    with pytest.raises(MachineError, match=r"this machine: has no ssh, through which .* Install"):
         find_head(file)
 
 
@@ -71,7 +71,7 @@ def test_a_head_that_cannot_be_reached_is_named(head, way, tmp_path):
         "send": lambda: head.send(tmp_path, "/nowhere"),
         "fetch": lambda: head.fetch("/nowhere", tmp_path, ()),
     }
-    with pytest.raises(MachineError, match="the head of cluster.yaml: cannot be reached") as lost:
+    with pytest.raises(MachineError, match=r"the head of cluster.yaml: cannot be reached") as lost:
         calls[way]()
     assert "`ray up cluster.yaml` mends it" in str(lost.value)
     assert head.show("true", on_terminal=False) == 255

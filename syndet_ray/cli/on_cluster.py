@@ -46,7 +46,7 @@ _SWITCHES = ("tensorboard", "allow_near_copies", "stream")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a submission lies: on which head, and in which folder there."""
+    """The place of a submission: its head, and its folder there."""
 
     head: "Head"
     folder: PurePosixPath
@@ -129,7 +129,7 @@ def _check_here(request: "SweepRequest", options: SweepOptions, display: "Plain 
 
 def _head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
     """Finds the head, and checks that it can run what is sent."""
-    from syndet_ray.clusters import facts as script
+    from syndet_ray.cli import head_facts as script
     from syndet_ray.clusters.head import find_head
     from syndet_ray.clusters.submission import PROJECTS
 
@@ -268,7 +268,7 @@ def _sweep_words(
     import json
 
     words = ["sweep", sweep, "--address", "auto", *_option_words(options)]
-    settings = bundle.moved(request.given.get("settings", {}), Path.cwd())
+    settings = bundle.translate(request.given.get("settings", {}), Path.cwd())
     for path, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value)
         words += ["--set", f"{path}={text}"]
@@ -328,7 +328,7 @@ def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
 
 
 def _is_lost(status: int) -> bool:
-    """True if ssh ended without its program: the connection broke, or somebody ended ssh."""
+    """True if ssh ended without its program: the connection broke, or ssh was ended."""
     from syndet_ray.clusters.head import UNREACHABLE
 
     return status == UNREACHABLE or status < 0

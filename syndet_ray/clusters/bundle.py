@@ -76,18 +76,18 @@ class Bundle:
                 return f"{GIVEN}/{item.name}" if item.for_nodes else str(self.data / item.name)
         return None
 
-    def moved(self, value: Any, root: Path) -> Any:
+    def translate(self, value: Any, root: Path) -> Any:
         """A value of a setting with the places of the cluster for paths, at any depth.
 
         root  the folder that relative paths start from
         """
         if isinstance(value, Mapping):
-            return {name: self.moved(inner, root) for name, inner in value.items()}
+            return {name: self.translate(inner, root) for name, inner in value.items()}
         if isinstance(value, list | tuple):
-            return [self.moved(inner, root) for inner in value]
-        return self._moved_text(value, root) if isinstance(value, str) else value
+            return [self.translate(inner, root) for inner in value]
+        return self._translate_text(value, root) if isinstance(value, str) else value
 
-    def _moved_text(self, text: str, root: Path) -> str:
+    def _translate_text(self, text: str, root: Path) -> str:
         if not text.startswith(COMMAND):
             return self.place(root / Path(text).expanduser()) or text
         words = _words(text)
@@ -95,7 +95,7 @@ class Bundle:
 
     @property
     def words(self) -> str:
-        """What goes along, in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
+        """The items in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
         return ", ".join(
             f"{item.name} ({counted(item.files, 'file')}, {size_words(item.size)})"
             for item in self.items
@@ -242,10 +242,10 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
         folder.mkdir(parents=True)
         files = available(kind) | ({file.stem: file} if kind == "sweeps" else {})
         for stem, path in files.items():
-            text = _moved_source(path.read_text(encoding="utf-8"), bundle)
+            text = _translate_source(path.read_text(encoding="utf-8"), bundle)
             (folder / f"{stem}.py").write_text(text, encoding="utf-8")
     sweep = load(str(target / "sweeps" / f"{file.stem}.py"), target)
-    settings = bundle.moved(given.get("settings", {}), Path.cwd())
+    settings = bundle.translate(given.get("settings", {}), Path.cwd())
     moved = with_given(sweep, {**given, "settings": located_changes(settings, target)})
     places = {target / str(bundle.place(item.source)) for item in bundle.items}
     for path in paths_of(moved).keys() - places:
@@ -254,11 +254,11 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
     return file.stem
 
 
-def _moved_source(source: str, bundle: Bundle) -> str:
+def _translate_source(source: str, bundle: Bundle) -> str:
     """The text of a definition file, with the places of the cluster for paths of this machine."""
     lines = source.encode().splitlines(keepends=True)
     for node in reversed(list(_path_nodes(ast.parse(source), is_path=False))):
-        place = bundle.moved(node.value, Path.cwd())
+        place = bundle.translate(node.value, Path.cwd())
         if place == node.value:
             continue
         # positions are in bytes

@@ -24,7 +24,9 @@ ANSWER = "syndet_ray answers: "
 UNREACHABLE = 255  # with which ssh ends if there is no connection, or it has broken
 _CONNECT_S = 20
 _ANSWER_S = 120.0  # a head that has just started reads all packages from a cold disk
+_NO_TERMINAL = ("cannot set terminal process group", "no job control in this shell")
 _NO_SPACE = "No space left on device"
+_NO_CONNECTION = "0 bytes received so far"  # so rsync ends whose ssh has not connected
 # of the way only: a folder of the user's may have any other file in it
 _NEVER_SENT = ("__pycache__", ".git", ".gitignore", ".rayignore")  # Ray leaves out what these name
 
@@ -46,7 +48,7 @@ class Head:
         """Runs a command of the shell on the head. Raises MachineError if it fails."""
         done = self._finish([*self.ssh, self.target, in_login_shell(command)], "does not answer")
         if done.returncode:
-            raise self._error(f"cannot carry out {command} ({_last_line(done)})")
+            raise self._error(f"cannot carry out {command} ({_lines(done)[-1]})")
 
     def answer(self, command: str, script: str | None = None) -> Any:
         """Returns the answer of a program that is run on the head: see `ANSWER`.
@@ -61,7 +63,7 @@ class Head:
         for line in done.stdout.splitlines():
             if line.startswith(ANSWER):
                 return json.loads(line.removeprefix(ANSWER))
-        raise self._error(f"cannot run what is needed there ({_last_line(done)})")
+        raise self._error(f"cannot run what is needed there ({_lines(done)[-1]})")
 
     def show(self, command: str, *, on_terminal: bool) -> int:
         """Runs a program of the head in this terminal; returns its exit status, or `UNREACHABLE`.
@@ -105,8 +107,10 @@ class Head:
         if _NO_SPACE in done.stderr:
             rule = "has no room left for the files of the run"
             raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
+        if done.returncode and _NO_CONNECTION in done.stderr:
+            raise self._error(f"cannot be reached ({_lines(done)[0]})")
         if done.returncode:
-            raise self._error(f"{problem} ({_last_line(done)})")
+            raise self._error(f"{problem} ({_lines(done)[0]})")
 
     def _finish(
         self,
@@ -129,7 +133,7 @@ class Head:
         except subprocess.TimeoutExpired:
             raise self._error(f"{problem} within {timeout:.0f} s") from None
         if done.returncode == UNREACHABLE:
-            raise self._error(f"cannot be reached ({_last_line(done)})")
+            raise self._error(f"cannot be reached ({_lines(done)[-1]})")
         return done
 
     def _error(self, rule: str, do: str = "") -> MachineError:
@@ -207,7 +211,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """The last line of what a program has said, and its exit status if it has said nothing."""
-    lines = [line for line in done.stderr.strip().splitlines() if "job control" not in line]
-    return lines[-1].strip().rstrip(".") if lines else f"exit status {done.returncode}"
+def _lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
+    """The lines of what a program has said of an error; its exit status if it has said nothing.
+
+    A shell that has no terminal says so, which is no error.
+    """
+    lines = [
+        line.strip().rstrip(".")
+        for line in done.stderr.splitlines()
+        if line.strip() and not any(words in line for words in _NO_TERMINAL)
+    ]
+    return lines or [f"exit status {done.returncode}"]

@@ -96,9 +96,7 @@ class Submission:
         return lines[-1] if lines else ""
 
     def error(self) -> str:
-        """What the process has said of the error that ended it; its last lines if it said nothing
-        of the kind.
-        """
+        """The message of the error that ended the process; its last lines if it showed none."""
         lines = self._lines()
         for number, line in enumerate(lines):
             if line.startswith(_ERROR):

@@ -79,7 +79,7 @@ class Follower:
         elif is_old:
             return
         elif event["event"] in ("outcome", "error"):
-            self.end = _followed(self._folder, event)
+            self.end = _end_from(self._folder, event)
         elif event["event"] == "attempt":
             self._begin_attempt()
         elif self._display is not None:
@@ -122,7 +122,7 @@ class Follower:
 
 
 class _Unwritten(MachineError):
-    """What MLflow lacks of a run, as the process that carried it out has said it."""
+    """The error of what MLflow lacks, as the process that carried the run out has said it."""
 
     def __init__(self, words: str) -> None:
         Exception.__init__(self, words)
@@ -156,11 +156,11 @@ def end_of(folder: RunFolder) -> Followed:
         if event["event"] == "attempt":
             followed = Followed()
         elif event["event"] in ("outcome", "error"):
-            followed = _followed(folder, event)
+            followed = _end_from(folder, event)
     return followed
 
 
-def _followed(folder: RunFolder, event: Mapping[str, Any]) -> Followed:
+def _end_from(folder: RunFolder, event: Mapping[str, Any]) -> Followed:
     if event["event"] == "error":
         return Followed(error=event["text"])
     facts = {key: value for key, value in event.items() if key not in ("event", "time")}

@@ -1,4 +1,4 @@
-"""Facts: a script that the head of a cluster runs to say what it has. It needs Python alone.
+"""Head facts: a script that the head of a cluster runs to say what it has. It needs Python alone.
 
 It is sent as text, since the head need not have this package. Its argument is the folder of all
 projects, relative to the home folder.
@@ -24,11 +24,11 @@ def submissions(root):
         except (OSError, ValueError, KeyError):
             continue
         runs[folder] = record.parent
-    found = []
+    items = []
     for record in root.glob("*/submitted/*/process.json"):
         files = str(record.parent / "files")
         run = runs.get(files)
-        found.append(
+        items.append(
             {
                 "folder": str(record.parent),
                 "run": "" if run is None else str(run),
@@ -36,7 +36,7 @@ def submissions(root):
                 **json.loads(record.read_text(encoding="utf-8")),
             }
         )
-    return sorted(found, key=lambda submission: submission["began"])
+    return sorted(items, key=lambda submission: submission["began"])
 
 
 def facts(projects):
