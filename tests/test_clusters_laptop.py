@@ -4,6 +4,7 @@ The sshd speaks on its standard input and output, so no port is opened, and its 
 temporary one.
 """
 
+import getpass
 import os
 import shutil
 import signal
@@ -81,7 +82,7 @@ def description(home, port, start):
         "max_workers": 0,
         "provider": {"type": "local", "head_ip": "127.0.0.1", "worker_ips": []},
         "auth": {
-            "ssh_user": os.environ.get("USER") or "root",
+            "ssh_user": getpass.getuser(),
             "ssh_private_key": str(home / "key"),
             "ssh_proxy_command": f"{SSHD} -i -f {home}/sshd_config",
         },

@@ -1,5 +1,6 @@
 """The verb that follows a run which another process carries out: attach."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +66,7 @@ def conclude(folder: "RunFolder", followed: "Followed", console: "Console", *whe
         finish(followed.outcome, console, *where)
         return
     if followed.error:
-        console.print(f"syndet_ray: {with_flags(followed.error)}", soft_wrap=True)
+        print(f"syndet_ray: {with_flags(followed.error)}", file=sys.stderr)
     else:
         problem = f"{folder.path} is carried out by no process any more"
         console.print(f"{problem}; {resume_hint(folder.path, *where)}", soft_wrap=True)

@@ -19,7 +19,8 @@ from syndet_ray.cli.options import FAILED, FLAGS, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.wording import command_line
+from syndet_ray.files import make_folder
+from syndet_ray.wording import command_line, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -304,11 +305,30 @@ def _start(place: Place, words: list[str], run: str = "") -> int:
 def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
+    pid  of its process, for the message on how to stop it
+
     Raises SystemExit with its exit status, unless it is 0.
     """
     from syndet_ray.cli.on_head import DETACHED
 
-    again = command_line("attach", "--cluster", place.head.file)
+    again = command_line("attach", place.folder.name, "--cluster", place.head.file)
+    try:
+        status = _show(place, console)
+    except KeyboardInterrupt:
+        status = DETACHED
+    if _is_lost(status):
+        rule = "cannot be reached any more, and the run goes on there"
+        raise MachineError(place.head.file, rule, do=f"Follow it again with: {again}")
+    if status == DETACHED:
+        stop = f"ray exec {shlex.quote(str(place.head.file))} 'kill {pid}'"
+        console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
+        console.print(f"stop it, for a later resume, with: {stop}", soft_wrap=True)
+        raise SystemExit(INTERRUPTED)
+    _conclude(place, runs, console)
+
+
+def _show(place: Place, console: "Console") -> int:
+    """Shows a submission, with new connections for lost ones; returns the last exit status."""
     for attempt in range(_RECONNECTIONS):
         status = place.head.show(place.call("follow"), on_terminal=console.is_terminal)
         if not _is_lost(status):
@@ -316,15 +336,7 @@ def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
         pause_s = _FIRST_PAUSE_S * 2**attempt
         console.print(f"the connection is lost; trying again in {pause_s:.0f} s", soft_wrap=True)
         time.sleep(pause_s)
-    if _is_lost(status):
-        rule = "cannot be reached any more, and the run goes on there"
-        raise MachineError(place.head.file, rule, do=f"Follow it again with: {again}")
-    if status == DETACHED:
-        stop = f"ray exec {place.head.file} 'kill {pid}'"
-        console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
-        console.print(f"stop it in order with: {stop}", soft_wrap=True)
-        raise SystemExit(INTERRUPTED)
-    _conclude(place, runs, console)
+    return status
 
 
 def _is_lost(status: int) -> bool:
@@ -341,31 +353,36 @@ def _conclude(place: Place, runs: Path, console: "Console") -> None:
     from syndet_ray.tuning.follow import end_of
 
     end = place.head.answer(place.call("end"))
-    if not end["run"]:
+    if not end["has_begun"]:
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
     with open_display(console) as display, display.step("bringing the run back"):
         folder = RunFolder.open(_fetch(place.head, end["run"], runs))
     followed = end_of(folder)
+    where = ("--cluster", str(place.head.file))
+    # the process there names its own folder
+    hints = resume_hint(Path(end["run"])), resume_hint(folder.path, *where)
+    followed = replace(followed, error=followed.error.replace(*hints))
     outcome = followed.outcome
     if outcome is not None and not outcome.trials_url:
         pages = _pages_command(place, end["run"])
         followed = replace(followed, outcome=replace(outcome, trials_url=pages))
-    conclude(folder, followed, console, "--cluster", str(place.head.file))
+    conclude(folder, followed, console, *where)
 
 
 def _pages_command(place: Place, run: str) -> str:
     """A command that serves the pages of a run's trials here: their store is on the head."""
     files, port = shlex.quote(str(place.folder / "files")), str(_PAGES_PORT)
     ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(run)} --port {port}"
-    return f"ray exec {place.head.file} --port-forward {port} {shlex.quote(ui)}"
+    file = shlex.quote(str(place.head.file))
+    return f"ray exec {file} --port-forward {port} {shlex.quote(ui)}"
 
 
 def _fetch(head: "Head", run: str, runs: Path) -> Path:
     """Copies a run of the head into the folder of runs here; returns where it lies."""
     folder = runs / PurePosixPath(run).name
-    folder.mkdir(parents=True, exist_ok=True)
-    head.fetch(run, folder, _NOT_FETCHED)
+    make_folder(folder)
+    head.fetch(run, folder.absolute(), _NOT_FETCHED)
     return folder
 
 
@@ -383,9 +400,15 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     """Continues a run of a cluster there, with the files that were sent for it."""
     from syndet_ray.cli import terminal
 
+    _check_options(options)
+    if options.real is not None:
+        rule = "cannot be given again with `cluster`: the photos are those that were sent"
+        raise DefinitionError("`real`", rule, do="Leave it out.")
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         place, submission = _submission(run, file)
+    if not submission["run"]:
+        raise DataError(place.folder, "has begun no run", do="Start the sweep again.")
     words = ["resume", submission["run"], "--address", "auto", *_option_words(options)]
     pid = _start(place, [*words, *(["--force"] if force else [])], submission["run"])
     _follow(place, pid, runs_folder(options.runs), console)
@@ -398,18 +421,24 @@ def _submission(run: str | None, file: Path) -> tuple[Place, dict[str, Any]]:
     cluster = read_cluster_file(file)
     head, facts = _head_and_facts(cluster)
     submissions = facts["submissions"]
+    names = [_names_of(item) for item in submissions]
     name = None if run is None else Path(run).name
-    names = [PurePosixPath(item["run"] or item["folder"]).name for item in submissions]
     chosen = [
         item
-        for item, its_name in zip(submissions, names, strict=True)
-        if name is None or name == its_name
+        for item, its_names in zip(submissions, names, strict=True)
+        if name is None or name in its_names
     ]
     if not chosen:
         place = f"the head of {file}"
         if name is None or not names:
             raise DataError(place, "has no run that was sent from elsewhere")
-        newest = ", ".join(names[-3:])
+        newest = ", ".join(its_names[0] for its_names in names[-3:])
         raise DataError(place, f"has no run {name}", do=f"The newest are {newest}.")
     folder = PurePosixPath(chosen[-1]["folder"])
     return Place(head=head, folder=folder), chosen[-1]
+
+
+def _names_of(submission: Mapping[str, Any]) -> list[str]:
+    """The names of a submission: that of its run, if there is one yet, and its own."""
+    folders = [submission["run"], submission["folder"]]
+    return [PurePosixPath(folder).name for folder in folders if folder]

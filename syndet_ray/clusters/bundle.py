@@ -6,6 +6,7 @@ go to each node, those that only the driver reads stay on the head. What is an a
 
 import ast
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def bundle(sweep: LoadedSweep, others: Iterable[Path], data: PurePosixPath) -> B
     names: set[str] = set()
     items = []
     for source, for_nodes in sorted(sources.items()):
-        name = _free_name(source.name, names)
+        # the shell of the head reads names: it would take a space for their end
+        name = _free_name(re.sub(r"[^\w.-]+", "_", source.name), names)
         size, files = _measure(source)
         items.append(Item(source=source, name=name, for_nodes=for_nodes, size=size, files=files))
     _check_sizes(items)
