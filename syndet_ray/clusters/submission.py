@@ -14,9 +14,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from syndet_ray.files import write_whole
 from syndet_ray.runs.folder import RunFolder
@@ -45,8 +46,7 @@ class Submission:
         Returns the id of the process.
         """
         self.runs.mkdir(exist_ok=True)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the new process inherits that
-        with self._output.open("wb") as output:
+        with self._output.open("wb") as output, _hangup_ignored():
             process = subprocess.Popen(
                 [sys.executable, "-m", "syndet_ray", *words],
                 cwd=self.files,
@@ -56,6 +56,7 @@ class Submission:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        process.returncode = 0  # or Python would warn that it still runs, as it is meant to
         write_whole(self._process, json.dumps({"pid": process.pid, "continues": run}).encode())
         return process.pid
 
@@ -110,5 +111,15 @@ class Submission:
         return [line for line in text.splitlines() if line.strip()]
 
     @property
-    def _record(self) -> dict:
+    def _record(self) -> dict[str, Any]:
         return json.loads(self._process.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _hangup_ignored() -> Iterator[None]:
+    """Ignores SIGHUP, as does for good what is started meanwhile."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
