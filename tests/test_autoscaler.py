@@ -11,7 +11,7 @@ import yaml
 
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources, check_gpus
-from syndet_ray.workers import cluster
+from syndet_ray.workers import autoscaler, cluster
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
 from syndet_ray.workers.cluster import Capacity, has_spare_cores, resource_words, resources
 
@@ -43,12 +43,12 @@ def test_the_documented_cluster_trains_on_all_that_it_may_have_before_any_of_it_
 ):
     up((0, 0), (16, 0))
     use = resources(None, None, documented)
-    assert use == Resources(cpus=8, gpus=1, parallel=8)
+    assert use == Resources(cpus=8, gpus=1, parallel=10)
     assert has_spare_cores(use, documented), "the node without a GPU renders"
     assert resource_words(use, documented) == [
-        "8 trials may run at once: 0 on the nodes that are up, the rest as nodes join"
+        "10 trials may run at once: 0 on the nodes that are up, the rest as nodes join"
     ]
-    up((0, 0), (16, 0), *[(8, 1)] * 8)
+    up((0, 0), (16, 0), *[(8, 1)] * 10)
     assert resources(None, 1, documented) == use
     assert resource_words(use, documented) == []
 
@@ -65,6 +65,29 @@ def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
     assert (len(grown.nodes), grown.most) == (4, 3)
     assert grown.trials(cpus=1, gpus=1) == 4 + 1 + 1
     assert grown.trials(cpus=8, gpus=1) == 1
+
+
+def test_types_that_stand_in_for_one_another_and_idle_nodes_count_once():
+    """Two spot types and a fall-back may each fill the cluster, and nodes that only render are up
+    all the time.
+    """
+    kind = {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 6}
+    renders = {"resources": {"CPU": 16}, "min_workers": 2, "max_workers": 4}
+    kinds = {"head": {"resources": {"CPU": 0}}, "a": kind, "b": kind, "c": kind, "renders": renders}
+    grown = growth_of({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds})
+    assert grown.trials(cpus=8, gpus=1) == 6
+    assert grown.trials(cpus=16, gpus=0) == 4
+    assert grown.trials(cpus=8, gpus=0) == 4 * 2 + 4
+
+
+def test_machines_that_count_their_resources_themselves_have_unknown_ones():
+    kinds = {"local.cluster.node": {"resources": {}, "node_config": {}, "max_workers": 2}}
+    config = {
+        "max_workers": 2,
+        "head_node_type": "local.cluster.node",
+        "available_node_types": kinds,
+    }
+    assert growth_of(config) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -181,3 +204,36 @@ def test_the_limits_are_those_that_the_autoscaler_of_this_cluster_was_started_wi
         assert growth_at("127.0.0.1:1") == expected
         assert growth_at("127.0.0.1:2") == UNKNOWN, "of another cluster"
         monitor.communicate()
+
+
+def test_on_kubernetes_the_head_reads_the_limits_that_its_autoscaler_has(monkeypatch, tmp_path):
+    """Those of docs/kuberay.yaml, which Ray's own reader understands."""
+    from ray.autoscaler._private.kuberay import node_provider
+
+    job = yaml.safe_load((ROOT / "docs" / "kuberay.yaml").read_text(encoding="utf-8"))
+    described = {"metadata": {"name": "c", "namespace": "n"}, "spec": job["spec"]["rayClusterSpec"]}
+    asked = []
+
+    def get(client, path):
+        asked.append((client._namespace, path))
+        return described
+
+    monkeypatch.setattr(node_provider, "load_k8s_secrets", lambda: ({}, "", None))
+    monkeypatch.setattr(node_provider.KubernetesHttpApiClient, "get", get)
+    (tmp_path / "namespace").write_text("n\n", encoding="utf-8")
+    monkeypatch.setattr(autoscaler, "_NAMESPACE", tmp_path / "namespace")
+    assert growth_at("127.0.0.1:1") == UNKNOWN
+    for name, value in (("RAY_CLUSTER_NAME", "c"), ("KUBERNETES_SERVICE_HOST", "h")):
+        monkeypatch.setenv(name, value)
+    growth = growth_at("127.0.0.1:1")
+    assert asked == [("n", "rayclusters/c")]
+    gpu, cpu = (group["maxReplicas"] for group in described["spec"]["workerGroupSpecs"])
+    assert (growth.trials(8, 1), growth.trials(16, 0)) == (gpu, cpu)
+    monkeypatch.setattr(autoscaler, "_NAMESPACE", tmp_path / "gone")
+    assert growth_at("127.0.0.1:1") == UNKNOWN
+
+
+def test_a_group_without_limit_is_counted_in_moments():
+    kinds = {"head": {}, "a": {"resources": {"CPU": 1}, "max_workers": 2**31 - 1}}
+    config = {"max_workers": 2**31 - 1, "head_node_type": "head", "available_node_types": kinds}
+    assert growth_of(config).trials(1, 0) == 1000

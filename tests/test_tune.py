@@ -544,3 +544,27 @@ def test_a_folder_is_no_store_for_nodes_that_may_join(cluster, tmp_path):
     with pytest.raises(MachineError, match=r"^`storage`: is needed if nodes may join"):
         check_nodes(needs, Resources(cpus=8, gpus=1, parallel=1), growth)
     check_nodes(replace(needs, runs=None), Resources(cpus=8, gpus=1, parallel=1), growth)
+
+
+def test_the_limits_are_those_that_an_autoscaler_elsewhere_has_told_the_cluster(cluster):
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig
+    from ray.experimental import internal_kv
+
+    def told(*groups):
+        config = ClusterConfig()
+        for most, least, amounts in groups:
+            group = config.node_group_configs.add(max_count=most, min_count=least)
+            group.resources.update(amounts)
+        key = ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode()
+        namespace = ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE.encode()
+        internal_kv._internal_kv_put(key, config.SerializeToString(), namespace=namespace)
+        return growth_at(ray.get_runtime_context().gcs_address)
+
+    trains, renders = {"CPU": 8, "GPU": 1}, {"CPU": 16}
+    limited = told((3, 0, trains), (2, 1, renders), (0, 0, renders))
+    assert (limited.trials(8, 1), limited.trials(16, 0), limited.most) == (3, 2, 5)
+    assert [node.cpus for node in limited.always] == [16]
+    unlimited = told((-1, 0, trains), (2**31 - 1, 0, renders))
+    assert unlimited.trials(8, 1) == 1000
+    assert unlimited.is_possible
+    assert not told().is_possible, "this cluster has no autoscaler"

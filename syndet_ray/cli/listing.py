@@ -20,6 +20,8 @@ _WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no
 _LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a comparison lists
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from syndet_ray.data.real import RealData
     from syndet_ray.data.remote.catalogue import CatalogueEntry
     from syndet_ray.data.remote.public import Fetched
@@ -128,10 +130,13 @@ def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]
     yield f"disk     at most {usage_words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
-def place_lines(options: "Options", experiment: str) -> Iterator[str]:
+def place_lines(
+    options: "Options", experiment: str, cluster: "Path | None" = None
+) -> Iterator[str]:
     """Lines on the folders, stores and clusters that a run uses; each has been looked at.
 
     experiment  what MLflow's store has of the sweep, in words
+    cluster     file of the cluster on which the sweep is to run, in place of this machine
     """
     from syndet_ray.tracking.address import mask
     from syndet_ray.tracking.store import REGISTRY_VARIABLE, store_address, store_file
@@ -145,10 +150,18 @@ def place_lines(options: "Options", experiment: str) -> Iterator[str]:
         yield f"         {REGISTRY_VARIABLE} is set, but the best model is registered in this store"
     if options.local:
         yield "ray      none: trials run in this process, one at a time"
+    elif cluster is not None:
+        yield f"ray      the cluster of {cluster}"
     elif options.address is None:
         yield "ray      a new cluster on this machine, for this run alone"
     else:
         yield f"ray      the cluster at {options.address}"
+
+
+def cluster_lines(nodes: Sequence[str]) -> Iterator[str]:
+    """Lines on the nodes of a cluster that a file describes."""
+    for i, words in enumerate(nodes):
+        yield f"{'' if i else 'cluster':8} {words}"
 
 
 def replay_table(replayed: Sequence[tuple[str, "Replay"]], curves: int, truncated: int) -> Table:

@@ -184,6 +184,10 @@ Cluster = Annotated[
     Path | None,
     typer.Option(metavar="<file>", help="File of a cluster that is up, see `ray up`: run there."),
 ]
+CheckedCluster = Annotated[
+    Path | None,
+    typer.Option("--cluster", metavar="<file>", help="File for `ray up`: check that cluster too."),
+]
 Storage = Annotated[
     str | None, typer.Option(help="s3://bucket/prefix for checkpoints and a copy of the run.")
 ]

@@ -16,6 +16,7 @@ from syndet_ray.cli.options import (
     Assets,
     Backgrounds,
     Board,
+    CheckedCluster,
     Classes,
     Cluster,
     Force,
@@ -52,7 +53,7 @@ from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import NoteKeeper, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request, with_points
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import DefinitionError, SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def check(
     generator: Generator = None,
     settings: Settings = None,
     force: Force = False,
+    cluster: CheckedCluster = None,
     as_json: Json = False,
     runs: ProjectRuns = None,
 ) -> None:
@@ -246,14 +248,23 @@ def check(
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False
         options = options.with_project(read_project(Path.cwd()))
-        _check(name, options, document, force=force, as_json=as_json)
+        _check(name, options, document, cluster=cluster, force=force, as_json=as_json)
         document.facts["ready"] = True
 
 
 def _check(
-    name: str, shared: SweepOptions, document: "Document", *, force: bool, as_json: bool
+    name: str,
+    shared: SweepOptions,
+    document: "Document",
+    *,
+    cluster: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Checks a sweep. What it learns is printed as lines, and kept in the document."""
+    """Checks a sweep. What it learns is printed as lines, and kept in the document.
+
+    cluster  a file for `ray up`, which is checked before data are read
+    """
     from syndet_ray.cli import facts, listing, terminal
     from syndet_ray.cores import usable_cores
     from syndet_ray.definitions.loader import find
@@ -263,6 +274,7 @@ def _check(
     request = make_request(name, shared)
     definition = request.definition
     terminal.print_lines(console, request.lines)
+    nodes, cluster_notes = _check_cluster(cluster, shared, console)
     with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
@@ -289,7 +301,14 @@ def _check(
         "disk": facts.disk_facts(cost, room),
         "places": facts.place_facts(options, experiment),
         "machine": facts.machine_facts(usable_cores(), _gpus()),
-        "notes": [*request.notes, *keeper.notes, *data.scale_words, *data.notes],
+        "cluster": None if cluster is None else {"file": cluster, "nodes": nodes},
+        "notes": [
+            *request.notes,
+            *cluster_notes,
+            *keeper.notes,
+            *data.scale_words,
+            *data.notes,
+        ],
     }
     if not as_json:
         lines = [
@@ -297,8 +316,9 @@ def _check(
             *listing.data_lines(data),
             *listing.cost_lines(cost),
             *listing.disk_lines(cost.disk, room, storage),
-            *listing.place_lines(options, experiment),
+            *listing.place_lines(options, experiment, cluster),
             f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
+            *listing.cluster_lines(nodes),
         ]
         terminal.print_lines(console, lines)
     if not force:
@@ -307,6 +327,31 @@ def _check(
         _raise_first([hours, fits], document)
     if not as_json:
         console.print("ready", style="bold green")
+
+
+def _check_cluster(
+    file: Path | None, options: SweepOptions, console: "Console"
+) -> tuple[list[str], list[str]]:
+    """Checks a cluster that a file describes. Returns lines on its nodes, and notes.
+
+    Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
+    """
+    if file is None:
+        return [], []
+    if options.address is not None or options.local:
+        other = "`local`" if options.local else "`address`"
+        rule = f"is where a sweep runs, and so is {other}"
+        raise DefinitionError("`cluster`", rule, do="Leave one of them out.")
+    with open_display(console) as display:
+        with display.step(f"reading {file}"):
+            from syndet_ray.clusters.check import check_cluster, cluster_words
+            from syndet_ray.clusters.description import read_cluster_file
+
+            cluster = read_cluster_file(file)
+        notes = check_cluster(cluster, options.storage, display.step)
+        for note in notes:
+            display.note(note)
+    return cluster_words(cluster), notes
 
 
 def _raise_first(checks: Sequence[Callable[[], object]], document: "Document") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
-from syndet_ray.clusters.rules import has_token, safety_errors, schema_errors, type_errors
+from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema_errors, type_errors
 from syndet_ray.data.readers.yaml_file import load_yaml
 from syndet_ray.errors import DataError, DefinitionError, first_line
 from syndet_ray.wording import counted
@@ -19,6 +19,7 @@ from syndet_ray.workers.autoscaler import Growth, growth_of
 AWS = "aws"
 LOCAL = "local"  # machines that exist already, each given by its address
 _KIND = "a cluster"
+_MOST_ALIASES = 30  # types of nodes share disks and images; as many still stand for little
 _DO_FIND = "Name a file for `ray up`, such as the cluster.yaml of this project."
 
 
@@ -55,7 +56,7 @@ class ClusterFile:
     head_type  name of the type of the head, one of `node_types`
     ssh_user   user on the nodes; None where Ray's choice is meant
     growth     the nodes that its autoscaler may start
-    has_token  whether every node gets a token, without which nobody joins the cluster
+    has_token  whether every node gets a token, without which no other machine joins
     prepared   the content of the file with Ray's defaults, as `ray up` uses it
     lines      where in the file a value stands
     """
@@ -91,18 +92,18 @@ def read_cluster_file(path: Path) -> ClusterFile:
     """
     if not path.exists():
         raise DataError(path, "does not exist", do=_DO_FIND)
-    content = load_yaml(path, _KIND)
+    content = load_yaml(path, _KIND, _MOST_ALIASES)
     if not isinstance(content, dict) or not isinstance(content.get("provider"), dict):
         rule = "does not describe a cluster: it must be a mapping with the mapping `provider`"
         raise DefinitionError(path, rule, do=_DO_FIND)
     lines = Lines(path)
-    prepared, refusal = _prepared(content)
+    prepared, refusal = _with_defaults(content)
     _raise_all(path, _errors(content, prepared, refusal, lines))
     assert prepared is not None
     return _cluster_file(path, prepared, lines)
 
 
-def _prepared(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+def _with_defaults(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """Returns the content with Ray's defaults; None and the reason where Ray refuses it."""
     from ray.autoscaler._private.util import prepare_config
 
@@ -135,8 +136,8 @@ def _raise_all(path: Path, errors: list[DefinitionError]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        sentences = "".join(f"\n  {error}" for error in sorted(errors, key=_line))
-        raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{sentences}\n")
+        lines = as_lines(sorted(errors, key=_line))
+        raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{lines}")
 
 
 def _line(error: DefinitionError) -> int:

@@ -9,7 +9,7 @@ from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError, nearest
 
 _TYPES = "available_node_types"
-_OF_RAY = ("SubnetIds",)  # keys of a node_config that Ray takes out before it asks EC2
+OF_RAY = ("SubnetIds",)  # keys of a node_config that Ray takes out before it asks EC2
 _COUNTS = {"MinCount": 1, "MaxCount": 1}  # that Ray adds
 _MOST_VALID = 300  # characters of a list of valid names that a message shows
 _UNKNOWN = re.compile(r'Unknown parameter in (.+?): "(.+?)", must be one of: (.*)')
@@ -40,7 +40,7 @@ def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
 
     shape = _shape_of_a_launch()
     for name, kind in prepared[_TYPES].items():
-        node = {key: value for key, value in kind["node_config"].items() if key not in _OF_RAY}
+        node = {key: value for key, value in kind["node_config"].items() if key not in OF_RAY}
         report = ParamValidator().validate(node | _COUNTS, shape)
         keys = (_TYPES, name, "node_config")
         if report.has_errors():

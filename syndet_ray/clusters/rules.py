@@ -5,13 +5,13 @@ Each function returns an error for each mistake, so that a person sees all of th
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from syndet_ray.clusters.lines import Lines
-from syndet_ray.errors import DefinitionError, nearest
+from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
 _TYPES = "available_node_types"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -20,7 +20,7 @@ _DASHBOARD = re.compile(r"--dashboard-host[ =]+['\"]?([^\s'\"]+)")
 _SECRET = re.compile(
     r"\b(AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|RAY_AUTH_TOKEN|MLFLOW_TRACKING_PASSWORD)=['\"]?[^\s$'\"]"
 )
-_TOKEN_FILE = ".ray/auth_token"
+TOKEN_FILE = ".ray/auth_token"
 _DO_WHOLE = "Write a whole number; trials share a GPU with `gpus_per_trial`."
 _DO_DASHBOARD = "Write --dashboard-host=127.0.0.1, and reach it through `ray attach`."
 _DO_SECRET = "Take it out: give the nodes an instance profile, and the token in file_mounts."
@@ -60,6 +60,11 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
         yield DefinitionError(lines.place(keys), rule, got=error.instance)
     else:
         yield DefinitionError(lines.place(keys), f"{where}is refused by Ray ({error.message})")
+
+
+def as_lines(errors: Iterable[SyndetError]) -> str:
+    """Errors as lines for the end of a message; equal ones are one."""
+    return "".join(f"\n  {sentence}" for sentence in dict.fromkeys(map(str, errors))) + "\n"
 
 
 def _words(keys: Sequence[Any]) -> str:
@@ -112,17 +117,23 @@ def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionE
 
 
 def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[tuple[str, str]]:
-    """The shell commands of a description, each with the name of its list.
+    """The shell commands of a description, each once, with the name of the list where it stands.
+
+    Ray copies those for all nodes to the lists for heads and for workers.
 
     group  the end of the names of the lists
     """
-    for name, lists in prepared.items():
-        if name.endswith(group) and isinstance(lists, list):
-            yield from ((name, command) for command in lists if isinstance(command, str))
+    seen = set[str]()
+    for name, texts in prepared.items():
+        if name.endswith(group) and isinstance(texts, list):
+            for text in texts:
+                if isinstance(text, str) and text not in seen:
+                    seen.add(text)
+                    yield name, text
 
 
 def _secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    for name, command in dict.fromkeys(commands(prepared)):
+    for name, command in commands(prepared):
         match = _SECRET.search(command)
         if match:
             rule = f"{name} holds a secret, the value of {match[1]}, which every node would show"
@@ -152,4 +163,4 @@ def has_token(prepared: Mapping[str, Any]) -> bool:
     """True if every node gets a token."""
     mounts = prepared.get("file_mounts") or {}
     is_made = any("RAY_AUTH_TOKEN" in command for _, command in commands(prepared))
-    return is_made or any(str(path).endswith(_TOKEN_FILE) for path in mounts)
+    return is_made or any(str(path).endswith(TOKEN_FILE) for path in mounts)

@@ -10,10 +10,11 @@ _DEEPEST = 20  # levels; dataset files have about three
 _MOST_ALIASES = 10  # more can stand for gigabytes in a few lines
 
 
-def load_yaml(path: Path, of: str = "a dataset") -> Any:
+def load_yaml(path: Path, of: str = "a dataset", aliases: int = _MOST_ALIASES) -> Any:
     """The content of a YAML file. Raises DataError.
 
-    of  what it is the file of, for messages
+    of       what it is the file of, for messages
+    aliases  at most so many may stand in it
     """
     import yaml
 
@@ -25,7 +26,7 @@ def load_yaml(path: Path, of: str = "a dataset") -> Any:
     # tags such as !!int with a text that is none raise errors of many kinds
     errors = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
     try:
-        _check(path, content, of)
+        _check(path, content, of, aliases)
         return yaml.safe_load(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -36,7 +37,7 @@ def load_yaml(path: Path, of: str = "a dataset") -> Any:
         raise DataError(path, "is not valid YAML (a value of no known kind)") from None
 
 
-def _check(path: Path, content: bytes, of: str) -> None:
+def _check(path: Path, content: bytes, of: str, most_aliases: int) -> None:
     import yaml
 
     blocks = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
@@ -48,8 +49,8 @@ def _check(path: Path, content: bytes, of: str) -> None:
         aliases += isinstance(token, yaml.AliasToken)
         if depth > _DEEPEST:
             raise DataError(path, f"is nested too deep for the YAML file of {of}")
-        if aliases > _MOST_ALIASES:
-            raise DataError(path, f"must hold at most {_MOST_ALIASES} aliases (*name)")
+        if aliases > most_aliases:
+            raise DataError(path, f"must hold at most {most_aliases} aliases (*name)")
 
 
 def yaml_or_none(path: Path) -> Any:

@@ -1,0 +1,276 @@
+"""AWS: asks the cloud whether it can start the nodes of a cluster; this costs nothing."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from syndet_ray.clusters.description import ClusterFile, NodeType
+from syndet_ray.clusters.ec2 import OF_RAY
+from syndet_ray.clusters.quotas import quota_of
+from syndet_ray.data.storage import read_error
+from syndet_ray.errors import MachineError, SyndetError, nearest
+from syndet_ray.wording import counted
+
+Findings = Iterator[SyndetError | str]
+
+_TYPES = "available_node_types"
+_PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+# answers to a question that this machine may not ask
+_FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+_SERVICES = ("ec2", "iam", "service-quotas", "sts")
+_DO_PROFILE = "docs/cluster_aws.md has the commands that make it."
+_DO_IMAGE = "docs/cluster_aws.md has the command that names one of this region."
+_DO_QUOTA = "Ask for more in Service Quotas, or list smaller nodes."
+_DO_RIGHTS = "They need ec2:RunInstances, and iam:PassRole for the role of the head."
+_STARTS_ELSEWHERE = "Take another instance type, or another region."
+
+
+class Account:
+    """The account whose credentials this machine has, in the region of a cluster."""
+
+    def __init__(self, cluster: ClusterFile) -> None:
+        session = boto3.Session(region_name=cluster.region)
+        # made here: a session is for one thread, its clients are for all
+        self._clients = {name: session.client(name, config=_PATIENCE) for name in _SERVICES}
+        self._instance_types = _instance_types(cluster)
+
+    def log_in(self) -> None:
+        """Raises MachineError unless AWS accepts the credentials."""
+        try:
+            self.client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError) as error:
+            rule = f"cannot be used ({_code(error) or type(error).__name__})"
+            raise MachineError("AWS account", rule, do=read_error("", error).do) from None
+
+    def client(self, service: str) -> Any:
+        """A client of boto3 that gives up soon."""
+        return self._clients[service]
+
+    @cached_property
+    def machines(self) -> dict[str, dict[str, int]]:
+        """Cores and GPUs of each instance type of the cluster that exists, by its name."""
+        pages = self.client("ec2").get_paginator("describe_instance_types")
+        machines = {}
+        wanted = [{"Name": "instance-type", "Values": self._instance_types}]
+        for page in pages.paginate(Filters=wanted):
+            for machine in page["InstanceTypes"]:
+                gpus = machine.get("GpuInfo", {}).get("Gpus", [])
+                machines[machine["InstanceType"]] = {
+                    "CPU": machine["VCpuInfo"]["DefaultVCpus"],
+                    "GPU": sum(gpu["Count"] for gpu in gpus),
+                }
+        return machines
+
+
+def findings(cluster: ClusterFile) -> list[SyndetError | str]:
+    """Errors for what the cloud lacks or refuses, and notes on what could not be looked up.
+
+    Without a region that exists and credentials, nothing else is asked.
+    """
+    wrong_region = _region_error(cluster)
+    if wrong_region is not None:
+        return [wrong_region]
+    account = Account(cluster)
+    try:
+        account.log_in()
+    except MachineError as error:
+        return [error]
+    checks = (_zones, _images, _offers, _sizes, _profiles, _rights, _quotas)
+    with ThreadPoolExecutor(len(checks)) as pool:
+        answers = [pool.submit(_answer, check, account, cluster) for check in checks]
+    return [finding for answer in answers for finding in answer.result()]
+
+
+def _answer(
+    check: Callable[[Account, ClusterFile], Findings], account: Account, cluster: ClusterFile
+) -> list[SyndetError | str]:
+    """What a check finds; an error or a note if AWS does not answer its question."""
+    subject = check.__name__.strip("_")
+    try:
+        return list(check(account, cluster))
+    except (BotoCoreError, ClientError) as error:
+        if _code(error) in _FORBIDDEN:
+            return [f"{subject} could not be looked up: these credentials may not ask for them"]
+        rule = f"{subject} cannot be looked up ({_code(error) or type(error).__name__})"
+        return [MachineError("AWS", rule, do=read_error("", error).do)]
+
+
+def _region_error(cluster: ClusterFile) -> MachineError | None:
+    session = boto3.Session()
+    partitions = session.get_available_partitions()
+    regions = [name for part in partitions for name in session.get_available_regions("ec2", part)]
+    if cluster.region in regions:
+        return None
+    assert cluster.region is not None, "the reader has refused a file without one"
+    place = cluster.lines.place(("provider",), "region")
+    do = nearest(cluster.region, regions)
+    return MachineError(place, "must be a region of AWS", got=cluster.region, do=do)
+
+
+def _zones(account: Account, cluster: ClusterFile) -> Findings:
+    answer = account.client("ec2").describe_availability_zones(AllAvailabilityZones=True)
+    states = {zone["ZoneName"]: zone["State"] for zone in answer["AvailabilityZones"]}
+    place = cluster.lines.place(("provider",), "availability_zone")
+    for zone in cluster.zones:
+        if zone not in states:
+            rule = f"must be a zone of {cluster.region}"
+            yield MachineError(place, rule, got=zone, do=nearest(zone, states))
+        elif states[zone] != "available":
+            yield MachineError(place, f"{zone} is {states[zone]}", do="Take it out.")
+
+
+def _images(account: Account, cluster: ClusterFile) -> Findings:
+    """Images that are there, and whose disks fit those of the nodes."""
+    kinds_of: dict[str, list[NodeType]] = {}
+    for kind in _kinds(cluster):
+        if kind.image is not None and kind.image.startswith("ami-"):
+            kinds_of.setdefault(kind.image, []).append(kind)
+    wanted = [{"Name": "image-id", "Values": sorted(kinds_of)}]
+    answer = account.client("ec2").describe_images(Filters=wanted) if kinds_of else {"Images": []}
+    images = {image["ImageId"]: image for image in answer["Images"]}
+    for name, kinds in kinds_of.items():
+        if name not in images:
+            place = _place(cluster, kinds[0], "ImageId")
+            types = ", ".join(kind.name for kind in kinds)
+            rule = f"{types}: must be an image in {cluster.region} that this account may use"
+            yield MachineError(place, rule, got=name, do=_DO_IMAGE)
+            continue
+        for kind in kinds:
+            yield from _disk_errors(cluster, kind, images[name])
+
+
+def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:
+    """A disk of a node must hold the snapshot that the image has for it."""
+    needed = _disks(image)
+    node = cluster.prepared[_TYPES][kind.name]["node_config"]
+    for device, size in _disks(node).items():
+        if size < needed.get(device, 0):
+            place = _place(cluster, kind, "BlockDeviceMappings")
+            rule = f"{kind.name}: disk {device} must have {needed[device]} GB for its image"
+            yield MachineError(place, rule, got=size)
+
+
+def _disks(owner: Mapping[str, Any]) -> dict[str, int]:
+    """The gigabytes of each disk of a node or an image, where they are known, by its device."""
+    disks = owner.get("BlockDeviceMappings") or []
+    sizes = {disk["DeviceName"]: (disk.get("Ebs") or {}).get("VolumeSize") for disk in disks}
+    return {device: size for device, size in sizes.items() if size is not None}
+
+
+def _offers(account: Account, cluster: ClusterFile) -> Findings:
+    """Instance types that the zones of the cluster offer."""
+    names = _instance_types(cluster)
+    pages = account.client("ec2").get_paginator("describe_instance_type_offerings")
+    zones_of: dict[str, set[str]] = {name: set() for name in names}
+    wanted = [{"Name": "instance-type", "Values": names}]
+    for page in pages.paginate(LocationType="availability-zone", Filters=wanted):
+        for offer in page["InstanceTypeOfferings"]:
+            zones_of[offer["InstanceType"]].add(offer["Location"])
+    for kind in _kinds(cluster):
+        if kind.instance_type is None:
+            continue
+        zones = zones_of[kind.instance_type]
+        wanted_zones = set(cluster.zones) or zones
+        if not zones & wanted_zones:
+            places = ", ".join(cluster.zones) if zones else cluster.region
+            rule = f"{kind.name}: {kind.instance_type} is not offered in {places}"
+            do = f"It is in {', '.join(sorted(zones))}." if zones else _STARTS_ELSEWHERE
+            yield MachineError(_place(cluster, kind, "InstanceType"), rule, do=do)
+        elif wanted_zones - zones:
+            missing = ", ".join(sorted(wanted_zones - zones))
+            yield f"{kind.name}: {kind.instance_type} is not offered in {missing}"
+
+
+def _sizes(account: Account, cluster: ClusterFile) -> Findings:
+    """Cores and GPUs that a type of node must not count higher than its machine has."""
+    for kind in _kinds(cluster):
+        machine = account.machines.get(kind.instance_type or "")
+        for name, has in (machine or {}).items():
+            if kind.resources.get(name, 0) > has:
+                place = cluster.lines.place((_TYPES, kind.name), "resources")
+                rule = f"{kind.name}: {kind.instance_type} has {has} {name}"
+                yield MachineError(place, rule, got=kind.resources[name], do=f"Write {has}.")
+            elif name == "GPU" and has and not kind.resources.get(name, 0):
+                yield f"{kind.name}: {kind.instance_type} has a GPU, which no trial may use"
+
+
+def _profiles(account: Account, cluster: ClusterFile) -> Findings:
+    """Instance profiles that exist and have a role."""
+    client = account.client("iam")
+    for name in sorted({kind.profile for kind in _kinds(cluster) if kind.profile}):
+        (kind, *_) = [kind for kind in _kinds(cluster) if kind.profile == name]
+        place = _place(cluster, kind, "IamInstanceProfile")
+        try:
+            answer = client.get_instance_profile(InstanceProfileName=name.rpartition("/")[2])
+        except client.exceptions.NoSuchEntityException:
+            rule = f"{kind.name}: the instance profile {name} does not exist"
+            yield MachineError(place, rule, do=_DO_PROFILE)
+            continue
+        if not answer["InstanceProfile"]["Roles"]:
+            rule = f"{kind.name}: the instance profile {name} has no role"
+            yield MachineError(place, rule, do=_DO_PROFILE)
+    if cluster.head.profile is None:
+        yield "the head gets a profile of Ray's, which may do anything with EC2 and S3"
+
+
+def _rights(account: Account, cluster: ClusterFile) -> Findings:
+    """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
+    node = cluster.prepared[_TYPES][cluster.head_type]["node_config"]
+    request = {key: value for key, value in node.items() if key not in OF_RAY}
+    if cluster.head.image is None:  # Ray's choice
+        return
+    try:
+        account.client("ec2").run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)
+    except ClientError as error:
+        if _code(error) in _FORBIDDEN:
+            place = _place(cluster, cluster.head, "InstanceType")
+            rule = "these credentials may not start the head, or not give it its profile"
+            yield MachineError(place, rule, do=_DO_RIGHTS)
+
+
+def _quotas(account: Account, cluster: ClusterFile) -> Findings:
+    """Limits of the account on cores, which must let one node of each type start."""
+    client = account.client("service-quotas")
+    for kind in _kinds(cluster):
+        quota = quota_of(kind)
+        cores = account.machines.get(kind.instance_type or "", {}).get("CPU", 0)
+        if quota is None or not cores:
+            continue
+        try:
+            answer = client.get_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
+        except client.exceptions.NoSuchResourceException:
+            continue
+        limit = int(answer["Quota"]["Value"])
+        most = max(1, min(kind.max_workers, cluster.growth.most))
+        if limit < cores:
+            place = _place(cluster, kind, "InstanceType")
+            rule = (
+                f"{kind.name}: {kind.instance_type} has {cores} cores, and the quota {quota.name!r}"
+            )
+            yield MachineError(place, f"{rule} is {limit}", do=_DO_QUOTA)
+        elif limit < cores * most:
+            nodes = counted(limit // cores, "node")
+            yield f"{kind.name}: the quota {quota.name!r} is {limit} cores, {nodes} of {most}"
+
+
+def _kinds(cluster: ClusterFile) -> list[NodeType]:
+    """Returns the types of which nodes may start."""
+    return [cluster.head, *(kind for kind in cluster.workers if kind is not cluster.head)]
+
+
+def _instance_types(cluster: ClusterFile) -> list[str]:
+    return sorted({kind.instance_type for kind in _kinds(cluster) if kind.instance_type})
+
+
+def _code(error: Exception) -> str:
+    """The code with which AWS refused; "" for another error."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
+
+
+def _place(cluster: ClusterFile, kind: NodeType, key: str) -> str:
+    return cluster.lines.place((_TYPES, kind.name, "node_config"), key)

@@ -1,0 +1,69 @@
+"""Check: everything about a cluster that can be known before its first node costs money."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from syndet_ray.clusters import aws, here
+from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
+from syndet_ray.clusters.rules import as_lines
+from syndet_ray.data.storage import check_bucket
+from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.wording import counted
+
+Step = Callable[[str], AbstractContextManager[None]]
+
+_DO_STORAGE = "Give `storage` s3://BUCKET/PREFIX."
+
+
+def check_cluster(cluster: ClusterFile, storage: str | None, step: Step) -> list[str]:
+    """Checks this machine, the cloud and the store, within a minute, and starts nothing.
+
+    step  shows the work of its block
+
+    Returns notes. Raises MachineError with all problems.
+    """
+    findings: list[SyndetError | str] = list(here.findings(cluster))
+    if cluster.provider == AWS:
+        with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
+            findings += aws.findings(cluster)
+    with step("looking at the storage"):
+        findings += _storage_findings(cluster, storage)
+    _raise_all(cluster, [finding for finding in findings if isinstance(finding, SyndetError)])
+    return [finding for finding in findings if isinstance(finding, str)]
+
+
+def _storage_findings(cluster: ClusterFile, storage: str | None) -> list[SyndetError | str]:
+    if storage is None:
+        if cluster.provider == LOCAL or not cluster.workers:
+            return []
+        rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
+        return [MachineError("`storage`", rule, do=_DO_STORAGE)]
+    try:
+        check_bucket(storage)
+    except MachineError as error:
+        return [error]
+    return []
+
+
+def _raise_all(cluster: ClusterFile, errors: list[SyndetError]) -> None:
+    """Raises the only error as it is, or one with a line for each."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        reasons = counted(len(errors), "reason")
+        rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
+        raise MachineError(cluster.path, rule)
+
+
+def cluster_words(cluster: ClusterFile) -> list[str]:
+    """Lines on the nodes that a cluster may have."""
+    where = f"{cluster.provider} {cluster.region}" if cluster.region else cluster.provider
+    most = counted(cluster.growth.most, "node")
+    head = cluster.head.instance_type or "a machine that is there"
+    lines = [f"{cluster.cluster_name} ({where}): head {head}, at most {most} besides"]
+    kinds = [kind for kind in cluster.workers if kind.name != cluster.head_type]
+    for kind in sorted(kinds, key=lambda kind: -kind.priority):
+        amounts = ", ".join(f"{amount} {name}" for name, amount in kind.resources.items())
+        market = "spot" if kind.is_spot else "on demand"
+        lines.append(f"{kind.name}: {kind.max_workers} {kind.instance_type} {market}, {amounts}")
+    return lines

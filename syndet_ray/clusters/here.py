@@ -1,0 +1,111 @@
+"""Here: what this machine must have before `ray up` starts a cluster from it."""
+
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from syndet_ray.clusters.description import LOCAL, ClusterFile
+from syndet_ray.clusters.rules import TOKEN_FILE, commands
+from syndet_ray.errors import MachineError, SyndetError
+
+_PROGRAMS = ("ssh", "rsync")  # with which Ray reaches nodes and copies files to them
+_PLACEHOLDER = "YOUR-BUCKET"
+_OTHERS = 0o077  # rights of all users but the owner
+_CONSTRAINTS = re.compile(r"(?:-c|--constraint)[ =]+(\S+)")
+_PYTHON = re.compile(r"--python[ =]+(\d+\.\d+)\b")
+_RAY = re.compile(r"^ray==(\S+)", re.MULTILINE)
+_DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
+
+
+def findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
+    """Errors for what this machine lacks, and notes on what a person may not expect."""
+    yield from _program_errors()
+    yield from _placeholder_errors(cluster)
+    yield from _mount_errors(cluster)
+    yield from _token_findings(cluster)
+    yield from _version_findings(cluster)
+
+
+def _program_errors() -> Iterator[MachineError]:
+    for program in _PROGRAMS:
+        if shutil.which(program) is None:
+            rule = f"has no {program}, with which Ray reaches the nodes"
+            yield MachineError("this machine", rule, do="Install it.")
+
+
+def _placeholder_errors(cluster: ClusterFile) -> Iterator[MachineError]:
+    for name, command in commands(cluster.prepared):
+        if _PLACEHOLDER in command:
+            place = cluster.lines.place((), name)
+            rule = f"{name} still has {_PLACEHOLDER}"
+            yield MachineError(place, rule, do="Write the name of your bucket.")
+
+
+def _mount_errors(cluster: ClusterFile) -> Iterator[MachineError]:
+    for remote, local in mounts(cluster).items():
+        if not local.exists() and not remote.endswith(TOKEN_FILE):
+            place = cluster.lines.place(("file_mounts",), remote)
+            rule = f"file_mounts copies {local} to the nodes, which does not exist here"
+            yield MachineError(place, rule, do="Correct the path, or run this in its folder.")
+
+
+def mounts(cluster: ClusterFile) -> dict[str, Path]:
+    """The paths here that are copied to the nodes, by their paths there.
+
+    Ray looks for them from the folder in which it runs.
+    """
+    pairs = cluster.prepared.get("file_mounts") or {}
+    return {str(remote): Path(str(local)).expanduser() for remote, local in pairs.items()}
+
+
+def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
+    files = [path for remote, path in mounts(cluster).items() if remote.endswith(TOKEN_FILE)]
+    if not cluster.has_token and cluster.provider != LOCAL:
+        yield (
+            f"{cluster.path} gives the nodes no token: any program that reaches the head's ports "
+            'may run there. Add "~/.ray/auth_token": "~/.ray/auth_token" to file_mounts'
+        )
+    for path in files:
+        if not path.exists():
+            rule = "is the token of the cluster, and does not exist"
+            yield MachineError(path, rule, do=_DO_GENERATE)
+        elif stat.S_IMODE(path.stat().st_mode) & _OTHERS:
+            rule = "is the token of the cluster, and other users can read it"
+            yield MachineError(path, rule, do=f"chmod 600 {path}")
+
+
+def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
+    """What the commands install on the nodes, and this machine has in another version."""
+    import ray
+
+    for name, command in commands(cluster.prepared, "setup_commands"):
+        for remote in _CONSTRAINTS.findall(command):
+            local = _local_path(remote, cluster)
+            if local is None:
+                continue
+            if not local.is_file():
+                place = cluster.lines.place((), name)
+                rule = f"installs with {remote}, but the nodes get no such file ({local})"
+                do = "Run this in the folder of the project, or correct file_mounts."
+                yield MachineError(place, rule, do=do)
+                continue
+            for version in _RAY.findall(local.read_text(encoding="utf-8", errors="replace")):
+                if version != ray.__version__:
+                    rule = f"has Ray {ray.__version__}, and the nodes get {version}"
+                    do = f"Install ray=={version} here, or change {local}."
+                    yield MachineError("this machine", rule, do=do)
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        for version in _PYTHON.findall(command):
+            if version != here:
+                yield f"nodes get Python {version}, and this machine has {here}"
+
+
+def _local_path(remote: str, cluster: ClusterFile) -> Path | None:
+    """Returns where a file of the nodes comes from; None if it is not copied from here."""
+    for folder, local in mounts(cluster).items():
+        if remote.startswith(f"{folder.rstrip('/')}/"):
+            return local / remote.removeprefix(folder).lstrip("/")
+    return None

@@ -1,0 +1,323 @@
+"""What would stop a cluster is named before a node costs money: this machine, the cloud, the store."""
+
+import copy
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from syndet_ray.clusters import aws, here
+from syndet_ray.clusters.check import check_cluster, cluster_words
+from syndet_ray.clusters.description import read_cluster_file
+from syndet_ray.clusters.quotas import quota_of
+from syndet_ray.errors import MachineError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+IMAGE = "ami-0aee7b90d684e107d"
+REGION = "us-east-1"
+SETTINGS = {
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/none",
+    "AWS_SHARED_CREDENTIALS_FILE": "/none",
+}
+DENIED = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:PutObject",
+    "Resource": "arn:aws:s3:::theirs/*",
+}
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    """An account with all that cluster.yaml needs. Returns the id of an image of 75 GB."""
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
+            environment.delenv(name, raising=False)
+        for name, value in SETTINGS.items():
+            environment.setenv(name, value)
+        iam, s3 = boto3.client("iam"), boto3.client("s3")
+        for name in ("syndet-ray-head", "syndet-ray-worker", "roleless"):
+            iam.create_instance_profile(InstanceProfileName=name)
+            if name != "roleless":
+                iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+                iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        for name in ("mine", "theirs"):
+            s3.create_bucket(Bucket=name)
+        policy = {"Version": "2012-10-17", "Statement": [DENIED]}
+        s3.put_bucket_policy(Bucket="theirs", Policy=json.dumps(policy))
+        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 75}}
+        answer = boto3.client("ec2").register_image(
+            Name="ours", RootDeviceName="/dev/sda1", BlockDeviceMappings=[disk]
+        )
+        yield answer["ImageId"]
+
+
+@pytest.fixture
+def cluster(cloud, tmp_path, monkeypatch):
+    """Reads cluster.yaml with changes, on a machine that has all that it needs."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    token = tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.touch(mode=0o600)
+    monkeypatch.setattr(here.shutil, "which", lambda program: program)
+
+    def read(*changes):
+        text = DOCUMENTED.replace(IMAGE, cloud).replace("YOUR-BUCKET", "mine")
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "c.yaml"
+        file.write_text(text, encoding="utf-8")
+        return read_cluster_file(file)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def account(cloud):
+    return aws.Account(read_cluster_file(ROOT / "cluster.yaml"))
+
+
+@pytest.fixture
+def asked(cluster, account):
+    """Returns what a check of the cloud finds for changes of the file, as texts."""
+
+    def ask(check, *changes, **clients):
+        changed = cluster(*changes)
+        other = copy.copy(account)
+        other.__dict__.pop("machines", None)
+        other._instance_types = aws._instance_types(changed)
+        other._clients = account._clients | clients
+        return list(map(str, aws._answer(check, other, changed)))
+
+    return ask
+
+
+def silent_step(text):
+    return nullcontext()
+
+
+def problems(cluster, storage="s3://mine/runs"):
+    with pytest.raises(MachineError) as error:
+        check_cluster(cluster, storage, silent_step)
+    return str(error.value)
+
+
+def test_a_cluster_that_would_start_is_described(cluster):
+    steps = []
+
+    def step(text):
+        steps.append(text)
+        return nullcontext()
+
+    assert check_cluster(cluster(), "s3://mine/runs", step) == []
+    assert len(steps) == 2
+    head, first, *_ = cluster_words(cluster())
+    assert head == "syndet-ray (aws us-east-1): head m6i.large, at most 10 nodes besides"
+    assert first == "gpu_spot_l4: 8 g6.2xlarge spot, 8 CPU, 1 GPU"
+
+
+def test_all_problems_are_in_one_message(cluster, tmp_path):
+    (tmp_path / ".ray" / "auth_token").chmod(0o644)
+    broken = cluster(("Name: syndet-ray-head", "Name: nobody"), ("s3://mine", "s3://YOUR-BUCKET"))
+    message = problems(broken, "s3://nothing/runs")
+    assert message.startswith(f"{tmp_path}/c.yaml: cannot be started as it is, for 4 reasons:\n")
+    for part in (
+        "setup_commands still has YOUR-BUCKET. Write the name of your bucket.",
+        f"other users can read it. chmod 600 {tmp_path}/.ray/auth_token",
+        "c.yaml:27: head: the instance profile nobody does not exist. docs/cluster_aws.md has",
+        "s3://nothing/runs: cannot be written (NoSuchBucket). Create the bucket",
+    ):
+        assert part in message
+
+
+def test_a_wrong_region_is_named_and_nothing_else_is_asked(cluster):
+    (finding,) = aws.findings(cluster((REGION, "us-esat-1")))
+    assert "must be a region of AWS, got 'us-esat-1'. Did you mean 'us-east-1'?" in str(finding)
+
+
+def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    message = problems(cluster())
+    assert "AWS account: cannot be used (NoCredentialsError). Give this machine a role" in message
+    assert "s3://mine/runs: cannot be written (NoCredentialsError)" in message
+    assert message.startswith(f"{cluster().path}: cannot be started as it is, for 2 reasons")
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("s3://nothing/runs", "cannot be written (NoSuchBucket). Create the bucket, or correct"),
+        ("s3://theirs/runs", "s3://theirs/runs: cannot be written (AccessDenied). Let this mach"),
+        ("gs://mine", "must be s3://bucket or s3://bucket/prefix"),
+        (None, "`storage`: is needed: nodes that join cannot write checkpoints to a folder"),
+    ],
+)
+def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, monkeypatch):
+    monkeypatch.setattr(aws, "findings", lambda cluster: [])
+    assert message in problems(cluster(), storage)
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "message"),
+    [
+        (aws._zones, ("us-east-1b", "us-east-1z"), "must be a zone of us-east-1, got 'us-east-1z'"),
+        (
+            aws._images,
+            ("ImageId: &image ami-", "ImageId: &image ami-0"),
+            "gpu_on_demand, cpu_spot: must be an image in us-east-1 that this account may use",
+        ),
+        (
+            aws._images,
+            ("VolumeSize: 80", "VolumeSize: 50"),
+            "head: disk /dev/sda1 must have 75 GB for its image, got 50",
+        ),
+        (
+            aws._offers,
+            ("g5.2xlarge", "g55.2xlarge"),
+            "gpu_spot_a10g: g55.2xlarge is not offered in us-east-1. Take another instance type",
+        ),
+        (
+            aws._sizes,
+            ('{"CPU": 16}', '{"CPU": 32}'),
+            "cpu_spot: c7i.4xlarge has 16 CPU, got 32. Write 16.",
+        ),
+        (
+            aws._sizes,
+            ("g6.2xlarge", "c7i.2xlarge"),
+            "gpu_spot_l4: c7i.2xlarge has 0 GPU, got 1. Write 0.",
+        ),
+        (
+            aws._sizes,
+            ("c7i.4xlarge", "g5.4xlarge"),
+            "cpu_spot: g5.4xlarge has a GPU, which no trial may use",
+        ),
+        (
+            aws._profiles,
+            ("Name: syndet-ray-worker", "Name: roleless"),
+            "gpu_spot_l4: the instance profile roleless has no role",
+        ),
+        (
+            aws._profiles,
+            ("            IamInstanceProfile: {Name: syndet-ray-head}\n", ""),
+            "the head gets a profile of Ray's, which may do anything with EC2 and S3",
+        ),
+    ],
+)
+def test_the_cloud_is_asked_for_each_part(check, change, message, asked):
+    assert asked(check) == []
+    assert message in "\n".join(asked(check, change))
+
+
+class Refusing:
+    """A client of AWS that refuses every call."""
+
+    def __init__(self, code, **answers):
+        self._code, self._answers = code, answers
+        self.exceptions = type("E", (), {"NoSuchResourceException": KeyError})
+
+    def __getattr__(self, name):
+        def call(**arguments):
+            if name in self._answers:
+                return self._answers[name]
+            raise ClientError({"Error": {"Code": self._code, "Message": "no"}}, name)
+
+        return call
+
+
+def test_what_may_not_be_asked_is_a_note_and_what_may_not_be_done_an_error(asked):
+    refusing = Refusing("UnauthorizedOperation")
+    (note,) = asked(aws._zones, ec2=refusing)
+    assert note == "zones could not be looked up: these credentials may not ask for them"
+    (error,) = asked(aws._rights, ec2=refusing)
+    assert "these credentials may not start the head, or not give it its profile" in error
+    assert asked(aws._rights, ec2=Refusing("DryRunOperation")) == []
+    assert asked(aws._rights) == []
+    (error,) = asked(aws._zones, ec2=Refusing("RequestExpired"))
+    assert error.startswith("AWS: zones cannot be looked up (RequestExpired).")
+
+
+@pytest.mark.parametrize(("limit", "count"), [(4, 3), (16, 3), (64, 0)])
+def test_a_quota_must_let_one_node_start(limit, count, asked):
+    answer = {"Quota": {"Value": float(limit)}}
+    client = Refusing("", get_service_quota=answer)
+    gpus = [text for text in asked(aws._quotas, **{"service-quotas": client}) if "gpu" in text]
+    assert len(gpus) == count
+    if limit == 4:
+        words = "g6.2xlarge has 8 cores, and the quota 'All G and VT Spot Instance Requests' is 4"
+        assert words in gpus[0]
+    elif limit == 16:
+        assert gpus[0].endswith("is 16 cores, 2 nodes of 8")
+
+
+def test_each_type_has_its_own_quota(cluster):
+    codes = {kind.name: quota_of(kind).code for kind in cluster().node_types.values()}
+    assert codes["gpu_spot_l4"] == codes["gpu_spot_a10g"] != codes["gpu_on_demand"]
+    assert codes["head"] != codes["cpu_spot"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"~/syndet_ray": "."', '"~/syndet_ray": "gone"'), "copies gone to the nodes, which does"),
+        (
+            ('"~/syndet_ray": "."', '"~/syndet_ray": "docs"'),
+            "the nodes get no such file (docs/cons",
+        ),
+        (("--python 3.11", "--python 3.9"), "nodes get Python 3.9, and this machine has 3."),
+    ],
+)
+def test_this_machine_must_have_what_it_copies_to_the_nodes(change, message, cluster):
+    assert list(here.findings(cluster())) == []
+    assert message in "\n".join(map(str, here.findings(cluster(change))))
+
+
+def test_the_token_and_the_programs_must_be_here(cluster, tmp_path, monkeypatch):
+    (tmp_path / ".ray" / "auth_token").unlink()
+    monkeypatch.setattr(here.shutil, "which", lambda program: None)
+    ssh, rsync, token = map(str, here.findings(cluster()))
+    assert ssh == "this machine: has no ssh, with which Ray reaches the nodes. Install it."
+    assert "rsync" in rsync
+    assert token.endswith("Make it: (umask 077; ray get-auth-token --generate > /dev/null)")
+
+
+def test_nodes_without_a_token_are_noted(cluster):
+    open_to_all = cluster(
+        (', "~/.ray/auth_token": "~/.ray/auth_token"', ""), ("RAY_AUTH_MODE=token ", "")
+    )
+    (note,) = here.findings(open_to_all)
+    assert "gives the nodes no token: any program that reaches the head's ports may run" in note
+
+
+def test_another_version_of_ray_is_named(cluster, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "__version__", "2.1.0")
+    (error,) = map(str, here.findings(cluster()))
+    assert error.startswith("this machine: has Ray 2.1.0, and the nodes get 2.")
+
+
+def test_the_python_of_the_nodes_is_the_one_that_tests_run_with():
+    assert f"--python {sys.version_info.major}.{sys.version_info.minor}" in DOCUMENTED
+
+
+def test_the_command_line_names_the_file_and_the_options(syndet_here, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("max_workers: [1\n", encoding="utf-8")
+    done = syndet_here("check", "smoke", "--cluster", file)
+    assert (done.returncode, f"{file}, line 2: is not valid YAML" in done.stderr) == (1, True)
+    done = syndet_here("check", "smoke", "--cluster", file, "--address", "auto")
+    message = "--cluster: is where a sweep runs, and so is --address. Leave one of them out."
+    assert message in done.stderr
