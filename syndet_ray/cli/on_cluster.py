@@ -83,6 +83,7 @@ def submit(
             from syndet_ray.clusters.description import read_cluster_file
 
             cluster = read_cluster_file(file)
+        _check_storage(cluster, options)
         _check_here(request, options, display)
         with display.step(f"looking for the head of {cluster.cluster_name}"):
             head, facts = _head_and_facts(cluster)
@@ -114,6 +115,15 @@ def _check_options(options: SweepOptions) -> None:
     if tracking is not None and not tracking.startswith(("http://", "https://")):
         rule = "must be the address of a server with `cluster`: a file here is not seen from there"
         raise DefinitionError("`tracking`", rule, got=tracking)
+
+
+def _check_storage(cluster: "ClusterFile", options: SweepOptions) -> None:
+    """Raises MachineError if nodes may join that see no folder of the head."""
+    from syndet_ray.clusters.description import LOCAL
+
+    if options.storage is None and cluster.provider != LOCAL and cluster.workers:
+        rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
+        raise MachineError("`storage`", rule, do="Give `storage` s3://BUCKET/PREFIX.")
 
 
 def _check_here(request: "SweepRequest", options: SweepOptions, display: "Plain | Bar") -> None:

@@ -216,9 +216,9 @@ def _lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
 
     A shell that has no terminal says so, which is no error.
     """
-    lines = [
-        line.strip().rstrip(".")
-        for line in done.stderr.splitlines()
-        if line.strip() and not any(words in line for words in _NO_TERMINAL)
-    ]
+    lines = []
+    for line in done.stderr.splitlines():
+        is_of_shell = any(words in line for words in _NO_TERMINAL)
+        if line.strip() and not is_of_shell:
+            lines.append(line.strip().rstrip("."))
     return lines or [f"exit status {done.returncode}"]
