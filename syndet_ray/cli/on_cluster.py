@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import json
 import re
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from syndet_ray.cli.options import FAILED, FLAGS, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.files import make_folder
+from syndet_ray.files import make_folder, numbered_paths
 from syndet_ray.wording import command_line, resume_hint
 
 if TYPE_CHECKING:
@@ -276,8 +277,6 @@ def _sweep_words(
     force: bool,
 ) -> list[str]:
     """The command line of a sweep on the head."""
-    import json
-
     words = ["sweep", sweep, "--address", "auto", *_option_words(options)]
     settings = bundle.translate(request.given.get("settings", {}), Path.cwd())
     for path, value in settings.items():
@@ -367,7 +366,7 @@ def _conclude(place: Place, runs: Path, console: "Console") -> None:
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
     with open_display(console) as display, display.step("bringing the run back"):
-        folder = RunFolder.open(_fetch(place.head, end["run"], runs))
+        folder = RunFolder.open(_fetch(place.head, end, runs))
     followed = end_of(folder)
     where = ("--cluster", str(place.head.file))
     # the process there names its own folder
@@ -388,12 +387,21 @@ def _pages_command(place: Place, run: str) -> str:
     return f"ray exec {file} --port-forward {port} {shlex.quote(ui)}"
 
 
-def _fetch(head: "Head", run: str, runs: Path) -> Path:
+def _fetch(head: "Head", end: Mapping[str, Any], runs: Path) -> Path:
     """Copies a run of the head into the folder of runs here; returns where it lies."""
-    folder = runs / PurePosixPath(run).name
+    paths = numbered_paths(runs / PurePosixPath(end["run"]).name)
+    folder = next(path for path in paths if _may_hold(path, end["started"]))
     make_folder(folder)
-    head.fetch(run, folder.absolute(), _NOT_FETCHED)
+    head.fetch(end["run"], folder.absolute(), _NOT_FETCHED)
     return folder
+
+
+def _may_hold(folder: Path, started: float) -> bool:
+    """False for the folder of another run, which began in the same second elsewhere."""
+    record = folder / "run.json"
+    return (
+        not record.exists() or json.loads(record.read_text(encoding="utf-8"))["started"] == started
+    )
 
 
 def attach_there(run: str | None, file: Path, runs: Path) -> None:

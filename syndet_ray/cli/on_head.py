@@ -80,14 +80,15 @@ def _is_shown(run: RunFolder, since: float) -> bool:
 
 
 def end(submission: Submission, words: list[str]) -> None:
-    """Answers with the state of a submission: its run, "" if there is none, whether its process has
-    begun to carry that out, and the message of the error that ended the process.
+    """Answers with the state of a submission: its run, "" if there is none, and when that started;
+    whether its process has begun to carry the run out, and the error that ended the process.
     """
     run = submission.run
     has_begun = run is not None and _is_shown(run, submission.began)
     _answer(
         {
             "run": "" if run is None else str(run.path),
+            "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
             "error": submission.error(),
         }

@@ -104,9 +104,12 @@ class Head:
         connect = shlex.join(self.ssh)
         command = ["rsync", "-az", "--copy-links", "--rsh", connect, *words, target]
         done = self._finish(command, problem, timeout=None)
-        if _NO_SPACE in done.stderr:
+        if _NO_SPACE in done.stderr and target.startswith(self.target):
             rule = "has no room left for the files of the run"
             raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
+        if _NO_SPACE in done.stderr:
+            rule = "has no room left for the run, which lies complete on the head"
+            raise MachineError(target, rule, do="Make room, and `attach` to the run again.")
         if done.returncode and _NO_CONNECTION in done.stderr:
             raise self._error(f"cannot be reached ({_lines(done)[0]})")
         if done.returncode:
