@@ -1,6 +1,7 @@
 """The way to the head of a cluster: what is wrong with it is named, with what to do."""
 
 import shutil
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -23,7 +24,8 @@ RAY = metadata.version("ray")
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where Ray keeps what it has read
     path = tmp_path / "cluster.yaml"
     path.write_text(FILE)
     yield read_cluster_file(path)
@@ -94,7 +96,10 @@ def test_a_head_with_other_packages_is_refused(facts, rule):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"address": "auto", "local": True}, "`cluster`: cannot be combined with `address` and"),
+        (
+            {"address": "auto", "local": True},
+            "`cluster`: says where to run, and so cannot be combined with `address` and",
+        ),
         ({"tracking": "sqlite:///x.db"}, "`tracking`: must be the address of a server"),
     ],
 )

@@ -117,6 +117,9 @@ def cluster(home):
         end_processes_of(home)
         for suffix in ("lock", "state"):
             Path(f"/tmp/ray/cluster-{home.name}.{suffix}").unlink(missing_ok=True)
+        for cache in Path(tempfile.gettempdir()).glob("ray-config-*"):
+            if home.name in cache.read_text():
+                cache.unlink()
 
 
 def end_processes_of(home):

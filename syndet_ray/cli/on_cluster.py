@@ -110,7 +110,7 @@ def _check_options(options: SweepOptions) -> None:
     values = {"address": options.address, "local": options.local}
     others = [f"`{name}`" for name, value in values.items() if value]
     if others:
-        rule = f"cannot be combined with {' and '.join(others)}, which say where else to run"
+        rule = f"says where to run, and so cannot be combined with {' and '.join(others)}"
         raise DefinitionError("`cluster`", rule, do=f"Leave {' and '.join(others)} out.")
     tracking = options.tracking
     if tracking is not None and not tracking.startswith(("http://", "https://")):
