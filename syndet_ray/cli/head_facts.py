@@ -4,18 +4,20 @@ It is sent as text, since the head need not have this package. Its argument is t
 projects, relative to the home folder.
 """
 
+from __future__ import annotations  # a head may have an older Python, which it must be able to say
+
 import importlib.metadata
 import importlib.util
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 _NEEDED = ("ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pydantic", "typer", "rich")
 
 
-def submissions(root):
+def submissions(root: Path) -> list[dict[str, Any]]:
     """Submissions, oldest first: folder, run ("" if there is none yet), process, and its start."""
     runs = {}
     for record in root.glob("*/runs/*/run.json"):
@@ -39,7 +41,7 @@ def submissions(root):
     return sorted(items, key=lambda submission: submission["began"])
 
 
-def facts(projects):
+def facts(projects: str) -> dict[str, Any]:
     """Facts about this machine."""
     root = Path.home() / projects
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -51,7 +53,6 @@ def facts(projects):
         "root": str(root),
         "free": shutil.disk_usage(Path.home()).free,
         "submissions": submissions(root),
-        "nodes_start_at": os.environ.get("RAY_ADDRESS", ""),
     }
 
 

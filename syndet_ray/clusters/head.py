@@ -131,7 +131,7 @@ class Head:
                 encoding="utf-8",
                 errors="replace",
                 timeout=timeout,
-                **given,  # type: ignore[call-overload]
+                **given,
             )
         except subprocess.TimeoutExpired:
             raise self._error(f"{problem} within {timeout:.0f} s") from None
