@@ -7,7 +7,6 @@ temporary one.
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -123,12 +122,11 @@ def cluster(home):
 
 
 def end_processes_of(home):
-    """Ends Ray's processes whose command line names the folder; their workers end with them."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = " ".join(process.info["cmdline"] or ())
-        if f"{home}/ray" in words and process.pid != os.getpid():
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
+    """Ends all processes that the head has started: they have its home folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("HOME") == str(home):
+                process.kill()
 
 
 @pytest.fixture
