@@ -78,11 +78,14 @@ def command_line(verb: str, *arguments: str | Path) -> str:
     return f"python -m syndet_ray {shlex.join([verb, *map(str, arguments)])}"
 
 
-def resume_hint(run: Path | None) -> str:
-    """Returns the command that resumes a run; without a run, a remark that none had started."""
+def resume_hint(run: Path | None, *more: str) -> str:
+    """Returns the command that resumes a run; without a run, a remark that none had started.
+
+    more  further words of the command
+    """
     if run is None:
         return "no run had started"
-    return f"continue with: {command_line('resume', run)}"
+    return f"continue with: {command_line('resume', run, *more)}"
 
 
 def printable(words: str) -> str:
