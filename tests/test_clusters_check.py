@@ -153,6 +153,12 @@ def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkey
     assert message.startswith(f"{cluster().path}: cannot be started as it is, for 2 reasons")
 
 
+def test_a_missing_profile_is_named(cluster, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    (finding,) = map(str, aws.findings(cluster()))
+    assert finding.startswith("AWS account: cannot be used (ProfileNotFound). Give this machine a")
+
+
 @pytest.mark.parametrize(
     ("storage", "message"),
     [

@@ -12,7 +12,7 @@ from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema_errors, type_errors
 from syndet_ray.data.readers.yaml_file import load_yaml
-from syndet_ray.errors import DataError, DefinitionError, first_line
+from syndet_ray.errors import DataError, DefinitionError, SyndetError, first_line
 from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import Growth, growth_of
 
@@ -142,7 +142,7 @@ def _raise_all(path: Path, errors: list[DefinitionError]) -> None:
         raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{lines}")
 
 
-def _line(error: DefinitionError) -> int:
+def _line(error: SyndetError) -> int:
     line = error.place.rpartition(":")[2]
     return int(line) if line.isdecimal() else 0
 
