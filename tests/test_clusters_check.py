@@ -252,6 +252,17 @@ def test_what_may_not_be_asked_is_a_note_and_what_may_not_be_done_an_error(asked
     assert error.startswith("AWS: zones cannot be looked up (RequestExpired).")
 
 
+def test_to_ask_for_rights_starts_nothing_whatever_the_file_says(asked):
+    assert (
+        asked(
+            aws._rights,
+            ("InstanceType: m6i.large", "InstanceType: m6i.large\n            DryRun: false"),
+        )
+        == []
+    )
+    assert boto3.client("ec2").describe_instances()["Reservations"] == []
+
+
 @pytest.mark.parametrize(("limit", "count"), [(4, 3), (16, 3), (64, 0)])
 def test_a_quota_must_let_one_node_start(limit, count, asked):
     answer = {"Quota": {"Value": float(limit)}}

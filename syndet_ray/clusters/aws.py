@@ -226,11 +226,15 @@ def _profiles(account: Account, cluster: ClusterFile) -> Findings:
 def _rights(account: Account, cluster: ClusterFile) -> Findings:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
     node = cluster.prepared[_TYPES][cluster.head_type]["node_config"]
-    request = {key: value for key, value in node.items() if key not in OF_RAY}
     if cluster.head.image is None:  # Ray's choice
         return
+    # rights may depend on the tag that Ray gives its instances
+    tag = {"Key": "ray-cluster-name", "Value": cluster.cluster_name}
+    tags = [{"ResourceType": "instance", "Tags": [tag]}]
+    request = {"TagSpecifications": tags} | {key: node[key] for key in node if key not in OF_RAY}
+    dry = {"MinCount": 1, "MaxCount": 1, "DryRun": True}  # last: the file must not change it
     try:
-        account.client("ec2").run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)
+        account.client("ec2").run_instances(**(request | dry))
     except ClientError as error:
         if _code(error) in _FORBIDDEN:
             place = _place(cluster, cluster.head, "InstanceType")
