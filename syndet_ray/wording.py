@@ -93,14 +93,15 @@ def command_line(verb: str, *arguments: str | Path) -> str:
     return f"python -m syndet_ray {shlex.join([verb, *map(str, arguments)])}"
 
 
-def resume_hint(run: Path | None, address: str | None = None) -> str:
+def resume_hint(run: Path | None, *more: str, address: str | None = None) -> str:
     """Returns the command that resumes a run; without a run, a remark that none had started.
 
+    more     further words of the command
     address  of the run on S3: then also the command for another machine
     """
     if run is None:
         return "no run had started"
-    hint = f"continue with: {command_line('resume', run)}"
+    hint = f"continue with: {command_line('resume', run, *more)}"
     if address is None:
         return hint
     return f"{hint} (on another machine: {command_line('resume', address)})"

@@ -49,7 +49,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
     folder = made_run(trials=failed).write(tmp_path / "[red]" / "[/run]")
     with pytest.raises(SystemExit) as done:
-        sweeps._finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
+        sweeps.finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
     text = capsys.readouterr().out.replace("\n", "")
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
@@ -69,7 +69,7 @@ def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, 
         unwritten=lacking,
     )
     with pytest.raises(SystemExit) as done:
-        sweeps._finish(outcome, console())
+        sweeps.finish(outcome, console())
     assert done.value.code == {"finished": 1, "interrupted": 130, "spent": 3}[status]
     assert capsys.readouterr().out.endswith(
         "MLflow's store http://host: lacks trial 3. resume\ntrials   http://host/#/x\n"

@@ -81,7 +81,7 @@ def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(
     assert (copy / "report-error.log").exists()
     assert in_mlflow(folder) == ("FINISHED", {"sweep.json", "run.json", "test.json"})
     with pytest.raises(SystemExit) as done:
-        sweeps._finish(outcome, console())
+        sweeps.finish(outcome, console())
     assert done.value.code == 1
     assert "report   " not in capsys.readouterr().out, "what is not there is not named"
 

@@ -61,6 +61,7 @@ def test_the_verbs_are_those_of_the_command_line():
             "init",
             "sweep",
             "resume",
+            "attach",
             "check",
             "import",
             "replay",

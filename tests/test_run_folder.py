@@ -34,7 +34,7 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.tracking.ui import newest_run
+from syndet_ray.runs.newest import newest_run
 
 
 def rewritten(path, change):

@@ -251,7 +251,7 @@ def test_what_is_counted_takes_one_line(width):
         what="looking for copies of val", since=time.monotonic() - 100, done=120, total=1200
     )
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(terminal._work_line(work))
+    console.print(terminal._work_line(work, time.monotonic()))
     (line,) = console.file.getvalue().splitlines()
     assert re.search(r"120/1200 · 1\.2/s · about 15:0\d left", line)
 

@@ -52,6 +52,7 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.newest import newest_run
 from syndet_ray.runs.results import Rung, Trial
 from syndet_ray.tracking import ui, view
 from syndet_ray.tracking.address import kept_address, mask, server_address
@@ -943,10 +944,10 @@ def test_a_run_that_the_store_has_not_is_reported_with_what_to_do(store, tmp_pat
 
 
 def test_the_newest_run_is_shown(tmp_path):
-    assert ui.newest_run(tmp_path) is None
+    assert newest_run(tmp_path) is None
     for name, started in (("b", 1.0), ("a", 3.0), ("c", 2.0)):
         RunFolder.create(tmp_path / name, SWEEP, {"started": started})
-    assert ui.newest_run(tmp_path).path.name == "a"
+    assert newest_run(tmp_path).path.name == "a"
 
 
 def test_a_port_that_is_in_use_is_reported(door, store, tmp_path):

@@ -137,11 +137,8 @@ def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
     use = cost.use
     if use.gpus_per_trial:
         name, most, least = "GPU", cost.gpu_hours(cost.hours), cost.gpu_hours(cost.least_hours)
-        share = (
-            f"{use.gpus_per_trial:g} GPU"
-            if use.gpus_per_trial <= 1
-            else f"{use.gpus_per_trial:g} GPUs"
-        )
+        gpus = use.gpus_per_trial
+        share = f"{gpus:g} GPU" if gpus <= 1 else f"{gpus:g} GPUs"
     else:
         name, most, least = "core", cost.core_hours(cost.hours), cost.core_hours(cost.least_hours)
         share = counted(use.cpus_per_trial, "core")

@@ -189,6 +189,10 @@ Gpus = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")
 ]
+Cluster = Annotated[
+    Path | None,
+    typer.Option(metavar="<file>", help="File of a cluster that is up, see `ray up`: run there."),
+]
 CheckedCluster = Annotated[
     Path | None,
     typer.Option("--cluster", metavar="<file>", help="File for `ray up`: check that cluster too."),

@@ -251,12 +251,13 @@ def _choice(
     """
     from syndet_ray.files import reading
     from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.runs.newest import newest_run
     from syndet_ray.tracking import ui as pages
 
     folder = None if run is None else RunFolder.open(run)
     if folder is None and tracking is None:
         with reading(runs):
-            folder = pages.newest_run(runs)
+            folder = newest_run(runs)
             is_folder = runs.is_dir()
         if folder is None and not is_folder:
             problem = "is not a folder" if runs.exists() else "does not exist"

@@ -18,6 +18,7 @@ from syndet_ray.cli.options import (
     Board,
     CheckedCluster,
     Classes,
+    Cluster,
     CoreHourPrice,
     Force,
     Format,
@@ -100,6 +101,7 @@ def sweep(
     generator: Generator = None,
     settings: Settings = None,
     force: Force = False,
+    cluster: Cluster = None,
     runs: ProjectRuns = None,
 ) -> None:
     """Run a sweep: search, confirm the best, test them, report. The test set is opened once."""
@@ -122,8 +124,13 @@ def sweep(
     if points is not None:
         definition = with_points(definition, points, console.print)
         given["points"] = definition.points
+    if cluster is not None:
+        from syndet_ray.cli.on_cluster import submit
+
+        submit(name, options, request, file=cluster, points=points, force=force)
+        return
     outcome = _start(name, given, definition, options, console, force=force)
-    _finish(outcome, console)
+    finish(outcome, console)
 
 
 def _start(
@@ -179,26 +186,32 @@ def resume(
     allow_near_copies: NearCopies = False,
     stream: Stream = False,
     force: Force = False,
+    cluster: Cluster = None,
     runs: RunsAgain = Path("runs"),
 ) -> None:
     """Continue an interrupted run, or extend a finished one. It goes on from checkpoints."""
     from syndet_ray.cli import terminal
 
-    console = terminal.console()
-    with open_display(console) as display:
-        folder = _folder(run, runs, display)
-    console.print(folder.sweep.question, style="bold")
     options = SweepOptions(
         runs=runs, real=real, trials=trials, hours=hours, images=images, parallel=parallel,
         gpus_per_trial=gpus_per_trial, address=address, tracking=tracking,
         tensorboard=tensorboard, allow_near_copies=allow_near_copies, stream=stream,
         gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
     )  # fmt: skip
+    if cluster is not None:
+        from syndet_ray.cli.on_cluster import resume_there
+
+        resume_there(run, cluster, options, force=force)
+        return
+    console = terminal.console()
+    with open_display(console) as display:
+        folder = _folder(run, runs, display)
+    console.print(folder.sweep.question, style="bold")
     with open_display(console) as display:
         with display.step(_LOADING):
             from syndet_ray.tuning.resume import resume as continued
         outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
-    _finish(outcome, console)
+    finish(outcome, console)
 
 
 def check(
@@ -378,14 +391,17 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         return fetch(run, runs)
 
 
-def _finish(outcome: "Outcome", console: "Console") -> None:
-    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
+def finish(outcome: "Outcome", console: "Console", *where: str) -> None:
+    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0.
+
+    where  words of the command that resumes it, if that is not here
+    """
     from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
 
     folder = outcome.folder
-    go_on = resume_hint(folder.path)
+    go_on = resume_hint(folder.path, *where)
     so_far = f"report so far: {command_line('report', folder.path)}"
     trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
     if outcome.status == "interrupted":

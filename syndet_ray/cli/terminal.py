@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
@@ -22,6 +22,8 @@ from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs import names
 from syndet_ray.runs.results import Trial
 
+Clock = Callable[[], float]  # seconds from some moment on
+
 # columns of the bar of what is counted: a name and the time left fit with it into 80 columns
 _WORK_WIDTH = 18
 WIDTH = 100  # columns of a file or a pipe
@@ -30,9 +32,12 @@ _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of 
 LABEL_WIDTH = 9
 
 
-def display(console: Console) -> "Plain | Bar":
-    """The live display on a terminal that can move its cursor, plain lines elsewhere."""
-    return Bar(console) if console.is_interactive else Plain(console)
+def display(console: Console, clock: Clock = time.monotonic) -> "Plain | Bar":
+    """The live display on a terminal that can move its cursor, plain lines elsewhere.
+
+    clock  the seconds of the present; of what is shown later than it happens, those of that time
+    """
+    return Bar(console, clock) if console.is_interactive else Plain(console)
 
 
 class Plain:
@@ -139,11 +144,12 @@ class Bar:
     trainings that confirm its best recipes.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
         self._trials: dict[int, Trial] = {}
         self._total, self._images, self._inherited = 0, 0, 0
         self._confirming = False
-        self._since = time.monotonic()
+        self._since = clock()
         self._steps: list[_Work] = []  # each within the one before it
         self._counts: dict[str, _Work] = {}  # what is counted meanwhile, by its name
         self._live = Live(
@@ -162,7 +168,7 @@ class Bar:
         if not self._total and self._trials:
             self.note(_earlier_words(list(self._trials.values()), trials))
         self._confirming = self._total > 0
-        self._total, self._images, self._since = trials, images, time.monotonic()
+        self._total, self._images, self._since = trials, images, self._clock()
         self._inherited = self._trained_images()  # by an earlier attempt, in no time of ours
 
     def trial(self, trial: Trial) -> None:
@@ -171,7 +177,7 @@ class Bar:
     def progress(self, what: str, done: int, total: int) -> None:
         before = self._counts.pop(what, None)
         if done < total:
-            since = time.monotonic() if before is None else before.since
+            since = self._clock() if before is None else before.since
             self._counts[what] = _Work(what=what, since=since, done=done, total=total)
 
     @contextmanager
@@ -179,7 +185,7 @@ class Bar:
         """Shows the work of the block and its duration until its end; counted work in the block is
         shown in its place.
         """
-        step = _Work(what=what, since=time.monotonic())
+        step = _Work(what=what, since=self._clock())
         self._steps.append(step)
         try:
             yield
@@ -198,7 +204,7 @@ class Bar:
             parts += [bar, self._summary(), self._best()]
             running = self._running()
             parts += [running] if running.row_count else []
-        return Group(*parts, *map(_work_line, self._work()))
+        return Group(*parts, *(_work_line(work, self._clock()) for work in self._work()))
 
     def _work(self) -> list[_Work]:
         """The work that is shown: counted work, or else the innermost step."""
@@ -224,7 +230,7 @@ class Bar:
         for state in ("PRUNED", "FAILED"):
             if count := sum(trial.state == state for trial in ended):
                 counts.append(f"{count} {state.lower()}")
-        elapsed = time.monotonic() - self._since
+        elapsed = self._clock() - self._since
         counts.append(f"{_clock(elapsed)} elapsed")
         images = self._trained_images()
         trained, missing = images - self._inherited, self._to_train() - images
@@ -289,13 +295,13 @@ class Bar:
         return sum(map(self._budget, phase)) + (self._expected_trials() - len(phase)) * self._images
 
 
-def _work_line(work: _Work) -> Table:
+def _work_line(work: _Work, now: float) -> Table:
     """A line for work that is not training: starting Ray, decoding, rendering. It has a bar if the
     amount of work is known.
     """
     line = Table.grid(padding=(0, 1))
     line.add_column(min_width=24, no_wrap=True)
-    elapsed = time.monotonic() - work.since
+    elapsed = now - work.since
     if work.total is None:
         line.add_row(work.what, Text(_clock(elapsed), style="dim"))
         return line

@@ -4,6 +4,7 @@ runs/<sweep>-<time>/
     sweep.json      the resolved sweep
     run.json        how the run was made: seed, data hashes, versions, machine, MLflow ids
     ledger.jsonl    one event a line, appended as it happens; all else can be made from it
+    shown.jsonl     what was shown of the run besides its trials, for `attach`
     study.db        the same for optuna-dashboard, made from the ledger
     lock            held by the process that carries the run out
     test.json       scores on the real test set, written when it is opened
@@ -186,6 +187,25 @@ class RunFolder:
             file.flush()
             yield
 
+    def is_carried_out(self) -> bool:
+        """True if a process carries the run out, here or on another machine that sees the folder.
+
+        On a file system that cannot lock, it is only known of a process on this machine.
+        """
+        file = self.path / "lock"
+        with reading(file):
+            if not file.exists():
+                return False
+            words = file.read_text(encoding="utf-8").split()
+            if words[2:] == [socket.gethostname()] and not _is_process(words[0]):
+                return False
+            # a lock that we get is released at once: it would refuse a process that begins now
+            with file.open(encoding="utf-8") as opened:
+                try:
+                    return not lock(opened.fileno(), shared=True, wait=False)
+                except BlockingIOError:
+                    return True
+
     def note_opening(self) -> int:
         """Notes that the test set will now be opened; returns how often it was opened, with this
         time.
@@ -277,6 +297,17 @@ class RunFolder:
     def pictures(self, name: str) -> list[Picture]:
         """Returns the pictures that were written under `name`; [] if there are none."""
         return read_pictures(self.samples, name)
+
+
+def _is_process(number: str) -> bool:
+    """True if a process of this machine has the number."""
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # that of another user
+        return True
+    return True
 
 
 def _no_run_error(path: Path) -> DataError:

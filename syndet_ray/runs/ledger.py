@@ -35,7 +35,7 @@ class Ledger:
         Returns the event as it will be read.
         """
         line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
-        _append_whole(self._path, f"{line}\n".encode())
+        append_whole(self._path, f"{line}\n".encode())
         return _parse(line)
 
     def begin_attempt(self) -> None:
@@ -60,9 +60,7 @@ class Ledger:
         """Cuts off a last line that a kill left unfinished, so that the next event starts on a line
         of its own.
         """
-        if self._path.exists():
-            text = self._path.read_bytes()
-            os.truncate(self._path, text.rfind(b"\n") + 1)
+        mend_lines(self._path)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yields the events so far; a last line without its end is unfinished and does not count.
@@ -142,7 +140,14 @@ def elapsed_s(events: Iterable[Mapping[str, Any]]) -> float:
     return total_s if began is None else total_s + (last - began)
 
 
-def _append_whole(path: Path, line: bytes) -> None:
+def mend_lines(path: Path) -> None:
+    """Cuts off a last line that has no end, if there is a file."""
+    if path.exists():
+        text = path.read_bytes()
+        os.truncate(path, text.rfind(b"\n") + 1)
+
+
+def append_whole(path: Path, line: bytes) -> None:
     """Appends a line, or nothing of it: half a line, left by a full disk, would make the ledger
     unreadable.
     """

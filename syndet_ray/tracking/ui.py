@@ -1,6 +1,5 @@
 """UI: serves MLflow's own web pages on this machine, and finds the pages of a run's trials."""
 
-import math
 import os
 import socket
 import subprocess
@@ -8,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -28,22 +27,6 @@ _HOST = "127.0.0.1"
 _FEW_PROCESSES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 # The server is asked so often while it starts, and each answer may take so long: a person waits.
 _ASK_EVERY_S, _ANSWER_S = 0.1, 5
-
-
-def newest_run(runs: Path) -> RunFolder | None:
-    """Returns the run in a folder that began last; None if there is none.
-
-    Runs that cannot be read are passed over.
-    """
-    newest: RunFolder | None = None
-    newest_start = -math.inf
-    for path in runs.glob("*/sweep.json"):
-        folder = RunFolder(path.parent)
-        with suppress(OSError, DataError):
-            start = folder.about.get("started", 0.0)
-            if start > newest_start:
-                newest, newest_start = folder, start
-    return newest
 
 
 def kept_tracking(folder: RunFolder) -> str | None:

@@ -21,6 +21,7 @@ from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.pasting import restore_photos
 from syndet_ray.tuning.record import plain_options, record_environment, saved_options
 from syndet_ray.tuning.run import check, check_nodes, runner_of
+from syndet_ray.tuning.shown import Recorder
 from syndet_ray.workers.stop import Leave, Stop, interrupt_again
 
 
@@ -39,21 +40,27 @@ def resume(
     Raises DefinitionError, with all differences, if the sweep's file, the data or a package has
     changed since the run began, unless `force`.
     """
-    with Stop(display.note, leave) as stop:
+    recorder = Recorder(display)
+    with Stop(recorder.note, leave) as stop:
         stop.folder = folder
         try:
-            return _resume(folder, given, display, stop, force=force)
+            outcome = _resume(folder, given, recorder, stop, force=force)
         except KeyboardInterrupt:
-            return stop.outcome or Outcome(folder=folder, status="interrupted")
-        except SyndetError:  # a refusal, whose advice is to change something before `resume`
+            outcome = stop.outcome or Outcome(folder=folder, status="interrupted")
+        except SyndetError as error:
+            # a refusal, whose advice is to change something before `resume`
+            recorder.error(error)
             raise
         except Exception as error:
             note_run(error, folder)
+            recorder.error(error)
             raise
+        recorder.outcome(outcome)
+        return outcome
 
 
 def _resume(
-    folder: RunFolder, given: Mapping[str, Any], display: Display, stop: Stop, *, force: bool
+    folder: RunFolder, given: Mapping[str, Any], display: Recorder, stop: Stop, *, force: bool
 ) -> Outcome:
     operational = {key: value for key, value in given.items() if key != "trials"}
     # The folder may have been moved, or copied to another machine: the run continues with what lies
@@ -62,6 +69,7 @@ def _resume(
     options = saved_options(folder.about["options"] | moved | operational)
     stop.address = backup_address(folder, options.storage)
     with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
+        display.keep_in(folder)
         _check_given(folder, given)
         _check_models(folder, given)
         data = check(folder.sweep, options, display, is_resumed=True)

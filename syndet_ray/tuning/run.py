@@ -32,6 +32,7 @@ from syndet_ray.tuning.program_check import check_program_gpus, try_programs
 from syndet_ray.tuning.record import description
 from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
+from syndet_ray.tuning.shown import Recorder
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
 if TYPE_CHECKING:
@@ -58,23 +59,27 @@ def start(
     Ctrl-C or SIGTERM end it in order, see `Stop`; before there is a folder, they raise
     KeyboardInterrupt.
     """
-    with Stop(display.note, leave) as stop:
+    recorder = Recorder(display)
+    with Stop(recorder.note, leave) as stop:
         try:
-            return _start(origin, sweep, options, display, stop, force=force)
+            outcome = _start(origin, sweep, options, recorder, stop, force=force)
         except KeyboardInterrupt:
             if stop.folder is None:
                 raise
-            return stop.outcome or Outcome(folder=stop.folder, status="interrupted")
+            outcome = stop.outcome or Outcome(folder=stop.folder, status="interrupted")
         except Exception as error:
             note_run(error, stop.folder)
+            recorder.error(error)
             raise
+        recorder.outcome(outcome)
+        return outcome
 
 
 def _start(
     origin: Origin,
     asked: LoadedSweep,
     options: Options,
-    display: Display,
+    display: Recorder,
     stop: Stop,
     *,
     force: bool,
@@ -101,6 +106,7 @@ def _start(
         folder = stop.folder = RunFolder.create(path, sweep, about)
         stop.address = backup_address(folder, options.storage)
         with folder.lock(), exclusive_lease(folder, options.storage, stop.ask) as lease:
+            display.keep_in(folder)
             return carry_out(
                 folder, options, data, runner=runner, display=display, lease=lease, stop=stop
             )

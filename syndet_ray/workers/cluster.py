@@ -20,6 +20,7 @@ from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, trials_on
 from syndet_ray.workers.head import check_head, joining_error
+from syndet_ray.workers.own_files import runtime_environment
 from syndet_ray.workers.stop import restore_handlers
 from syndet_ray.workers.unfit import unfit_nodes
 
@@ -140,6 +141,7 @@ def _connect(address: str | None, folder: str | None) -> None:
                 # Ray would count the cores of the machine, of which this process may have a part
                 **({"num_cpus": usable_cores()} if address is None else {}),
                 **({} if folder is None else {"_temp_dir": folder}),
+                **({} if address is None else runtime_environment()),
             )
     except Exception as error:
         # OSError: from files of Ray in the home or temporary folder; and every ConnectionError.

@@ -145,7 +145,7 @@ class Stop(Listener):
         is_over  is set once the run does not need it any more
         grace_s  how long that may take
         """
-        hint = resume_hint(None if self.folder is None else self.folder.path, self.address)
+        hint = resume_hint(None if self.folder is None else self.folder.path, address=self.address)
         self._note(f"{message}; {hint}")
         self.ask()
         if not is_over.wait(grace_s):

@@ -1,0 +1,60 @@
+"""Head facts: a script that the head of a cluster runs to say what it has. It needs Python alone.
+
+It is sent as text, since the head need not have this package. Its argument is the folder of all
+projects, relative to the home folder.
+"""
+
+from __future__ import annotations  # a head may have an older Python, which it must be able to say
+
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+_NEEDED = ("ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pydantic", "typer", "rich")
+
+
+def submissions(root: Path) -> list[dict[str, Any]]:
+    """Submissions, oldest first: folder, run ("" if there is none yet), process, and its start."""
+    runs = {}
+    for record in root.glob("*/runs/*/run.json"):
+        try:
+            folder = json.loads(record.read_text(encoding="utf-8"))["folder"]
+        except (OSError, ValueError, KeyError):
+            continue
+        runs[folder] = record.parent
+    items = []
+    for record in root.glob("*/submitted/*/process.json"):
+        files = str(record.parent / "files")
+        run = runs.get(files)
+        items.append(
+            {
+                "folder": str(record.parent),
+                "run": "" if run is None else str(run),
+                "began": record.stat().st_mtime,
+                **json.loads(record.read_text(encoding="utf-8")),
+            }
+        )
+    return sorted(items, key=lambda submission: submission["began"])
+
+
+def facts(projects: str) -> dict[str, Any]:
+    """Facts about this machine."""
+    root = Path.home() / projects
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    ray = "" if "ray" in missing else importlib.metadata.version("ray")
+    return {
+        "python": list(sys.version_info[:3]),
+        "ray": ray,
+        "missing": missing,
+        "root": str(root),
+        "free": shutil.disk_usage(Path.home()).free,
+        "submissions": submissions(root),
+    }
+
+
+if __name__ == "__main__":
+    print("\nsyndet_ray answers: " + json.dumps(facts(sys.argv[1])), flush=True)

@@ -1,0 +1,111 @@
+"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, end.
+
+`python -m syndet_ray.cli.on_head VERB SUBMISSION [WORDS]`, in the folder of the submission's files.
+"""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from syndet_ray.cli import terminal
+from syndet_ray.cli.interruption import treat_as_ctrl_c
+from syndet_ray.clusters.head import ANSWER
+from syndet_ray.clusters.submission import Submission
+from syndet_ray.errors import SyndetError
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.tail import Tail
+
+DETACHED = 10  # exit status of `follow` after Ctrl-C
+_LOOK_EVERY_S = 0.3
+
+
+def start(submission: Submission, words: list[str]) -> None:
+    """Starts the command of the words, and answers with the id of its process.
+
+    The first word is the folder of the run that it continues, or empty.
+    """
+    run, *command = words
+    _answer({"pid": submission.start(command, run)})
+
+
+def follow(submission: Submission, words: list[str]) -> None:
+    """Shows the run of a submission until it ends, or until Ctrl-C."""
+    treat_as_ctrl_c()
+    console = terminal.console()
+    try:
+        run = _awaited_run(submission)
+        if run is not None:
+            from syndet_ray.tuning import follow as following
+
+            following.follow(run, partial(terminal.display, console))
+    except KeyboardInterrupt:
+        raise SystemExit(DETACHED) from None
+    except SyndetError as error:  # the machine that fetches the run will meet it too
+        console.print(str(error))
+
+
+def _awaited_run(submission: Submission) -> RunFolder | None:
+    """The run of a submission, once its process shows it; None if the process ends before."""
+    console = terminal.console()
+    display = terminal.display(console)
+    shown = ""
+    try:
+        while True:
+            is_running = submission.is_running
+            run = submission.run
+            if run is not None and (not is_running or _is_shown(run, submission.began)):
+                return run
+            if not is_running:
+                return None
+            line = submission.last_line()
+            if line != shown:
+                shown = line
+                with display.step(line):
+                    time.sleep(_LOOK_EVERY_S)
+            else:
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        display.end()
+
+
+def _is_shown(run: RunFolder, since: float) -> bool:
+    """True if an attempt at the run has begun since that time, in seconds since 1970."""
+    from syndet_ray.tuning.shown import SHOWN
+
+    events = Tail(run.path / SHOWN).new_events()
+    return any(event["event"] == "attempt" and event["time"] >= since for event in events)
+
+
+def end(submission: Submission, words: list[str]) -> None:
+    """Answers with the state of a submission: its run, "" if there is none, and when that started;
+    whether its process has begun to carry the run out, and the error that ended the process.
+    """
+    run = submission.run
+    has_begun = run is not None and _is_shown(run, submission.began)
+    _answer(
+        {
+            "run": "" if run is None else str(run.path),
+            "started": None if run is None else run.about["started"],
+            "has_begun": has_begun,
+            "error": submission.error(),
+        }
+    )
+
+
+def _answer(facts: dict[str, object]) -> None:
+    print(f"\n{ANSWER}{json.dumps(facts)}", flush=True)
+
+
+def main() -> None:
+    """Carries out the verb of the command line."""
+    verbs = {verb.__name__: verb for verb in (start, follow, end)}
+    verb, folder, *words = sys.argv[1:]
+    with suppress(BrokenPipeError):
+        verbs[verb](Submission(Path(folder)), words)
+
+
+if __name__ == "__main__":
+    main()

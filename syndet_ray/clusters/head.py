@@ -1,0 +1,227 @@
+"""Head: the way to the head node of a cluster that is up: ssh and rsync, as `ray up` set them up.
+
+No port of the cluster is opened, and no key or password leaves this machine.
+"""
+
+import contextlib
+import io
+import json
+import shlex
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.clusters.description import ClusterFile
+from syndet_ray.errors import MachineError, first_line
+
+# begins the line with the answer of a program on the head: shells print greetings before it
+ANSWER = "syndet_ray answers: "
+UNREACHABLE = 255  # with which ssh ends if there is no connection, or it has broken
+_CONNECT_S = 20
+_ANSWER_S = 120.0  # a head that has just started reads all packages from a cold disk
+_NO_TERMINAL = ("cannot set terminal process group", "no job control in this shell")
+_NO_SPACE = "No space left on device"
+_NO_CONNECTION = "0 bytes received so far"  # so rsync ends whose ssh has not connected
+# of the way only: a folder of the user's may have any other file in it
+_NEVER_SENT = ("__pycache__", ".git", ".gitignore", ".rayignore")  # Ray leaves out what these name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The head node of a cluster.
+
+    file    the file of the cluster, for messages
+    ssh     words of the command that connects, without the target
+    target  user and address
+    """
+
+    file: Path
+    ssh: tuple[str, ...]
+    target: str
+
+    def run(self, command: str) -> None:
+        """Runs a command of the shell on the head. Raises MachineError if it fails."""
+        done = self._finish([*self.ssh, self.target, in_login_shell(command)], "does not answer")
+        if done.returncode:
+            raise self._error(f"cannot carry out {command} ({_lines(done)[-1]})")
+
+    def answer(self, command: str, script: str | None = None) -> Any:
+        """Returns the answer of a program that is run on the head: see `ANSWER`.
+
+        script  the standard input of the program
+
+        Raises MachineError if there is no connection, or no answer.
+        """
+        done = self._finish(
+            [*self.ssh, self.target, in_login_shell(command)], "does not answer", script
+        )
+        for line in done.stdout.splitlines():
+            if line.startswith(ANSWER):
+                return json.loads(line.removeprefix(ANSWER))
+        raise self._error(f"cannot run what is needed there ({_lines(done)[-1]})")
+
+    def show(self, command: str, *, on_terminal: bool) -> int:
+        """Runs a program of the head in this terminal; returns its exit status, or `UNREACHABLE`.
+
+        on_terminal  whether the output is a terminal, whose keys go to the program too
+        """
+        shown = in_login_shell(command)
+        if on_terminal:
+            return subprocess.run([*self.ssh, "-tt", self.target, shown]).returncode
+        # on standard error a shell without a terminal complains that it has none
+        return subprocess.run(
+            [*self.ssh, self.target, shown], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
+
+    def send(self, source: Path, place: str, *, like: str | None = None) -> None:
+        """Makes a file or folder of the head equal to one of this machine; sends what differs.
+
+        place  an absolute path there; its parent is made
+        like   a folder of the head that may have the same files: those are linked, not sent
+        """
+        is_folder = source.is_dir()
+        options = ["--delete"] if is_folder else []
+        options += [f"--exclude={name}" for name in _NEVER_SENT]
+        options += [] if like is None else [f"--link-dest={like}"]
+        # the name of a folder of links, such as that of a data set, stands for its content
+        paths = [f"{source.resolve()}/", f"{place}/"] if is_folder else [str(source), place]
+        self._copy([*options, paths[0]], f"{self.target}:{paths[1]}", f"cannot take {source}")
+
+    def fetch(self, place: str, folder: Path, leave_out: Sequence[str]) -> None:
+        """Makes a folder of this machine equal to one of the head, except for what is left out.
+
+        leave_out  patterns of rsync
+        """
+        options = [f"--exclude={pattern}" for pattern in leave_out]
+        self._copy([*options, f"{self.target}:{place}/"], f"{folder}/", f"cannot send {place}")
+
+    def _copy(self, words: Sequence[str], target: str, problem: str) -> None:
+        connect = shlex.join(self.ssh)
+        command = ["rsync", "-az", "--copy-links", "--rsh", connect, *words, target]
+        done = self._finish(command, problem, timeout=None)
+        if _NO_SPACE in done.stderr and target.startswith(self.target):
+            rule = "has no room left for the files of the run"
+            raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
+        if _NO_SPACE in done.stderr:
+            rule = "has no room left for the run, which lies complete on the head"
+            raise MachineError(target, rule, do="Make room, and `attach` to the run again.")
+        if done.returncode and _NO_CONNECTION in done.stderr:
+            raise self._error(f"cannot be reached ({_lines(done)[0]})")
+        if done.returncode:
+            raise self._error(f"{problem} ({_lines(done)[0]})")
+
+    def _finish(
+        self,
+        command: Sequence[str],
+        problem: str,
+        text: str | None = None,
+        *,
+        timeout: float | None = _ANSWER_S,
+    ) -> "subprocess.CompletedProcess[str]":
+        given = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout,
+                **given,
+            )
+        except subprocess.TimeoutExpired:
+            raise self._error(f"{problem} within {timeout:.0f} s") from None
+        if done.returncode == UNREACHABLE:
+            raise self._error(f"cannot be reached ({_lines(done)[-1]})")
+        return done
+
+    def _error(self, rule: str, do: str = "") -> MachineError:
+        hint = do or f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it."
+        return MachineError(f"the head of {self.file}", rule, do=hint)
+
+
+def in_login_shell(command: str) -> str:
+    """A command as `ray exec` runs it: with what the shell of a person has, such as its PATH."""
+    words = f"source ~/.bashrc; {command}"
+    return f"bash --login -i -c {shlex.quote(words)}"
+
+
+def find_head(file: ClusterFile) -> Head:
+    """Finds the head of a cluster that is up.
+
+    Raises MachineError if ssh or rsync is missing here, or there is no head.
+    """
+    for program in ("ssh", "rsync"):
+        if shutil.which(program) is None:
+            rule = f"has no {program}, through which files and commands go to a cluster"
+            raise MachineError("this machine", rule, do=f"Install {program}.")
+    if (file.prepared.get("docker") or {}).get("container_name"):
+        rule = "runs Ray in containers, to which `cluster` brings no files"
+        do = "Leave `docker` out, or start the sweep with `ray exec` and `address` auto."
+        raise MachineError(file.path, rule, do=do)
+    with _refusals_named(file), _quiet():
+        return _head(file)
+
+
+def _head(file: ClusterFile) -> Head:
+    from ray.autoscaler._private import commands
+    from ray.autoscaler._private.providers import _get_node_provider
+
+    content = commands._bootstrap_config(dict(file.prepared))
+    provider = _get_node_provider(content["provider"], content["cluster_name"])
+    node = commands._get_running_head_node(content, str(file.path), None, _provider=provider)
+    runner = provider.get_command_runner(
+        log_prefix="",
+        node_id=node,
+        auth_config=content["auth"],
+        cluster_name=content["cluster_name"],
+        process_runner=subprocess,
+        use_internal_ip=content["provider"].get("use_internal_ips", False),
+    )
+    address = runner._get_ssh_target()
+    options = runner.ssh_options.to_ssh_options_list(timeout=_CONNECT_S)
+    words = ("ssh", "-o", "LogLevel=ERROR", *options)
+    return Head(file=file.path, ssh=words, target=f"{runner.ssh_user}@{address}")
+
+
+@contextmanager
+def _refusals_named(file: ClusterFile) -> Iterator[None]:
+    try:
+        yield
+    except MachineError:
+        raise
+    # of Ray, of a cloud's package, or of what either of them calls
+    except Exception as error:
+        reason = first_line(error)
+        rule = "is not up" if "not found" in reason else f"cannot be looked up ({reason})"
+        do = f"Start it: ray up {file.path}"
+        raise MachineError(f"cluster {file.cluster_name} of {file.path}", rule, do=do) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops what Ray prints while it looks a cluster up, and warnings of files it leaves open."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+
+
+def _lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
+    """The lines of what a program has said of an error; its exit status if it has said nothing.
+
+    A shell that has no terminal says so, which is no error.
+    """
+    lines = []
+    for line in done.stderr.splitlines():
+        is_of_shell = any(words in line for words in _NO_TERMINAL)
+        if line.strip() and not is_of_shell:
+            lines.append(line.strip().rstrip("."))
+    return lines or [f"exit status {done.returncode}"]

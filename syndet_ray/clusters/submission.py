@@ -1,0 +1,125 @@
+"""Submission: a run that was sent to a cluster, as it lies on the head.
+
+~/syndet_projects/<project>/
+    runs/            as on any machine; runs of a project share their cache and MLflow's store
+    data/            photos and whatever else the driver alone reads
+    submitted/<id>/
+        files/       what every node gets: code, sweeps, assets, weights; the run's working folder
+        output.txt   what the process has printed
+        process.json its id, and the run that it continues, "" for a new one
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from syndet_ray.files import write_whole
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.newest import newest_run
+from syndet_ray.workers.own_files import FOLDER
+
+PROJECTS = "syndet_projects"  # in the home folder of the head
+_ERROR = "syndet_ray: "  # begins the line of an error
+
+
+class Submission:
+    """A submission, on the head itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "files"
+        self.runs = folder.parents[1] / "runs"
+        self._output = folder / "output.txt"
+        self._process = folder / "process.json"
+
+    def start(self, words: Sequence[str], run: str = "") -> int:
+        """Starts a command of this program that outlives this process and its terminal.
+
+        run  the folder of the run that it continues; "" for a new one
+
+        Returns the id of the process.
+        """
+        self.runs.mkdir(exist_ok=True)
+        with self._output.open("wb") as output, _hangup_ignored():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "syndet_ray", *words],
+                cwd=self.files,
+                env={**os.environ, FOLDER: str(self.files)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process.returncode = 0  # or Python would warn that it still runs, as it is meant to
+        write_whole(self._process, json.dumps({"pid": process.pid, "continues": run}).encode())
+        return process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """True while the process exists."""
+        try:
+            os.kill(self._record["pid"], 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    @property
+    def began(self) -> float:
+        """The time at which the process was started, in seconds since 1970."""
+        return self._process.stat().st_mtime
+
+    @property
+    def run(self) -> RunFolder | None:
+        """The run that the process carries out; None before there is one."""
+        if self._record["continues"]:
+            return RunFolder(Path(self._record["continues"]))
+        newest = newest_run(self.runs)
+        if newest is not None and newest.about.get("folder") == str(self.files):
+            return newest
+        return self._older_run()
+
+    def _older_run(self) -> RunFolder | None:
+        for path in self.runs.glob("*/run.json"):
+            with suppress(OSError, ValueError):
+                if json.loads(path.read_text(encoding="utf-8"))["folder"] == str(self.files):
+                    return RunFolder(path.parent)
+        return None
+
+    def last_line(self) -> str:
+        """The last line that the process has printed; "" before the first."""
+        lines = self._lines()
+        return lines[-1] if lines else ""
+
+    def error(self) -> str:
+        """The message of the error that ended the process; its last lines if it showed none."""
+        lines = self._lines()
+        for number, line in enumerate(lines):
+            if line.startswith(_ERROR):
+                return "\n".join(lines[number:]).removeprefix(_ERROR)
+        return "\n".join(lines[-5:])
+
+    def _lines(self) -> list[str]:
+        if not self._output.exists():
+            return []
+        text = self._output.read_text(encoding="utf-8", errors="replace")
+        return [line for line in text.splitlines() if line.strip()]
+
+    @property
+    def _record(self) -> dict[str, Any]:
+        return json.loads(self._process.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _hangup_ignored() -> Iterator[None]:
+    """Ignores SIGHUP, as does for good what is started meanwhile."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

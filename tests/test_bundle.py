@@ -1,0 +1,148 @@
+"""What only this machine has of a sweep goes along to a cluster, and the sweep names it there."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from syndet_ray.clusters import bundle as bundles
+from syndet_ray.clusters.bundle import bundle, paths_of, size_words, write_definitions
+from syndet_ray.definitions.given import with_given
+from syndet_ray.definitions.loader import load
+from syndet_ray.errors import DataError, DefinitionError
+
+DATA = PurePosixPath("/home/ubuntu/syndet_projects/x/data")
+SWEEP = """
+from syndet_ray import Choice, Mix, Photos, Recipe, SceneParameters, Scenes, SearchSpace, Sweep
+
+SWEEP = Sweep(
+    question="Does Größe matter, with meshes or shapes?",
+    recipe=Recipe(
+        mix=Mix(
+            sources={
+                "meshes": Scenes(changes={"scene.assets": "meshes"}),
+                "webshop": Photos(folder="OUTSIDE/webshop"),
+            }
+        ),
+        scene=SceneParameters(assets="meshes", generator="command:python3 make.py --fast"),
+    ),
+    space=(SearchSpace({"scene.backgrounds": Choice(values=("", "OUTSIDE/floors"))}), "own"),
+    trials=2,
+)
+"""
+OWN = """
+from syndet_ray import Float, SearchSpace
+
+SPACE = SearchSpace({"mix.synthetic": Float(low=0, high=1)})
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with a sweep that names files in it and outside of it."""
+    outside, here = tmp_path / "outside", tmp_path / "project"
+    for folder in (outside / "webshop", outside / "floors", here / "meshes" / "mug"):
+        folder.mkdir(parents=True)
+        (folder / "file.bin").write_bytes(b"x" * 1000)
+    (here / "make.py").write_text("print()")
+    for kind, name, text in (("sweeps", "mugs", SWEEP), ("search_spaces", "own", OWN)):
+        (here / kind).mkdir()
+        (here / kind / f"{name}.py").write_text(text.replace("OUTSIDE", str(outside)))
+    monkeypatch.chdir(here)
+    return here
+
+
+def test_all_files_that_a_sweep_names_go_along_and_nothing_of_the_system(project):
+    names = {path.name: for_nodes for path, for_nodes in paths_of(load("mugs")).items()}
+    assert names == {"meshes": True, "webshop": False, "floors": True, "make.py": True}
+    generator = "command:/usr/bin/env python3 make.py"
+    given = with_given(load("mugs"), {"settings": {"scene.generator": generator}})
+    assert not any(path.is_relative_to("/usr") for path in paths_of(given))
+
+
+def test_the_sweep_there_names_the_places_there(project, tmp_path):
+    sent = bundle(load("mugs"), [project / "make.py"], DATA)
+    staged = tmp_path / "staged"
+    assert write_definitions("mugs", {}, sent, staged) == "mugs"
+    text = (staged / "sweeps" / "mugs.py").read_text(encoding="utf-8")
+    assert '"meshes": Scenes(changes={"scene.assets": \'given/meshes\'})' in text
+    assert f"Photos(folder='{DATA}/webshop')" in text
+    assert "generator='command:python3 given/make.py --fast'" in text
+    assert "values=(\"\", 'given/floors')" in text
+    assert 'question="Does Größe matter, with meshes or shapes?"' in text
+    assert (staged / "search_spaces" / "own.py").exists()
+    assert (staged / "sweeps" / "obstruction.py").exists(), "those of the package go along"
+    there = load(str(staged / "sweeps" / "mugs.py"), staged)
+    assert there.recipe.scene.assets == str(staged / "given" / "meshes")
+    assert there.recipe.mix.sources["webshop"].folder == f"{DATA}/webshop"
+
+
+def test_settings_that_were_given_name_the_places_there(project):
+    sent = bundle(load("mugs"), [], DATA)
+    settings = {
+        "scene.assets": str(project / "meshes"),
+        "mix.sources": {"synthetic": {"kind": "synthetic", "folder": str(project / "meshes")}},
+        "scene.objects": 4,
+        "training.crop": [1, 2],
+    }
+    assert sent.translate(settings, project) == {
+        "scene.assets": "given/meshes",
+        "mix.sources": {"synthetic": {"kind": "synthetic", "folder": "given/meshes"}},
+        "scene.objects": 4,
+        "training.crop": [1, 2],
+    }
+
+
+def test_two_folders_of_the_same_name_stay_two(project, tmp_path):
+    other = tmp_path / "meshes"
+    other.mkdir()
+    sent = bundle(load("mugs"), [other], DATA)
+    assert sent.place(project / "meshes") != sent.place(other)
+    assert {item.name for item in sent.items} >= {"meshes", "meshes-2"}
+    assert "floors (1 file, 0.0 MB)" in sent.words
+
+
+def test_a_link_out_of_a_folder_is_refused_and_one_within_is_followed(project, tmp_path):
+    link = project / "meshes" / "link.bin"
+    link.symlink_to(project / "meshes" / "mug" / "file.bin")
+    bundle(load("mugs"), [], DATA)
+    link.unlink()
+    link.symlink_to(tmp_path / "outside" / "floors" / "file.bin")
+    with pytest.raises(DataError, match=r"link.bin: is a link that leads out of .*/meshes, so it"):
+        bundle(load("mugs"), [], DATA)
+
+
+def test_what_is_not_there_or_too_large_is_named_before_it_is_sent(project, monkeypatch):
+    with pytest.raises(DataError, match="photos: does not exist"):
+        bundle(load("mugs"), [project / "photos"], DATA)
+    monkeypatch.setattr(bundles, "MOST_NODE_BYTES", 1500)
+    with pytest.raises(DataError, match=r"for Ray to bring to nodes.*0\.0 MB are the most"):
+        bundle(load("mugs"), [], DATA)
+    monkeypatch.setattr(bundles, "MOST_BYTES", 2500)
+    with pytest.raises(DataError, match=r"to be sent from here.*Put photos into a bucket"):
+        bundle(load("mugs"), [], DATA)
+    assert (size_words(3.2e6), size_words(2.04e9)) == ("3.2 MB", "2.0 GB")
+
+
+def test_a_path_in_parts_is_refused(project, tmp_path):
+    file = project / "sweeps" / "mugs.py"
+    text = file.read_text().replace('assets="meshes"', 'assets="mesh" + "es"')
+    file.write_text(text)
+    sent = bundle(load("mugs"), [], DATA)
+    with pytest.raises(DefinitionError, match=r"names .*meshes in parts.*one text in quotes"):
+        write_definitions("mugs", {}, sent, tmp_path / "staged")
+
+
+SHORT = """
+from syndet_ray import Recipe, SceneParameters, Sweep
+
+SWEEP = Sweep(
+    question="Any?", recipe=Recipe(scene=SceneParameters(assets="no" + "where")), space=("mix",)
+)
+"""
+
+
+def test_a_path_that_something_given_replaces_need_not_be_there(project, tmp_path):
+    (project / "sweeps" / "short.py").write_text(SHORT)
+    given = {"settings": {"scene.assets": str(project / "meshes")}}
+    sent = bundle(with_given(load("short"), given), [], DATA)
+    assert write_definitions("short", given, sent, tmp_path / "staged") == "short"

@@ -1,0 +1,216 @@
+"""One command from a laptop: a cluster started by `ray up` on this machine, through a real sshd.
+
+The sshd speaks on its standard input and output, so no port is opened, and its home folder is a
+temporary one.
+"""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from conftest import write_tiny_sweep
+from PIL import Image
+
+from syndet_ray import cli
+from syndet_ray.cli import on_cluster
+from syndet_ray.runs.folder import RunFolder
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+SEPARATION = Path("/run/sshd")  # that sshd insists on if root starts it
+CONFIG = """
+HostKey {home}/host_key
+AuthorizedKeysFile {home}/key.pub
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin yes
+PidFile none
+SetEnv HOME={home}
+"""
+
+
+@pytest.fixture(scope="module")
+def home():
+    """The home folder of the head, with an sshd for it. Ray's sockets need a short path."""
+    missing = [name for name in ("ssh", "ssh-keygen", "rsync") if shutil.which(name) is None]
+    missing += ["sshd"] if SSHD is None else []
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    is_made = not SEPARATION.exists() and os.access(SEPARATION.parent, os.W_OK)
+    if is_made:
+        SEPARATION.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="syndet-", dir="/tmp"))
+    try:
+        for name in ("host_key", "key"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            subprocess.run(command, check=True)
+        (folder / "sshd_config").write_text(CONFIG.format(home=folder))
+        done = subprocess.run(
+            [SSHD, "-t", "-f", str(folder / "sshd_config")], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"sshd does not start: {done.stderr.strip()}")
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if is_made:
+            SEPARATION.rmdir()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def description(home, port, start):
+    """A cluster file of one node: this machine."""
+    return {
+        "cluster_name": home.name,
+        "max_workers": 0,
+        "provider": {"type": "local", "head_ip": "127.0.0.1", "worker_ips": []},
+        "auth": {
+            "ssh_user": getpass.getuser(),
+            "ssh_private_key": str(home / "key"),
+            "ssh_proxy_command": f"{SSHD} -i -f {home}/sshd_config",
+        },
+        "file_mounts": {},
+        "setup_commands": [],
+        "head_start_ray_commands": start,
+        "worker_start_ray_commands": [],
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(home):
+    """The file of a cluster that is up. It is ended by the ids of its processes."""
+    port = free_port()
+    profile = (
+        f"export PATH={Path(sys.executable).parent}:$PATH RAY_ADDRESS=127.0.0.1:{port} "
+        "RAY_AUTH_MODE=disabled RAY_worker_niceness=0\n"
+    )
+    (home / ".bashrc").write_text(profile)
+    start = (
+        f"unset RAY_ADDRESS; ray start --head --port={port} --num-cpus=2 --disable-usage-stats "
+        f"--include-dashboard=false --temp-dir={home}/ray"
+    )
+    file = home / "cluster.yaml"
+    file.write_text(yaml.safe_dump(description(home, port, [start])))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", str(file)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield file
+    finally:
+        end_processes_of(home)
+        for suffix in ("lock", "state"):
+            Path(f"/tmp/ray/cluster-{home.name}.{suffix}").unlink(missing_ok=True)
+        for cache in Path(tempfile.gettempdir()).glob("ray-config-*"):
+            if home.name in cache.read_text():
+                cache.unlink()
+
+
+def end_processes_of(home):
+    """Ends all processes that the head has started: they have its home folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("HOME") == str(home):
+                process.kill()
+
+
+@pytest.fixture
+def laptop(tmp_path, monkeypatch, dice, capfd):
+    """A folder of a laptop with a sweep and photos, and floors elsewhere; runs commands in it and
+    returns their exit status, output and errors.
+    """
+    project = tmp_path / "dice"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    write_tiny_sweep(project, trials=1)
+    shutil.copytree(dice, project / "photos")
+    floors = tmp_path / "elsewhere" / "floors"
+    floors.mkdir(parents=True)
+    Image.new("RGB", (64, 64), (90, 60, 30)).save(floors / "wood.png")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["syndet_ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.run()
+        printed = capfd.readouterr()
+        return done.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def kill_first_follower(home, output):
+    """Kills the ssh that shows the run, once it has shown a trial, as a closed laptop does."""
+    while not list(home.glob("syndet_projects/*/runs/tiny-*/ledger.jsonl")):
+        time.sleep(0.05)
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if words[:1] == ["ssh"] and "on_head follow" in words[-1]:
+            process.kill()
+            output.append(process.pid)
+
+
+@pytest.mark.cluster
+def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
+    cluster, home, laptop, monkeypatch
+):
+    monkeypatch.setattr(on_cluster, "_FIRST_PAUSE_S", 0.01)
+    killed = []
+    thread = threading.Thread(target=kill_first_follower, args=(home, killed), daemon=True)
+    thread.start()
+    status, output, errors = laptop(
+        *("sweep", "tiny", "--cluster", cluster, "--real", "photos"),
+        *("--backgrounds", "../elsewhere/floors"),
+    )
+    assert status == 0, output + errors
+    assert len(killed) == 1
+    assert "sends    this code, sweeps, photos (" in output
+    assert ", floors (1 file, 0.0 MB)\n" in output
+    assert "the connection is lost; trying again in 0 s" in output
+    assert "trial 0 starts: real only" in output
+    (run,) = Path("runs").glob("tiny-*")
+    assert f"report   {run}/report.html\n" in output
+    assert f"ray exec {cluster} --port-forward 5001 'cd {home}/syndet_projects/dice-" in output
+    folder = RunFolder(run)
+    assert folder.report.exists() and (run / "champion" / "model.safetensors").exists()
+    assert not folder.checkpoints.exists(), "only resume needs them"
+    assert folder.about["options"]["real"].startswith(f"{home}/syndet_projects/dice-")
+    assert folder.sweep.recipe.scene.backgrounds.endswith("/files/given/floors")
+    assert {path.name for path in Path.cwd().iterdir()} == {"sweeps", "photos", "runs"}
+
+    shutil.rmtree(run)
+    status, output, errors = laptop("attach", run.name, "--cluster", cluster)
+    assert status == 0, output + errors
+    assert f"report   {run}/report.html\n" in output
+    assert folder.report.exists()
+    status, _, errors = laptop("attach", "other", "--cluster", cluster)
+    assert (status, errors) == (
+        1,
+        f"syndet_ray: the head of {cluster}: has no run other. The newest are {run.name}.\n",
+    )
+
+
+@pytest.mark.cluster
+def test_an_error_there_is_shown_here(cluster, laptop):
+    """Only the driver there can find this out: the cluster has no GPU."""
+    status, output, errors = laptop(
+        *("sweep", "tiny", "--cluster", cluster, "--real", "photos", "--gpus-per-trial", "1")
+    )
+    assert status == 1
+    assert "--gpus-per-trial" in errors and "GPU" in errors, output
+    assert not Path("runs").exists() or not list(Path("runs").glob("tiny-*"))
