@@ -567,6 +567,7 @@ def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tm
         "trial 0 renders its scenes itself: "
         "they could not be rendered ahead of it (no node has cores left for that)"
     ]
+    assert proposals._ahead._sets == {}, "else their task would hold the lock of their folder"
 
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):

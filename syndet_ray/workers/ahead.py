@@ -65,6 +65,15 @@ class Ahead:
             return False
         return True
 
+    def drop(self, parameters: SceneParameters, count: int, seed: int) -> None:
+        """Cancels the rendering of a set, so that a trial can render it.
+
+        The task holds the lock of the set's folder, which may be the trial's too.
+        """
+        rendering = self._sets.pop(scene_hash(parameters, count, seed), None)
+        if rendering is not None:
+            ray.cancel(rendering, force=True)
+
     def rendered_scenes(self, parameters: SceneParameters, count: int, seed: int) -> int:
         """Returns the number of rendered scenes of a set.
 

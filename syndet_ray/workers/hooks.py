@@ -142,6 +142,8 @@ class Proposals(_Stateless, Searcher):
             # Nodes may have been lost: then the idle worker of a trial has the last cores, and the
             # scenes that the next trial waits for would wait for ever.
             if not self._running and not self._has_spare_cores():
+                for scene, count in sets:
+                    self._ahead.drop(scene, count, self._run.seed)
                 self._render_in_trial(trial, "no node has cores left for that")
                 return True
             self._show_scenes(trial, self._ahead)
