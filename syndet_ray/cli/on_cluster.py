@@ -41,6 +41,7 @@ _OF_POINTS = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that -
 _PAGES_PORT = 5001  # 5000 may be that of an MLflow server of the cluster
 _VALUES = (
     *("trials", "hours", "images", "seed", "parallel", "gpus_per_trial"),
+    *("gpu_hour_price", "core_hour_price"),
     *("storage", "tracking", "format", "hold_out"),
 )
 _SWITCHES = ("tensorboard", "allow_near_copies", "stream")

@@ -115,7 +115,10 @@ def loss_count(model: nn.Module, images: int) -> int:
 
     They are its images; for FCOS the points that learn an object, of which there may be none.
     """
-    return model.head.object_points if isinstance(model, PointDetector) else images
+    if not isinstance(model, PointDetector):
+        return images
+    head: Any = model.head
+    return int(head.object_points)
 
 
 def architecture_of(model: nn.Module) -> str:

@@ -82,6 +82,7 @@ def training_norms(model: nn.Module) -> list[_BatchNorm]:
 
 def share_norms(model: nn.Module, team: Team) -> None:
     """Makes a model, in training mode, train as if each process had the images of all."""
+    norm: Any
     for norm in training_norms(model):
         norm.team, norm.plain = team, type(norm)
         norm.__class__ = TeamNorm
