@@ -1,16 +1,18 @@
-"""Members: a trial in two processes on a real Ray: the same results as in one, also after one of
-them was killed, and nothing is left of a trial that stops.
+"""Members: a trial in two processes on a real Ray trains as in one, also after one of them was
+killed, and nothing is left of it when it stops.
 """
 
 import os
 import pickle
 import signal
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
+import torch
 from made_detections import TINY
 from ray import tune as ray_tune
 from test_search import Silent
@@ -21,12 +23,12 @@ from syndet_ray.errors import NeedsParts
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Search
-from syndet_ray.search.study import Study
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task, worth_another_try
 from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions
 from syndet_ray.workers.trainable import train_together
+from syndet_ray.workers.trial import run_trial
 
 pytestmark = [
     pytest.mark.cluster,
@@ -61,65 +63,65 @@ def cluster():
         found.shutdown()
 
 
-@pytest.fixture
-def run(cluster, squares, tmp_path):
-    """Runs a search in so many processes a trial; `event` is called with each changed trial."""
-
-    def run(processes, event=lambda trial: None, **changes):
-        sweep = SWEEP.replace(changes)
-        folder = RunFolder.create(tmp_path / f"run-{processes}", sweep, {})
-        listener = type("Events", (Listener,), {"update": lambda self, trial: event(trial)})()
-        search = Search(folder, sweep, Silent(), listeners=[listener])
-        settings = RunSettings(rungs=sweep.rungs, seed=1, cache=str(tmp_path / "cache"))
-        use = Resources(cpus=1, gpus=0, parallel=1, processes=processes)
-        pools = [ray.put((squares(8), squares(4, seed=2), {}))]
-        trainable = ray_tune.with_parameters(train_together, pools=pools)
-        tune.run_trials(trainable, search, settings, str(folder.path), use)
-        return folder
-
-    return run
-
-
 def members():
     """Processes of a trial besides its first."""
     processes = psutil.process_iter(["cmdline"])
     return [one for one in processes if "ray::_Member" in " ".join(one.info["cmdline"] or ())]
 
 
-def curve(folder):
-    """Images and training loss of each rung of the only trial."""
-    (trial,) = folder.trials()
-    return [(rung.images, rung.metrics["train/loss"]) for rung in trial.rungs]
+def gone():
+    """True once no process of a trial is left, within the time that Ray takes to end one."""
+    end = time.monotonic() + 5
+    while members() and time.monotonic() < end:
+        time.sleep(0.1)
+    return not members()
 
 
-def test_two_processes_report_what_one_does_also_after_a_kill(run):
-    alone = run(1)
+def losses_alone(trial, pools, settings):
+    """(images, training loss) of each rung of a trial that trains in this process."""
+    found = []
+
+    def report(images, metrics, *_):
+        found.append((images, metrics["train/loss"]))
+
+    task = Task(trial=trial, run=settings, threads=1)
+    run_trial(task, *pools, device=torch.device("cpu"), restore=None, report=report)
+    return found
+
+
+def test_two_processes_train_as_one_also_after_a_kill_and_leave_nothing(
+    cluster, squares, tmp_path, monkeypatch
+):
     killed = []
 
-    def kill_one(trial):
-        if trial.images == 4 and not killed:
-            killed.extend(members())
-            for process in killed:
-                os.kill(process.pid, signal.SIGKILL)
+    class Kill(Listener):
+        def update(self, trial):
+            if trial.images == 4 and not killed:
+                killed.extend(members())
+                for process in killed:
+                    os.kill(process.pid, signal.SIGKILL)
 
-    folder = run(2, kill_one)
+    folder = RunFolder.create(tmp_path / "run", SWEEP, {})
+    search = Search(folder, SWEEP, Silent(), listeners=[Kill()])
+    monkeypatch.setattr(search._study, "report", lambda number, images, value: images == 8)
+    settings = RunSettings(rungs=SWEEP.rungs, seed=1, cache=str(tmp_path / "cache"))
+    pools = squares(8), squares(4, seed=2)
+    stored = ray.put((*pools, {}))
+    trainable = ray_tune.with_parameters(train_together, pools=[stored])
+    use = Resources(cpus=1, gpus=0, parallel=1, processes=2)
+    tune.run_trials(trainable, search, settings, str(folder.path), use)
+
     assert len(killed) == 1
-    (trial,) = folder.trials()
-    assert trial.state == "COMPLETE"
     reasons = [event["reason"] for event in folder.ledger.events() if event["event"] == "retry"]
     assert len(reasons) == 1
     assert "a process of the trial was lost" in reasons[0]
-    assert trial.effective["processes"] == 2
-    # convolutions compute in bfloat16 where the machine has it
-    for ours, theirs in zip(curve(folder), curve(alone), strict=True):
-        assert ours == pytest.approx(theirs, rel=0.03)
-    assert gone()
-
-
-def test_a_trial_that_stops_leaves_nothing_and_the_next_one_begins(run, monkeypatch):
-    monkeypatch.setattr(Study, "report", lambda *_: True)
-    folder = run(2, trials=2)
-    assert [trial.state for trial in folder.trials()] == ["PRUNED", "PRUNED"]
+    (trial,) = folder.trials()
+    assert (trial.state, trial.images, trial.effective["processes"]) == ("PRUNED", 8, 2)
+    expected = losses_alone(replace(trial, checkpoint=None), pools, settings)
+    for rung, (images, loss) in zip(trial.rungs, expected, strict=False):
+        assert rung.images == images
+        # convolutions compute in bfloat16 where the machine has it
+        assert rung.metrics["train/loss"] == pytest.approx(loss, rel=0.03)
     assert gone()
 
 
@@ -132,11 +134,3 @@ def test_a_trial_with_too_little_memory_begins_again_in_parts():
     assert Decisions(None).on_trial_result(None, trial, {"parts": 4}) == "CONTINUE"
     assert trial.config["task"].parts == 4
     assert trial.max_failures == RETRIES + 1
-
-
-def gone():
-    """True once no process of a trial is left, within the time that Ray takes to end one."""
-    end = time.monotonic() + 5
-    while members() and time.monotonic() < end:
-        time.sleep(0.1)
-    return not members()
