@@ -191,7 +191,7 @@ def test_a_run_without_a_finished_recipe_has_no_points(tmp_path):
         (("check", "smoke", "--gpu-hour-price", "-1"), "price': -1 is not a finite number of at"),
         (("report", "x", "--core-hour-price", "inf"), "price': inf is not a finite number of at"),
         (("resume", "nowhere", "--hours", "nan"), "--hours': nan is not more than 0."),
-        (("sweep", "smoke", "--gpus-per-trial", "2"), "Invalid value for '--gpus-per-trial'"),
+        (("sweep", "smoke", "--gpus-per-trial", "-1"), "Invalid value for '--gpus-per-trial'"),
         (("predict", "model", "photos", "--score", "50"), "Invalid value for '--score'"),
     ],
 )

@@ -22,13 +22,12 @@ class ProgramTry:
     """A short training by a program, on real images only: all images cost the same.
 
     effective         as of `ProgramTraining`
-    train_s, score_s  seconds to train on one image, and to predict one
+    image_s           seconds to train on an image, or to predict one
     checkpoint_bytes  of a checkpoint
     """
 
     effective: Mapping[str, Any]
-    train_s: float
-    score_s: float
+    image_s: float
     checkpoint_bytes: int
 
 
@@ -57,26 +56,19 @@ def try_program(
             model.mkdir()
             training.save(rung, model)
         predict_by_program(model, photos, recipe.detector.program, place)
-        train_s, score_s = _parts(seconds, batch, len(photos))
         return ProgramTry(
             effective=training.effective(rung),
-            train_s=train_s,
-            score_s=score_s,
+            image_s=_image_s(seconds, batch, len(photos)),
             checkpoint_bytes=folder_bytes(model),
         )
 
 
-def _parts(seconds: list[float], batch: int, photos: int) -> tuple[float, float]:
-    """Seconds for a training image and for a predicted one.
+def _image_s(seconds: list[float], batch: int, photos: int) -> float:
+    """Seconds for an image, trained on or predicted: so few do not tell the two apart.
 
-    The last two rungs predict the same images, and train on a batch and on two.
-
-    seconds  of each rung
+    seconds  of each rung; the first has the start of the program in it
     photos   images that are predicted at each rung
     """
-    _, second, third = seconds
-    train_s = (third - second) / batch
-    predict_s = second - train_s * batch
-    if train_s <= 0 or predict_s < 0:  # too short to tell them apart
-        return third / (2 * batch), 0.0
-    return train_s, predict_s / photos
+    batches = _BATCHES[-1] - _BATCHES[0]
+    images = batches * batch + photos * (len(_BATCHES) - 1)
+    return sum(seconds[1:]) / images

@@ -231,8 +231,8 @@ def _rates_of_program(
     train, val = pools["train"], pools["val"]
     result = try_program(recipe, train, val, device=device, threads=threads, seed=seed)
     return Rates(
-        train_s=result.train_s,
-        score_s=result.score_s,
+        train_s=result.image_s,
+        score_s=result.image_s,
         scene_s=_scene_s(recipe, seed),
         checkpoint_bytes=result.checkpoint_bytes,
     )
