@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "OMP_WAIT_POLICY": "passive",
 }
-CHECKPOINTS = 20
+CHECKPOINTS = 20  # of 5 trials, at 4 rungs each
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
