@@ -217,7 +217,7 @@ def measure(arm: str, trials: int, slots: int) -> None:
     from syndet_ray.workers import cluster
 
     # Ray gets a core for each slot, however many there are
-    claim = mock.patch.object(cluster, "usable_cores", lambda: slots)
+    claim = mock.patch.object(cluster, "usable_cores", return_value=slots)
     with claim, tempfile.TemporaryDirectory() as home:
         steps_folder = Path(home) / "steps"
         steps_folder.mkdir()
