@@ -30,6 +30,7 @@ from functools import wraps
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
+from unittest import mock
 
 from syndet_ray import Float, Pruning, Recipe, SearchSpace, Training
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -215,8 +216,9 @@ def measure(arm: str, trials: int, slots: int) -> None:
     """Runs one arm in this process, and prints its figures as JSON."""
     from syndet_ray.workers import cluster
 
-    cluster.usable_cores = lambda: slots  # Ray gets a core for each slot, whatever there is
-    with tempfile.TemporaryDirectory() as home:
+    # Ray gets a core for each slot, however many there are
+    claim = mock.patch.object(cluster, "usable_cores", return_value=slots)
+    with claim, tempfile.TemporaryDirectory() as home:
         steps_folder = Path(home) / "steps"
         steps_folder.mkdir()
         os.environ[_STEPS] = str(steps_folder)
