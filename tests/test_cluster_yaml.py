@@ -1,6 +1,8 @@
 """cluster.yaml is what Ray's own validator and EC2 accept, and what design asks of it."""
 
 import copy
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,47 @@ def test_only_the_cluster_itself_and_ssh_reach_a_node(provider):
     (rules,) = boto3.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
     from_anywhere = [rule for rule in rules["IpPermissions"] if rule["IpRanges"]]
     assert [(rule["FromPort"], rule["ToPort"]) for rule in from_anywhere] == [(22, 22)]
+
+
+def test_the_head_may_change_its_own_cluster_only_and_workers_the_bucket_only():
+    text = (ROOT / "docs" / "cluster_aws.md").read_text(encoding="utf-8")
+    head, worker = map(json.loads, re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    content = yaml.safe_load(TEXT)
+    tag = {"ray-cluster-name": content["cluster_name"]}
+    rights = {}
+    for statement in head["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            rights.setdefault(action, []).append(statement)
+            assert "*" not in action
+    for action in ("TerminateInstances", "StopInstances", "StartInstances"):
+        (statement,) = rights[f"ec2:{action}"]
+        conditions = statement["Condition"]["StringEquals"]
+        assert conditions == {f"ec2:ResourceTag/{name}": value for name, value in tag.items()}
+    assert all("Condition" in statement for statement in rights["ec2:CreateTags"])
+    (role,) = [statement["Resource"] for statement in rights["iam:PassRole"]]
+    kinds = content["available_node_types"]
+    profiles = {kind["node_config"]["IamInstanceProfile"]["Name"] for kind in kinds.values()}
+    assert profiles == {"syndet-ray-head", role.rpartition("/")[2]}
+    anywhere = [part["Action"] for part in head["Statement"] if part["Resource"] == "*"]
+    assert anywhere == ["ec2:DescribeInstances"]
+    of_workers = [action for part in worker["Statement"] for action in part["Action"]]
+    assert all(action.startswith("s3:") for action in of_workers)
+    assert all(":::BUCKET" in part["Resource"] for part in worker["Statement"])
+
+
+def test_the_tunnel_of_the_readme_leads_to_the_ports_of_the_head(config):
+    from ray.scripts.scripts import cli
+
+    (line,) = [
+        line
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("ray attach")
+    ]
+    arguments = line.partition("#")[0].split()
+    context = cli.commands["attach"].make_context("attach", arguments[2:])
+    assert context.params["cluster_config_file"] == "cluster.yaml"
+    dashboard, mlflow = context.params["port_forward"]
+    commands = " ".join(config["head_start_ray_commands"])
+    assert f"--port {mlflow} " in commands
+    assert dashboard == 8265 and "--dashboard-port" not in commands, "Ray's own port"

@@ -39,7 +39,7 @@ DENIED = {
 
 @pytest.fixture(scope="module")
 def cloud():
-    """An account with all that cluster.yaml needs. Returns the id of an image of 75 GB."""
+    """An account with all that cluster.yaml needs. Yields the id of an image of 15 GB."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
             environment.delenv(name, raising=False)
@@ -55,10 +55,7 @@ def cloud():
             s3.create_bucket(Bucket=name)
         policy = {"Version": "2012-10-17", "Statement": [DENIED]}
         s3.put_bucket_policy(Bucket="theirs", Policy=json.dumps(policy))
-        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 75}}
-        answer = boto3.client("ec2").register_image(
-            Name="ours", RootDeviceName="/dev/sda1", BlockDeviceMappings=[disk]
-        )
+        answer = boto3.client("ec2").register_image(Name="ours", RootDeviceName="/dev/sda1")
         yield answer["ImageId"]
 
 
@@ -143,8 +140,8 @@ def test_all_problems_are_in_one_message(cluster, tmp_path):
 
 
 def test_a_wrong_region_is_named_and_nothing_else_is_asked(cluster):
-    (finding,) = aws.findings(cluster((REGION, "us-esat-1")))
-    assert "must be a region of AWS, got 'us-esat-1'. Did you mean 'us-east-1'?" in str(finding)
+    (finding,) = aws.findings(cluster((REGION, "us-east1")))
+    assert "must be a region of AWS, got 'us-east1'. Did you mean 'us-east-1'?" in str(finding)
 
 
 def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkeypatch):
@@ -156,11 +153,17 @@ def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkey
     assert message.startswith(f"{cluster().path}: cannot be started as it is, for 2 reasons")
 
 
+def test_a_missing_profile_is_named(cluster, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    (finding,) = map(str, aws.findings(cluster()))
+    assert finding.startswith("AWS account: cannot be used (ProfileNotFound). Give this machine a")
+
+
 @pytest.mark.parametrize(
     ("storage", "message"),
     [
         ("s3://nothing/runs", "cannot be written (NoSuchBucket). Create the bucket, or correct"),
-        ("s3://theirs/runs", "s3://theirs/runs: cannot be written (AccessDenied). Let this mach"),
+        ("s3://theirs/runs", "s3://theirs/runs: cannot be written (403). Let this mach"),
         ("gs://mine", "must be s3://bucket or s3://bucket/prefix"),
         (None, "`storage`: is needed: nodes that join cannot write checkpoints to a folder"),
     ],
@@ -181,8 +184,8 @@ def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, mon
         ),
         (
             aws._images,
-            ("VolumeSize: 80", "VolumeSize: 50"),
-            "head: disk /dev/sda1 must have 75 GB for its image, got 50",
+            ("VolumeSize: 80", "VolumeSize: 10"),
+            "head: disk /dev/sda1 must have 15 GB for its image, got 10",
         ),
         (
             aws._offers,
@@ -247,6 +250,17 @@ def test_what_may_not_be_asked_is_a_note_and_what_may_not_be_done_an_error(asked
     assert asked(aws._rights) == []
     (error,) = asked(aws._zones, ec2=Refusing("RequestExpired"))
     assert error.startswith("AWS: zones cannot be looked up (RequestExpired).")
+
+
+def test_to_ask_for_rights_starts_nothing_whatever_the_file_says(asked):
+    assert (
+        asked(
+            aws._rights,
+            ("InstanceType: m6i.large", "InstanceType: m6i.large\n            DryRun: false"),
+        )
+        == []
+    )
+    assert boto3.client("ec2").describe_instances()["Reservations"] == []
 
 
 @pytest.mark.parametrize(("limit", "count"), [(4, 3), (16, 3), (64, 0)])

@@ -143,6 +143,8 @@ def test_limits_of_nodes_must_agree(refused):
         (LOCAL.replace(", worker_ips: [127.0.0.2]", ""), "Please supply a `head_ip`"),
         ("provider: {type: aws}\n", "provider lacks region"),
         ("cluster_name: a\nprovider: {type: aws}\nsetup_commands: a\n", "must be of type array"),
+        ("provider: {type: aws}\navailable_node_types: {}\n", "head_node_type must be one of"),
+        ("provider: {type: aws}\navailable_node_types: {1: 2}\n", "must have words as keys, got 1"),
     ],
 )
 def test_what_is_no_description_is_refused(text, message, refused):
@@ -150,6 +152,8 @@ def test_what_is_no_description_is_refused(text, message, refused):
 
 
 def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="is a folder"):
+        read_cluster_file(tmp_path)
     with pytest.raises(DataError, match=r"gone\.yaml: does not exist\. Name a file for `ray up`"):
         read_cluster_file(tmp_path / "gone.yaml")
 

@@ -1,12 +1,13 @@
 """The head of a Ray cluster is looked for before Ray is, which would wait for minutes."""
 
 import contextlib
+import platform
 import socket
 
 import pytest
 
 from syndet_ray.errors import MachineError
-from syndet_ray.workers import head
+from syndet_ray.workers import cluster, head
 from syndet_ray.workers.cluster import connection
 
 
@@ -41,3 +42,38 @@ def test_what_only_ray_understands_is_left_to_its_check():
         head.check_head("nonsense")
     head.check_head("ray://host:10001")  # of Ray's client, which has limits of its own
     head.check_head("local")  # starts a cluster
+
+
+@pytest.mark.parametrize(
+    ("ray_version", "python_version", "message"),
+    [
+        (
+            "2.59.0",
+            "3.12.1",
+            "has Ray 2.59.0 and Python 3.12.1, and this machine has Ray {ray} and Python {python}: "
+            "they must be the same. Install ray==2.59.0 in an environment of Python 3.12.1 here.",
+        ),
+        (
+            "{ray}",
+            "{minor}.99",
+            "has Ray {ray} and Python {minor}.99, and this machine has Ray {ray} and Python "
+            "{python}: they must be the same. Set RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor",
+        ),
+    ],
+)
+def test_a_cluster_of_other_versions_is_named(ray_version, python_version, message, monkeypatch):
+    """With the words of Ray's own check of versions."""
+    import ray
+    from ray._private.utils import check_version_info
+
+    here = {"ray": ray.__version__, "python": platform.python_version()}
+    here["minor"] = here["python"].rpartition(".")[0]
+    there = {
+        "ray_version": ray_version.format(**here),
+        "python_version": python_version.format(**here),
+    }
+    monkeypatch.setattr(cluster, "check_head", lambda address: None)
+    monkeypatch.setattr(cluster.ray, "init", lambda **options: check_version_info(there, "node h"))
+    with pytest.raises(MachineError) as error, connection("h:6379"):
+        pass
+    assert str(error.value).startswith(f"Ray cluster h:6379: {message.format(**here)}")

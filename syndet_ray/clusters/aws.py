@@ -31,21 +31,21 @@ _STARTS_ELSEWHERE = "Take another instance type, or another region."
 
 
 class Account:
-    """The account whose credentials this machine has, in the region of a cluster."""
+    """The account whose credentials this machine has, in the region of a cluster.
+
+    Raises MachineError unless AWS accepts the credentials.
+    """
 
     def __init__(self, cluster: ClusterFile) -> None:
-        session = boto3.Session(region_name=cluster.region)
-        # made here: a session is for one thread, its clients are for all
-        self._clients = {name: session.client(name, config=_PATIENCE) for name in _SERVICES}
         self._instance_types = _instance_types(cluster)
-
-    def log_in(self) -> None:
-        """Raises MachineError unless AWS accepts the credentials."""
         try:
+            session = boto3.Session(region_name=cluster.region)
+            # made here: a session is for one thread, its clients are for all
+            self._clients = {name: session.client(name, config=_PATIENCE) for name in _SERVICES}
             self.client("sts").get_caller_identity()
-        except (BotoCoreError, ClientError) as error:
-            rule = f"cannot be used ({_code(error) or type(error).__name__})"
-            raise MachineError("AWS account", rule, do=read_error("", error).do) from None
+        # botocore raises ValueError for an endpoint that is no URL
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise _account_error(error) from None
 
     def client(self, service: str) -> Any:
         """A client of boto3 that gives up soon."""
@@ -72,12 +72,9 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
 
     Without a region that exists and credentials, nothing else is asked.
     """
-    wrong_region = _region_error(cluster)
-    if wrong_region is not None:
-        return [wrong_region]
-    account = Account(cluster)
     try:
-        account.log_in()
+        _check_region(cluster)
+        account = Account(cluster)
     except MachineError as error:
         return [error]
     checks = (_zones, _images, _offers, _sizes, _profiles, _rights, _quotas)
@@ -89,7 +86,7 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
 def _answer(
     check: Callable[[Account, ClusterFile], Findings], account: Account, cluster: ClusterFile
 ) -> list[SyndetError | str]:
-    """What a check finds; an error or a note if AWS does not answer its question."""
+    """Returns what a check finds; an error or a note if AWS does not answer its question."""
     subject = check.__name__.strip("_")
     try:
         return list(check(account, cluster))
@@ -100,16 +97,24 @@ def _answer(
         return [MachineError("AWS", rule, do=read_error("", error).do)]
 
 
-def _region_error(cluster: ClusterFile) -> MachineError | None:
-    session = boto3.Session()
-    partitions = session.get_available_partitions()
-    regions = [name for part in partitions for name in session.get_available_regions("ec2", part)]
-    if cluster.region in regions:
-        return None
+def _account_error(error: Exception) -> MachineError:
+    rule = f"cannot be used ({_code(error) or type(error).__name__})"
+    return MachineError("AWS account", rule, do=read_error("", error).do)
+
+
+def _check_region(cluster: ClusterFile) -> None:
+    """Raises MachineError for a region that boto3 does not know."""
+    try:
+        session = boto3.Session()
+        parts = session.get_available_partitions()
+        regions = [name for part in parts for name in session.get_available_regions("ec2", part)]
+    except BotoCoreError as error:  # such as a profile that does not exist
+        raise _account_error(error) from None
     assert cluster.region is not None, "the reader has refused a file without one"
-    place = cluster.lines.place(("provider",), "region")
-    do = nearest(cluster.region, regions)
-    return MachineError(place, "must be a region of AWS", got=cluster.region, do=do)
+    if cluster.region not in regions:
+        place = cluster.lines.place(("provider",), "region")
+        do = nearest(cluster.region, regions)
+        raise MachineError(place, "must be a region of AWS", got=cluster.region, do=do)
 
 
 def _zones(account: Account, cluster: ClusterFile) -> Findings:
@@ -221,11 +226,15 @@ def _profiles(account: Account, cluster: ClusterFile) -> Findings:
 def _rights(account: Account, cluster: ClusterFile) -> Findings:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
     node = cluster.prepared[_TYPES][cluster.head_type]["node_config"]
-    request = {key: value for key, value in node.items() if key not in OF_RAY}
     if cluster.head.image is None:  # Ray's choice
         return
+    # rights may depend on the tag that Ray gives its instances
+    tag = {"Key": "ray-cluster-name", "Value": cluster.cluster_name}
+    tags = [{"ResourceType": "instance", "Tags": [tag]}]
+    request = {"TagSpecifications": tags} | {key: node[key] for key in node if key not in OF_RAY}
+    dry = {"MinCount": 1, "MaxCount": 1, "DryRun": True}  # last: the file must not change it
     try:
-        account.client("ec2").run_instances(**request, MinCount=1, MaxCount=1, DryRun=True)
+        account.client("ec2").run_instances(**(request | dry))
     except ClientError as error:
         if _code(error) in _FORBIDDEN:
             place = _place(cluster, cluster.head, "InstanceType")

@@ -12,7 +12,7 @@ from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema_errors, type_errors
 from syndet_ray.data.readers.yaml_file import load_yaml
-from syndet_ray.errors import DataError, DefinitionError, first_line
+from syndet_ray.errors import DataError, DefinitionError, SyndetError, first_line
 from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import Growth, growth_of
 
@@ -20,6 +20,7 @@ AWS = "aws"
 LOCAL = "local"  # machines that exist already, each given by its address
 _KIND = "a cluster"
 _MOST_ALIASES = 30  # types of nodes share disks and images; as many still stand for little
+_EC2_MAPPINGS = ("IamInstanceProfile", "InstanceMarketOptions")
 _DO_FIND = "Name a file for `ray up`, such as the cluster.yaml of this project."
 
 
@@ -90,8 +91,9 @@ def read_cluster_file(path: Path) -> ClusterFile:
 
     Raises DataError where there is no YAML file, and DefinitionError with all mistakes in it.
     """
-    if not path.exists():
-        raise DataError(path, "does not exist", do=_DO_FIND)
+    if not path.is_file():
+        rule = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(path, rule, do=_DO_FIND)
     content = load_yaml(path, _KIND, _MOST_ALIASES)
     if not isinstance(content, dict) or not isinstance(content.get("provider"), dict):
         rule = "does not describe a cluster: it must be a mapping with the mapping `provider`"
@@ -140,7 +142,7 @@ def _raise_all(path: Path, errors: list[DefinitionError]) -> None:
         raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{lines}")
 
 
-def _line(error: DefinitionError) -> int:
+def _line(error: SyndetError) -> int:
     line = error.place.rpartition(":")[2]
     return int(line) if line.isdecimal() else 0
 
@@ -167,15 +169,20 @@ def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> Cluster
 
 def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     node = kind["node_config"]
-    profile = node.get("IamInstanceProfile") or {}
+    profile, market = (_mapping(node.get(key)) for key in _EC2_MAPPINGS)
     return NodeType(
         name=name,
         resources=kind["resources"],
         min_workers=kind["min_workers"],
         max_workers=kind["max_workers"],
         priority=kind.get("priority", 0),
-        is_spot=(node.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
+        is_spot=market.get("MarketType") == "spot",
         instance_type=node.get("InstanceType"),
         image=node.get("ImageId"),
         profile=profile.get("Name") or profile.get("Arn"),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Returns a mapping as it is, and an empty one for a value that another cloud may have."""
+    return value if isinstance(value, dict) else {}

@@ -78,29 +78,32 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
 
 
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
-    """What the commands install on the nodes, and this machine has in another version."""
-    import ray
-
+    """Versions that the commands install on the nodes, where this machine has others."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
     for name, command in commands(cluster.prepared, "setup_commands"):
         for remote in _CONSTRAINTS.findall(command):
             local = _local_path(remote, cluster)
-            if local is None:
-                continue
-            if not local.is_file():
+            if local is not None and local.is_file():
+                yield from _ray_errors(local)
+            elif local is not None:
                 place = cluster.lines.place((), name)
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
                 do = "Run this in the folder of the project, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
-                continue
-            for version in _RAY.findall(local.read_text(encoding="utf-8", errors="replace")):
-                if version != ray.__version__:
-                    rule = f"has Ray {ray.__version__}, and the nodes get {version}"
-                    do = f"Install ray=={version} here, or change {local}."
-                    yield MachineError("this machine", rule, do=do)
-        here = f"{sys.version_info.major}.{sys.version_info.minor}"
         for version in _PYTHON.findall(command):
             if version != here:
                 yield f"nodes get Python {version}, and this machine has {here}"
+
+
+def _ray_errors(constraints: Path) -> Iterator[MachineError]:
+    import ray
+
+    text = constraints.read_text(encoding="utf-8", errors="replace")
+    for version in _RAY.findall(text):
+        if version != ray.__version__:
+            rule = f"has Ray {ray.__version__}, and the nodes get {version}"
+            do = f"Install ray=={version} here, or change {constraints}."
+            yield MachineError("this machine", rule, do=do)
 
 
 def _local_path(remote: str, cluster: ClusterFile) -> Path | None:

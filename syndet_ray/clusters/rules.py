@@ -32,11 +32,29 @@ def schema_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionEr
     import jsonschema
     import ray.autoscaler
 
+    nameless = list(_key_errors(content, (), lines))
+    if nameless:  # the schema takes all keys for texts
+        return nameless
     schema_file = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     validator = jsonschema.Draft7Validator(schema)
     mistakes = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.path)))
     return list(chain.from_iterable(_schema_errors(error, lines) for error in mistakes))
+
+
+def _key_errors(value: Any, keys: tuple[Any, ...], lines: Lines) -> Iterator[DefinitionError]:
+    """Keys that are no texts, such as numbers."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    elif isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                rule = f"{_words(keys)}must have words as keys"
+                yield DefinitionError(lines.place(keys, str(key)), rule, got=key)
+    else:
+        return
+    for key, inner in value.items():
+        yield from _key_errors(inner, (*keys, key), lines)
 
 
 def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
@@ -45,7 +63,7 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
     where = _words(keys)
     if error.validator == "additionalProperties":
         valid = error.schema.get("properties", {})
-        for name in sorted(set(error.instance) - set(valid)):
+        for name in sorted(set(map(str, error.instance)) - set(valid)):
             rule = f"{where}has an unknown key"
             yield DefinitionError(lines.place(keys, name), rule, got=name, do=nearest(name, valid))
     elif error.validator == "required":
@@ -74,9 +92,7 @@ def _words(keys: Sequence[Any]) -> str:
 
 def type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Mistakes among the node types of a file that breaks no rule of the schema."""
-    kinds = content.get(_TYPES)
-    if not kinds:
-        return []
+    kinds = content.get(_TYPES) or {}
     errors = []
     head = content.get("head_node_type")
     if head not in kinds:
@@ -123,12 +139,12 @@ def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[
 
     group  the end of the names of the lists
     """
-    seen = set[str]()
+    earlier = set[str]()
     for name, texts in prepared.items():
         if name.endswith(group) and isinstance(texts, list):
             for text in texts:
-                if isinstance(text, str) and text not in seen:
-                    seen.add(text)
+                if isinstance(text, str) and text not in earlier:
+                    earlier.add(text)
                     yield name, text
 
 

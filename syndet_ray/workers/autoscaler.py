@@ -115,7 +115,7 @@ def _reported_growth() -> Growth | None:
         node = _node(group.resources)
         is_limited = 0 <= group.max_count < _MANY
         nodes += [node] * (group.max_count if is_limited else _MANY)
-        always += [node] * group.min_count
+        always += [node] * min(group.min_count, _MANY)
     return Growth(nodes=tuple(nodes), most=len(nodes), always=tuple(always))
 
 
@@ -172,7 +172,7 @@ def growth_of(config: dict[str, Any]) -> Growth:
         if name != config["head_node_type"]:
             node = _node(kind.get("resources", {}))
             nodes += [node] * min(most, kind.get("max_workers", most), _MANY)
-            always += [node] * kind.get("min_workers", 0)
+            always += [node] * min(kind.get("min_workers", 0), _MANY)
     return Growth(nodes=tuple(nodes), most=most, always=tuple(always))
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import ray
 
 from syndet_ray.cores import usable_cores
-from syndet_ray.errors import MachineError, first_line
+from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable, make_folder
 from syndet_ray.progress import Note, silent
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, trials_on
-from syndet_ray.workers.head import check_head, unreachable_error
+from syndet_ray.workers.head import check_head, joining_error
 from syndet_ray.workers.own_files import runtime_environment
 from syndet_ray.workers.stop import restore_handlers
 
@@ -147,7 +147,7 @@ def _connect(address: str | None, folder: str | None) -> None:
         is_of_ray = isinstance(error, OSError | RuntimeError | ValueError)
         if not is_of_ray and type(error) is not Exception:
             raise
-        raise unreachable_error(address, first_line(error)) from None
+        raise joining_error(address, error) from None
 
 
 @contextmanager

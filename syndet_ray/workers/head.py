@@ -5,11 +5,17 @@ import socket
 import subprocess
 import sys
 
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, first_line
 
 _CONNECT_S = 5.0  # a head on another continent answers in less than one
 _ANSWER_S = 20.0  # the check takes 0.7 s; a busy head may need longer
 _NEW = "local"  # with which ray.init() starts a cluster
+# in the error for a cluster of other versions: first its own, then those of this process
+_VERSIONS = re.compile(
+    r"cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)\s"
+    r".*started with:\s+Ray: (\S+)\s+Python: (\S+)",
+    re.DOTALL,
+)
 _CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
 
 
@@ -46,6 +52,27 @@ def unreachable_error(address: str | None, reason: str) -> MachineError:
     if address:
         do = "See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides."
     return MachineError(place, f"cannot be reached ({reason.rstrip('.')})", do=do)
+
+
+def joining_error(address: str | None, error: Exception) -> MachineError:
+    """Returns the error for a cluster that Ray does not let this process join."""
+    versions = _VERSIONS.search(str(error))
+    if versions is None:
+        return unreachable_error(address, first_line(error))
+    ray_there, python_there, ray_here, python_here = versions.groups()
+    rule = (
+        f"has Ray {ray_there} and Python {python_there}, "
+        f"and this machine has Ray {ray_here} and Python {python_here}: they must be the same"
+    )
+    do = f"Install ray=={ray_there} in an environment of Python {python_there} here."
+    if ray_there == ray_here and _minor(python_there) == _minor(python_here):
+        do = "Set RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor, which lets the last numbers differ."
+    return MachineError(f"Ray cluster {address}", rule, do=do)
+
+
+def _minor(version: str) -> str:
+    """Returns 3.11 of 3.11.7."""
+    return version.rpartition(".")[0]
 
 
 def _check_port(address: str) -> None:
