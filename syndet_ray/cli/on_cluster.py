@@ -48,8 +48,8 @@ _SWITCHES = ("tensorboard", "allow_near_copies", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """The place of a submission: its head, and its folder there."""
+class HeadFolder:
+    """The folder of a submission on its head."""
 
     head: "Head"
     folder: PurePosixPath
@@ -95,7 +95,7 @@ def submit(
             bundle = _bundle(request, options, earlier, project)
         _check_room(facts, bundle, cluster)
         terminal.print_lines(console, _lines(cluster, head, bundle))
-        place = Place(head=head, folder=project / "submitted" / _new_id(name))
+        place = HeadFolder(head=head, folder=project / "submitted" / _new_id(name))
         definitions = Path(staged, "definitions")
         sweep = write_definitions(name, request.given, bundle, definitions)
         _send(definitions, place, bundle, facts, display)
@@ -234,7 +234,7 @@ def _lines(cluster: "ClusterFile", head: "Head", bundle: "Bundle") -> list[str]:
 
 def _send(
     definitions: Path,
-    place: Place,
+    place: HeadFolder,
     bundle: "Bundle",
     facts: Mapping[str, Any],
     display: "Plain | Bar",
@@ -307,12 +307,12 @@ def _option_words(options: SweepOptions) -> list[str]:
     return words
 
 
-def _start(place: Place, words: list[str], run: str = "") -> int:
+def _start(place: HeadFolder, words: list[str], run: str = "") -> int:
     """Starts a command on the head; returns the id of its process."""
     return int(place.head.answer(place.call("start", run, *words))["pid"])
 
 
-def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
+def _follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
     pid  of its process, for the message on how to stop it
@@ -337,7 +337,7 @@ def _follow(place: Place, pid: int, runs: Path, console: "Console") -> None:
     _conclude(place, runs, console)
 
 
-def _show(place: Place, console: "Console") -> int:
+def _show(place: HeadFolder, console: "Console") -> int:
     """Shows a submission, with new connections for lost ones; returns the last exit status."""
     for attempt in range(_RECONNECTIONS):
         status = place.head.show(place.call("follow"), on_terminal=console.is_terminal)
@@ -356,7 +356,7 @@ def _is_lost(status: int) -> bool:
     return status == UNREACHABLE or status < 0
 
 
-def _conclude(place: Place, runs: Path, console: "Console") -> None:
+def _conclude(place: HeadFolder, runs: Path, console: "Console") -> None:
     """Brings the run back, and prints its last words."""
     from syndet_ray.cli.attach import conclude
     from syndet_ray.runs.folder import RunFolder
@@ -380,7 +380,7 @@ def _conclude(place: Place, runs: Path, console: "Console") -> None:
     conclude(folder, followed, console, *where)
 
 
-def _pages_command(place: Place, run: str) -> str:
+def _pages_command(place: HeadFolder, run: str) -> str:
     """A command that serves the pages of a run's trials here: their store is on the head."""
     files, port = shlex.quote(str(place.folder / "files")), str(_PAGES_PORT)
     ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(run)} --port {port}"
@@ -433,7 +433,7 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     _follow(place, pid, runs_folder(options.runs), console)
 
 
-def _submission(run: str | None, file: Path) -> tuple[Place, dict[str, Any]]:
+def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
     """The newest submission of a run, or of all, and where it lies."""
     from syndet_ray.clusters.description import read_cluster_file
 
@@ -454,7 +454,7 @@ def _submission(run: str | None, file: Path) -> tuple[Place, dict[str, Any]]:
         newest = ", ".join(its_names[0] for its_names in names[-3:])
         raise DataError(place, f"has no run {name}", do=f"The newest are {newest}.")
     folder = PurePosixPath(chosen[-1]["folder"])
-    return Place(head=head, folder=folder), chosen[-1]
+    return HeadFolder(head=head, folder=folder), chosen[-1]
 
 
 def _names_of(submission: Mapping[str, Any]) -> list[str]:

@@ -130,7 +130,7 @@ class Task:
         return f"trial {self.trial.number}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Task":
-        """Itself: nobody changes a task, and Tune would keep two copies of it, 9 KB each."""
+        """Itself: no code changes a task, and Tune would keep two copies of it, 9 KB each."""
         return self
 
 
