@@ -160,6 +160,8 @@ def test_a_gpu_that_no_node_will_have_is_refused(up):
         match=r"`gpus_per_trial`: no node has a GPU, and no node with a GPU may join, got 1",
     ):
         resources(None, 1)
+    with pytest.raises(MachineError, match=r"no node with a GPU may join, got 0\.5\. Leave it out"):
+        resources(None, 0.5)
 
 
 def test_if_the_next_nodes_are_unknown_one_trial_waits_and_brings_a_node(up, monkeypatch):

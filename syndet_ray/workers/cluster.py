@@ -314,7 +314,7 @@ def _cores_per_gpu_share(gpus: float, nodes: Sequence[Node], least: int) -> int:
         if least > 1:
             rule += ": a trial trains on one node"
             do = "Set it to 1: more GPUs train more trials at once."
-        raise MachineError("`gpus_per_trial`", rule, got=max(gpus, least), do=do)
+        raise MachineError("`gpus_per_trial`", rule, got=least if least > 1 else gpus, do=do)
     cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
     return max(1, min(_MOST_CORES, cores))
 
