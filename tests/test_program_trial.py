@@ -66,6 +66,31 @@ def test_a_trial_is_scored_at_every_rung_and_goes_on_from_any(squares, tmp_path)
     assert rest[-1][1]["val/mAP"] == metrics["val/mAP"]
 
 
+def test_a_trial_that_is_pruned_stops_its_program(squares, tmp_path):
+    end = tmp_path / "end"
+    note = f"import atexit; atexit.register(lambda: pathlib.Path({str(end)!r}).write_text(str(images)))"
+    recipe = recipe_of(write_program(tmp_path / "my_train.py", f"if images == 4: {note}"))
+    trial = Trial(number=0, role="search", params={}, recipe=recipe)
+    run_settings = RunSettings(rungs=3, seed=1, cache=str(tmp_path / "cache"))
+
+    class Pruned(Exception):
+        pass
+
+    def report(images, metrics, effective, folder):
+        raise Pruned
+
+    with pytest.raises(Pruned):
+        run_trial(
+            Task(trial=trial, run=run_settings, threads=1),
+            squares(8),
+            squares(3, seed=7),
+            device=torch.device("cpu"),
+            restore=None,
+            report=report,
+        )
+    assert end.read_text() == "4", "it has read its last line, and has ended by itself"
+
+
 @pytest.mark.parametrize(
     ("broken", "searched", "message"),
     [
