@@ -2,12 +2,14 @@
 
 import errno
 import pickle
+from functools import partial
 
 import pytest
 from fault_proxy import Proxy
+from pyarrow.fs import LocalFileSystem
 
 from syndet_ray.data.outage import is_outage, outlast
-from syndet_ray.data.storage import filesystem
+from syndet_ray.data.storage import copy_whole, filesystem
 from syndet_ray.errors import MachineError
 
 SLOW = "When uploading part for key 'x': AWS Error SLOW_DOWN during UploadPart operation: slow"
@@ -54,6 +56,29 @@ def test_an_upload_from_a_worker_outlasts_a_store_that_is_away(s3, server, fault
         outlast(upload, note=note, first_pause_s=0.01)
     assert len(notes) == 1
     assert s3.head_object(Bucket="photos", Key="model")["ContentLength"] == 100_000
+
+
+@pytest.mark.cluster
+def test_a_file_that_a_cut_connection_loses_is_missed(s3, server, tmp_path):
+    """Arrow's own copy ends without an error, and a checkpoint lacks its model."""
+    (tmp_path / "model.safetensors").write_bytes(bytes(100_000))
+    (tmp_path / "model.json").write_text("{}")
+    with Proxy(server) as proxy:
+        endpoint = f"endpoint_override={proxy.address}&scheme=http"
+        store, path = filesystem(f"s3://photos/checkpoint?{endpoint}")
+        of_a_worker = pickle.loads(pickle.dumps(store))
+
+        def note(words):
+            proxy.fault = ""
+
+        proxy.fault = "cuts"
+        copy = partial(copy_whole, str(tmp_path), path, LocalFileSystem(), of_a_worker)
+        outlast(copy, note=note, first_pause_s=0.01)
+    listed = s3.list_objects_v2(Bucket="photos", Prefix="checkpoint/")["Contents"]
+    assert {found["Key"]: found["Size"] for found in listed} == {
+        "checkpoint/model.json": 2,
+        "checkpoint/model.safetensors": 100_000,
+    }
 
 
 def test_an_outage_that_lasts_too_long_ends_with_its_error():

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+from pyarrow.fs import LocalFileSystem
 from ray import tune
+from ray.train._internal import storage
 
 from syndet_ray.data.outage import outlast
 from syndet_ray.data.pool import Pool
-from syndet_ray.data.storage import local_copy
+from syndet_ray.data.storage import copy_whole, local_copy
 from syndet_ray.errors import NeedsParts, reason, unexpected_traceback
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
@@ -57,6 +59,7 @@ def train_task(
 
     stored  a reference to the pools, if several processes train together
     """
+    _copy_checkpoints_whole()
     task: Task = config["task"]
     has_checkpoint = task.trial.checkpoint is not None or tune.get_checkpoint() is not None
     reports = Reports(has_begun=has_checkpoint, early=EarlySaves(notices()))
@@ -176,6 +179,25 @@ class Reports:
         """
         checkpoint = tune.Checkpoint.from_directory(folder)
         outlast(partial(tune.report, facts, checkpoint=checkpoint), note=self.waiting)
+
+
+def _copy_checkpoints_whole() -> None:
+    """Makes Tune check that all files of a checkpoint have arrived in the store, see `copy_whole`.
+
+    Tune has no public way to its copy of a checkpoint.
+    """
+
+    def copy(
+        source: str,
+        destination: str,
+        source_filesystem: Any = None,
+        destination_filesystem: Any = None,
+    ) -> None:
+        local = LocalFileSystem()
+        stores = source_filesystem or local, destination_filesystem or local
+        copy_whole(str(source), str(destination), *stores)
+
+    storage._pyarrow_fs_copy_files = copy
 
 
 @contextmanager
