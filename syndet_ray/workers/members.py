@@ -74,7 +74,8 @@ def _start(seat: Team, task: Task) -> Any:
     bundle = PlacementGroupSchedulingStrategy(get_current_placement_group(), seat.rank)
     gpus = task.gpus if device() == "cuda" else 0
     options = {"num_cpus": task.threads, "num_gpus": gpus, "scheduling_strategy": bundle}
-    return _Member.options(**options).remote()
+    kind: Any = _Member  # Ray has replaced the class by its own, which mypy does not see
+    return kind.options(**options).remote()
 
 
 @ray.remote(max_restarts=0)
