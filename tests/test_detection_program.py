@@ -110,9 +110,9 @@ def test_the_order_is_that_of_our_own_trainer(squares, tmp_path):
     trainer = Trainer(recipe, pools, device=torch.device("cpu"), seed=7)
     number = 0
     for rung in (5, 10, 14):
-        for _, draws in trainer._draws(rung):
+        for places in trainer._draws(rung):
             batch = [(row["source"], row["image"]) for row in rows if row["batch"] == number]
-            assert batch == draws
+            assert batch == [(source, index) for _, source, index in places]
             number += 1
         trainer.images_seen = rung
     assert number == rows[-1]["batch"] + 1

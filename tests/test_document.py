@@ -110,6 +110,7 @@ FACTS = {
             registry_variable_ignored=TRUTH,
         ),
         "machine": closed(cores=WHOLE, gpus=WHOLE),
+        "cluster": maybe(closed(file=TEXT, nodes=each(TEXT))),
         "notes": each(TEXT),
     },
     "data inspect": {

@@ -131,6 +131,7 @@ def test_a_trial_with_too_little_memory_begins_again_in_parts():
     assert worth_another_try(error, begun=False)
     task = Task(trial=SimpleNamespace(number=0), run=None, threads=1, processes=2)
     trial = SimpleNamespace(config={"task": task}, max_failures=RETRIES)
-    assert Decisions(None).on_trial_result(None, trial, {"parts": 4}) == "CONTINUE"
+    decisions = Decisions(None, None, print)
+    assert decisions.on_trial_result(None, trial, {"parts": 4}) == "CONTINUE"
     assert trial.config["task"].parts == 4
     assert trial.max_failures == RETRIES + 1
