@@ -2,8 +2,10 @@
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +51,13 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
         f"cluster nobody-has-started-it of {file.path}: is not up. Start it: ray up {file.path}"
     )
     assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
+
+
+def test_half_a_gpu_too_much_is_refused_before_anything_is_sent():
+    display = SimpleNamespace(step=lambda text: nullcontext())
+    options = SweepOptions(runs=None, gpus_per_trial=1.5)
+    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be a share of a GPU"):
+        on_cluster._check_here(SimpleNamespace(definition=None), options, display)
 
 
 def test_a_missing_program_is_named(file, monkeypatch, tmp_path):

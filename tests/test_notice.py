@@ -150,9 +150,7 @@ def test_a_trial_with_a_notice_continues_from_there_with_equal_metrics(squares, 
         reports = {}
 
         def report(images, metrics, effective, folder):
-            reports[images] = {
-                name: value for name, value in metrics.items() if name not in CLOCKS
-            }
+            reports[images] = {name: value for name, value in metrics.items() if name not in CLOCKS}
 
         run_trial(
             task,

@@ -132,7 +132,11 @@ def _check_here(request: "SweepRequest", options: SweepOptions, display: "Plain 
     """Makes the checks of the sweep and its data that need no cluster."""
     with display.step("loading PyTorch, Ray and MLflow"):
         from syndet_ray.data.remote.address import is_address
+        from syndet_ray.search.task import check_gpus
+        from syndet_ray.tuning.program_check import check_program_gpus
         from syndet_ray.tuning.run import check
+    check_gpus(options.gpus_per_trial)
+    check_program_gpus(request.definition, options.gpus_per_trial)
     if options.real is not None and is_address(options.real):
         return  # the head reads it, and perhaps this machine cannot
     # the rest is about the machine that carries the run out
