@@ -110,7 +110,9 @@ def cluster(home):
     command = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", str(file)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if "Deadline Exceeded" in done.stdout:  # Ray waits 30 s for itself: too little if others run
+        if (
+            "Deadline Exceeded" in done.stdout
+        ):  # Ray waits 30 s for itself: too little if others run
             end_processes_of(home)
             done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
