@@ -66,14 +66,17 @@ class Needs:
 
     def without_files(self) -> "Needs":
         """Returns the needs of the driver's own machine, whose files were checked."""
-        return Needs(
-            libraries={}, files={}, detectors=(), classes=self.classes, demands=self.demands
-        )
+        return machine_needs(self.classes, self.demands)
 
     @property
     def has_files(self) -> bool:
         needed = (self.libraries, self.stocks, self.files, self.detectors, self.photos)
         return any(map(bool, needed))
+
+
+def machine_needs(classes: tuple[str, ...], demands: Demands | None) -> Needs:
+    """Returns the needs of trials on a machine that has all files."""
+    return Needs(libraries={}, files={}, detectors=(), classes=classes, demands=demands)
 
 
 def needs_of(

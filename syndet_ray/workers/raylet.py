@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import ray
 
@@ -48,11 +49,8 @@ def watch(
     grace_s: float = _GRACE_S,
 ) -> Iterator[None]:
     """Calls `on_loss` once, in a thread, if a process ends before the block does."""
-
-    def lose(is_over: threading.Event) -> None:
-        on_loss(LOST, is_over, grace_s)
-
-    with _watching("raylet", lambda: process.poll() is not None, lose, every_s):
+    loss = partial(on_loss, LOST)
+    with _watching("raylet", lambda: process.poll() is not None, loss, grace_s, every_s):
         yield
 
 
@@ -61,11 +59,8 @@ def watch_port(
     address: str, on_loss: Loss, every_s: float = _LOOK_EVERY_S, gone_s: float = _GONE_S
 ) -> Iterator[None]:
     """Calls `on_loss` once, in a thread, if the raylet at an address of this machine is gone."""
-
-    def lose(is_over: threading.Event) -> None:
-        on_loss(LOST, is_over, _GRACE_S)
-
-    with _watching("raylet", _silence(address, gone_s), lose, every_s):
+    loss = partial(on_loss, LOST)
+    with _watching("raylet", _silence(address, gone_s), loss, _GRACE_S, every_s):
         yield
 
 
@@ -74,12 +69,9 @@ def watch_head(
     address: str, on_loss: Loss, every_s: float = _LOOK_EVERY_S, gone_s: float = _HEAD_GONE_S
 ) -> Iterator[None]:
     """Calls `on_loss` once, in a thread, if nothing answers at an address for `gone_s` seconds."""
-
-    def lose(is_over: threading.Event) -> None:
-        message = f"the head of the Ray cluster at {address} has not answered for {gone_s:.0f} s"
-        on_loss(message, is_over, _HEAD_GRACE_S)
-
-    with _watching("head", _silence(address, gone_s), lose, every_s):
+    message = f"the head of the Ray cluster at {address} has not answered for {gone_s:.0f} s"
+    loss = partial(on_loss, message)
+    with _watching("head", _silence(address, gone_s), loss, _HEAD_GRACE_S, every_s):
         yield
 
 
@@ -100,19 +92,20 @@ def _silence(address: str, gone_s: float) -> Callable[[], bool]:
 def _watching(
     name: str,
     is_gone: Callable[[], bool],
-    lose: Callable[[threading.Event], None],
+    loss: Callable[[threading.Event, float], None],
+    grace_s: float,
     every_s: float,
 ) -> Iterator[None]:
-    """Calls `lose` once, in a thread, if something is gone before the block ends.
+    """Calls `loss` once, in a thread, if something is gone before the block ends.
 
-    lose  gets the event that the block has ended
+    loss  gets the event that the block has ended, and grace_s
     """
     is_over = threading.Event()
 
     def look() -> None:
         while not is_over.wait(every_s):
             if is_gone():
-                lose(is_over)
+                loss(is_over, grace_s)
                 return
 
     threading.Thread(target=look, name=name, daemon=True).start()

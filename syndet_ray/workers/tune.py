@@ -34,7 +34,7 @@ from syndet_ray.workers.cluster import (
 )
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
 from syndet_ray.workers.nodes import Preflight, check_nodes, require_folder
-from syndet_ray.workers.preflight import Needs, demands_of, needs_of, spread_out
+from syndet_ray.workers.preflight import demands_of, machine_needs, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
@@ -76,7 +76,7 @@ class OnRay:
             return
         classes, demands = data.pools["train"].classes, demands_of(sweep, data, cache)
         if self.is_own:
-            needs = Needs(libraries={}, files={}, detectors=(), classes=classes, demands=demands)
+            needs = machine_needs(classes, demands)
             check_nodes(needs, self.use, self.growth, self.note, progress)
             return
         needs = needs_of(sweep, classes, runs, storage)
