@@ -16,16 +16,17 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import Resources, RunSettings
-from syndet_ray.workers import admission, admitted, tune
-from syndet_ray.workers.admitted import Moves
-from syndet_ray.workers.ahead import this_node
-from syndet_ray.workers.autoscaler import Node
+from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
-from syndet_ray.workers.conditions import Findings
 from syndet_ray.workers.hooks import Decisions
+from syndet_ray.workers.nodes import admission
+from syndet_ray.workers.nodes.conditions import Findings
+from syndet_ray.workers.nodes.here import this_node
+from syndet_ray.workers.nodes.moves import NODE, Moves
+from syndet_ray.workers.nodes.node import Node
+from syndet_ray.workers.nodes.unfit import nodes_except, unfit_nodes
 from syndet_ray.workers.render import _placement
 from syndet_ray.workers.tasks import run_tasks
-from syndet_ray.workers.unfit import nodes_except, unfit_nodes
 
 RUNGS = (50, 100)
 SWEEP = LoadedSweep(
@@ -104,16 +105,16 @@ def training():
                 effective = {"on": ray.get_runtime_context().get_node_id()}
                 reports.report(images, metrics, effective, Path(folder))
 
-    def train_admitted(config):
-        from syndet_ray.workers import admitted
+    def train_alone(config):
+        from syndet_ray.workers import trainable
 
-        real, admitted.train_task = admitted.train_task, train
+        real, trainable.train_task = trainable.train_task, train
         try:
-            admitted.train_admitted(config, None, None, {})
+            trainable.train_alone(config, None, None, {})
         finally:
-            admitted.train_task = real
+            trainable.train_task = real
 
-    return train_admitted
+    return train_alone
 
 
 def searching(path, display):
@@ -157,13 +158,13 @@ def test_a_search_halts_if_no_node_has_what_trials_need(tmp_path, monkeypatch):
     number = search.propose().number
     task = SimpleNamespace(trial=SimpleNamespace(number=number))
     trial = SimpleNamespace(trial_id="a", max_failures=3, config={"task": task})
-    monkeypatch.setattr(admitted, "unfit_nodes", lambda: ["1"])
+    monkeypatch.setattr("syndet_ray.workers.nodes.moves.unfit_nodes", lambda: ["1"])
     nodes = [Node(cpus=1, gpus=0)]
-    monkeypatch.setattr(admitted, "alive_nodes", lambda: nodes)
+    monkeypatch.setattr("syndet_ray.workers.nodes.moves.alive_nodes", lambda: nodes)
     moves = Moves(USE, display.note)
     decisions = Decisions(search, moves, display.note)
     lack = f"node 10.0.0.7 (1): lacks what trials need. {PROBLEM}".rstrip(".")
-    result = {admitted.NODE: json.dumps({"unfit": lack})}
+    result = {NODE: json.dumps({"unfit": lack})}
 
     assert decisions.on_trial_result(None, trial, result) == "CONTINUE"
     decisions.on_trial_result(None, trial, result)

@@ -12,9 +12,10 @@ import yaml
 from syndet_ray.detection.memory import memory_fraction
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources, check_gpus
-from syndet_ray.workers import autoscaler, cluster
-from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at, growth_of
-from syndet_ray.workers.cluster import Capacity, has_spare_cores, resource_words, resources
+from syndet_ray.workers.nodes import autoscaler, capacity
+from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at, growth_of
+from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
+from syndet_ray.workers.nodes.node import Node
 
 ROOT = Path(__file__).parents[1]
 UNKNOWN = Growth(is_known=False)
@@ -34,7 +35,7 @@ def up(monkeypatch):
 
     def make(*nodes):
         there = [Node(cpus=cpus, gpus=gpus, is_head=i == 0) for i, (cpus, gpus) in enumerate(nodes)]
-        monkeypatch.setattr(cluster, "alive_nodes", lambda: there)
+        monkeypatch.setattr(capacity, "alive_nodes", lambda: there)
 
     return make
 
@@ -165,18 +166,18 @@ def test_a_gpu_that_no_node_will_have_is_refused(up):
 
 
 def test_if_the_next_nodes_are_unknown_one_trial_waits_and_brings_a_node(up, monkeypatch):
-    monkeypatch.setattr(cluster, "_RECOUNT_S", 0.0)
+    monkeypatch.setattr(capacity, "_RECOUNT_S", 0.0)
     up((0, 0), (8, 1))
     use = resources(None, None, UNKNOWN)
     assert use == Resources(cpus=8, gpus=1, parallel=2)
-    capacity, asked = (
+    counted, asked = (
         Capacity(use, UNKNOWN, fixed=False),
         Capacity(Resources(cpus=8, gpus=1, parallel=5), UNKNOWN, fixed=True),
     )
     up((0, 0), (8, 1), (8, 1), (8, 1))
-    assert (capacity.trials(), asked.trials()) == (4, 5)
+    assert (counted.trials(), asked.trials()) == (4, 5)
     up((0, 0))
-    assert (capacity.trials(), asked.trials()) == (1, 5)
+    assert (counted.trials(), asked.trials()) == (1, 5)
 
 
 def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):
@@ -184,7 +185,7 @@ def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):
     note says so.
     """
     notes = []
-    monkeypatch.setattr(cluster, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
+    monkeypatch.setattr(capacity, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
     up((0, 0), (16, 0))
     assert resources(None, 1, UNKNOWN, notes.append) == Resources(cpus=3, gpus=1, parallel=3)
     assert notes == ["waiting for the first node with a GPU"]

@@ -8,8 +8,8 @@ from made_detections import TINY
 from torchvision.models.detection import FasterRCNN
 
 from syndet_ray import Recipe, Training
-from syndet_ray.workers import conditions
-from syndet_ray.workers.conditions import (
+from syndet_ray.workers.nodes import conditions
+from syndet_ray.workers.nodes.conditions import (
     Demands,
     Findings,
     Host,

@@ -14,8 +14,8 @@ from syndet_ray import Mix, Recipe, Training
 from syndet_ray.metrics import CLOCKS
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.task import RunSettings, Task
-from syndet_ray.workers import notice
-from syndet_ray.workers.notice import EarlySaves, Notices
+from syndet_ray.workers.nodes import notice
+from syndet_ray.workers.nodes.notice import EarlySaves, Notices
 from syndet_ray.workers.trial import checkpoint, run_trial
 
 PATIENCE_S = 30.0

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from syndet_ray.workers import own_files
-from syndet_ray.workers.own_files import FOLDER, link_here, runtime_environment
+from syndet_ray.workers.nodes import own_files
+from syndet_ray.workers.nodes.own_files import FOLDER, link_here, runtime_environment
 
 
 @pytest.fixture

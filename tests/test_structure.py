@@ -145,6 +145,13 @@ def test_every_module_has_a_rank_and_a_sentence():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not say what it is"
 
 
+def test_nodes_know_no_trials():
+    """What `workers` does with nodes, `workers.nodes` need not know."""
+    for path in (PACKAGE / "workers" / "nodes").glob("*.py"):
+        of_workers = [name for name in imports(path) if name.startswith("syndet_ray.workers")]
+        assert all(name.startswith("syndet_ray.workers.nodes") for name in of_workers), path
+
+
 def test_definitions_need_nothing_heavy():
     heavy = ("torch", "timm", "ray", "mlflow", "optuna", "matplotlib", "pyarrow", "trimesh")
     code = f"import sys, syndet_ray.cli, syndet_ray; print([name for name in {heavy} if name in sys.modules])"
@@ -166,7 +173,7 @@ def test_workers_do_without_mlflow():
         "workers.tasks",
         "workers.trial",
         "workers.render",
-        "workers.nodes",
+        "workers.nodes.check",
         "tuning.cost",
         "tuning.scoring",
     )

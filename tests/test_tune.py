@@ -44,20 +44,17 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
-from syndet_ray.workers.admitted import Moves
-from syndet_ray.workers.ahead import this_node
-from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, Node, growth_at
-from syndet_ray.workers.census import Census
-from syndet_ray.workers.cluster import (
-    Capacity,
-    connection,
-    nodes_once_there_is_a_gpu,
-    resources,
-)
+from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals
-from syndet_ray.workers.nodes import check_nodes
-from syndet_ray.workers.notice import EarlySaves
-from syndet_ray.workers.preflight import Needs
+from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
+from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_there_is_a_gpu, resources
+from syndet_ray.workers.nodes.census import Census
+from syndet_ray.workers.nodes.check import check_nodes
+from syndet_ray.workers.nodes.here import this_node
+from syndet_ray.workers.nodes.moves import Moves
+from syndet_ray.workers.nodes.node import Node
+from syndet_ray.workers.nodes.notice import EarlySaves
+from syndet_ray.workers.nodes.preflight import Needs
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -608,8 +605,8 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert growth == NO_GROWTH, "this cluster has a monitor, which watches and starts nothing"
     use = resources(None, None, growth)
     assert use == USE
-    monkeypatch.setattr("syndet_ray.workers.cluster._RECOUNT_S", 0.0)
-    monkeypatch.setattr("syndet_ray.workers.census._EVERY_S", 0.0)
+    monkeypatch.setattr("syndet_ray.workers.nodes.capacity._RECOUNT_S", 0.0)
+    monkeypatch.setattr("syndet_ray.workers.nodes.census._EVERY_S", 0.0)
     capacity = Capacity(use, growth, fixed=False)
     search, folder = searching(tmp_path, trials=1)
     census = Census(search, use, capacity.trials)
@@ -637,7 +634,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     assert len(re.findall(r"node [\d.]+ \(", message)) == 2, "the driver's own node has it all"
     check_nodes(replace(needs, files={}, runs=None), use, growth)
     with monkeypatch.context() as patch:
-        patch.setattr("syndet_ray.workers.nodes._PATIENCE_S", 0.0)
+        patch.setattr("syndet_ray.workers.nodes.check._PATIENCE_S", 0.0)
         notes = []
         check_nodes(replace(needs, runs=None), use, growth, notes.append)
         assert len(notes) == 1

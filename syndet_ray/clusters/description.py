@@ -14,7 +14,7 @@ from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema
 from syndet_ray.data.readers.yaml_file import load_yaml
 from syndet_ray.errors import DataError, DefinitionError, SyndetError, first_line
 from syndet_ray.wording import counted
-from syndet_ray.workers.autoscaler import Growth, growth_of
+from syndet_ray.workers.nodes.autoscaler import Growth, growth_of
 
 AWS = "aws"
 LOCAL = "local"  # machines that exist already, each given by its address

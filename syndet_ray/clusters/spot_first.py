@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from syndet_ray.workers.autoscaler import own_configuration
+from syndet_ray.workers.nodes.autoscaler import own_configuration
 
 Score = tuple[bool, int, bool, float, int, float, float]
 

@@ -22,7 +22,7 @@ from typing import Any
 from syndet_ray.files import write_whole
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.newest import newest_run
-from syndet_ray.workers.own_files import FOLDER
+from syndet_ray.workers.nodes.own_files import FOLDER
 
 PROJECTS = "syndet_projects"  # in the home folder of the head
 _ERROR = "syndet_ray: "  # begins the line of an error

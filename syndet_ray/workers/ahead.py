@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
@@ -18,6 +17,7 @@ from syndet_ray.scenes.cache import is_finished, load_or_make, load_pool
 from syndet_ray.scenes.generate import scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
+from syndet_ray.workers.nodes.here import at_node, this_node
 from syndet_ray.workers.render import render_set
 from syndet_ray.workers.tasks import result
 
@@ -106,16 +106,6 @@ def fetched_set(
     # before the copy's lock is taken: the cache of `node` may be this one
     pool = result(task.remote(parameters, count, seed, cache), "fetching scenes")
     return load_or_make(folder, lambda: pool)
-
-
-def this_node() -> str:
-    """Returns the id of the node that this process runs on."""
-    return ray.get_runtime_context().get_node_id()
-
-
-def at_node(node: str) -> NodeAffinitySchedulingStrategy:
-    """Makes Ray run a task on this node only."""
-    return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 # Both occupy no core: they wait, or end in an instant, and must not wait for a trial to end.

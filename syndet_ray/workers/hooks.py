@@ -25,8 +25,8 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import disk
-from syndet_ray.workers.admitted import NODE, Moves
 from syndet_ray.workers.ahead import Ahead
+from syndet_ray.workers.nodes.moves import NODE, Moves
 
 _NOTE_EVERY_S = 60.0  # all trials wait for the same store
 

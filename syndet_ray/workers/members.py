@@ -23,7 +23,7 @@ from syndet_ray.files import temporary_folder
 from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
 from syndet_ray.workers.ahead import fetched_set
-from syndet_ray.workers.tasks import device
+from syndet_ray.workers.nodes.here import device
 from syndet_ray.workers.trial import Rendered, run_trial, training_data
 
 # How long the errors of members may take after one of them has ended the work of the first process:

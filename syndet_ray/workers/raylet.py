@@ -13,6 +13,7 @@ from functools import partial
 import ray
 
 from syndet_ray.workers.head import answers
+from syndet_ray.workers.nodes.here import description_here
 from syndet_ray.workers.stop import Loss
 
 LOST = "Ray has ended on this machine: its raylet was killed, most often for lack of memory"
@@ -123,6 +124,5 @@ def started_raylet() -> "subprocess.Popen[bytes]":
 
 def _raylet_address() -> str:
     """Returns host:port of the raylet that this process is connected to."""
-    this_node = ray.get_runtime_context().get_node_id()
-    (node,) = (node for node in ray.nodes() if node["NodeID"] == this_node)
-    return f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+    here = description_here()
+    return f"{here['NodeManagerAddress']}:{here['NodeManagerPort']}"

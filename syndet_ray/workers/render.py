@@ -31,12 +31,12 @@ from syndet_ray.scenes.generate import library_of, render_part, scene_hash
 from syndet_ray.scenes.made_from import facts
 from syndet_ray.scenes.shards import join_shards, shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
-from syndet_ray.workers.admission import admit_here
 from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.nodes.admission import admit_here
+from syndet_ray.workers.nodes.unfit import fit_only, nodes_except, unfit_nodes
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import interrupt_for
 from syndet_ray.workers.tasks import ended_tasks, result
-from syndet_ray.workers.unfit import fit_only, nodes_except, unfit_nodes
 
 
 class RenderDisplay(Protocol):

@@ -11,7 +11,8 @@ from syndet_ray.errors import MachineError, SyndetError, first_line
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.task import RETRIES, Resources
 from syndet_ray.wording import times
-from syndet_ray.workers.unfit import fit_only
+from syndet_ray.workers.nodes.here import device
+from syndet_ray.workers.nodes.unfit import fit_only
 
 Key = TypeVar("Key")
 
@@ -100,15 +101,6 @@ def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
         rule = f"lost its worker {times(attempts)} ({reason})"
         do = "See `ray status` and the memory of the nodes."
         raise MachineError(place, rule, do=do) from None
-
-
-def device() -> str:
-    """Returns the device that Ray assigned to the calling task or trial: "cuda" or "cpu".
-
-    torch.cuda.is_available() would be wrong: Ray does not hide a machine's GPUs from trials that
-    did not ask for one.
-    """
-    return "cuda" if ray.get_gpu_ids() else "cpu"
 
 
 @ray.remote

@@ -24,8 +24,9 @@ from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
-from syndet_ray.workers.notice import EarlySaves, notices
-from syndet_ray.workers.tasks import device
+from syndet_ray.workers.nodes.here import device
+from syndet_ray.workers.nodes.moves import admit_trial
+from syndet_ray.workers.nodes.notice import EarlySaves, notices
 
 if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
@@ -34,11 +35,20 @@ if TYPE_CHECKING:
 _SCENES_EVERY_S = 2.0
 
 
+def train_alone(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
+    """Runs the Task in `config` in this process, if its node has what trials need."""
+    admit_trial()
+    train_task(config, train, val, others)
+
+
 def train_together(config: dict[str, Any], pools: Sequence[Any]) -> None:
     """Runs the Task in `config` in several processes, of which this is the first.
 
+    All of them share a node; it must have what trials need.
+
     pools  one reference to the pools (train, val, others)
     """
+    admit_trial()
     train, val, others = ray.get(pools[0])
     train_task(config, train, val, others, stored=pools[0])
 

@@ -20,24 +20,25 @@ from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
-from syndet_ray.workers.admission import require
-from syndet_ray.workers.admitted import Moves, train_admitted, train_admitted_together
-from syndet_ray.workers.ahead import this_node
-from syndet_ray.workers.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.workers.census import Census
-from syndet_ray.workers.cluster import (
+from syndet_ray.workers.cluster import connection
+from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
+from syndet_ray.workers.nodes.admission import require
+from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
+from syndet_ray.workers.nodes.capacity import (
     Capacity,
-    connection,
     has_spare_cores,
     resource_words,
     resources,
 )
-from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
-from syndet_ray.workers.nodes import Preflight, check_nodes, require_folder
-from syndet_ray.workers.preflight import demands_of, machine_needs, needs_of, spread_out
+from syndet_ray.workers.nodes.census import Census
+from syndet_ray.workers.nodes.check import Preflight, check_nodes, require_folder
+from syndet_ray.workers.nodes.here import this_node
+from syndet_ray.workers.nodes.moves import Moves
+from syndet_ray.workers.nodes.preflight import demands_of, machine_needs, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
+from syndet_ray.workers.trainable import train_alone, train_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +96,11 @@ class OnRay:
         node = this_node() if has_spare_cores(self.use, self.growth) else None
         train, val, others = data.pools["train"], data.pools["val"], data.others
         if self.use.processes == 1:
-            trainable = tune.with_parameters(train_admitted, train=train, val=val, others=others)
+            trainable = tune.with_parameters(train_alone, train=train, val=val, others=others)
         else:
             # by reference: all processes of a trial read the copy of their node
             stored = ray.put((train, val, others))
-            trainable = tune.with_parameters(train_admitted_together, pools=[stored])
+            trainable = tune.with_parameters(train_together, pools=[stored])
         run_trials(
             trainable,
             search,

@@ -1,43 +1,25 @@
-"""Admitted: trains trials on nodes that have what trials need, and moves others to such a node."""
+"""Moves: a trial that comes to a node without what trials need is moved to another one."""
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 from ray import tune
 
-from syndet_ray.data.pool import Pool
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Resources
-from syndet_ray.workers.admission import UnfitNode, admit_here
-from syndet_ray.workers.autoscaler import trials_on
-from syndet_ray.workers.cluster import alive_nodes
-from syndet_ray.workers.trainable import train_task, train_together
-from syndet_ray.workers.unfit import nodes_except, unfit_nodes
+from syndet_ray.workers.nodes.admission import UnfitNode, admit_here
+from syndet_ray.workers.nodes.node import trials_on
+from syndet_ray.workers.nodes.unfit import alive_nodes, nodes_except, unfit_nodes
 
 NODE = "node"  # key of a report on a node
 
 
-def train_admitted(
-    config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]
-) -> None:
-    """Runs `train_task` on a node that has what trials need.
+def admit_trial() -> None:
+    """Reports what this node lacks, and raises UnfitNode if trials would fail here.
 
-    On any other it reports what is missing, and raises UnfitNode: Tune starts the trial again.
+    Tune then starts the trial again, and `Moves` sees to it that it starts on another node.
     """
-    _admit()
-    train_task(config, train, val, others)
-
-
-def train_admitted_together(config: dict[str, Any], pools: Sequence[Any]) -> None:
-    """Runs `train_together` like `train_admitted`: all processes of a trial share its node."""
-    _admit()
-    train_together(config, pools)
-
-
-def _admit() -> None:
-    """Reports what this node lacks, and raises UnfitNode if trials would fail here."""
     try:
         notes = admit_here(trains=True)
     except UnfitNode as error:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import Resources
-from syndet_ray.workers.autoscaler import trials_on
-from syndet_ray.workers.cluster import alive_nodes
+from syndet_ray.workers.nodes.node import trials_on
+from syndet_ray.workers.nodes.unfit import alive_nodes
 
 _EVERY_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
 

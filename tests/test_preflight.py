@@ -13,8 +13,8 @@ from syndet_ray import Choice, Detector, Mix, Recipe, SceneParameters, Scenes, S
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.needs import SceneInputs
-from syndet_ray.workers import nodes
-from syndet_ray.workers.preflight import Needs, needs_of, problems_here, spread_out
+from syndet_ray.workers.nodes import check
+from syndet_ray.workers.nodes.preflight import Needs, needs_of, problems_here, spread_out
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):
 
 
 def test_a_mark_that_is_seen_is_no_problem_and_leaves_no_trace(tmp_path):
-    with nodes._mark(tmp_path) as mark:
+    with check._mark(tmp_path) as mark:
         assert problems_here(needs(), mark, trains=True) == []
     assert list(tmp_path.iterdir()) == []
     assert problems_here(needs(), mark, trains=True) != []

@@ -1,10 +1,11 @@
 """Unfit: nodes that lack what trials need, in a list that all processes of a run see.
 
-It lies in the key-value store of Ray's head, under the job of the driver.
+It lies in the key-value store of Ray's head, under the job of the driver. What asks for nodes gets
+the others.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
@@ -14,6 +15,8 @@ from ray.experimental.internal_kv import (
     _internal_kv_list,
     _internal_kv_put,
 )
+
+from syndet_ray.workers.nodes.node import Node, node_of
 
 _NODE_ID = "ray.io/node-id"  # a label that Ray gives to each node
 _UNFIT = "unfit"  # begins the keys of unfit nodes
@@ -46,6 +49,13 @@ def unfit_nodes() -> list[str]:
     )
 
 
+def alive_nodes() -> list[Node]:
+    """Returns the nodes that are up, without those that lack what trials need."""
+    unfit = unfit_nodes()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in unfit]
+    return [node_of(node) for node in nodes]
+
+
 def fit_only() -> dict[str, Any]:
     """Returns options of a Ray task that keep it off unfit nodes."""
     unfit = unfit_nodes()
@@ -55,11 +65,6 @@ def fit_only() -> dict[str, Any]:
 def nodes_except(node_ids: Collection[str]) -> dict[str, str]:
     """Returns a label selector of Ray for all nodes except these, at least one."""
     return {_NODE_ID: f"!in({','.join(node_ids)})"}
-
-
-def node_name(description: Mapping[str, Any]) -> str:
-    """Returns the name of a node in messages, from Ray's description of it."""
-    return f"node {description['NodeManagerAddress']} ({description['NodeID'][:6]})"
 
 
 def _namespace() -> bytes:

@@ -1,7 +1,7 @@
 """Autoscaler: the nodes that may join a cluster, from the configuration of Ray's own autoscaler."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -10,37 +10,13 @@ from typing import Any
 import psutil
 import yaml
 
+from syndet_ray.workers.nodes.node import Node
+
 _CONFIG = "--autoscaling-config="  # an argument of Ray's monitor; the path of a file follows
 # nodes of one type, where there is no limit: more trials do not start at once
 _MANY = 1000
 # where a pod finds the name of its namespace
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_ROUNDING = 1e-9  # 1 / (1 / 3) is less than 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """The resources of a node that trials may occupy."""
-
-    cpus: float
-    gpus: float
-    is_head: bool = False
-
-    def gpu_shares(self, gpus: float) -> int:
-        """Returns the number of processes that its GPUs can serve.
-
-        Each takes a share of one GPU, above 0 and at most 1.
-        """
-        return int(self.gpus) * int(1 / gpus + _ROUNDING)
-
-    def fits(self, cpus: int, gpus: float, processes: int = 1) -> int:
-        """Returns the number of trials that fit at once.
-
-        Each of their processes takes this number of cores and this share of a GPU.
-        """
-        by_cores = int(self.cpus // cpus)
-        fitting = min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
-        return fitting // processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +51,6 @@ class Growth:
 
 
 NO_GROWTH = Growth()
-
-
-def trials_on(nodes: Iterable[Node], cpus: int, gpus: float, processes: int = 1) -> int:
-    """Returns the number of trials that fit at once on these nodes; see `Node.fits`."""
-    return sum(node.fits(cpus, gpus, processes) for node in nodes)
 
 
 def growth_at(gcs_address: str) -> Growth:

@@ -15,8 +15,10 @@ import ray
 from syndet_ray.errors import MachineError, message
 from syndet_ray.files import write_whole
 from syndet_ray.locks import hold_lock
-from syndet_ray.workers import unfit
-from syndet_ray.workers.conditions import Findings
+from syndet_ray.workers.nodes import unfit
+from syndet_ray.workers.nodes.conditions import Findings
+from syndet_ray.workers.nodes.here import session_folder, this_node
+from syndet_ray.workers.nodes.node import node_name
 
 _CHECK = "check"  # key of the check that nodes make
 _ADMITTED: set[tuple[str, bool]] = set()  # jobs of Ray that this process may work for, and how
@@ -60,7 +62,7 @@ def admit_here(*, trains: bool) -> tuple[str, ...]:
         return ()
     findings, is_new = _findings(check, trains)
     if findings.problems:
-        unfit.add_unfit(_node_id(), findings.problems)
+        unfit.add_unfit(this_node(), findings.problems)
         sentences = " ".join(findings.problems).rstrip(".")
         raise UnfitNode(_name(), f"lacks what trials need. {sentences}")
     _ADMITTED.add(key)
@@ -96,18 +98,9 @@ def _record(trains: bool) -> Path:
     """The file with the findings of this node; nodes of one machine may share the folder."""
     job = ray.get_runtime_context().get_job_id()
     work = "trains" if trains else "renders"
-    return session_folder() / f"syndet-{job}-{_node_id()}-{work}.json"
-
-
-def session_folder() -> Path:
-    """Returns the folder of files of Ray on this node. Ray has no public way to it."""
-    return Path(ray._private.worker._global_node.get_session_dir_path())
-
-
-def _node_id() -> str:
-    return ray.get_runtime_context().get_node_id()
+    return session_folder() / f"syndet-{job}-{this_node()}-{work}.json"
 
 
 def _name() -> str:
     address = ray.util.get_node_ip_address()
-    return unfit.node_name({"NodeManagerAddress": address, "NodeID": _node_id()})
+    return node_name({"NodeManagerAddress": address, "NodeID": this_node()})

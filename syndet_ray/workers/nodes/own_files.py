@@ -13,7 +13,7 @@ from uuid import uuid4
 FOLDER = (
     "SYNDET_RAY_FILES"  # the variable that has the folder; without it nodes have what they need
 )
-_HOOK = "syndet_ray.workers.own_files.link_here"
+_HOOK = "syndet_ray.workers.nodes.own_files.link_here"
 
 
 def runtime_environment() -> dict[str, Any]:

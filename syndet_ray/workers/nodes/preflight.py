@@ -26,7 +26,7 @@ from syndet_ray.scenes.cache import set_bytes
 from syndet_ray.scenes.generate import check_generator
 from syndet_ray.scenes.needs import PasteInputs, SceneInputs, paste_inputs, scene_inputs
 from syndet_ray.scenes.stock import is_stock
-from syndet_ray.workers.conditions import Demands, software
+from syndet_ray.workers.nodes.conditions import Demands, software
 
 _IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
 _MOST_PHOTOS = 1000  # files of streamed photos that are checked on each node

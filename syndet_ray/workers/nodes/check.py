@@ -1,4 +1,4 @@
-"""Nodes: checks on every node of a cluster what trials need, before the first one starts."""
+"""Check: asks every node of a cluster for what trials need, before the first one starts."""
 
 import tempfile
 import time
@@ -15,14 +15,19 @@ from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
-from syndet_ray.workers.admission import record, require, required_check, session_folder
-from syndet_ray.workers.ahead import at_node, this_node
-from syndet_ray.workers.autoscaler import Growth, trials_on
-from syndet_ray.workers.cluster import alive_nodes, node_of
-from syndet_ray.workers.conditions import Findings, Host, findings_here
-from syndet_ray.workers.preflight import DO_STORE, Needs, problems_here
-from syndet_ray.workers.tasks import device
-from syndet_ray.workers.unfit import node_name
+from syndet_ray.workers.nodes.admission import record, require, required_check
+from syndet_ray.workers.nodes.autoscaler import Growth
+from syndet_ray.workers.nodes.conditions import Findings, Host, findings_here
+from syndet_ray.workers.nodes.here import (
+    at_node,
+    description_here,
+    device,
+    session_folder,
+    this_node,
+)
+from syndet_ray.workers.nodes.node import node_name, node_of, trials_on
+from syndet_ray.workers.nodes.preflight import DO_STORE, Needs, problems_here
+from syndet_ray.workers.nodes.unfit import alive_nodes
 
 _ANY_NODE = "the first node that joins"
 # Nodes that need longer are checked again before their first trial. A check takes 10 s, most of
@@ -192,15 +197,14 @@ def _findings(preflight: Preflight, trains: bool) -> Findings:
 
 def _host(use: Resources | None, driver: str) -> Host:
     """Describes the node that this process runs on. use: of a trial; None if none runs here."""
-    here = this_node()
-    (description,) = (node for node in ray.nodes() if node["NodeID"] == here)
+    description = description_here()
     return Host(
         trials=node_of(description).fits(use.cpus, use.gpus, use.processes) if use else 0,
         threads=use.cpus if use else 1,
         device=device(),
         store_bytes=int(description["Resources"].get("object_store_memory", 0)),
         session=session_folder(),
-        skew_s=None if here == driver else _skew_s(driver),
+        skew_s=None if this_node() == driver else _skew_s(driver),
     )
 
 

@@ -1,0 +1,177 @@
+"""Capacity: what each trial gets of the nodes, and how many trials they can take at once."""
+
+import time
+from collections.abc import Sequence
+
+import ray
+
+from syndet_ray.errors import MachineError
+from syndet_ray.progress import Note, silent
+from syndet_ray.search.task import Resources
+from syndet_ray.wording import counted
+from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth
+from syndet_ray.workers.nodes.node import Node, trials_on
+from syndet_ray.workers.nodes.unfit import alive_nodes
+
+_MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
+_RECOUNT_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
+
+
+def resources(
+    parallel: int | None,
+    gpus_per_trial: float | None,
+    growth: Growth = NO_GROWTH,
+    note: Note = silent,
+) -> Resources:
+    """Returns the resources of each trial and the number of trials at once.
+
+    If the cluster has GPUs or may get some, a trial gets one GPU and its share of the cores; else
+    one core, or as many as `parallel` trials can have. parallel is the number of trials at once;
+    None takes as many as will fit once the cluster has grown. Raises MachineError if a trial asks
+    for a GPU that no node will ever have.
+    """
+    nodes = alive_nodes()
+    gpus = gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
+    least = max(1, int(gpus))  # GPUs of a node on which a trial fits
+    if gpus > 0 and not growth.is_known and not _with_gpus(nodes, least):
+        note(f"waiting for the first node with {_gpu_words(least)}")
+        nodes = nodes_once_there_is_a_gpu(gpus)
+    processes, share = (least, 1.0) if gpus > 1 else (1, gpus)
+    if gpus > 0:
+        cpus = _cores_per_gpu_share(share, _with_gpus([*nodes, *growth.nodes], least), least)
+    else:
+        cpus = _cores_of(parallel, nodes, growth)
+    at_once = parallel or trials_at_once(cpus, share, nodes, growth, processes)
+    return Resources(cpus=cpus, gpus=share, parallel=at_once, processes=processes)
+
+
+def trials_at_once(
+    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
+) -> int:
+    """Returns the number of trials that fit at once, at least 1. `nodes` are up.
+
+    cpus and gpus are the cores and the share of a GPU that each process of a trial takes.
+    Trials that wait for a node count too: because they wait, an autoscaler starts it. If it is
+    unknown whether there is an autoscaler, a single trial waits.
+    """
+    fitting = _fitting(cpus, gpus, nodes, growth, processes)
+    return max(1, fitting) if growth.is_known else fitting + 1
+
+
+def _fitting(
+    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
+) -> int:
+    """Returns the number of trials that fit at once on the nodes that are up or may be up."""
+    now = trials_on(nodes, cpus, gpus, processes)
+    on_heads = trials_on([node for node in nodes if node.is_head], cpus, gpus, processes)
+    return max(now, on_heads + growth.trials(cpus, gpus, processes))
+
+
+class Capacity:
+    """The number of trials that may run at once.
+
+    It is counted again as nodes join and leave, unless the user has fixed it.
+    """
+
+    def __init__(self, use: Resources, growth: Growth, *, fixed: bool) -> None:
+        self._use, self._growth, self._fixed = use, growth, fixed
+        self._trials, self._counted_at = use.parallel, time.monotonic()
+
+    def trials(self) -> int:
+        if not self._fixed and time.monotonic() - self._counted_at >= _RECOUNT_S:
+            use = self._use
+            self._trials = trials_at_once(
+                use.cpus, use.gpus, alive_nodes(), self._growth, use.processes
+            )
+            self._counted_at = time.monotonic()
+        return self._trials
+
+
+def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
+    """True if trials leave cores free, now or on nodes that may join for other work."""
+    nodes = alive_nodes()
+    trials = min(use.parallel, trials_on(nodes, use.cpus, use.gpus, use.processes))
+    spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus * use.processes
+    if spare_cores >= 1:
+        return True
+    without_trials = [
+        node for node in growth.nodes if not node.fits(use.cpus, use.gpus, use.processes)
+    ]
+    return any(node.cpus >= 1 for node in without_trials)
+
+
+def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
+    """Messages on how trials are spread over the cluster, if a user may not expect it."""
+    nodes = alive_nodes()
+    now = trials_on(nodes, use.cpus, use.gpus, use.processes)
+    messages = []
+    if not use.gpus and _with_gpus([*nodes, *growth.nodes]):
+        messages.append(
+            "trials train on CPUs, but the cluster has GPUs: set `gpus_per_trial` 1 to use them"
+        )
+    elif not use.gpus and not growth.is_known:
+        messages.append(
+            "trials train on CPUs, because no node has a GPU: "
+            "if nodes with GPUs will join, set `gpus_per_trial` 1"
+        )
+    if growth.nodes and now < use.parallel:
+        trials = counted(use.parallel, "trial")
+        messages.append(
+            f"{trials} may run at once: {now} on the nodes that are up, the rest as nodes join"
+        )
+    return messages
+
+
+def _with_gpus(nodes: Sequence[Node], least: int = 1) -> list[Node]:
+    return [node for node in nodes if node.gpus >= least]
+
+
+def _gpu_words(count: int) -> str:
+    return "a GPU" if count == 1 else f"{count} GPUs"
+
+
+def _cores_per_gpu_share(gpus: float, nodes: Sequence[Node], least: int) -> int:
+    """Returns the cores of a process, on the node that has the fewest for one process.
+
+    `nodes` have as many GPUs as a trial needs at least, `least`.
+    """
+    if not nodes:
+        words = _gpu_words(least)
+        rule = f"no node has {words}, and no node with {words} may join"
+        do = "Leave it out, or join nodes with GPUs first."
+        if least > 1:
+            rule += ": a trial trains on one node"
+            do = "Set it to 1: more GPUs train more trials at once."
+        raise MachineError("`gpus_per_trial`", rule, got=least if least > 1 else gpus, do=do)
+    cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
+    return max(1, min(_MOST_CORES, cores))
+
+
+def _cores_of(parallel: int | None, nodes: Sequence[Node], growth: Growth) -> int:
+    """Returns the most cores that each of `parallel` trials without GPUs can have; else one.
+
+    A trial runs on one node.
+    """
+    if parallel is None:
+        return 1
+    most = max((int(node.cpus) for node in [*nodes, *growth.nodes]), default=1)
+    for cores in range(most, 1, -1):
+        if _fitting(cores, 0, nodes, growth) >= parallel:
+            return cores
+    return 1
+
+
+def nodes_once_there_is_a_gpu(gpus: float) -> list[Node]:
+    """Waits for a node with a GPU and returns the nodes that are up.
+
+    Only then is it known how many cores a trial can have.
+    """
+    ray.get(_nothing.options(num_cpus=0, num_gpus=gpus).remote())
+    return alive_nodes()
+
+
+@ray.remote
+def _nothing() -> None:
+    """Waits for the resources it occupies, so that an autoscaler starts a node that has them."""
