@@ -29,6 +29,10 @@ def documented():
     return growth_of(prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text())))
 
 
+def trial_of(cpus, gpus):
+    return Resources(cpus=cpus, gpus=gpus, parallel=1)
+
+
 @pytest.fixture
 def up(monkeypatch):
     """Sets the nodes that are up, each (cores, GPUs), the first of them the head."""
@@ -65,8 +69,8 @@ def test_a_cluster_grows_no_larger_than_all_its_nodes_together_may():
     }
     grown = growth_of(config)
     assert (len(grown.nodes), grown.most) == (4, 3)
-    assert grown.trials(cpus=1, gpus=1) == 4 + 1 + 1
-    assert grown.trials(cpus=8, gpus=1) == 1
+    assert grown.trials(trial_of(cpus=1, gpus=1)) == 4 + 1 + 1
+    assert grown.trials(trial_of(cpus=8, gpus=1)) == 1
 
 
 def test_types_that_stand_in_for_one_another_and_idle_nodes_count_once():
@@ -77,9 +81,9 @@ def test_types_that_stand_in_for_one_another_and_idle_nodes_count_once():
     renders = {"resources": {"CPU": 16}, "min_workers": 2, "max_workers": 4}
     kinds = {"head": {"resources": {"CPU": 0}}, "a": kind, "b": kind, "c": kind, "renders": renders}
     grown = growth_of({"max_workers": 8, "head_node_type": "head", "available_node_types": kinds})
-    assert grown.trials(cpus=8, gpus=1) == 6
-    assert grown.trials(cpus=16, gpus=0) == 4
-    assert grown.trials(cpus=8, gpus=0) == 4 * 2 + 4
+    assert grown.trials(trial_of(cpus=8, gpus=1)) == 6
+    assert grown.trials(trial_of(cpus=16, gpus=0)) == 4
+    assert grown.trials(trial_of(cpus=8, gpus=0)) == 4 * 2 + 4
 
 
 def test_machines_that_count_their_resources_themselves_have_unknown_ones():
@@ -255,7 +259,8 @@ def test_on_kubernetes_the_head_reads_the_limits_that_its_autoscaler_has(monkeyp
     growth = growth_at("127.0.0.1:1")
     assert asked == [("n", "rayclusters/c")]
     gpu, cpu = (group["maxReplicas"] for group in described["spec"]["workerGroupSpecs"])
-    assert (growth.trials(8, 1), growth.trials(16, 0)) == (gpu, cpu)
+    assert growth.trials(trial_of(cpus=8, gpus=1)) == gpu
+    assert growth.trials(trial_of(cpus=16, gpus=0)) == cpu
     monkeypatch.setattr(autoscaler, "_NAMESPACE", tmp_path / "gone")
     assert growth_at("127.0.0.1:1") == UNKNOWN
 
@@ -263,4 +268,4 @@ def test_on_kubernetes_the_head_reads_the_limits_that_its_autoscaler_has(monkeyp
 def test_a_group_without_limit_is_counted_in_moments():
     kinds = {"head": {}, "a": {"resources": {"CPU": 1}, "max_workers": 2**31 - 1}}
     config = {"max_workers": 2**31 - 1, "head_node_type": "head", "available_node_types": kinds}
-    assert growth_of(config).trials(1, 0) == 1000
+    assert growth_of(config).trials(trial_of(cpus=1, gpus=0)) == 1000

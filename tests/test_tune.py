@@ -675,10 +675,12 @@ def test_the_limits_are_those_that_an_autoscaler_elsewhere_has_told_the_cluster(
         return growth_at(ray.get_runtime_context().gcs_address)
 
     trains, renders = {"CPU": 8, "GPU": 1}, {"CPU": 16}
+    on_gpu = Resources(cpus=8, gpus=1, parallel=1)
+    on_cpu = Resources(cpus=16, gpus=0, parallel=1)
     limited = told((3, 0, trains), (2, 1, renders), (0, 0, renders))
-    assert (limited.trials(8, 1), limited.trials(16, 0), limited.most) == (3, 2, 5)
+    assert (limited.trials(on_gpu), limited.trials(on_cpu), limited.most) == (3, 2, 5)
     assert [node.cpus for node in limited.always] == [16]
     unlimited = told((-1, 0, trains), (2**31 - 1, 0, renders))
-    assert unlimited.trials(8, 1) == 1000
+    assert unlimited.trials(on_gpu) == 1000
     assert unlimited.is_possible
     assert not told().is_possible, "this cluster has no autoscaler"

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import yaml
 
+from syndet_ray.search.task import Resources
 from syndet_ray.workers.nodes.node import Node
 
 _CONFIG = "--autoscaling-config="  # an argument of Ray's monitor; the path of a file follows
@@ -34,13 +35,13 @@ class Growth:
     always: tuple[Node, ...] = ()
     is_known: bool = True
 
-    def trials(self, cpus: int, gpus: float, processes: int = 1) -> int:
+    def trials(self, use: Resources) -> int:
         """Returns the number of trials that fit on `most` of the nodes, the largest ones.
 
         Nodes that are up without trials take places of them.
         """
-        counts = [node.fits(cpus, gpus, processes) for node in self.nodes]
-        without_trials = [node for node in self.always if not node.fits(cpus, gpus, processes)]
+        counts = [node.fits(use) for node in self.nodes]
+        without_trials = [node for node in self.always if not node.fits(use)]
         places = max(0, self.most - len(without_trials))
         return sum(sorted(counts, reverse=True)[:places])
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ray
 
@@ -43,30 +44,25 @@ def resources(
         cpus = _cores_per_gpu_share(share, _with_gpus([*nodes, *growth.nodes], least), least)
     else:
         cpus = _cores_of(parallel, nodes, growth)
-    at_once = parallel or trials_at_once(cpus, share, nodes, growth, processes)
-    return Resources(cpus=cpus, gpus=share, parallel=at_once, processes=processes)
+    use = Resources(cpus=cpus, gpus=share, parallel=1, processes=processes)
+    return replace(use, parallel=parallel or trials_at_once(use, nodes, growth))
 
 
-def trials_at_once(
-    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
-) -> int:
+def trials_at_once(use: Resources, nodes: Sequence[Node], growth: Growth) -> int:
     """Returns the number of trials that fit at once, at least 1. `nodes` are up.
 
-    cpus and gpus are the cores and the share of a GPU that each process of a trial takes.
     Trials that wait for a node count too: because they wait, an autoscaler starts it. If it is
     unknown whether there is an autoscaler, a single trial waits.
     """
-    fitting = _fitting(cpus, gpus, nodes, growth, processes)
+    fitting = _fitting(use, nodes, growth)
     return max(1, fitting) if growth.is_known else fitting + 1
 
 
-def _fitting(
-    cpus: int, gpus: float, nodes: Sequence[Node], growth: Growth, processes: int = 1
-) -> int:
+def _fitting(use: Resources, nodes: Sequence[Node], growth: Growth) -> int:
     """Returns the number of trials that fit at once on the nodes that are up or may be up."""
-    now = trials_on(nodes, cpus, gpus, processes)
-    on_heads = trials_on([node for node in nodes if node.is_head], cpus, gpus, processes)
-    return max(now, on_heads + growth.trials(cpus, gpus, processes))
+    now = trials_on(nodes, use)
+    on_heads = trials_on([node for node in nodes if node.is_head], use)
+    return max(now, on_heads + growth.trials(use))
 
 
 class Capacity:
@@ -81,10 +77,7 @@ class Capacity:
 
     def trials(self) -> int:
         if not self._fixed and time.monotonic() - self._counted_at >= _RECOUNT_S:
-            use = self._use
-            self._trials = trials_at_once(
-                use.cpus, use.gpus, alive_nodes(), self._growth, use.processes
-            )
+            self._trials = trials_at_once(self._use, alive_nodes(), self._growth)
             self._counted_at = time.monotonic()
         return self._trials
 
@@ -92,20 +85,18 @@ class Capacity:
 def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
     """True if trials leave cores free, now or on nodes that may join for other work."""
     nodes = alive_nodes()
-    trials = min(use.parallel, trials_on(nodes, use.cpus, use.gpus, use.processes))
-    spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus * use.processes
+    trials = min(use.parallel, trials_on(nodes, use))
+    spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus_per_trial
     if spare_cores >= 1:
         return True
-    without_trials = [
-        node for node in growth.nodes if not node.fits(use.cpus, use.gpus, use.processes)
-    ]
+    without_trials = [node for node in growth.nodes if not node.fits(use)]
     return any(node.cpus >= 1 for node in without_trials)
 
 
 def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
     """Messages on how trials are spread over the cluster, if a user may not expect it."""
     nodes = alive_nodes()
-    now = trials_on(nodes, use.cpus, use.gpus, use.processes)
+    now = trials_on(nodes, use)
     messages = []
     if not use.gpus and _with_gpus([*nodes, *growth.nodes]):
         messages.append(
@@ -158,7 +149,8 @@ def _cores_of(parallel: int | None, nodes: Sequence[Node], growth: Growth) -> in
         return 1
     most = max((int(node.cpus) for node in [*nodes, *growth.nodes]), default=1)
     for cores in range(most, 1, -1):
-        if _fitting(cores, 0, nodes, growth) >= parallel:
+        use = Resources(cpus=cores, gpus=0, parallel=parallel)
+        if _fitting(use, nodes, growth) >= parallel:
             return cores
     return 1
 

@@ -28,10 +28,9 @@ class Census:
             return
         self._counted_at = time.monotonic()
         nodes = alive_nodes()
-        use = self._use
-        fitting = trials_on(nodes, use.cpus, use.gpus, use.processes)
+        fitting = trials_on(nodes, self._use)
         self._search.note_cluster(
             [(node.cpus, node.gpus) for node in nodes],
             min(fitting, self._most_at_once()),
-            use,
+            self._use,
         )

@@ -108,7 +108,7 @@ def require_folder(home: str) -> None:
 
 
 def _fits(use: Resources) -> bool:
-    return trials_on(alive_nodes(), use.cpus, use.gpus, use.processes) > 0
+    return trials_on(alive_nodes(), use) > 0
 
 
 def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
@@ -121,7 +121,7 @@ def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
     use, driver = preflight.use, preflight.driver
     for description in ray.nodes():
         node, node_id = node_of(description), description["NodeID"]
-        trains = node.fits(use.cpus, use.gpus, use.processes) > 0
+        trains = node.fits(use) > 0
         if not description["Alive"] or not (trains or node.cpus >= 1):
             continue
         needs = preflight.needs
@@ -199,7 +199,7 @@ def _host(use: Resources | None, driver: str) -> Host:
     """Describes the node that this process runs on. use: of a trial; None if none runs here."""
     description = description_here()
     return Host(
-        trials=node_of(description).fits(use.cpus, use.gpus, use.processes) if use else 0,
+        trials=node_of(description).fits(use) if use else 0,
         threads=use.cpus if use else 1,
         device=device(),
         store_bytes=int(description["Resources"].get("object_store_memory", 0)),

@@ -57,8 +57,7 @@ class Moves:
         self._moved.add(trial.trial_id)
         trial.max_failures += 1  # the trial is not at fault
         message = report["unfit"]
-        use = self._use
-        if not trials_on(alive_nodes(), use.cpus, use.gpus, use.processes):
+        if not trials_on(alive_nodes(), self._use):
             return f"trials fit on no other node, and {message}"
         if message not in self._noted:
             self._noted.add(message)

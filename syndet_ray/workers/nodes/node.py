@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from syndet_ray.search.task import Resources
+
 _HEAD = "node:__internal_head__"  # a resource that Ray gives to the head alone
 _ROUNDING = 1e-9  # 1 / (1 / 3) is less than 3
 
@@ -23,19 +25,16 @@ class Node:
         """
         return int(self.gpus) * int(1 / gpus + _ROUNDING)
 
-    def fits(self, cpus: int, gpus: float, processes: int = 1) -> int:
-        """Returns the number of trials that fit at once.
-
-        Each of their processes takes this number of cores and this share of a GPU.
-        """
-        by_cores = int(self.cpus // cpus)
-        fitting = min(by_cores, self.gpu_shares(gpus)) if gpus else by_cores
-        return fitting // processes
+    def fits(self, use: Resources) -> int:
+        """Returns the number of trials that fit at once, each with all its processes."""
+        by_cores = int(self.cpus // use.cpus)
+        processes = min(by_cores, self.gpu_shares(use.gpus)) if use.gpus else by_cores
+        return processes // use.processes
 
 
-def trials_on(nodes: Iterable[Node], cpus: int, gpus: float, processes: int = 1) -> int:
-    """Returns the number of trials that fit at once on these nodes; see `Node.fits`."""
-    return sum(node.fits(cpus, gpus, processes) for node in nodes)
+def trials_on(nodes: Iterable[Node], use: Resources) -> int:
+    """Returns the number of trials that fit at once on these nodes."""
+    return sum(node.fits(use) for node in nodes)
 
 
 def node_of(description: Mapping[str, Any]) -> Node:
