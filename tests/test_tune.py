@@ -606,10 +606,9 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
     use = resources(None, None, growth)
     assert use == USE
     monkeypatch.setattr("syndet_ray.workers.nodes.capacity._RECOUNT_S", 0.0)
-    monkeypatch.setattr("syndet_ray.workers.nodes.census._EVERY_S", 0.0)
     capacity = Capacity(use, growth, fixed=False)
     search, folder = searching(tmp_path, trials=1)
-    census = Census(search, use, capacity.trials)
+    census = Census(search, use, capacity)
     census.update()
     census.update()
     cluster.add_node(num_cpus=1)

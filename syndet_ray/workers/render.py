@@ -33,7 +33,7 @@ from syndet_ray.scenes.shards import join_shards, shard_path, shards_folder, sha
 from syndet_ray.search.task import RETRIES
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.nodes.admission import admit_here
-from syndet_ray.workers.nodes.unfit import fit_only, nodes_except, unfit_nodes
+from syndet_ray.workers.nodes.unfit import keep_off, nodes_except, unfit_nodes
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import interrupt_for
 from syndet_ray.workers.tasks import ended_tasks, result
@@ -229,7 +229,7 @@ def _placement() -> dict[str, Any]:
     fit = [node for node in nodes if node["NodeID"] not in unfit]
     with_gpus = [node["NodeID"] for node in fit if node["Resources"].get("GPU")]
     if len(with_gpus) in (0, len(fit)):
-        return {"scheduling_strategy": "SPREAD", **fit_only()}
+        return {"scheduling_strategy": "SPREAD", **keep_off(unfit)}
     return {
         "scheduling_strategy": "SPREAD",
         "label_selector": nodes_except([*unfit, *with_gpus]),

@@ -24,12 +24,7 @@ from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
 from syndet_ray.workers.nodes.admission import require
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.workers.nodes.capacity import (
-    Capacity,
-    has_spare_cores,
-    resource_words,
-    resources,
-)
+from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import Preflight, check_nodes, require_folder
 from syndet_ray.workers.nodes.here import this_node
@@ -108,7 +103,7 @@ class OnRay:
             home,
             self.use,
             node=node,
-            most_at_once=self.capacity.trials,
+            capacity=self.capacity,
             has_spare=partial(has_spare_cores, self.use, self.growth),
             note=self.note,
         )
@@ -158,22 +153,20 @@ def run_trials(
     use: Resources,
     *,
     node: str | None = None,
-    most_at_once: Callable[[], int] | None = None,
+    capacity: Capacity | None = None,
     has_spare: Callable[[], bool] = lambda: True,
     note: Note = silent,
 ) -> None:
     """Makes Tune run all trials that a search proposes.
 
-    trainable     takes a Task from its config, and reports by `Reports`
-    node          where the scenes of a trial are rendered before it starts; None if trials render
-                  them
-    most_at_once  returns the number of trials that may run now; None if that is always
-                  `use.parallel`
-    has_spare     returns whether trials leave cores free for rendering
-    note          shows a message to the user
+    trainable  takes a Task from its config, and reports by `Reports`
+    node       where the scenes of a trial are rendered before it starts; None if trials render them
+    capacity   counts how many trials may run at once; None if that is always `use.parallel`
+    has_spare  returns whether trials leave cores free for rendering
+    note       shows a message to the user
     """
-    most_at_once = most_at_once or (lambda: use.parallel)
-    census = Census(search, use, most_at_once)
+    capacity = capacity or Capacity(use, NO_GROWTH, fixed=True)
+    census = Census(search, use, capacity)
     with deferral() as check_signal:
 
         def check_interrupt() -> None:
@@ -185,7 +178,7 @@ def run_trials(
             run,
             use,
             node=node,
-            most_at_once=most_at_once,
+            most_at_once=capacity.trials,
             note=note,
             has_spare_cores=has_spare,
             check_interrupt=check_interrupt,

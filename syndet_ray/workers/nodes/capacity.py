@@ -1,5 +1,6 @@
 """Capacity: what each trial gets of the nodes, and how many trials they can take at once."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,20 +67,35 @@ def _fitting(use: Resources, nodes: Sequence[Node], growth: Growth) -> int:
 
 
 class Capacity:
-    """The number of trials that may run at once.
+    """The nodes that are up, and the number of trials that may run at once.
 
-    It is counted again as nodes join and leave, unless the user has fixed it.
+    Ray is asked again every few seconds, as nodes join and leave. A number of trials that the user
+    has fixed stays.
     """
 
     def __init__(self, use: Resources, growth: Growth, *, fixed: bool) -> None:
         self._use, self._growth, self._fixed = use, growth, fixed
-        self._trials, self._counted_at = use.parallel, time.monotonic()
+        self._nodes: list[Node] = []
+        self._trials, self._counted_at = use.parallel, -math.inf
+
+    def nodes(self) -> list[Node]:
+        """Returns the nodes, in the same list until they are counted again."""
+        self._count()
+        return self._nodes
 
     def trials(self) -> int:
-        if not self._fixed and time.monotonic() - self._counted_at >= _RECOUNT_S:
-            self._trials = trials_at_once(self._use, alive_nodes(), self._growth)
-            self._counted_at = time.monotonic()
+        """Returns the number of trials that may run now, also on nodes that may join."""
+        self._count()
         return self._trials
+
+    def _count(self) -> None:
+        """Counts nodes and trials again, if that is due."""
+        if time.monotonic() - self._counted_at < _RECOUNT_S:
+            return
+        self._nodes = alive_nodes()
+        if not self._fixed:
+            self._trials = trials_at_once(self._use, self._nodes, self._growth)
+        self._counted_at = time.monotonic()
 
 
 def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:

@@ -1,36 +1,26 @@
-"""Census: counts the nodes that are up, and notes in the ledger when they change."""
-
-import math
-import time
-from collections.abc import Callable
+"""Census: notes in the ledger which nodes are up, whenever that changes."""
 
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import Resources
-from syndet_ray.workers.nodes.node import trials_on
-from syndet_ray.workers.nodes.unfit import alive_nodes
-
-_EVERY_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
+from syndet_ray.workers.nodes.capacity import Capacity
+from syndet_ray.workers.nodes.node import Node, trials_on
 
 
 class Census:
-    """Counts the nodes of the Ray cluster that this process is connected to.
+    """Notes the nodes of the Ray cluster that this process is connected to."""
 
-    most_at_once  returns the number of trials that may run now, also on nodes that may join
-    """
-
-    def __init__(self, search: Search, use: Resources, most_at_once: Callable[[], int]) -> None:
-        self._search, self._use, self._most_at_once = search, use, most_at_once
-        self._counted_at = -math.inf
+    def __init__(self, search: Search, use: Resources, capacity: Capacity) -> None:
+        self._search, self._use, self._capacity = search, use, capacity
+        self._noted: list[Node] | None = None
 
     def update(self) -> None:
-        """Counts the nodes again, if that is due."""
-        if time.monotonic() - self._counted_at < _EVERY_S:
+        """Notes the nodes, if they were counted again."""
+        nodes = self._capacity.nodes()
+        if nodes is self._noted:
             return
-        self._counted_at = time.monotonic()
-        nodes = alive_nodes()
-        fitting = trials_on(nodes, self._use)
+        self._noted = nodes
         self._search.note_cluster(
             [(node.cpus, node.gpus) for node in nodes],
-            min(fitting, self._most_at_once()),
+            min(trials_on(nodes, self._use), self._capacity.trials()),
             self._use,
         )

@@ -38,12 +38,9 @@ def add_unfit(node_id: str, problems: Sequence[str]) -> None:
 
 def unfit_nodes() -> list[str]:
     """Returns the ids of unfit nodes that are up, sorted; none without a connection to Ray."""
-    if not _internal_kv_initialized():
+    unfit = _ever_unfit()
+    if not unfit:
         return []
-    keys = _internal_kv_list(f"{_UNFIT} ".encode(), namespace=_namespace())
-    if not keys:
-        return []
-    unfit = {key.decode().removeprefix(f"{_UNFIT} ") for key in keys}
     return sorted(
         node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] in unfit
     )
@@ -51,20 +48,32 @@ def unfit_nodes() -> list[str]:
 
 def alive_nodes() -> list[Node]:
     """Returns the nodes that are up, without those that lack what trials need."""
-    unfit = unfit_nodes()
+    unfit = _ever_unfit()
     nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in unfit]
     return [node_of(node) for node in nodes]
 
 
 def fit_only() -> dict[str, Any]:
     """Returns options of a Ray task that keep it off unfit nodes."""
-    unfit = unfit_nodes()
-    return {"label_selector": nodes_except(unfit)} if unfit else {}
+    return keep_off(unfit_nodes())
+
+
+def keep_off(node_ids: Collection[str]) -> dict[str, Any]:
+    """Returns options of a Ray task that keep it off some nodes, or off none."""
+    return {"label_selector": nodes_except(node_ids)} if node_ids else {}
 
 
 def nodes_except(node_ids: Collection[str]) -> dict[str, str]:
     """Returns a label selector of Ray for all nodes except these, at least one."""
     return {_NODE_ID: f"!in({','.join(node_ids)})"}
+
+
+def _ever_unfit() -> set[str]:
+    """Returns the ids of nodes that were found unfit; some may be gone."""
+    if not _internal_kv_initialized():
+        return set()
+    keys = _internal_kv_list(f"{_UNFIT} ".encode(), namespace=_namespace())
+    return {key.decode().removeprefix(f"{_UNFIT} ") for key in keys}
 
 
 def _namespace() -> bytes:
