@@ -1,4 +1,8 @@
-"""Cache folders: folders that processes make once and share, their sizes, their deletion."""
+"""Cache folders: folders that processes make once and share, their sizes, their deletion.
+
+Beside a folder lie two empty files, which processes lock: one while a process makes, opens or
+deletes it, and one as long as processes use it. Locks end with their process, however it ends.
+"""
 
 import os
 import shutil
@@ -8,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from syndet_ray.files import make_folder, may_write, whole_folder
-from syndet_ray.last_use import use_marker
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
 
@@ -34,22 +37,68 @@ def shared_folder(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     if folder.exists() and not may_write(folder.parent):  # another user's, who alone deletes it
         yield folder
         return
-    make_folder(folder.parent)
-    with hold_lock(folder.with_name(f".{folder.name}.lock")):
+    with hold_folder(folder):
         if not folder.exists():
             with whole_folder(folder) as unfinished:
                 make(unfinished)
-        used = open_to_lock(use_marker(folder))
-        if used is not None:  # the file of another user, who does not let us open it
-            lock(used, shared=True)
+        used = mark_used(folder)
     try:
-        if used is not None:
-            with suppress(PermissionError):
-                os.utime(used)
         yield folder
     finally:
         if used is not None:
             os.close(used)
+
+
+def use_marker(folder: Path) -> Path:
+    """The empty file beside a folder that all processes lock which use it, shared."""
+    return folder.with_name(f".{folder.name}.used")
+
+
+def making_lock(folder: Path) -> Path:
+    """The empty file beside a folder that a process locks which makes, opens or deletes it."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[bool]:
+    """Lets one process of this machine at a time make, open or delete a folder of a cache.
+
+    Gives False if the file system cannot lock.
+    """
+    make_folder(folder.parent)
+    with hold_lock(making_lock(folder)) as is_alone:
+        yield is_alone
+
+
+def mark_used(folder: Path) -> int | None:
+    """Marks a folder of a cache as used until the returned file is closed: it is not deleted.
+
+    None if the mark belongs to another user, who does not let us open it. Call it while the folder
+    is held by `hold_folder`.
+    """
+    used = open_to_lock(use_marker(folder))
+    if used is not None:
+        lock(used, shared=True)
+        note_use(used)
+    return used
+
+
+def note_use(used: int) -> None:
+    """Sets the time of the last use, in a file that `mark_used` has returned."""
+    with suppress(PermissionError):  # the file of another user
+        os.utime(used)
+
+
+def last_use(folder: Path) -> float:
+    """The time of the last use, seconds since 1970; 0 if nothing tells.
+
+    A folder that was never used as a whole has no marker: its last change counts, or that of the
+    lock under which it is made.
+    """
+    for path in (use_marker(folder), folder, making_lock(folder)):
+        with suppress(FileNotFoundError):
+            return path.stat().st_mtime
+    return 0.0
 
 
 def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = None) -> bool:
@@ -62,7 +111,7 @@ def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = Non
     cache, key = folder.parent, folder.name
     try:
         with (
-            hold_lock(cache / f".{key}.lock", wait=False) as is_alone,
+            hold_lock(making_lock(folder), wait=False) as is_alone,
             hold_lock(use_marker(folder), wait=False) as is_unused,
         ):
             if not (is_alone and is_unused):  # without locks it may be in use

@@ -23,7 +23,6 @@ ORDER = (
         "escapes",
         "files",
         "interrupts",
-        "last_use",
         "folder_names",
         "locks",
         "cache_folders",

@@ -10,18 +10,16 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from syndet_ray.cache_folders import delete_unused, folder_bytes
+from syndet_ray.cache_folders import delete_unused, folder_bytes, hold_folder, last_use, mark_used
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.disk_share import share
-from syndet_ray.files import make_folder, may_write
-from syndet_ray.last_use import last_use, use_marker
-from syndet_ray.locks import hold_lock, lock, open_to_lock
+from syndet_ray.files import may_write
+from syndet_ray.locks import hold_lock
 
 BOUND_VARIABLE = "SYNDET_CACHE_GB"
 _BYTES_A_PIXEL = 3  # the three colours of an image
@@ -39,7 +37,7 @@ def load_or_make(folder: Path, make: Callable[[], Pool]) -> Pool:
     """
     if _is_read_only(folder):
         return Pool.load(folder)
-    with _alone(folder):
+    with hold_folder(folder):
         is_new = not is_finished(folder)
         if is_new:
             make().save(folder)
@@ -55,7 +53,7 @@ def load_pool(folder: Path) -> Pool | None:
         return None
     if _is_read_only(folder):
         return Pool.load(folder)
-    with _alone(folder):
+    with hold_folder(folder):
         return _in_use(folder) if is_finished(folder) else None
 
 
@@ -152,20 +150,8 @@ def _entries(cache: Path, key: str) -> list[Path]:
 def _in_use(folder: Path) -> Pool:
     """The pool in `folder`, which is not deleted before its arrays are gone."""
     pool = Pool.load(folder)
-    used = open_to_lock(use_marker(folder))
-    if used is None:  # of another user, who does not let us open it
-        return pool
-    lock(used, shared=True)
-    with suppress(PermissionError):  # the file of another user
-        os.utime(used)
-    # The largest array and not the pool: others that share it may outlive the pool.
-    weakref.finalize(pool.pixels, os.close, used)
+    used = mark_used(folder)
+    if used is not None:
+        # The largest array and not the pool: others that share it may outlive the pool.
+        weakref.finalize(pool.pixels, os.close, used)
     return pool
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Lets only one process of this machine at a time make, open or delete a set."""
-    make_folder(folder.parent)
-    with hold_lock(folder.with_name(f".{folder.name}.lock")):
-        yield

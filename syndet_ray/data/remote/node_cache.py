@@ -5,7 +5,6 @@ copies or deletes the dataset, and .<key>.used, locked by all processes that use
 """
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,13 +12,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from syndet_ray.cache_folders import delete_unused, folder_bytes
+from syndet_ray.cache_folders import (
+    delete_unused,
+    folder_bytes,
+    hold_folder,
+    last_use,
+    mark_used,
+    note_use,
+    use_marker,
+)
 from syndet_ray.data.memory import memory_words
 from syndet_ray.disk_share import share
 from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable, make_folder
-from syndet_ray.last_use import last_use, use_marker
-from syndet_ray.locks import hold_lock, lock, open_to_lock
+from syndet_ray.locks import hold_lock, lock
 
 BOUND_VARIABLE = "SYNDET_DATA_CACHE_GB"
 _KEY_DIGITS = 20
@@ -50,7 +56,7 @@ def alone(folder: Path) -> Iterator[bool]:
     check_writable(place)
     make_folder(folder.parent)
     try:
-        with hold_lock(place / f".{folder.parent.name}.lock") as is_alone:
+        with hold_folder(folder.parent) as is_alone:
             yield is_alone
     finally:
         with suppress(OSError):  # it stays if it holds anything
@@ -63,14 +69,12 @@ def use(folder: Path) -> None:
     Call it while the dataset is locked by `alone`.
     """
     marker = use_marker(folder.parent)
-    if marker not in _uses:
-        used = open_to_lock(marker)
-        if used is None:  # of another user, who does not let us open it
-            return
-        lock(used, shared=True)
+    if marker in _uses:
+        note_use(_uses[marker])
+        return
+    used = mark_used(folder.parent)
+    if used is not None:
         _uses[marker] = used
-    with suppress(PermissionError):  # the file of another user
-        os.utime(_uses[marker])
 
 
 @contextmanager
