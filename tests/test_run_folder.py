@@ -33,6 +33,7 @@ from syndet_ray import cli
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report import page
+from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.newest import newest_run
 
@@ -343,6 +344,13 @@ def test_a_damaged_line_or_description_is_named(tmp_path):
         match=r"run/ledger\.jsonl, line 2: is not JSON \(.+\)\. Copy the run here again\.$",
     ):
         folder.trials()
+    follower = Tail(ledger)
+    with pytest.raises(DataError, match=r"run/ledger\.jsonl, line 2: is not JSON"):
+        follower.new_events()
+    with ledger.open("a") as file:
+        file.write("{\n")
+    with pytest.raises(DataError, match=f"line {len(lines) + 1}: is not JSON"):
+        follower.new_events()
     (folder.path / "run.json").write_text('{"name": ')
     with pytest.raises(DataError, match=r"run/run\.json: is not JSON"):
         _ = folder.about

@@ -15,8 +15,8 @@ from syndet_ray.cli.interruption import treat_as_ctrl_c
 from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
+from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.tail import Tail
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
 _LOOK_EVERY_S = 0.3

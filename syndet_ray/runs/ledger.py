@@ -2,10 +2,7 @@
 them.
 """
 
-import errno
 import json
-import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -14,8 +11,15 @@ from typing import Any
 
 from syndet_ray.errors import DefinitionError
 from syndet_ray.files import reading
+from syndet_ray.runs.event_file import (
+    append_whole,
+    event_of,
+    events_of,
+    mend_lines,
+    whole_lines,
+)
 from syndet_ray.runs.results import Trial, after_event
-from syndet_ray.runs.unreadable import damaged_file, unreadable
+from syndet_ray.runs.unreadable import unreadable
 
 LEDGER = "ledger.jsonl"
 _CHECKPOINTS = "checkpoints/"
@@ -34,9 +38,10 @@ class Ledger:
 
         Returns the event as it will be read.
         """
-        line = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
-        append_whole(self._path, f"{line}\n".encode())
-        return _parse(line)
+        text = json.dumps({"event": event, "trial": trial, "time": time.time(), **facts})
+        line = text.encode()
+        append_whole(self._path, line + b"\n")
+        return event_of(line)
 
     def begin_attempt(self) -> None:
         """Notes that a process begins to carry the run out, or continues it."""
@@ -71,20 +76,15 @@ class Ledger:
         if not self._path.exists():
             return
         with reading(self._path):
-            lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield _parse(line)
-            except ValueError as error:
-                raise damaged_file(f"{self._path}, line {number}", error) from None
+            content = self._path.read_bytes()
+        yield from events_of(content, self._path)
 
     def continues(self, ledger: bytes) -> bool:
         """True when `ledger` is an earlier state of this one; its last line may have been copied
         while it was being written.
         """
-        whole_lines = ledger[: ledger.rfind(b"\n") + 1]
         content = self._path.read_bytes() if self._path.exists() else b""
-        return content.startswith(whole_lines)
+        return content.startswith(whole_lines(ledger))
 
     def elapsed_s(self) -> float:
         """Returns how long the run was carried out, all attempts together, up to the last event."""
@@ -138,36 +138,3 @@ def elapsed_s(events: Iterable[Mapping[str, Any]]) -> float:
             began = event["time"]
         last = event["time"]
     return total_s if began is None else total_s + (last - began)
-
-
-def mend_lines(path: Path) -> None:
-    """Cuts off a last line that has no end, if there is a file."""
-    if path.exists():
-        text = path.read_bytes()
-        os.truncate(path, text.rfind(b"\n") + 1)
-
-
-def append_whole(path: Path, line: bytes) -> None:
-    """Appends a line, or nothing of it: half a line, left by a full disk, would make the ledger
-    unreadable.
-    """
-    with path.open("ab", buffering=0) as file:
-        size = file.tell()
-        try:
-            written = file.write(line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        except BaseException:
-            os.truncate(path, size)
-            raise
-
-
-def _parse(line: str) -> dict[str, Any]:
-    """Returns an event. All events share the strings of its names: with a hundred settings a trial,
-    the names take more memory than the values.
-    """
-    return json.loads(line, object_pairs_hook=_with_shared_names)
-
-
-def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {sys.intern(name): value for name, value in pairs}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from syndet_ray.errors import MachineError
+from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.runs.results import Trial
-from syndet_ray.runs.tail import Tail
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.shown import SHOWN

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from syndet_ray.errors import message
+from syndet_ray.runs.event_file import append_whole, mend_lines
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.ledger import append_whole, mend_lines
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.options import Outcome
