@@ -121,13 +121,8 @@ def usage(run: Run) -> Usage | None:
 def total_hours(periods: Iterable[Period], until: float | None = None) -> Hours:
     """Computes the hours of all nodes; until a time in seconds since 1970, if one is given."""
     total = Hours()
-    for period in periods:
-        for start, end, cluster in _spans(period):
-            stop = end if until is None else min(end, until)
-            hours = max(0.0, stop - start) / 3600
-            for nodes in cluster.nodes:
-                gpus, cores = nodes.gpus * nodes.count, nodes.cores * nodes.count
-                total += Hours(gpus=gpus * hours, cores=cores * hours)
+    for kind in _node_hours(periods, until):
+        total += Hours(gpus=kind.gpus * kind.hours, cores=kind.cores * kind.hours)
     return total
 
 
@@ -138,13 +133,17 @@ def _spans(period: Period) -> list[tuple[float, float, Cluster]]:
     return [(start, end, cluster) for (start, end), cluster in clusters]
 
 
-def _node_hours(periods: Iterable[Period]) -> tuple[NodeHours, ...]:
-    """The hours of nodes by their resources, those with GPUs first."""
+def _node_hours(periods: Iterable[Period], until: float | None = None) -> tuple[NodeHours, ...]:
+    """The hours of nodes by their resources, those with GPUs first; until a time, if one is given,
+    in seconds since 1970.
+    """
     hours: dict[tuple[float, float], float] = defaultdict(float)
     for period in periods:
         for start, end, cluster in _spans(period):
+            stop = end if until is None else min(end, until)
+            span_h = max(0.0, stop - start) / 3600
             for nodes in cluster.nodes:
-                hours[nodes.gpus, nodes.cores] += nodes.count * (end - start) / 3600
+                hours[nodes.gpus, nodes.cores] += nodes.count * span_h
     kinds = sorted(hours.items(), reverse=True)
     return tuple(NodeHours(cores=cores, gpus=gpus, hours=value) for (gpus, cores), value in kinds)
 
