@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from syndet_ray import Int, SearchSpace, cli
 from syndet_ray.cli import runs as verbs
 from syndet_ray.cli import sweeps
+from syndet_ray.cli.check import check
 from syndet_ray.cli.listing import place_lines
 from syndet_ray.cli.options import FLAGS, with_flags
 from syndet_ray.cli.sweep_request import with_points
@@ -125,7 +126,7 @@ def test_a_check_lists_all_places_that_it_looked_at(tmp_path, monkeypatch, optio
     assert "         MLFLOW_REGISTRY_URI is set, but" in "\n".join(shown)
 
 
-@pytest.mark.parametrize("verb", [sweeps.check, sweeps.sweep])
+@pytest.mark.parametrize("verb", [check, sweeps.sweep])
 def test_near_copies_in_two_splits_are_refused_until_they_are_allowed(home, dice, tmp_path, verb):
     """One photo of test also trains, saved again as JPEG; another as it is, which nothing lets
     pass.

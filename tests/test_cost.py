@@ -8,8 +8,8 @@ from made_detections import TINY
 from rich.console import Console
 
 from syndet_ray import Confirmation, Int, Mix, Pruning, Recipe, SearchSpace, Training
-from syndet_ray.cli import listing
-from syndet_ray.cli import sweeps as verbs
+from syndet_ray.cli import listing, sweeps
+from syndet_ray.cli.check import check
 from syndet_ray.cli.facts import cost_facts
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.reach import rendered_sets
@@ -152,7 +152,7 @@ def test_only_what_cannot_fit_is_refused():
         check_images(asked, Budget(images=cost.least_images - 1))
 
 
-@pytest.mark.parametrize("verb", [verbs.check, verbs.sweep])
+@pytest.mark.parametrize("verb", [check, sweeps.sweep])
 def test_too_few_images_are_refused_before_anything_is_read_or_measured(home, tmp_path, verb):
     """Photos that are not there would be the next thing to be missed."""
     home()

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from syndet_ray.cli.terminal import Bar, Plain
 
+LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
+
 
 @contextmanager
 def open_display(console: "Console") -> Iterator["Plain | Bar"]:

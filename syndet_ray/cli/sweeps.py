@@ -1,10 +1,9 @@
-"""Verbs that run, continue or check a sweep: sweep, resume and check."""
+"""Verbs that run or continue a sweep: sweep and resume."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli.ending import leave
 from syndet_ray.cli.options import (
@@ -16,7 +15,6 @@ from syndet_ray.cli.options import (
     Assets,
     Backgrounds,
     Board,
-    CheckedCluster,
     Classes,
     Cluster,
     CoreHourPrice,
@@ -28,7 +26,6 @@ from syndet_ray.cli.options import (
     HoldOut,
     Hours,
     Images,
-    Json,
     Local,
     Name,
     NearCopies,
@@ -48,28 +45,22 @@ from syndet_ray.cli.options import (
     TrackingAgain,
     TrackingUri,
     Trials,
-    runs_folder,
     with_flags,
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
-from syndet_ray.cli.screen import NoteKeeper, open_display
+from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request, with_points
-from syndet_ray.errors import DefinitionError, SyndetError
-from syndet_ray.wording import command_line, counted, resume_hint
+from syndet_ray.wording import command_line, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from syndet_ray.cli.document import Document
     from syndet_ray.cli.project import Project
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.search.search import Display
     from syndet_ray.tuning.options import Origin, Outcome
-
-_LOADING = "loading PyTorch, Ray and MLflow"  # this takes seconds
 
 
 def sweep(
@@ -145,7 +136,7 @@ def _start(
     """Runs a sweep in a new folder. Raises SystemExit if it is interrupted before there is one."""
     try:
         with open_display(console) as display:
-            with display.step(_LOADING):
+            with display.step(LOADING):
                 from syndet_ray.tuning.run import start
             return start(
                 _origin(name, given, options.project),
@@ -208,175 +199,10 @@ def resume(
         folder = _folder(run, runs, display)
     console.print(folder.sweep.question, style="bold")
     with open_display(console) as display:
-        with display.step(_LOADING):
+        with display.step(LOADING):
             from syndet_ray.tuning.resume import resume as continued
         outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     finish(outcome, console)
-
-
-def check(
-    name: Name,
-    real: Real = None,
-    trials: Trials = None,
-    hours: Hours = None,
-    images: Images = None,
-    seed: Seed = None,
-    parallel: Parallel = None,
-    gpus_per_trial: Gpus = None,
-    address: Address = None,
-    storage: Storage = None,
-    tracking: TrackingUri = None,
-    gpu_hour_price: GpuHourPrice = None,
-    core_hour_price: CoreHourPrice = None,
-    local: Local = False,
-    hold_out: HoldOut = None,
-    allow_near_copies: NearCopies = False,
-    format: Format = None,
-    skip_bad: ProjectSkipBad = None,
-    classes: Classes = None,
-    stream: Stream = False,
-    synthetic: SyntheticFolder = None,
-    assets: Assets = None,
-    backgrounds: Backgrounds = None,
-    generator: Generator = None,
-    settings: Settings = None,
-    force: Force = False,
-    cluster: CheckedCluster = None,
-    as_json: Json = False,
-    runs: ProjectRuns = None,
-) -> None:
-    """Check a sweep, its data and this machine, and start nothing. Estimates what it costs."""
-    from syndet_ray.cli.document import one_document
-
-    options = SweepOptions(
-        runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
-        parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
-        tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
-        format=format, skip_bad=skip_bad, classes=classes, stream=stream, synthetic=synthetic,
-        assets=assets, backgrounds=backgrounds, generator=generator, settings=settings,
-        gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
-    )  # fmt: skip
-    with one_document("check", is_wanted=as_json) as document:
-        document.facts["ready"] = False
-        options = options.with_project(read_project(Path.cwd()))
-        _check(name, options, document, cluster=cluster, force=force, as_json=as_json)
-        document.facts["ready"] = True
-
-
-def _check(
-    name: str,
-    shared: SweepOptions,
-    document: "Document",
-    *,
-    cluster: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Checks a sweep. What it learns is printed as lines, and kept in the document.
-
-    cluster  a file for `ray up`, which is checked before data are read
-    """
-    from syndet_ray.cli import facts, listing, terminal
-    from syndet_ray.cores import usable_cores
-    from syndet_ray.definitions.loader import find
-
-    runs, storage = runs_folder(shared.runs), shared.storage
-    console = terminal.console(on_stderr=as_json)
-    request = make_request(name, shared)
-    definition = request.definition
-    terminal.print_lines(console, request.lines)
-    nodes, cluster_notes = _check_cluster(cluster, shared, console)
-    with open_display(console) as display, display.step(_LOADING):
-        from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
-        from syndet_ray.tracking.store import store_address
-        from syndet_ray.tuning import cost as costs
-        from syndet_ray.tuning import disk
-        from syndet_ray.tuning import run as running
-    options = shared.for_run()
-    document.facts["sweep"] = facts.sweep_facts(name, definition)
-    if not force:
-        costs.check_images(definition, options.budget)
-    with open_display(console) as display:
-        keeper = NoteKeeper(display)
-        noting = cast("Display", keeper)
-        data = running.check(definition, options, noting)
-        cost = running.estimate(definition, options, data, noting)
-        with display.step("looking into MLflow's store"):
-            store = options.tracking or store_address(runs)
-            check_artifact_place(store, find(name).stem)
-            experiment = experiment_words(store, find(name).stem)
-    room = disk.room(runs, options.cache)
-    document.facts |= {
-        "data": facts.data_facts(data),
-        "cost": facts.cost_facts(cost, options.prices),
-        "disk": facts.disk_facts(cost, room),
-        "places": facts.place_facts(options, experiment),
-        "machine": facts.machine_facts(usable_cores(), _gpus()),
-        "cluster": None if cluster is None else {"file": cluster, "nodes": nodes},
-        "notes": [
-            *request.notes,
-            *cluster_notes,
-            *keeper.notes,
-            *data.scale_words,
-            *data.notes,
-        ],
-    }
-    if not as_json:
-        lines = [
-            *listing.sweep_lines(name, definition),
-            *listing.data_lines(data),
-            *listing.cost_lines(cost),
-            *listing.held_lines(cost, options.prices),
-            *listing.disk_lines(cost.disk, room, storage),
-            *listing.place_lines(options, experiment, cluster),
-            f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
-            *listing.cluster_lines(nodes),
-        ]
-        terminal.print_lines(console, lines)
-    if not force:
-        hours = partial(costs.check_hours, cost, options.budget)
-        fits = partial(disk.check_fits, cost.disk, room, runs, storage)
-        _raise_first([hours, fits], document)
-    if not as_json:
-        console.print("ready", style="bold green")
-
-
-def _check_cluster(
-    file: Path | None, options: SweepOptions, console: "Console"
-) -> tuple[list[str], list[str]]:
-    """Checks a cluster that a file describes. Returns lines on its nodes, and notes.
-
-    Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
-    """
-    if file is None:
-        return [], []
-    if options.address is not None or options.local:
-        other = "`local`" if options.local else "`address`"
-        rule = f"is where a sweep runs, and so is {other}"
-        raise DefinitionError("`cluster`", rule, do="Leave one of them out.")
-    with open_display(console) as display:
-        with display.step(f"reading {file}"):
-            from syndet_ray.clusters.check import check_cluster, cluster_words
-            from syndet_ray.clusters.description import read_cluster_file
-
-            cluster = read_cluster_file(file)
-        notes = check_cluster(cluster, options.storage, display.step)
-        for note in notes:
-            display.note(note)
-    return cluster_words(cluster), notes
-
-
-def _raise_first(checks: Sequence[Callable[[], object]], document: "Document") -> None:
-    """Makes all checks and raises the error of the first that fails; the document has the rest."""
-    errors = []
-    for make_check in checks:
-        try:
-            make_check()
-        except SyndetError as error:
-            errors.append(error)
-    if errors:
-        document.others += errors[1:]
-        raise errors[0]
 
 
 def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
@@ -430,9 +256,3 @@ def _print_trials(outcome: "Outcome", trials: str, console: "Console") -> None:
     if outcome.unwritten is not None:
         console.print(with_flags(str(outcome.unwritten)), soft_wrap=True)
     console.print(trials, soft_wrap=True)
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()

@@ -1,0 +1,275 @@
+"""Check: the verb that checks a sweep, its data and this machine, and starts nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from syndet_ray.cli.options import (
+    Address,
+    Assets,
+    Backgrounds,
+    CheckedCluster,
+    Classes,
+    CoreHourPrice,
+    Force,
+    Format,
+    Generator,
+    GpuHourPrice,
+    Gpus,
+    HoldOut,
+    Hours,
+    Images,
+    Json,
+    Local,
+    Name,
+    NearCopies,
+    Parallel,
+    ProjectRuns,
+    ProjectSkipBad,
+    Real,
+    Seed,
+    Settings,
+    Storage,
+    Stream,
+    SyntheticFolder,
+    TrackingUri,
+    Trials,
+)  # fmt: skip
+from syndet_ray.cli.project import read_project
+from syndet_ray.cli.screen import LOADING, NoteKeeper, open_display
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.cli.sweep_request import make_request
+from syndet_ray.cores import usable_cores
+from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syndet_ray.cli.document import Document
+    from syndet_ray.data.real import RealData
+    from syndet_ray.definitions.loaded_sweep import LoadedSweep
+    from syndet_ray.search.search import Display
+    from syndet_ray.tuning.cost import Cost
+    from syndet_ray.tuning.disk import Room
+    from syndet_ray.tuning.options import Options
+
+
+def check(
+    name: Name,
+    real: Real = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    images: Images = None,
+    seed: Seed = None,
+    parallel: Parallel = None,
+    gpus_per_trial: Gpus = None,
+    address: Address = None,
+    storage: Storage = None,
+    tracking: TrackingUri = None,
+    gpu_hour_price: GpuHourPrice = None,
+    core_hour_price: CoreHourPrice = None,
+    local: Local = False,
+    hold_out: HoldOut = None,
+    allow_near_copies: NearCopies = False,
+    format: Format = None,
+    skip_bad: ProjectSkipBad = None,
+    classes: Classes = None,
+    stream: Stream = False,
+    synthetic: SyntheticFolder = None,
+    assets: Assets = None,
+    backgrounds: Backgrounds = None,
+    generator: Generator = None,
+    settings: Settings = None,
+    force: Force = False,
+    cluster: CheckedCluster = None,
+    as_json: Json = False,
+    runs: ProjectRuns = None,
+) -> None:
+    """Check a sweep, its data and this machine, and start nothing. Estimates what it costs."""
+    from syndet_ray.cli.document import one_document
+
+    options = SweepOptions(
+        runs=runs, real=real, trials=trials, hours=hours, images=images, seed=seed,
+        parallel=parallel, gpus_per_trial=gpus_per_trial, address=address, storage=storage,
+        tracking=tracking, local=local, allow_near_copies=allow_near_copies, hold_out=hold_out,
+        format=format, skip_bad=skip_bad, classes=classes, stream=stream, synthetic=synthetic,
+        assets=assets, backgrounds=backgrounds, generator=generator, settings=settings,
+        gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
+    )  # fmt: skip
+    with one_document("check", is_wanted=as_json) as document:
+        document.facts["ready"] = False
+        options = options.with_project(read_project(Path.cwd()))
+        _check(name, options, document, cluster=cluster, force=force, as_json=as_json)
+        document.facts["ready"] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Preview:
+    """The data, the cost and the places of a run, before it starts.
+
+    experiment  what MLflow's store has of the sweep, in words
+    notes       what the user was told meanwhile
+    """
+
+    definition: "LoadedSweep"
+    options: "Options"
+    data: "RealData"
+    cost: "Cost"
+    room: "Room"
+    experiment: str
+    notes: list[str]
+
+    def facts(self, cluster: Path | None, nodes: list[str]) -> dict[str, Any]:
+        """The preview for a program; nodes: lines on those of a cluster that a file describes."""
+        from syndet_ray.cli import facts
+
+        return {
+            "data": facts.data_facts(self.data),
+            "cost": facts.cost_facts(self.cost, self.options.prices),
+            "disk": facts.disk_facts(self.cost, self.room),
+            "places": facts.place_facts(self.options, self.experiment),
+            "machine": facts.machine_facts(usable_cores(), _gpus()),
+            "cluster": None if cluster is None else {"file": cluster, "nodes": nodes},
+        }
+
+    def lines(self, name: str, cluster: Path | None, nodes: list[str]) -> list[str]:
+        """The preview for a person; the rest as in `facts`."""
+        from syndet_ray.cli import listing
+
+        return [
+            *listing.sweep_lines(name, self.definition),
+            *listing.data_lines(self.data),
+            *listing.cost_lines(self.cost),
+            *listing.held_lines(self.cost, self.options.prices),
+            *listing.disk_lines(self.cost.disk, self.room, self.options.storage),
+            *listing.place_lines(self.options, self.experiment, cluster),
+            f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
+            *listing.cluster_lines(nodes),
+        ]
+
+
+def _check(
+    name: str,
+    shared: SweepOptions,
+    document: "Document",
+    *,
+    cluster: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Checks a sweep. What it learns is printed as lines, and kept in the document.
+
+    cluster  a file for `ray up`, which is checked before data are read
+    """
+    from syndet_ray.cli import facts, terminal
+
+    console = terminal.console(on_stderr=as_json)
+    request = make_request(name, shared)
+    definition = request.definition
+    terminal.print_lines(console, request.lines)
+    nodes, cluster_notes = _check_cluster(cluster, shared, console)
+    with open_display(console) as display, display.step(LOADING):
+        import_module("syndet_ray.tuning.run")  # which imports whatever the rest needs
+        from syndet_ray.tuning.cost import check_images
+    options = shared.for_run()
+    document.facts["sweep"] = facts.sweep_facts(name, definition)
+    if not force:
+        check_images(definition, options.budget)
+    preview = _preview(name, definition, options, console)
+    notes = [*request.notes, *cluster_notes, *preview.notes]
+    document.facts |= preview.facts(cluster, nodes) | {"notes": notes}
+    if not as_json:
+        terminal.print_lines(console, preview.lines(name, cluster, nodes))
+    if not force:
+        _check_limits(preview, document)
+    if not as_json:
+        console.print("ready", style="bold green")
+
+
+def _preview(
+    name: str, definition: "LoadedSweep", options: "Options", console: "Console"
+) -> _Preview:
+    """Checks the data, this machine and MLflow's store, and estimates the cost."""
+    from syndet_ray.definitions.loader import find
+    from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
+    from syndet_ray.tracking.store import store_address
+    from syndet_ray.tuning import disk, run
+
+    with open_display(console) as display:
+        keeper = NoteKeeper(display)
+        noting = cast("Display", keeper)
+        data = run.check(definition, options, noting)
+        cost = run.estimate(definition, options, data, noting)
+        with display.step("looking into MLflow's store"):
+            store = options.tracking or store_address(options.runs)
+            experiment = find(name).stem
+            check_artifact_place(store, experiment)
+            words = experiment_words(store, experiment)
+    return _Preview(
+        definition=definition,
+        options=options,
+        data=data,
+        cost=cost,
+        room=disk.room(options.runs, options.cache),
+        experiment=words,
+        notes=[*keeper.notes, *data.scale_words, *data.notes],
+    )
+
+
+def _check_limits(preview: _Preview, document: "Document") -> None:
+    """Raises DefinitionError for more hours than it may take, MachineError for more disk."""
+    from syndet_ray.tuning.cost import check_hours
+    from syndet_ray.tuning.disk import check_fits
+
+    cost, options = preview.cost, preview.options
+    hours = partial(check_hours, cost, options.budget)
+    fits = partial(check_fits, cost.disk, preview.room, options.runs, options.storage)
+    _raise_first([hours, fits], document)
+
+
+def _check_cluster(
+    file: Path | None, options: SweepOptions, console: "Console"
+) -> tuple[list[str], list[str]]:
+    """Checks a cluster that a file describes. Returns lines on its nodes, and notes.
+
+    Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
+    """
+    if file is None:
+        return [], []
+    if options.address is not None or options.local:
+        other = "`local`" if options.local else "`address`"
+        rule = f"is where a sweep runs, and so is {other}"
+        raise DefinitionError("`cluster`", rule, do="Leave one of them out.")
+    with open_display(console) as display:
+        with display.step(f"reading {file}"):
+            from syndet_ray.clusters.check import check_cluster, cluster_words
+            from syndet_ray.clusters.description import read_cluster_file
+
+            cluster = read_cluster_file(file)
+        notes = check_cluster(cluster, options.storage, display.step)
+        for note in notes:
+            display.note(note)
+    return cluster_words(cluster), notes
+
+
+def _raise_first(checks: Sequence[Callable[[], object]], document: "Document") -> None:
+    """Makes all checks and raises the error of the first that fails; the document has the rest."""
+    errors = []
+    for make_check in checks:
+        try:
+            make_check()
+        except SyndetError as error:
+            errors.append(error)
+    if errors:
+        document.others += errors[1:]
+        raise errors[0]
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
