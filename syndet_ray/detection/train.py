@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL
-from syndet_ray.definitions.recipe import Recipe, Training
+from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
@@ -29,14 +29,16 @@ from syndet_ray.detection.draws import (
 )
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
+from syndet_ray.detection.losses import check_finite, loss_values, mean_losses
 from syndet_ray.detection.memory import out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.norms import share_norms, training_norms
+from syndet_ray.detection.optimizer import BODY, group_facts, optimizer_of
 from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NeedsParts, NonFiniteLoss, first_line
+from syndet_ray.errors import DataError, NeedsParts, first_line
 from syndet_ray.metrics import BATCH_PARTS
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below
@@ -44,10 +46,7 @@ from syndet_ray.metrics import BATCH_PARTS
 _GRADIENT_NORM = 5.0
 # Steps between checks of the loss on a GPU, each of which makes the host wait for it.
 _CHECK_EVERY = 50
-# Recorded settings of each of the optimizer's groups: not every optimizer has all of them.
-_GROUP_FACTS = ("lr", "initial_lr", "weight_decay", "momentum", "betas")
 
-_BODY = "backbone.body"  # name of the backbone without its pyramid in every model
 # Files of a checkpoint besides those of its model: the weights that are averaged, the optimizer,
 # and all other state.
 _TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.json"
@@ -102,7 +101,7 @@ class Trainer:
         model, self.weights = self._new_model(restore)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._average = moving_average(self._model, recipe.training)
-        self._optimizer = _optimizer(self._model, recipe)
+        self._optimizer = optimizer_of(self._model, recipe)
         self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
         self._mixer = mixer_of(recipe, self._pools, seed)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
@@ -142,12 +141,12 @@ class Trainer:
             self._losses.append(self._step(batch, count))
             is_check_due = len(self._losses) % _CHECK_EVERY == 0 or self.images_seen == images
             if is_check_due and self.device.type != "cpu":  # on a CPU every step is checked
-                self._check_finite(self._losses[-_CHECK_EVERY:])
+                check_finite(self._losses[-_CHECK_EVERY:], self.images_seen)
             if on_step is not None:
                 on_step(self.images_seen)
         seconds = time.perf_counter() - start
         metrics = {}
-        for name, value in _means(self._losses).items():
+        for name, value in mean_losses(self._losses).items():
             metrics[f"train/{name}"] = value
         self._losses = []
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
@@ -175,7 +174,7 @@ class Trainer:
         processes            number of processes that train it together
         pools                of each source: number of distinct images, and a hash of them
         """
-        body: Any = self._model.get_submodule(_BODY)
+        body: Any = self._model.get_submodule(BODY)
         groups = self._optimizer.param_groups
         return {
             **effective_mix(self._plan, self._pools),
@@ -193,7 +192,7 @@ class Trainer:
             "drawn": dict(self._mixer.drawn),
             "planned": planned_images(self.recipe, self._pools, self.images_seen),
             "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
-            "optimizer": {group["name"]: _facts(group) for group in groups},
+            "optimizer": {group["name"]: group_facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
             BATCH_PARTS: self._parts,
             "processes": self.team.size,
@@ -222,7 +221,7 @@ class Trainer:
             "parts": self._parts,
             "mixer": self._mixed,
             "weights": asdict(self.weights),
-            "losses": _values(self._losses),
+            "losses": loss_values(self._losses),
         }
         (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
@@ -293,7 +292,7 @@ class Trainer:
         self._rate_set_at = self.images_seen
         losses = self._gradients(batch, self.team.least(count))
         if self.device.type == "cpu":  # where the check costs nothing
-            self._check_finite([losses])
+            check_finite([losses], self.images_seen)
         nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         if self._average is not None:
@@ -374,20 +373,6 @@ class Trainer:
                 norm.momentum *= self._parts / parts
         self._parts = parts
 
-    def _check_finite(self, losses: Sequence[Mapping[str, Tensor]]) -> None:
-        """Raises NonFiniteLoss, with the parts of the first loss that is NaN or infinite."""
-        totals = [parts.sum() for parts in _table(losses).detach()]
-        is_finite = torch.isfinite(torch.stack(totals))
-        if bool(is_finite.all()):  # one transfer from the device for all
-            return
-        first = int(is_finite.int().argmin())
-        raise NonFiniteLoss(
-            f"training after {self.images_seen} images",
-            "the loss must be finite",
-            got={name: float(value.detach()) for name, value in losses[first].items()},
-            do="Lower training.learning_rate.",
-        )
-
 
 def _state(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint's trainer besides tensors."""
@@ -430,80 +415,3 @@ def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """The buffers that a step changes, each with a copy of its value."""
     buffers = [buffer for norm in training_norms(model) for buffer in norm.buffers()]
     return [(buffer, buffer.clone()) for buffer in buffers]
-
-
-def _facts(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The number of parameters of a group of the optimizer, and its settings."""
-    settings = {name: group[name] for name in _GROUP_FACTS if name in group}
-    if "betas" in settings:
-        settings["betas"] = list(settings["betas"])
-    count = sum(parameter.numel() for parameter in group["params"])
-    return {"parameters": count} | settings
-
-
-def _means(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The mean of each loss over the steps, and of their sum, "loss".
-
-    One transfer from the device for all.
-    """
-    means = _table(losses).double().mean(dim=0).cpu()
-    by_name = dict(zip(losses[0], means.tolist(), strict=True))
-    return {"loss": float(means.sum())} | by_name
-
-
-def _values(losses: Sequence[Mapping[str, Tensor]]) -> list[dict[str, float]]:
-    """The losses as plain numbers. One transfer from the device for all."""
-    if not losses:
-        return []
-    return [dict(zip(losses[0], parts, strict=True)) for parts in _table(losses).tolist()]
-
-
-def _table(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """(steps, parts) the parts of each step's loss."""
-    return torch.stack([torch.stack(list(parts.values())) for parts in losses])
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that train, in named groups.
-
-    The backbone has a learning rate of its own.
-    """
-    training = recipe.training
-    groups = _parameter_groups(model, training, recipe.detector.backbone_rate)
-    optimizer: torch.optim.Optimizer
-    if training.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups)
-    else:
-        momentum = training.momentum
-        optimizer = torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    return optimizer
-
-
-def _parameter_groups(
-    model: nn.Module, training: Training, backbone_rate: float
-) -> list[dict[str, Any]]:
-    """The optimizer's groups, without empty ones.
-
-    Weight decay is on weights alone: biases and norms have one dimension.
-    """
-    members: dict[str, list[nn.Parameter]] = {
-        "weights": [],
-        "biases_and_norms": [],
-        "backbone_weights": [],
-        "backbone_biases_and_norms": [],
-    }
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            prefix = "backbone_" if name.startswith(f"{_BODY}.") else ""
-            kind = "weights" if parameter.ndim > 1 else "biases_and_norms"
-            members[prefix + kind].append(parameter)
-    groups = []
-    for name, parameters in members.items():
-        factor = backbone_rate if name.startswith("backbone_") else 1.0
-        decay = training.weight_decay if name.endswith("weights") else 0.0
-        if parameters:
-            settings = {"lr": training.learning_rate * factor, "weight_decay": decay}
-            groups.append({"name": name, "params": parameters} | settings)
-    return groups
