@@ -12,7 +12,7 @@ from rich.console import Console
 
 from syndet_ray import cli
 from syndet_ray.analysis.compare import compare
-from syndet_ray.cli import listing
+from syndet_ray.cli import comparison_tables, listing
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.report import compare_page
 from syndet_ray.report.comparison import sentences
@@ -55,7 +55,7 @@ def retested(run, **changed):
 
 def text(found, width=100):
     console = Console(file=io.StringIO(), width=width)
-    console.print(listing.compare_table(found, width))
+    console.print(comparison_tables.compare_table(found, width))
     return console.file.getvalue()
 
 
@@ -299,14 +299,14 @@ def test_the_table_keeps_its_numbers_in_few_columns(two, width):
 def test_the_best_of_each_run_is_bold(two):
     found = compared(two)
     told = [entry for run in found.runs for entry in run.entries if entry.is_main]
-    assert [row.style for row in listing.compare_table(found).rows] == [
+    assert [row.style for row in comparison_tables.compare_table(found).rows] == [
         "bold" if e.line.best else "" for e in told
     ]
 
 
 def test_the_names_in_figures_are_those_of_runs_and_recipes(two):
     found = compared(two)
-    names = listing.comparison_names(found)
+    names = comparison_tables.comparison_names(found)
     assert {"real only", *(run.path.name for run in two)} <= set(names)
     assert len(names) == len(found.runs) + sum(len(run.entries) for run in found.runs)
 

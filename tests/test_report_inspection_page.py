@@ -9,7 +9,7 @@ from pyarrow import parquet
 from test_inspection_statistics import coco, quiet, scenes, written
 
 from syndet_ray.boxes import Boxes
-from syndet_ray.cli import listing
+from syndet_ray.cli import inspection_tables
 from syndet_ray.errors import DataError
 from syndet_ray.inspection import differences
 from syndet_ray.inspection.distance import Distance
@@ -282,14 +282,14 @@ def test_the_stand_in_set_is_called_so(compared):
 
 def test_the_names_in_figures_are_those_of_sources_and_classes_once(compared):
     classes = compared.reference.measurements.classes
-    assert listing.inspection_names(compared) == ["real", *classes, "synth"]
+    assert inspection_tables.inspection_names(compared) == ["real", *classes, "synth"]
 
 
 def test_the_terminal_says_it_within_a_hundred_columns(compared):
     from rich.console import Console
 
     console = Console(width=100, record=True, file=io.StringIO())
-    for part in listing.inspection_parts(compared):
+    for part in inspection_tables.inspection_parts(compared):
         if not isinstance(part, str):
             console.print(part)
     text = console.export_text()
@@ -349,6 +349,8 @@ def test_a_phrase_names_what_differs(compared, reference, other, value, phrase):
 
 
 def test_the_terminal_says_that_aspect_ratios_are_logarithms(compared):
-    tables = [part for part in listing.inspection_parts(compared) if not isinstance(part, str)]
+    tables = [
+        part for part in inspection_tables.inspection_parts(compared) if not isinstance(part, str)
+    ]
     names = [name for table in tables for name in table.columns[0].cells]
     assert "aspect ratio, log2" in names

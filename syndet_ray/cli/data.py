@@ -345,7 +345,7 @@ def inspect(
     """Show statistics of datasets, and where they differ. The first is compared with the others:
     real with synthetic, train with test.
     """
-    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cli import facts, inspection_tables, terminal
     from syndet_ray.cli.document import one_document
     from syndet_ray.cli.tables import print_table
     from syndet_ray.inspection import inspect as inspecting
@@ -359,13 +359,13 @@ def inspect(
             options = label_options(format, skip_bad, classes)
             inspection = inspecting.inspect(folders, split, display.progress, options)
             page = inspection_page.write(inspection, out, display.progress)
-        notes = missing_notes(listing.inspection_names(inspection))
+        notes = missing_notes(inspection_tables.inspection_names(inspection))
         numbers = inspection_page.numbers_folder(out)
         document.facts = facts.inspection_facts(inspection, page, numbers)
         document.facts["notes"] = [*inspection.notes, *notes]
     if as_json:
         return
-    for part in (*listing.inspection_parts(inspection), *notes):
+    for part in (*inspection_tables.inspection_parts(inspection), *notes):
         if isinstance(part, str):
             console.print(part, soft_wrap=True)
         else:

@@ -1,4 +1,4 @@
-"""Listing: the results of `check`, `replay`, `compare` and `data inspect`, as lines and tables."""
+"""Listing: a sweep before it runs, a dataset that is fetched and pruners that are replayed."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -8,25 +8,11 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from syndet_ray.analysis.compare import ComparedRun, Comparison, Entry
 from syndet_ray.cli.options import with_flags
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.space_check import effects_of_numbers
-from syndet_ray.metrics import MAP
 from syndet_ray.runs.names import bounds
-from syndet_ray.wording import (
-    command_line,
-    counted,
-    decimals,
-    duration,
-    hours_number,
-    money,
-    number,
-    signed,
-)
-
-_WIDTH_WITH_COSTS = 96  # columns: with fewer the names of recipes would have no room
-_LONGEST, _MOST_SETTINGS = 60, 12  # letters of a value, and settings, that a comparison lists
+from syndet_ray.wording import command_line, counted, hours_number, money
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +20,6 @@ if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
     from syndet_ray.data.remote.catalogue import CatalogueEntry
     from syndet_ray.data.remote.public import Fetched
-    from syndet_ray.inspection.inspect import Inspection
     from syndet_ray.runs.prices import Prices
     from syndet_ray.runs.run import Run
     from syndet_ray.search.replay import Replay
@@ -42,7 +27,6 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.disk import Disk, Room
     from syndet_ray.tuning.options import Options
 
-_MOST_PAIRS = 10  # pairs; more would push the table off the screen
 _MOST_NAMED = 3  # settings that one number leaves without effect
 
 
@@ -224,157 +208,9 @@ def idle_words(pruners: Sequence[str], rungs: int) -> str:
     return f"These can prune no trial, because {reason}: {'; '.join(pruners)}."
 
 
-def run_lines(comparison: Comparison) -> Iterator[str]:
-    """The runs that are compared, with their letters in the table, and how they differ."""
-    for run in comparison.runs:
-        trials = counted(run.trials, "trial")
-        trained = f"{trials}, {run.images:,} images, {duration(run.seconds)}"
-        yield f"{run.letter}  {run.name}  {trained}; test set {run.opened}"
-    for setting in comparison.settings[:_MOST_SETTINGS]:
-        of_runs = zip(comparison.runs, setting.values, strict=True)
-        values = [f"{run.letter} {_shorten(value)}" for run, value in of_runs]
-        yield f"   {setting.name}: {'; '.join(values)}"
-    if (more := len(comparison.settings) - _MOST_SETTINGS) > 0:
-        yield f"   and {counted(more, 'more setting')}: --out FILE lists all"
-
-
-def compare_table(comparison: Comparison, width: int = 100) -> Table:
-    """The best recipe of every run, its simplest and its controls.
-
-    A terminal that is wide enough also shows the images and the time of one training.
-    """
-    costs = ("images", "training time") if width >= _WIDTH_WITH_COSTS else ()
-    table = Table(
-        title=f"On the same {comparison.where}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("")
-    table.add_column("recipe", overflow="fold")
-    for name in ("seeds", "val mAP", "test mAP", *costs):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"above {comparison.runs[0].letter}'s best", justify="right", no_wrap=True)
-    for run in comparison.runs:
-        for entry in run.entries:
-            if entry.is_main:
-                table.add_row(
-                    run.letter,
-                    *_comparison_row(run, entry, with_costs=bool(costs)),
-                    style="bold" if entry.line.best else "",
-                )
-        table.add_section()
-    return table
-
-
-def comparison_names(comparison: Comparison) -> list[str]:
-    """The names that the figures of a comparison show: of its runs and their recipes."""
-    names = []
-    for run in comparison.runs:
-        names.append(run.name)
-        names += [entry.name for entry in run.entries]
-    return names
-
-
 def report_names(run: "Run") -> list[str]:
     """The names that the figures of a report show: of its classes and variants."""
     return [*run.about.get("classes", ()), *run.sweep.variants]
-
-
-def left_out_words(comparison: Comparison) -> str:
-    """Says that `compare_table` leaves recipes out; "" if it has all."""
-    entries = [entry for run in comparison.runs for entry in run.entries]
-    left_out = sum(not entry.is_main for entry in entries)
-    if not left_out:
-        return ""
-    verb = "is" if left_out == 1 else "are"
-    return (
-        f"{counted(left_out, 'other tested recipe')} {verb} in the figure that --out FILE writes."
-    )
-
-
-def _comparison_row(run: ComparedRun, entry: Entry, *, with_costs: bool) -> list[str]:
-    line, gap = entry.line, run.above_first if entry.line.best else None
-    score, took = line.scores[MAP], "" if entry.seconds is None else duration(entry.seconds)
-    above = "" if gap is None else f"{signed(gap.mean)} [{signed(gap.low)}, {signed(gap.high)}]"
-    seeds, validation = str(len(line.seeds) or 1), number(line.validation)
-    costs = [f"{entry.images:,}", took] if with_costs else []
-    return [entry.name, seeds, validation, score.text(decimals(score.value)), *costs, above]
-
-
-def _shorten(value: str) -> str:
-    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
-
-
-def inspection_parts(inspection: "Inspection") -> Iterator[Table | str]:
-    """The sources, their differences from the first, and the answer in sentences."""
-    from syndet_ray.inspection import differences
-
-    summary = _table("", *(subject.name for subject in inspection.subjects))
-    for name, cells in differences.summary(inspection):
-        summary.add_row(name, *cells)
-    yield summary
-    yield "Medians; in brackets the range of the middle 90 % of the values."
-    yield from _SIZE_WORDS
-    if inspection.subjects[1:]:
-        yield from _COLUMN_WORDS
-    for subject in inspection.subjects[1:]:
-        yield _distance_table(inspection, subject.name)
-    for pair in inspection.duplicates[:_MOST_PAIRS]:
-        first, second = differences.duplicate_names(pair, inspection)
-        yield f"{differences.likeness(pair)}: {first} and {second}"
-    if len(inspection.duplicates) > _MOST_PAIRS:
-        yield f"and {len(inspection.duplicates) - _MOST_PAIRS} more, see duplicates.csv"
-    yield from (*inspection.notes, *differences.headline(inspection))
-
-
-def inspection_names(inspection: "Inspection") -> list[str]:
-    """The names that the figures of an inspection show: of its sources and their classes."""
-    names = []
-    for subject in inspection.subjects:
-        names += [subject.name, *subject.measurements.classes]
-    return list(dict.fromkeys(names))
-
-
-_SIZE_WORDS = (  # in lines of at most 80 columns
-    "Size tells class: the probability that their sizes tell which of two objects of",
-    "two classes has which class, 0.5 to 1, its 95 % interval, and what chance gives.",
-)
-_COLUMN_WORDS = (  # of a table of distances, in lines of at most 80 columns
-    "distance   by how much the values of the reference must change, on average, to",
-    "           become those of the other source. The unit is the standard deviation",
-    '           of the reference; "constant" if all its values are equal, so that it',
-    "           has none. Class balance: the share of objects that must change class.",
-    "by chance  the distance that chance alone can give: if the images of both are",
-    "           mixed and divided at random, 95 % of the divisions have at most this",
-    "           distance. In dim rows the sources are no further apart. In rows with",
-    '           "constant": "less" if chance does not explain the difference,',
-    '           "as far" if it can.',
-    "KS         Kolmogorov-Smirnov statistic, 0 to 1: the largest difference of the",
-    "           two cumulative distributions",
-)
-
-
-def _distance_table(inspection: "Inspection", source: str) -> Table:
-    """The statistics of a source, the largest distance first; dim if it is not beyond chance."""
-    from syndet_ray.inspection import differences
-
-    columns = ("distance", "95 % interval", "by chance", "KS", "mean", "reference\nmean")
-    table = _table("", *columns)
-    table.title = f"{source} against {inspection.reference.name}, the reference"
-    for row in differences.rows(inspection, source):
-        cells = (row.value, row.interval, row.floor, row.ks, row.means[1], row.means[0])
-        name = f"{row.name}, log2" if row.unit.startswith("log2") else row.name
-        table.add_row(name, *cells, style="" if row.wide else "dim")
-    return table
-
-
-def _table(first: str, *columns: str) -> Table:
-    table = Table(title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
 
 
 def _pruner(sweep: LoadedSweep) -> str:

@@ -133,7 +133,7 @@ def compare(
 ) -> None:
     """Compare the first run with others that used its test set."""
     from syndet_ray.analysis import compare as comparing
-    from syndet_ray.cli import facts, listing, terminal
+    from syndet_ray.cli import comparison_tables, facts, terminal
     from syndet_ray.cli.document import one_document
     from syndet_ray.files import check_writable
     from syndet_ray.report import compare_page
@@ -152,20 +152,20 @@ def compare(
         page = None if out is None else compare_page.write(comparison, out)
         document.facts = facts.comparison_facts(comparison, page)
     if page is not None and not as_json:
-        for line in missing_notes(listing.comparison_names(comparison)):
+        for line in missing_notes(comparison_tables.comparison_names(comparison)):
             console.print(line, soft_wrap=True)
         print(f"page     {page}")
 
 
 def _print_comparison(comparison: "Comparison", console: "Console") -> None:
-    from syndet_ray.cli import listing
+    from syndet_ray.cli import comparison_tables
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.comparison import sentences
 
-    for line in listing.run_lines(comparison):
+    for line in comparison_tables.run_lines(comparison):
         console.print(line, soft_wrap=True)
-    print_table(console, listing.compare_table(comparison, console.width))
-    if left_out := listing.left_out_words(comparison):
+    print_table(console, comparison_tables.compare_table(comparison, console.width))
+    if left_out := comparison_tables.left_out_words(comparison):
         console.print(left_out, soft_wrap=True)
     for sentence in sentences(comparison):
         console.print(sentence, style="bold")
