@@ -306,3 +306,26 @@ def no_locks(monkeypatch):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch computes in one thread: small models are faster so, and their results are equal."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float32(monkeypatch):
+    """No bfloat16, whatever this machine is fast at, so that results may be compared."""
+    for module in ("backbones", "precision"):
+        monkeypatch.setattr(f"syndet_ray.detection.{module}.fast_bf16", lambda device: False)
+
+
+@pytest.fixture
+def python_handles_interrupts():
+    """Where the tests run in the background, SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

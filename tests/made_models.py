@@ -4,8 +4,11 @@ import numpy as np
 import torch
 from made_detections import TINY
 
+from syndet_ray import Mix, Recipe, Training
 from syndet_ray.definitions.recipe import Detector
 from syndet_ray.detection.models import build
+from syndet_ray.detection.team import ALONE
+from syndet_ray.detection.train import Trainer
 
 CLASSES = ("blue", "red")
 COLOURS = ([0.2, 0.3, 0.9], [0.9, 0.2, 0.2])
@@ -72,3 +75,19 @@ def train(model, steps, rate=1e-3, count=2, side=96, seed=0):
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def two_source_trainer(
+    squares, *, team=ALONE, architecture="faster_rcnn", restore=None, parts=1, **training
+):
+    """A trainer on real and synthetic squares, whose weights are averaged."""
+    # the steps of AdamW do not shrink with the gradients, so that rounding errors would count
+    settings = {"crop_px": 96, "average": 0.5, "optimizer": "sgd"} | training
+    recipe = Recipe(
+        mix=Mix(synthetic=0.5),
+        detector=TINY.model_copy(update={"architecture": architecture}),
+        training=Training(**settings),
+    )
+    pools = {"real": squares(8), "synthetic": squares(6, seed=1, name="synthetic")}
+    device = torch.device("cpu")
+    return Trainer(recipe, pools, device=device, seed=1, restore=restore, team=team, parts=parts)

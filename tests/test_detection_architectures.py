@@ -12,10 +12,7 @@ from torchvision.ops import box_iou
 from syndet_ray.detection.heads import Anchors, anchors_by_level, padded_side
 from syndet_ray.detection.models import build
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(

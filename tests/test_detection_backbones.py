@@ -16,21 +16,11 @@ from syndet_ray.detection.models import build, load_model, save_model
 from syndet_ray.detection.weights import load_weights
 from syndet_ray.errors import DefinitionError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BODY = "backbone.body.net."
 CPU = torch.device("cpu")
 IMAGE = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def float32(monkeypatch):
-    """No bfloat16, whatever this machine is fast at, so that results may be compared."""
-    for module in ("backbones", "precision"):
-        monkeypatch.setattr(f"syndet_ray.detection.{module}.fast_bf16", lambda device: False)
 
 
 def backbone(name="test_efficientnet", frozen=2, fixed_norms=True, seed=0):

@@ -21,6 +21,8 @@ from syndet_ray.detection.weights_file import copy_fitting
 from syndet_ray.errors import SyndetError
 from syndet_ray.workers.effective import check_settings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SOURCES = {"ours": Scenes(), "few": Scenes(images=2), "theirs": Photos(folder="theirs")}
 # A recipe in which every setting acts but those that exclude one another.
@@ -33,11 +35,6 @@ RECIPE = Recipe(
 # by one, and the trial knows the scale of photos.
 NOT_THE_TRAINERS = {"mix.sources", "detector.working_px", "detector.program"}
 ANNEALED = {"mix.schedule": "annealed", "mix.switch_at": None}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from syndet_ray.detection import ignoring
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.ignoring import in_ignored
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ONE_STAGE = ("retinanet", "fcos")
 IMAGE = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0))
 OBJECT, REGION, OVER_OBJECT = [30, 30, 60, 60], [63, 1, 97, 97], [21, 21, 69, 69]
@@ -24,11 +26,6 @@ OVERRIDDEN = (
     ("IgnoringRetinaNetHead", "compute_loss"),
     ("IgnoringFCOSHead", "compute_loss"),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 def seen(model, wanted):

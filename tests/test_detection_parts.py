@@ -4,39 +4,23 @@ one that needs too much memory is computed so.
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from made_detections import TINY
-from made_models import ARCHITECTURES, batch, made
+from made_models import ARCHITECTURES, batch, made, two_source_trainer
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from syndet_ray import Mix, Recipe, Training
-from syndet_ray.detection import backbones, precision
 from syndet_ray.detection.feed import Batch
 from syndet_ray.detection.predict import predict
-from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import SyndetError
+
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 CPU = torch.device("cpu")
 
-
-@pytest.fixture(autouse=True)
-def one_thread_in_float32(monkeypatch):
-    torch.set_num_threads(1)
-    for module in (precision, backbones):
-        monkeypatch.setattr(module, "fast_bf16", lambda device: False)
-
-
-def trainer(squares, architecture="faster_rcnn", restore=None, **training):
-    given = {"images": 8, "batch_size": 4, "crop_px": 96, "average": 0.5} | training
-    # the steps of AdamW do not shrink with the gradients, so that rounding errors would count
-    given |= {"optimizer": "sgd"}
-    detector = TINY.model_copy(update={"architecture": architecture})
-    recipe = Recipe(mix=Mix(synthetic=0.5), detector=detector, training=Training(**given))
-    pools = {"real": squares(8), "synthetic": squares(6, seed=1, name="synthetic")}
-    return Trainer(recipe, pools, device=CPU, seed=1, restore=restore)
+trainer = partial(two_source_trainer, images=8, batch_size=4)
 
 
 def fix_norms(model):
@@ -87,7 +71,7 @@ def same_steps(one, other):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("parts", [2, 3])
 def test_parts_give_the_losses_and_gradients_of_the_whole_batch(architecture, parts, squares):
-    whole = trainer(squares, architecture)
+    whole = trainer(squares, architecture=architecture)
     fix_norms(whole._model)
     images, targets = batch(np.random.default_rng(3), count=5)
     targets[3] |= {name: targets[3][name][:0] for name in ("boxes", "labels")}  # without objects

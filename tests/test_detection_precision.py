@@ -16,14 +16,11 @@ from syndet_ray.detection.precision import ReducedSequential, full, reduced_prec
 from syndet_ray.detection.predict import predict
 from syndet_ray.detection.score import score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 EIGHTY = tuple(f"class {number}" for number in range(80))
 IMAGE = torch.rand(3, 320, 416, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=[True, False], ids=["bfloat16", "float32"])

@@ -2,26 +2,21 @@
 
 import multiprocessing
 import traceback
+from functools import partial
 
 import pytest
 import torch
-from made_detections import TINY
+from made_models import two_source_trainer
 
-from syndet_ray import Mix, Recipe, Training
-from syndet_ray.detection import backbones, precision
 from syndet_ray.detection.predict import predict, predict_together
-from syndet_ray.detection.team import ALONE, Team, connection
-from syndet_ray.detection.train import Trainer
+from syndet_ray.detection.team import Team, connection
 from syndet_ray.errors import NeedsParts
 
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread_in_float32(monkeypatch):
-    torch.set_num_threads(1)
-    for module in (precision, backbones):
-        monkeypatch.setattr(module, "fast_bf16", lambda device: False)
+# Of batches of 3 the shares of two processes differ; of 7 images the last batch is a single one.
+trainer = partial(two_source_trainer, images=7, batch_size=3)
 
 
 def in_team(meeting, work, size=2):
@@ -52,17 +47,6 @@ def _member(meeting, team, work, pipe):
     pipe.send(result)
 
 
-def trainer(squares, team=ALONE, architecture="faster_rcnn", restore=None, parts=1, **training):
-    """batch_size 3: the shares of two processes differ; 7 images: the last batch is a single."""
-    given = {"images": 7, "batch_size": 3, "crop_px": 96, "average": 0.5, "optimizer": "sgd"}
-    detector = TINY.model_copy(update={"architecture": architecture})
-    recipe = Recipe(
-        mix=Mix(synthetic=0.5), detector=detector, training=Training(**given | training)
-    )
-    pools = {"real": squares(8), "synthetic": squares(6, seed=1, name="synthetic")}
-    return Trainer(recipe, pools, device=CPU, seed=1, restore=restore, team=team, parts=parts)
-
-
 def outcome(training, until):
     metrics = [training.train_until(images).metrics for images in until]
     for each in metrics:
@@ -89,7 +73,7 @@ def test_two_processes_take_the_steps_of_one(architecture, squares, tmp_path):
     alone = outcome(trainer(squares, architecture=architecture), (3, 6, 7))
 
     def work(team):
-        return outcome(trainer(squares, team, architecture), (3, 6, 7))
+        return outcome(trainer(squares, team=team, architecture=architecture), (3, 6, 7))
 
     first, second = in_team(tmp_path / "meeting", work)
     assert first[0] == second[0]
@@ -100,11 +84,11 @@ def test_two_processes_take_the_steps_of_one(architecture, squares, tmp_path):
 
 def test_a_checkpoint_of_two_processes_is_continued_by_one_and_the_reverse(squares, tmp_path):
     def work(team):
-        first = trainer(squares, team)
+        first = trainer(squares, team=team)
         first.train_until(3)
         if team.rank == 0:
             first.save(tmp_path / "two")
-        again = trainer(squares, team, restore=tmp_path / "one")
+        again = trainer(squares, team=team, restore=tmp_path / "one")
         return outcome(again, (7,))
 
     whole = trainer(squares)
@@ -134,7 +118,7 @@ def test_each_photo_is_scored_once_and_in_its_place(squares, tmp_path):
 
 def test_an_image_without_samples_does_not_hold_up_the_others(squares, tmp_path):
     def work(team):
-        training = trainer(squares, team, batch_size=2, images=2)
+        training = trainer(squares, team=team, batch_size=2, images=2)
         feed = training._feed._target
 
         def ignored(numbered):
@@ -153,7 +137,7 @@ def test_an_image_without_samples_does_not_hold_up_the_others(squares, tmp_path)
 
 def test_too_little_memory_asks_for_parts_of_all_processes(squares, tmp_path):
     def work(team):
-        training = trainer(squares, team, batch_size=4)
+        training = trainer(squares, team=team, batch_size=4)
         if team.rank == 0:
             training._model.forward = _fail
         try:
@@ -164,7 +148,7 @@ def test_too_little_memory_asks_for_parts_of_all_processes(squares, tmp_path):
             return "left"
 
     def again(team):
-        training = trainer(squares, team, batch_size=4, parts=2)
+        training = trainer(squares, team=team, batch_size=4, parts=2)
         return outcome(training, (7,))[1]["batch_parts"]
 
     assert in_team(tmp_path / "first", work) == [2, "left"]

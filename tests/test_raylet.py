@@ -2,7 +2,6 @@
 order, before Ray ends it without a word.
 """
 
-import signal
 import socket
 import subprocess
 import sys
@@ -15,16 +14,10 @@ from test_stop import Notes
 from syndet_ray.workers.raylet import LOST, watch, watch_head, watch_port, watched_raylet
 from syndet_ray.workers.stop import Stop, interrupt_for
 
+pytestmark = pytest.mark.usefixtures("python_handles_interrupts")
+
 LOOK_EVERY_S = 0.01
 PATIENCE_S = 30.0
-
-
-@pytest.fixture(autouse=True)
-def _python_handles_interrupts():
-    """Where the tests run in the background, SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

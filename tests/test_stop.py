@@ -24,15 +24,9 @@ from syndet_ray.tuning.run import start
 from syndet_ray.workers import cluster
 from syndet_ray.workers.stop import Stop, deferral
 
+pytestmark = pytest.mark.usefixtures("python_handles_interrupts")
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.fixture(autouse=True)
-def _python_handles_interrupts():
-    """Where the tests run in the background, SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Notes:
