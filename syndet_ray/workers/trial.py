@@ -39,7 +39,7 @@ from syndet_ray.workers.effective import (
     parameters_hash,
 )
 from syndet_ray.workers.program_trial import run_program_trial
-from syndet_ray.workers.usage import usage_of
+from syndet_ray.workers.usage import Meter, usage_of
 
 # (parameters, count, seed, cache) -> the rendered set
 Rendered = Callable[[SceneParameters, int, int, Path], Pool]
@@ -87,19 +87,13 @@ def run_trial(
     """
     limit_threads(task.threads)
     limit_memory(device, task.gpus)
-    trial, run = task.trial, task.run
-    recipe = trial.recipe
+    recipe = task.trial.recipe
     began = time.monotonic()
     data = training_data(task, train, others, scenes)
     waited_s = task.waited_s + time.monotonic() - began
     data_settings = _effective_data(recipe, data, train, val) | {SCENES_WAIT: round(waited_s, 2)}
     with usage_of(device) as meter:
-
-        def report_usage(
-            images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
-        ) -> None:
-            report(images, metrics | meter.metrics(), effective, folder)
-
+        report_usage = _with_usage(report, meter)
         if recipe.detector.program:
             run_program_trial(
                 task,
@@ -111,16 +105,9 @@ def run_trial(
                 report=report_usage,
             )
             return
-        trainer = Trainer(
-            recipe,
-            data.pools,
-            device=device,
-            seed=seeds.integer(run.seed, "train", trial.seed_number),
-            restore=restore,
-            team=team,
-            parts=task.parts,
-        )
-        check_settings(recipe, trainer.effective | data_settings, searched=tuple(trial.params))
+        trainer = _trainer(task, data.pools, device=device, restore=restore, team=team)
+        searched = tuple(task.trial.params)
+        check_settings(recipe, trainer.effective | data_settings, searched=searched)
         _train_rungs(
             trainer,
             task,
@@ -129,6 +116,37 @@ def run_trial(
             report=report_usage,
             after_step=after_step,
         )
+
+
+def _with_usage(report: Report, meter: Meter) -> Report:
+    """Returns a report with what the trial took of its machine among the metrics."""
+
+    def report_usage(
+        images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
+    ) -> None:
+        report(images, metrics | meter.metrics(), effective, folder)
+
+    return report_usage
+
+
+def _trainer(
+    task: Task,
+    pools: Mapping[str, Pool],
+    *,
+    device: torch.device,
+    restore: Path | None,
+    team: Team,
+) -> Trainer:
+    trial = task.trial
+    return Trainer(
+        trial.recipe,
+        pools,
+        device=device,
+        seed=seeds.integer(task.run.seed, "train", trial.seed_number),
+        restore=restore,
+        team=team,
+        parts=task.parts,
+    )
 
 
 def _train_rungs(
