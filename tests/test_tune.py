@@ -398,7 +398,7 @@ def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster
 def proposed(proposals):
     """What Tune gets when it asks often enough."""
     while (answer := proposals.suggest("ours")) is None:
-        ray.wait(list(proposals._ahead._sets.values()), timeout=10)
+        ray.wait(list(proposals._scenes._ahead._sets.values()), timeout=10)
     return answer
 
 
@@ -565,7 +565,9 @@ def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tm
         "trial 0 renders its scenes itself: "
         "they could not be rendered ahead of it (no node has cores left for that)"
     ]
-    assert proposals._ahead._sets == {}, "else their task would hold the lock of their folder"
+    assert proposals._scenes._ahead._sets == {}, (
+        "else their task would hold the lock of their folder"
+    )
 
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):

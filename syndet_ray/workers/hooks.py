@@ -19,14 +19,12 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from syndet_ray.errors import MachineError, SyndetError, reason
 from syndet_ray.progress import Note
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
-from syndet_ray.workers import disk
-from syndet_ray.workers.ahead import Ahead
 from syndet_ray.workers.nodes.moves import NODE, Moves
+from syndet_ray.workers.trial_scenes import TrialScenes
 
 _NOTE_EVERY_S = 60.0  # all trials wait for the same store
 
@@ -64,16 +62,15 @@ class Proposals(_Stateless, Searcher):
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._has_spare_cores = has_spare_cores
-        self._search, self._run, self._use, self._node = search, run, use, node
-        self._most_at_once, self._note, self._check_interrupt = most_at_once, note, check_interrupt
+        self._search, self._run, self._use = search, run, use
+        self._most_at_once, self._check_interrupt = most_at_once, check_interrupt
         self._running: set[str] = set()
         self._waiting: list[Trial] = []  # proposed, and not yet started
         # by trial, since when it could start if its scenes were rendered
         self._delayed: dict[int, float] = {}
-        self._ahead = Ahead(Path(run.cache), note) if node else None
-        # trials that render their scenes themselves, because rendering ahead failed
-        self._unaided: set[int] = set()
+        self._scenes = TrialScenes(
+            search, run, node=node, has_spare_cores=has_spare_cores, note=note
+        )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # while no trial runs, Tune asks again and again, and does nothing else
@@ -81,7 +78,7 @@ class Proposals(_Stateless, Searcher):
         most_at_once = self._most_at_once()
         free = most_at_once - len(self._running)
         # One more than can start now: its scenes are rendered while the others train.
-        self._propose(free if self._ahead is None else free + 1)
+        self._propose(free + 1 if self._scenes.are_rendered_ahead else free)
         # a trial that still runs may be lost, and proposed again
         is_over = not self._waiting and not self._running
         if is_over or self._search.spent:  # trials that wait are in the ledger: resume starts them
@@ -122,70 +119,19 @@ class Proposals(_Stateless, Searcher):
             threads=self._use.cpus,
             gpus=self._use.gpus,
             processes=self._use.processes,
-            node=None if trial.number in self._unaided else self._node,
+            node=self._scenes.node_for(trial),
             waited_s=now - self._delayed.pop(trial.number, now),
         )
         # One value that is no mapping: Tune would keep every number of a mapping as a setting.
         return {"task": task}
 
     def _ready(self, trial: Trial) -> bool:
-        """True if a trial may start: its scenes are rendered, or it must render them itself."""
-        if self._ahead is None or trial.number in self._unaided:
+        """True if a trial may start. One whose scenes break a rule has ended, and waits no more."""
+        if self._scenes.ready(trial, no_trial_runs=not self._running):
             return True
-        try:
-            sets = trial.recipe.scenes().values()
-            # a list, because asking for a set starts its rendering
-            ready = [self._ahead.ready(scene, count, self._run.seed) for scene, count in sets]
-            if all(ready):
-                self._search.hide_scenes(trial.number)
-                return True
-            # Nodes may have been lost: then the idle worker of a trial has the last cores, and the
-            # scenes that the next trial waits for would wait for ever.
-            if not self._running and not self._has_spare_cores():
-                for scene, count in sets:
-                    self._ahead.drop(scene, count, self._run.seed)
-                self._render_in_trial(trial, "no node has cores left for that")
-                return True
-            self._show_scenes(trial, self._ahead)
-            return False
-        except Exception as error:
-            return self._ready_despite(error, trial)
-
-    def _ready_despite(self, error: Exception, trial: Trial) -> bool:
-        """True if a trial may start although its scenes could not be rendered ahead.
-
-        A trial whose scenes break a rule has failed, and does not wait any more. If a disk of this
-        machine is at fault, the search halts. Any other error may be temporary, such as a generator
-        that fails: the trial renders its scenes on its worker, where an error is its own.
-        """
-        fault = disk.fault(error, disk.places(Path(self._run.cache)))
-        if fault is not None:
-            self._search.halt(fault)
-            return False
-        breaks_a_rule = isinstance(error, SyndetError) and not isinstance(error, MachineError)
-        if breaks_a_rule:
+        if self._search.trials[trial.number].state != "RUNNING":
             self._waiting.remove(trial)
-            self._search.end(trial.number, failure=str(error))
-            return False
-        # Ray's own error wraps that of the worker
-        self._render_in_trial(trial, reason(getattr(error, "cause", error)))
-        return True
-
-    def _render_in_trial(self, trial: Trial, cause: str) -> None:
-        """Lets a trial render its scenes on its worker, with a note."""
-        self._unaided.add(trial.number)
-        self._note(
-            f"trial {trial.number} renders its scenes itself: "
-            f"they could not be rendered ahead of it ({cause})"
-        )
-
-    def _show_scenes(self, trial: Trial, ahead: Ahead) -> None:
-        """Shows the number of rendered scenes of a trial that waits for them."""
-        sets = list(trial.recipe.scenes().values())
-        done = sum(ahead.rendered_scenes(scene, count, self._run.seed) for scene, count in sets)
-        total = sum(count for _, count in sets)
-        if done < total:
-            self._search.show_scenes(trial.number, done, total)
+        return False
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -206,7 +152,7 @@ class Decisions(_Stateless, FIFOScheduler):
     """Passes reports to the search, and its decision back.
 
     moves  moves trials away from nodes that lack what they need
-    note  shows a message to the user
+    note   shows a message to the user
     """
 
     _supports_buffered_results = False
