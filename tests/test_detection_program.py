@@ -20,6 +20,7 @@ from syndet_ray import Mix, Recipe, Training
 from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.detection import program as programs
+from syndet_ray.detection import program_training as trainings
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.program_files import image_files, write_order
 from syndet_ray.detection.program_report import read_predictions, read_rung
@@ -183,6 +184,17 @@ def test_a_program_that_takes_too_long_is_stopped(starts):
         starts("time.sleep(1000)", limit_s=0.8) as training,
     ):
         training.train_until(4)
+
+
+def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(starts, monkeypatch):
+    monkeypatch.setattr(trainings, "_LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
+    with starts("if images == 8: time.sleep(1000)") as training:
+        training.train_until(4)
+        with pytest.raises(
+            MachineError, match=r"must report within 0\.3 s and was stopped.*epoch 8"
+        ):
+            training.train_until(8)
 
 
 def test_a_program_ends_with_the_process_that_started_it(tmp_path):

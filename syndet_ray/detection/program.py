@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ def running(
         program.end()
 
 
+@dataclass(frozen=True)
+class _Limit:
+    """Seconds that something may take, and when on the monotonic clock they are over."""
+
+    seconds: float
+    end_s: float
+
+    @staticmethod
+    def of(seconds: float) -> "_Limit":
+        """A limit that begins now."""
+        return _Limit(seconds, time.monotonic() + seconds)
+
+    def rest_s(self) -> float:
+        return self.end_s - time.monotonic()
+
+
 class Program:
     """A running program. Its errors name the program and quote the end of its log."""
 
@@ -71,8 +88,8 @@ class Program:
         self._lines = 0  # read so far
         self._rest = b""  # the beginning of a line whose end was not read yet
         self._has_reported, self._is_late = False, False
-        self._limit_s = limit_s
-        self._end_s = None if limit_s is None else time.monotonic() + limit_s
+        self._whole = None if limit_s is None else _Limit.of(limit_s)
+        self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
             rule = "cannot be started (there is no such program)"
             do = "Correct detector.program, or install it on every node."
@@ -88,13 +105,18 @@ class Program:
             start_new_session=True,  # its own process group, which is ended as one
         )
 
-    def report(self) -> tuple[str, Any]:
+    def report(self, within_s: float | None = None) -> tuple[str, Any]:
         """The next report: the place of its line, for errors, and the object that it holds.
+
+        within_s  seconds that it may take, besides the limit of the program; None: any time
 
         Raises DataError if it is no JSON object. If there is none, it raises MachineError for a
         program that was killed, failed after a report or takes too long, and DataError for one that
         ended before its first: it would do that again.
         """
+        limits = [self._whole, None if within_s is None else _Limit.of(within_s)]
+        given = [limit for limit in limits if limit is not None]
+        self._limit = min(given, key=lambda limit: limit.end_s, default=None)
         while True:
             line = self._line()
             if line is None:
@@ -117,11 +139,11 @@ class Program:
             self._input.close()
         try:
             # one that is too late gets no more time
-            self._end_s = time.monotonic() + (0.0 if self._is_late else GRACE_S)
+            self._limit = limit = _Limit.of(0.0 if self._is_late else GRACE_S)
             while self._line() is not None:  # its output must not block it
                 continue
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(max(0.0, self._end_s - time.monotonic()))
+                self._process.wait(max(0.0, limit.rest_s()))
         except MachineError:  # the grace time is over
             pass
         finally:
@@ -180,10 +202,10 @@ class Program:
     def _read(self) -> bytes:
         """The next bytes of its output, b"" at the end. Raises MachineError after the limit."""
         while True:
-            rest_s = _LOOK_S if self._end_s is None else self._end_s - time.monotonic()
-            if rest_s <= 0:
+            rest_s = _LOOK_S if self._limit is None else self._limit.rest_s()
+            if self._limit is not None and rest_s <= 0:
                 self._is_late = True
-                rule = f"must report within {self._limit_s or GRACE_S:g} s and was stopped"
+                rule = f"must report within {self._limit.seconds:.3g} s and was stopped"
                 raise MachineError(self.place, rule, do=self.log_words())
             is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
             if is_ready:
