@@ -37,7 +37,7 @@ _READ_ADVICE = {
 }
 # These errors always come from writing. The others may also come from a file that is read.
 _ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LAST_LINES, _LAST_CHARACTERS = 5, 4000  # of a log, quoted in an error
+_LAST_LINES, _LAST_CHARACTERS = 5, 1000  # of a log, quoted in an error
 _LAST_BYTES = 1 << 16  # that are read for them: a progress bar may have been drawn many times
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and moves of the cursor (ECMA-48)
 _TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it

@@ -156,10 +156,22 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
             training.train_until(8)
 
 
-def test_a_program_that_is_not_there(squares, place):
-    recipe = recipe_of("command:no-such-program -x")
+@pytest.mark.parametrize(
+    ("word", "error", "message"),
+    [
+        ("no-such-program", MachineError, r"program no-such-program -x: .*\(there is no such"),
+        ("FOLDER", MachineError, r"\(it is a folder\)\. Name a file in it"),
+        ("FOLDER/plain", MachineError, r"\(it is not executable\)\. Name its interpreter"),
+        ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
+    ],
+)
+def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error, message):
+    (tmp_path / "plain").write_text("print(1)")
+    (tmp_path / "script").write_text("print(1)")
+    (tmp_path / "script").chmod(0o755)
+    recipe = recipe_of(f"command:{word.replace('FOLDER', str(tmp_path))} -x")
     with (
-        pytest.raises(MachineError, match="program no-such-program -x: cannot be started"),
+        pytest.raises(error, match=message),
         program_training(
             recipe, {"real": squares(4)}, squares(1), place, seed=0, rungs=[12]
         ) as training,
@@ -167,9 +179,23 @@ def test_a_program_that_is_not_there(squares, place):
         training.train_until(12)
 
 
-def test_a_program_that_does_not_stop_is_ended_with_all_it_started(starts, tmp_path, monkeypatch):
+def test_the_log_of_a_program_is_kept_small(starts, monkeypatch):
+    monkeypatch.setattr(programs, "_MOST_LOG_BYTES", 1 << 16)
+    with starts(
+        "sys.stdout.write(('x' * 99 + chr(10)) * 10_000); print(images, 'is due')"
+    ) as training:
+        training.train_until(4)
+        assert training._program.log.stat().st_size < 1 << 18
+        assert "4 is due" in training._program.log_words()
+
+
+@pytest.mark.parametrize("own_group", [False, True])  # as torchrun starts its workers
+def test_a_program_that_does_not_stop_is_ended_with_all_it_started(
+    starts, tmp_path, monkeypatch, own_group
+):
     monkeypatch.setattr(programs, "GRACE_S", 0.2)
-    child = "import subprocess; child = subprocess.Popen(['sleep', '1000']); input = lambda: time.sleep(1000)"
+    sleep = f"subprocess.Popen(['sleep', '1000'], start_new_session={own_group})"
+    child = f"import subprocess; child = {sleep}; input = lambda: time.sleep(1000)"
     note = f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))"
     with starts(f"{child}; {note}") as training:
         training.train_until(4)

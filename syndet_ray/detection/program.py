@@ -10,10 +10,10 @@ import os
 import select
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ LOG = "log.txt"
 GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
 _LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
 _READ_BYTES = 1 << 16
+_MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
 _SIGNALLED = 128  # exit codes above are signals, as in a shell
@@ -42,15 +43,18 @@ def running(
     device: str,
     threads: int,
     limit_s: float | None = None,
+    due: str = "every rung",
 ) -> Iterator["Program"]:
     """Starts a program on a folder; when the block ends, it is told to stop, and ended.
 
     device, threads  that it may use: other GPUs are hidden from it
     limit_s          seconds that it may take in all; None without a limit
+    due              what it must report, for errors
 
     Raises MachineError if it cannot be started.
     """
-    program = Program(words, folder, _environment(device, threads), limit_s)
+    environment = _environment(device, threads)
+    program = Program(words, folder, environment, limit_s=limit_s, due=due)
     try:
         yield program
     finally:
@@ -81,19 +85,21 @@ class Program:
         words: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
+        *,
         limit_s: float | None,
+        due: str,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
         self.log = folder / LOG
-        self._lines = 0  # read so far
+        self._due = due
+        self._lines = 0  # given so far
+        self._read_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
         self._has_reported, self._is_late = False, False
         self._whole = None if limit_s is None else _Limit.of(limit_s)
         self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
-            rule = "cannot be started (there is no such program)"
-            do = "Correct detector.program, or install it on every node."
-            raise MachineError(self.place, rule, do=do)
+            raise _no_program(self.place, words[0])
         order = {"parent": os.getpid(), "words": [*words, str(folder)]}
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
@@ -120,13 +126,14 @@ class Program:
         while True:
             line = self._line()
             if line is None:
+                self._log_file.flush()
                 raise self._end_error()
             if line.lstrip().startswith(_BEGINNING):
                 self._has_reported = True
+                self._log_file.flush()
                 place = f"{self.place}, line {self._lines} of its output"
                 return place, _object(place, line)
             self._log_file.write(line + b"\n")
-            self._log_file.flush()
 
     def go_on(self) -> None:
         """Tells the program to continue. One that has ended is noticed by `report`."""
@@ -147,8 +154,7 @@ class Program:
         except MachineError:  # the grace time is over
             pass
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            program_sitter.end_group(self._process.pid)
             self._process.wait()
             self._output.close()
             self._log_file.close()
@@ -178,7 +184,7 @@ class Program:
 
     def _line(self) -> bytes | None:
         """The next line of its output, without its end; None at the end of the output."""
-        while b"\n" not in self._rest:
+        while not self._read_lines:
             if len(self._rest) > _LONGEST_LINE:
                 return self._overlong_line()
             content = self._read()
@@ -186,10 +192,10 @@ class Program:
                 last, self._rest = self._rest, b""
                 self._lines += bool(last)
                 return last or None
-            self._rest += content
-        line, _, self._rest = self._rest.partition(b"\n")
+            *lines, self._rest = (self._rest + content).split(b"\n")
+            self._read_lines += lines
         self._lines += 1
-        return line
+        return self._read_lines.popleft()
 
     def _overlong_line(self) -> bytes:
         """The beginning of a line that is too long to be a report."""
@@ -201,6 +207,7 @@ class Program:
 
     def _read(self) -> bytes:
         """The next bytes of its output, b"" at the end. Raises MachineError after the limit."""
+        self._keep_log()
         while True:
             rest_s = _LOOK_S if self._limit is None else self._limit.rest_s()
             if self._limit is not None and rest_s <= 0:
@@ -213,15 +220,40 @@ class Program:
             if self._process.poll() is not None:
                 return b""
 
+    def _keep_log(self) -> None:
+        """Writes what is to be in the log, and begins it again if it would fill the disk."""
+        self._log_file.flush()
+        if os.fstat(self._log_file.fileno()).st_size > _MOST_LOG_BYTES:
+            self._log_file.truncate(0)  # the program's own writes append, too
+
     def _end_error(self) -> SyndetError:
         """The error of a program that ended although a report was due."""
         code = self._process.wait()
-        do = self.log_words()
+        rule, do = f"must report {self._due}", self.log_words()
         if code > _SIGNALLED:
-            rule = f"must report every rung, and was killed by signal {code - _SIGNALLED}"
+            rule += f", and was killed by signal {code - _SIGNALLED}"
             return MachineError(self.place, rule, do=do)
+        if code == program_sitter.CANNOT_START:
+            do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"
+            do += " before it in detector.program."
+        elif code == 0:
+            do += ' A report is one line of JSON that begins with {", see docs/own_program.md.'
         kind = MachineError if self._has_reported else DataError
-        return kind(self.place, "must report every rung, and ended", got=f"exit code {code}", do=do)
+        return kind(self.place, f"{rule}, and ended", got=f"exit code {code}", do=do)
+
+
+def _no_program(place: str, word: str) -> MachineError:
+    """The error of a program that the system cannot start."""
+    file = Path(word)
+    if file.is_dir():
+        rule, do = "cannot be started (it is a folder)", "Name a file in it."
+    elif file.is_file():
+        rule = "cannot be started (it is not executable)"
+        do = f"Name its interpreter, such as python {shlex.quote(word)}, or chmod +x it."
+    else:
+        rule = "cannot be started (there is no such program)"
+        do = "Correct detector.program, or install it on every node."
+    return MachineError(place, rule, do=do)
 
 
 def _environment(device: str, threads: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Sitter: runs a program, and ends it with all that it started when our process is gone.
 
 A worker that is killed cannot end its program, which would go on training for hours. So the program
-is a child of this script, in one process group with it. It needs nothing but the standard library.
+is a child of this script, in one process group with it. Some libraries start processes in groups of
+their own, which are found by their parents. It needs nothing but the standard library.
 """
 
 import json
@@ -9,6 +10,8 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 ORDER = "SYNDET_SITTER"  # the environment variable with the parent's id and the program, as JSON
 CANNOT_START = 126  # exit code, as a shell's
@@ -29,9 +32,35 @@ def main() -> int:
             code = program.wait(_EVERY_S)
         except subprocess.TimeoutExpired:
             if os.getppid() != order["parent"]:
-                os.killpg(0, signal.SIGKILL)  # this process too
+                end_group(os.getpid())  # this process too
             continue
         return code if code >= 0 else _SIGNALLED - code
+
+
+def end_group(pid: int) -> None:
+    """Kills a process group by the id of its first process, and all that this one has started."""
+    others = _descendants(pid)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    for other in others:
+        with suppress(ProcessLookupError):
+            os.kill(other, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The ids of the processes that a process has started, and those that these have; none where
+    the system has no /proc. Those whose parent has ended are not among them.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            _, _, facts = stat.read_text(encoding="utf-8", errors="replace").rpartition(") ")
+            parent = int(facts.split()[1])  # after the name and the state, see proc(5)
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = children.get(pid, []).copy()
+    for other in found:  # grows meanwhile
+        found += children.get(other, [])
+    return found
 
 
 if __name__ == "__main__":

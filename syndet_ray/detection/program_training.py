@@ -225,7 +225,8 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
             "images": files,
         }
         write_task(folder, "predict", task)
-        program = stack.enter_context(_running(words_of(command, _SETTING), folder, place))
+        words = words_of(command, _SETTING)
+        program = stack.enter_context(_running(words, folder, place, due="its predictions"))
         report_place, report = program.report()
         try:
             return read_predictions(report, report_place, folder, pool)
@@ -244,5 +245,14 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _running(words: Sequence[str], folder: Path, place: Place) -> AbstractContextManager[Program]:
-    return running(words, folder, device=place.device, threads=place.threads, limit_s=place.limit_s)
+def _running(
+    words: Sequence[str], folder: Path, place: Place, *, due: str = "every rung"
+) -> AbstractContextManager[Program]:
+    return running(
+        words,
+        folder,
+        device=place.device,
+        threads=place.threads,
+        limit_s=place.limit_s,
+        due=due,
+    )
