@@ -179,6 +179,11 @@ def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error,
         training.train_until(12)
 
 
+def test_a_report_may_be_drawn_over_a_progress_bar(starts):
+    with starts(r"print('50 %\r100 %\r', end='')") as training:
+        assert training.train_until(4).images == 4
+
+
 def test_the_log_of_a_program_is_kept_small(starts, monkeypatch):
     monkeypatch.setattr(programs, "_MOST_LOG_BYTES", 1 << 16)
     with starts(
@@ -202,6 +207,14 @@ def test_a_program_that_does_not_stop_is_ended_with_all_it_started(
         pid = int((tmp_path / "child").read_text())
         os.kill(pid, 0)
     assert is_gone(pid)
+
+
+def test_what_a_program_has_left_behind_is_ended(starts, tmp_path):
+    sleep = "subprocess.Popen(['sleep', '1000'], start_new_session=True)"
+    note = f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str({sleep}.pid))"
+    with starts(f"import subprocess; {note}") as training:
+        training.train_until(4)
+    assert is_gone(int((tmp_path / "child").read_text()))
 
 
 def test_a_program_that_takes_too_long_is_stopped(starts):

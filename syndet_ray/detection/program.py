@@ -128,11 +128,12 @@ class Program:
             if line is None:
                 self._log_file.flush()
                 raise self._end_error()
-            if line.lstrip().startswith(_BEGINNING):
+            shown = line.strip().rpartition(b"\r")[2].lstrip()  # a progress bar is drawn over
+            if shown.startswith(_BEGINNING):
                 self._has_reported = True
                 self._log_file.flush()
                 place = f"{self.place}, line {self._lines} of its output"
-                return place, _object(place, line)
+                return place, _object(place, shown)
             self._log_file.write(line + b"\n")
 
     def go_on(self) -> None:

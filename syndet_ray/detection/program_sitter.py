@@ -5,16 +5,19 @@ is a child of this script, in one process group with it. Some libraries start pr
 their own, which are found by their parents. It needs nothing but the standard library.
 """
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 ORDER = "SYNDET_SITTER"  # the environment variable with the parent's id and the program, as JSON
 CANNOT_START = 126  # exit code, as a shell's
+_SET_CHILD_SUBREAPER = 36  # of prctl(2)
 _EVERY_S = 0.5  # between looks at the parent: a program may live that much longer
 _SIGNALLED = 128  # added to the number of the signal that ended the program, as a shell does
 
@@ -22,6 +25,7 @@ _SIGNALLED = 128  # added to the number of the signal that ended the program, as
 def main() -> int:
     """Runs the program to its end; returns its exit code."""
     order = json.loads(os.environ.pop(ORDER))
+    _adopt_orphans()
     try:
         program = subprocess.Popen(order["words"])
     except OSError as error:
@@ -34,6 +38,7 @@ def main() -> int:
             if os.getppid() != order["parent"]:
                 end_group(os.getpid())  # this process too
             continue
+        _kill(_descendants(os.getpid()))  # what it has left behind
         return code if code >= 0 else _SIGNALLED - code
 
 
@@ -42,14 +47,24 @@ def end_group(pid: int) -> None:
     others = _descendants(pid)
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    for other in others:
+    _kill(others)
+
+
+def _adopt_orphans() -> None:
+    """Makes this process the parent of those below it whose parent ends, where that is possible."""
+    with suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(other, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> list[int]:
     """The ids of the processes that a process has started, and those that these have; none where
-    the system has no /proc. Those whose parent has ended are not among them.
+    the system has no /proc.
     """
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
