@@ -10,6 +10,7 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -155,7 +156,11 @@ class Program:
         except MachineError:  # the grace time is over
             pass
         finally:
-            program_sitter.end_group(self._process.pid)
+            if self._process.poll() is None:
+                program_sitter.end_group(self._process.pid)
+            else:  # the sitter has ended, and its id may be another's: the group alone is the same
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._output.close()
             self._log_file.close()

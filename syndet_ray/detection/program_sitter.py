@@ -43,11 +43,10 @@ def main() -> int:
 
 
 def end_group(pid: int) -> None:
-    """Kills a process group by the id of its first process, and all that this one has started."""
-    others = _descendants(pid)
+    """Kills all that a process has started, and its group, which it leads itself."""
+    _kill(_descendants(pid))
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    _kill(others)
 
 
 def _adopt_orphans() -> None:
@@ -58,13 +57,13 @@ def _adopt_orphans() -> None:
 
 def _kill(pids: Sequence[int]) -> None:
     for pid in pids:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # it may have become another user's
             os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> list[int]:
-    """The ids of the processes that a process has started, and those that these have; none where
-    the system has no /proc.
+    """The ids of the processes that a process has started, and of those that these have, parents
+    first; none where the system has no /proc.
     """
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
