@@ -236,6 +236,14 @@ def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(sta
             training.train_until(8)
 
 
+def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):
+    note = f"pathlib.Path({str(tmp_path / 'program')!r}).write_text(str(os.getpid()))"
+    with starts(f"{note}; input = lambda: time.sleep(1000)") as training:
+        training.train_until(4)
+        training._program._process.kill()  # as Ray does with the children of a worker that ends
+        assert is_gone(int((tmp_path / "program").read_text()))
+
+
 def test_a_program_ends_with_the_process_that_started_it(tmp_path):
     program = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(1000)"
     starter = (

@@ -101,7 +101,7 @@ class Program:
         self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
             raise _no_program(self.place, words[0])
-        order = {"parent": os.getpid(), "words": [*words, str(folder)]}
+        order = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-I", program_sitter.__file__],

@@ -3,6 +3,9 @@
 A worker that is killed cannot end its program, which would go on training for hours. So the program
 is a child of this script, in one process group with it. Some libraries start processes in groups of
 their own, which are found by their parents. It needs nothing but the standard library.
+
+There are two, one inside the other: Ray kills the children of a worker that ends, though not their
+children, so that the outer one may go before it can do anything.
 """
 
 import ctypes
@@ -25,9 +28,14 @@ _SIGNALLED = 128  # added to the number of the signal that ended the program, as
 def main() -> int:
     """Runs the program to its end; returns its exit code."""
     order = json.loads(os.environ.pop(ORDER))
+    words, environment = order["words"], dict(os.environ)
+    if order["is_outer"]:
+        inner = {"parent": os.getpid(), "words": words, "is_outer": False}
+        words = [sys.executable, "-I", __file__]
+        environment[ORDER] = json.dumps(inner)
     _adopt_orphans()
     try:
-        program = subprocess.Popen(order["words"])
+        program = subprocess.Popen(words, env=environment)
     except OSError as error:
         sys.stderr.write(f"cannot be started ({error.strerror})\n")
         return CANNOT_START
@@ -36,7 +44,8 @@ def main() -> int:
             code = program.wait(_EVERY_S)
         except subprocess.TimeoutExpired:
             if os.getppid() != order["parent"]:
-                end_group(os.getpid())  # this process too
+                _kill(_descendants(os.getpid()))
+                os.killpg(0, signal.SIGKILL)  # this process too
             continue
         _kill(_descendants(os.getpid()))  # what it has left behind
         return code if code >= 0 else _SIGNALLED - code
