@@ -14,6 +14,7 @@ import torch
 from own_program import Detections, Detector, Target, Task, run
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import batched_nms
 
 _SIDE_PX = 320  # every image is scaled to this longer side, and padded to a square
 _STRIDE = 8  # pixels between cells
@@ -129,14 +130,7 @@ def _square(image: Tensor) -> tuple[Tensor, float]:
 
 def _suppressed(found: Detections) -> Detections:
     """The detections without those that overlap a more confident one of their class."""
-    order = found.scores.argsort(descending=True)[: 4 * _MOST]
-    kept: list[int] = []
-    for i in order.tolist():
-        same = [j for j in kept if found.labels[j] == found.labels[i]]
-        others = found.boxes[same]
-        if not len(same) or _iou(found.boxes[i].expand_as(others), others).max() < _SAME_IOU:
-            kept.append(i)
-    kept = kept[:_MOST]
+    kept = batched_nms(found.boxes, found.scores, found.labels, _SAME_IOU)[:_MOST]
     return Detections(boxes=found.boxes[kept], labels=found.labels[kept], scores=found.scores[kept])
 
 
