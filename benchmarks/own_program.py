@@ -1,13 +1,16 @@
-"""The program's side of docs/own_program.md, which the two example programs share.
+"""The program's side of docs/own_program.md, for detectors in PyTorch: two examples share it.
 
-It needs PyArrow, OpenCV and PyTorch, and nothing of syndet_ray: copy what you need.
+A program of one's own derives a class from `Detector` and calls `run` with it. It needs PyArrow,
+OpenCV and PyTorch, and nothing of syndet_ray: copy the file, and change what you need.
 """
 
 import io
 import json
+import math
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,20 @@ import cv2
 import numpy as np
 import torch
 from pyarrow import parquet
-from torch import Tensor
+from torch import Tensor, nn
+
+_STATE = "state.pt"  # in the folder of a checkpoint
+_MOST_GRADIENT = 5.0  # norm: one odd batch must not undo a training
+
+
+@dataclass(frozen=True)
+class Target:
+    """The objects of an image: boxes (n, 4) as left, top, right, bottom in pixels; labels (n,) from
+    0.
+    """
+
+    boxes: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,28 +44,209 @@ class Detections:
     scores: Tensor
 
 
+class Detector(nn.Module, ABC):
+    """What a program brings along."""
+
+    def effective(self) -> dict[str, Any]:
+        """The settings of the recipe that the detector used, such as "detector.weights"."""
+        return {}
+
+    @abstractmethod
+    def loss(self, images: list[Tensor], targets: list[Target]) -> Tensor:
+        """The loss of a batch; each image is (3, h, w), RGB, 0 to 1."""
+
+    @abstractmethod
+    def detect(self, image: Tensor) -> Detections:
+        """What it finds in an image (3, h, w), RGB, 0 to 1."""
+
+
 class Task:
-    """The task in the folder that is the program's last argument."""
+    """The task in the folder that is the program's last argument.
+
+    trains  True to train, False to predict
+    state   of the checkpoint to continue from or to predict with; None at the beginning
+    """
 
     def __init__(self) -> None:
         self.folder = Path(sys.argv[-1])
         self.facts = json.loads((self.folder / "task.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.facts["classes"]
         self.device = torch.device(self.facts["device"])
+        self.trains: bool = self.facts["task"] == "train"
+        saved = self.facts["restore"] if self.trains else self.facts["model"]
+        self.state = None if saved is None else load(Path(saved))
+        # a prediction has no recipe of its own: the net is that which was trained
+        self.recipe = self.facts["recipe"] if self.state is None else self.state["recipe"]
         torch.set_num_threads(self.facts["threads"])
-
-    @property
-    def trains(self) -> bool:
-        return bool(self.facts["task"] == "train")
 
     def setting(self, path: str) -> Any:
         """The value of a setting of the recipe, such as training.learning_rate."""
-        return self.facts["recipe"][path]
+        return self.recipe[path]
 
-    def saved(self) -> Path | None:
-        """The folder of the model to predict with, or to continue from; None at the beginning."""
-        folder = self.facts["restore"] if self.trains else self.facts["model"]
-        return None if folder is None else Path(folder)
+
+def run(make: Callable[[Task], Detector]) -> None:
+    """Does the task with the detector that `make` returns for it: trains, or predicts."""
+    task = Task()
+    if task.trains:
+        torch.manual_seed(task.facts["seed"])
+    detector = make(task)
+    if task.state is not None:
+        detector.load_state_dict(task.state["model"])
+    detector.to(task.device)
+    if task.trains:
+        _train(task, detector)
+        return
+    images = Images(task.facts["images"], task.classes)
+    report({"predictions": write_predictions(task, _predict(detector, images, task.device))})
+
+
+def _train(task: Task, detector: Detector) -> None:
+    """Trains and reports from rung to rung."""
+    val = Images(task.facts["val"], task.classes)
+    training = _Training(task, detector)
+    for rung in task.facts["rungs"]:
+        loss = training.train_until(rung)
+        predictions = _predict(detector, val, task.device)
+        checkpoint = {
+            "recipe": task.recipe,
+            "model": detector.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+        }
+        goes_on = report(
+            {
+                "images": rung,
+                "predictions": write_predictions(task, predictions),
+                "checkpoint": save(task, checkpoint),
+                "metrics": {"loss": loss},
+                "effective": training.effective() | detector.effective(),
+            }
+        )
+        if not goes_on:
+            return
+
+
+class _Training:
+    """A training as the recipe asks: its optimizer, rate, batches and flips."""
+
+    def __init__(self, task: Task, detector: Detector) -> None:
+        self._task, self._detector = task, detector
+        files = task.facts["sources"]
+        self._sources = {name: Images(files[name], task.classes) for name in files}
+        self._order = Order(task)
+        self._images_seen: int = task.facts["images_seen"]
+        self._flips = {name: task.setting(f"training.{name}") for name in _FLIPS}
+        self.optimizer = _optimizer(task, detector)
+        if task.state is not None:
+            self.optimizer.load_state_dict(task.state["optimizer"])
+
+    def train_until(self, images_seen: int) -> float:
+        """Trains on the batches up to a rung; returns their mean loss."""
+        losses = []
+        self._detector.train()
+        for draws in self._order.batches(self._images_seen, images_seen):
+            # so that a training which was restored goes on like one that was not
+            torch.manual_seed(self._task.facts["seed"] + self._images_seen)
+            losses.append(self._step(draws))
+            self._images_seen += len(draws)
+        return sum(losses) / len(losses)
+
+    def effective(self) -> dict[str, Any]:
+        """The settings that were used, read from the optimizer where it has them."""
+        decayed = self.optimizer.param_groups[0]
+        effective = {
+            "training.optimizer": type(self.optimizer).__name__.lower(),
+            "training.learning_rate": decayed["initial_lr"],
+            "training.weight_decay": decayed["weight_decay"],
+            "drawn": self._order.drawn(self._images_seen),
+        }
+        if "momentum" in decayed:
+            effective["training.momentum"] = decayed["momentum"]
+        for name, probability in self._flips.items():
+            effective[f"training.{name}"] = probability
+        for name in ("warmup", "final_rate", "batch_size"):
+            effective[f"training.{name}"] = self._task.setting(f"training.{name}")
+        return effective
+
+    def _step(self, draws: Sequence[tuple[str, int]]) -> float:
+        """Trains on one batch; returns its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * _rate(self._task, self._images_seen)
+        images, targets = [], []
+        for source, index in draws:
+            image = self._sources[source].image(index)
+            image, target = _flipped(image, self._sources[source].target(index), self._flips)
+            images.append(image.to(self._task.device))
+            on_device = (target.boxes.to(self._task.device), target.labels.to(self._task.device))
+            targets.append(Target(*on_device))
+        loss = self._detector.loss(images, targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._detector.parameters(), _MOST_GRADIENT)
+        self.optimizer.step()
+        return loss.item()
+
+
+def _optimizer(task: Task, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that the recipe names; biases and norms do not decay."""
+    rate, decay = task.setting("training.learning_rate"), task.setting("training.weight_decay")
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    matrices = [weight for weight in weights if weight.ndim > 1]
+    vectors = [weight for weight in weights if weight.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": decay, "initial_lr": rate},
+        {"params": vectors, "weight_decay": 0.0, "initial_lr": rate},
+    ]
+    if task.setting("training.optimizer") == "adamw":
+        return torch.optim.AdamW(groups, lr=rate)
+    return torch.optim.SGD(groups, lr=rate, momentum=task.setting("training.momentum"))
+
+
+def _rate(task: Task, images_seen: int) -> float:
+    """The factor on the learning rate: a linear warm-up, then half a cosine, as in the recipe."""
+    images, final_rate = task.setting("training.images"), task.setting("training.final_rate")
+    warmup = round(task.setting("training.warmup") * images)
+    if images_seen < warmup:
+        return min(1.0, (images_seen + task.setting("training.batch_size")) / warmup)
+    progress = (images_seen - warmup) / max(1, images - warmup)
+    return float(final_rate + (1 - final_rate) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def _mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    left, top, right, bottom = boxes.unbind(1)
+    width = image.shape[-1]
+    return image.flip(-1), torch.stack([width - right, top, width - left, bottom], dim=1)
+
+
+def _transposed(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return image.mT, boxes[:, [1, 0, 3, 2]]
+
+
+def _upside_down(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return _transposed(*_mirrored(*_transposed(image, boxes)))
+
+
+_FLIPS = {
+    "flip_horizontal": _mirrored,
+    "flip_vertical": _upside_down,
+    "transpose": _transposed,
+}  # by the setting of the training that has their probability
+
+
+def _flipped(
+    image: Tensor, target: Target, probabilities: Mapping[str, float]
+) -> tuple[Tensor, Target]:
+    """An image and its objects, flipped at random."""
+    boxes = target.boxes
+    for name, flip in _FLIPS.items():
+        if torch.rand(()) < probabilities[name]:
+            image, boxes = flip(image, boxes)
+    return image, Target(boxes, target.labels)
+
+
+@torch.inference_mode()
+def _predict(detector: Detector, images: "Images", device: torch.device) -> list[Detections]:
+    detector.eval()
+    return [detector.detect(images.image(index).to(device)) for index in range(len(images))]
 
 
 class Images:
@@ -71,12 +268,12 @@ class Images:
         assert bgr is not None, index
         return torch.from_numpy(bgr[:, :, ::-1].copy()).permute(2, 0, 1).float() / 255
 
-    def target(self, index: int) -> tuple[Tensor, Tensor]:
-        """(n, 4) boxes and (n,) labels from 0; areas with many objects in one box are left out."""
+    def target(self, index: int) -> Target:
+        """The objects; areas with many of them in one box are left out."""
         boxes = [box for box in self._rows[index]["boxes"] if not box["crowd"]]
         edges = [[box[edge] for edge in ("x1", "y1", "x2", "y2")] for box in boxes]
         labels = [self._classes.index(box["class"]) for box in boxes]
-        return torch.tensor(edges).float().reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
+        return Target(torch.tensor(edges).float().reshape(-1, 4), torch.tensor(labels).long())
 
 
 class Order:
@@ -130,13 +327,13 @@ def save(task: Task, state: Mapping[str, Any]) -> str:
     folder.mkdir(exist_ok=True)
     content = io.BytesIO()
     torch.save(dict(state), content)
-    unfinished = folder / "state.unfinished"
+    unfinished = folder / "unfinished"
     unfinished.write_bytes(content.getvalue())
-    unfinished.replace(folder / "state.pt")
+    unfinished.replace(folder / _STATE)
     return folder.name
 
 
 def load(folder: Path) -> dict[str, Any]:
     """The state that `save` wrote; no code of the file is run."""
-    state: dict[str, Any] = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    state: dict[str, Any] = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
     return state

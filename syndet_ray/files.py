@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,9 @@ _READ_ADVICE = {
 }
 # These errors always come from writing. The others may also come from a file that is read.
 _ONLY_BY_WRITING = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LAST_LINES, _LAST_BYTES = 5, 4000  # of a log, quoted in an error
+_LAST_LINES, _LAST_CHARACTERS = 5, 1000  # of a log, quoted in an error
+_LAST_BYTES = 1 << 16  # that are read for them: a progress bar may have been drawn many times
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and moves of the cursor (ECMA-48)
 _TEST_BYTES = 1 << 12  # a block of most file systems: a full disk has no room for it
 
 
@@ -194,12 +197,16 @@ def _writing_into(unfinished: Path, path: Path) -> Iterator[None]:
 
 
 def last_lines(log: Path) -> str:
-    """The end of what a program printed, as one line; "" if it printed nothing."""
+    """The end of what a program printed, as one line of printable characters; "" if it printed
+    nothing. Of a line that was drawn again and again, such as a progress bar, the last one counts.
+    """
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-        lines = file.read().decode(errors="replace").split("\n")
-    printed = [line.strip() for line in lines if line.strip()]
-    return " | ".join(printed[-_LAST_LINES:])
+        text = _TERMINAL_CODE.sub("", file.read().decode(errors="replace"))
+    lines = [line.strip().rpartition("\r")[2].strip() for line in text.split("\n")]
+    printed = " | ".join([line for line in lines if line][-_LAST_LINES:]).replace("\t", " ")
+    # others could do anything to the terminal of whoever reads the error
+    return "".join(filter(str.isprintable, printed))[-_LAST_CHARACTERS:]
 
 
 def file_hash(path: Path) -> str:

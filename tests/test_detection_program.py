@@ -20,6 +20,7 @@ from syndet_ray import Mix, Recipe, Training
 from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.detection import program as programs
+from syndet_ray.detection import program_training as trainings
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.program_files import image_files, write_order
 from syndet_ray.detection.program_report import read_predictions, read_rung
@@ -155,10 +156,22 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
             training.train_until(8)
 
 
-def test_a_program_that_is_not_there(squares, place):
-    recipe = recipe_of("command:no-such-program -x")
+@pytest.mark.parametrize(
+    ("word", "error", "message"),
+    [
+        ("no-such-program", MachineError, r"program no-such-program -x: .*\(there is no such"),
+        ("FOLDER", MachineError, r"\(it is a folder\)\. Name a file in it"),
+        ("FOLDER/plain", MachineError, r"\(it is not executable\)\. Name its interpreter"),
+        ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
+    ],
+)
+def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error, message):
+    (tmp_path / "plain").write_text("print(1)")
+    (tmp_path / "script").write_text("print(1)")
+    (tmp_path / "script").chmod(0o755)
+    recipe = recipe_of(f"command:{word.replace('FOLDER', str(tmp_path))} -x")
     with (
-        pytest.raises(MachineError, match="program no-such-program -x: cannot be started"),
+        pytest.raises(error, match=message),
         program_training(
             recipe, {"real": squares(4)}, squares(1), place, seed=0, rungs=[12]
         ) as training,
@@ -166,9 +179,28 @@ def test_a_program_that_is_not_there(squares, place):
         training.train_until(12)
 
 
-def test_a_program_that_does_not_stop_is_ended_with_all_it_started(starts, tmp_path, monkeypatch):
+def test_a_report_may_be_drawn_over_a_progress_bar(starts):
+    with starts(r"print('50 %\r100 %\r', end='')") as training:
+        assert training.train_until(4).images == 4
+
+
+def test_the_log_of_a_program_is_kept_small(starts, monkeypatch):
+    monkeypatch.setattr(programs, "_MOST_LOG_BYTES", 1 << 16)
+    with starts(
+        "sys.stdout.write(('x' * 99 + chr(10)) * 10_000); print(images, 'is due')"
+    ) as training:
+        training.train_until(4)
+        assert training._program.log.stat().st_size < 1 << 18
+        assert "4 is due" in training._program.log_words()
+
+
+@pytest.mark.parametrize("own_group", [False, True])  # as torchrun starts its workers
+def test_a_program_that_does_not_stop_is_ended_with_all_it_started(
+    starts, tmp_path, monkeypatch, own_group
+):
     monkeypatch.setattr(programs, "GRACE_S", 0.2)
-    child = "import subprocess; child = subprocess.Popen(['sleep', '1000']); input = lambda: time.sleep(1000)"
+    sleep = f"subprocess.Popen(['sleep', '1000'], start_new_session={own_group})"
+    child = f"import subprocess; child = {sleep}; input = lambda: time.sleep(1000)"
     note = f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))"
     with starts(f"{child}; {note}") as training:
         training.train_until(4)
@@ -177,12 +209,39 @@ def test_a_program_that_does_not_stop_is_ended_with_all_it_started(starts, tmp_p
     assert is_gone(pid)
 
 
+def test_what_a_program_has_left_behind_is_ended(starts, tmp_path):
+    sleep = "subprocess.Popen(['sleep', '1000'], start_new_session=True)"
+    note = f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str({sleep}.pid))"
+    with starts(f"import subprocess; {note}") as training:
+        training.train_until(4)
+    assert is_gone(int((tmp_path / "child").read_text()))
+
+
 def test_a_program_that_takes_too_long_is_stopped(starts):
     with (
         pytest.raises(MachineError, match=r"must report within 0\.8 s and was stopped"),
         starts("time.sleep(1000)", limit_s=0.8) as training,
     ):
         training.train_until(4)
+
+
+def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(starts, monkeypatch):
+    monkeypatch.setattr(trainings, "_LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
+    with starts("if images == 8: time.sleep(1000)") as training:
+        training.train_until(4)
+        with pytest.raises(
+            MachineError, match=r"must report within 0\.3 s and was stopped.*epoch 8"
+        ):
+            training.train_until(8)
+
+
+def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):
+    note = f"pathlib.Path({str(tmp_path / 'program')!r}).write_text(str(os.getpid()))"
+    with starts(f"{note}; input = lambda: time.sleep(1000)") as training:
+        training.train_until(4)
+        training._program._process.kill()  # as Ray does with the children of a worker that ends
+        assert is_gone(int((tmp_path / "program").read_text()))
 
 
 def test_a_program_ends_with_the_process_that_started_it(tmp_path):

@@ -10,6 +10,7 @@ from syndet_ray.errors import MachineError
 from syndet_ray.files import (
     check_writable,
     file_hash,
+    last_lines,
     make_folder,
     reading,
     temporary_folder,
@@ -170,3 +171,14 @@ def test_a_temporary_folder_is_gone_afterwards_and_its_lack_is_reported(tmp_path
         temporary_folder(),
     ):
         pass
+
+
+def test_the_end_of_a_log_is_one_line_that_does_nothing_to_a_terminal(tmp_path):
+    log = tmp_path / "log.txt"
+    bar = b"".join(b"epoch 1: %d%%\r" % percent for percent in range(100))
+    log.write_bytes(bar + b"\n\x1b[31mred\x1b[0m\t\xff\x1b]0;title\x07\n\nlast")
+    assert last_lines(log) == "epoch 1: 99% | red \N{REPLACEMENT CHARACTER}]0;title | last"
+    log.write_bytes(b"x" * 100_000)
+    assert last_lines(log) == "x" * 1000
+    log.write_bytes(b"")
+    assert last_lines(log) == ""

@@ -29,6 +29,7 @@ from syndet_ray.tuning.cost import measure
 from syndet_ray.tuning.program_check import check_program_gpus, try_programs
 from syndet_ray.tuning.scoring import score_checkpoint
 from syndet_ray.tuning.settle import settled_sweep
+from syndet_ray.workers.effective import check_settings
 from syndet_ray.workers.local import Local
 from syndet_ray.workers.nodes.preflight import needs_of
 from syndet_ray.workers.trial import run_trial
@@ -114,6 +115,15 @@ def test_a_setting_that_a_program_does_not_carry_out_is_named(
         run(squares, tmp_path, recipe, [searched])
 
 
+def test_a_program_says_what_it_chose_where_the_recipe_leaves_it_open():
+    recipe = recipe_of("command:train")
+    assert recipe.detector.backbone == "auto"
+    check_settings(recipe, {"detector.backbone": "mine"}, searched=["detector.backbone"])
+    named = recipe.replace({"detector.backbone": "resnet50"})
+    with pytest.raises(SyndetError, match=r"backbone: was proposed as 'resnet50'.*got 'mine'"):
+        check_settings(named, {"detector.backbone": "mine"})
+
+
 def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_path):
     broken = "rung['effective']['drawn'] = {'real': images - 2, 'synthetic': 2}"
     command = write_program(tmp_path / "my_train.py", broken)
@@ -133,7 +143,9 @@ def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_pat
 
 
 def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
-    (code,) = re.findall(r"^## An example.*```python\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(
+        r"^## The smallest program.*?```python\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE
+    )
     (tmp_path / "example.py").write_text(code)
     recipe = recipe_of(f"command:{sys.executable} {tmp_path / 'example.py'}")
     reports = run(squares, tmp_path, recipe)

@@ -39,7 +39,7 @@ from syndet_ray.report import answer, page
 from syndet_ray.report.figures import agreement, learning
 from syndet_ray.report.figures.catalogue import plot_all
 from syndet_ray.report.figures.plot import from_zero, label_positions, script, specification
-from syndet_ray.runs.results import Picture
+from syndet_ray.runs.results import Picture, Trial
 
 
 class Text(HTMLParser):
@@ -636,3 +636,11 @@ def test_the_figures_of_a_report_are_counted(tmp_path):
     assert not folder.report_error.exists(), "nothing is wrong any more"
     drawn = len(list(folder.figures.glob("*.png")))
     assert counts == [(k + 1, drawn) for k in range(drawn)]
+
+
+def test_the_training_programs_of_a_run_are_named():
+    ours = Trial(number=0, role="search", params={}, recipe=Recipe())
+    command = "command:python /a/my_train.py --deep"
+    other = replace(ours, recipe=Recipe(detector=command))
+    assert page.programs([ours]) == ""
+    assert page.programs([ours, other, other]) == "my_train.py"

@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ LOG = "log.txt"
 GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
 _LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
 _READ_BYTES = 1 << 16
+_MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
 _SIGNALLED = 128  # exit codes above are signals, as in a shell
@@ -41,19 +44,38 @@ def running(
     device: str,
     threads: int,
     limit_s: float | None = None,
+    due: str = "every rung",
 ) -> Iterator["Program"]:
     """Starts a program on a folder; when the block ends, it is told to stop, and ended.
 
     device, threads  that it may use: other GPUs are hidden from it
     limit_s          seconds that it may take in all; None without a limit
+    due              what it must report, for errors
 
     Raises MachineError if it cannot be started.
     """
-    program = Program(words, folder, _environment(device, threads), limit_s)
+    environment = _environment(device, threads)
+    program = Program(words, folder, environment, limit_s=limit_s, due=due)
     try:
         yield program
     finally:
         program.end()
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Seconds that something may take, and when on the monotonic clock they are over."""
+
+    seconds: float
+    end_s: float
+
+    @staticmethod
+    def of(seconds: float) -> "_Limit":
+        """A limit that begins now."""
+        return _Limit(seconds, time.monotonic() + seconds)
+
+    def rest_s(self) -> float:
+        return self.end_s - time.monotonic()
 
 
 class Program:
@@ -64,20 +86,22 @@ class Program:
         words: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
+        *,
         limit_s: float | None,
+        due: str,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
         self.log = folder / LOG
-        self._lines = 0  # read so far
+        self._due = due
+        self._lines = 0  # given so far
+        self._read_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
         self._has_reported, self._is_late = False, False
-        self._limit_s = limit_s
-        self._end_s = None if limit_s is None else time.monotonic() + limit_s
+        self._whole = None if limit_s is None else _Limit.of(limit_s)
+        self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
-            rule = "cannot be started (there is no such program)"
-            do = "Correct detector.program, or install it on every node."
-            raise MachineError(self.place, rule, do=do)
-        order = {"parent": os.getpid(), "words": [*words, str(folder)]}
+            raise _no_program(self.place, words[0])
+        order = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-I", program_sitter.__file__],
@@ -88,23 +112,30 @@ class Program:
             start_new_session=True,  # its own process group, which is ended as one
         )
 
-    def report(self) -> tuple[str, Any]:
+    def report(self, within_s: float | None = None) -> tuple[str, Any]:
         """The next report: the place of its line, for errors, and the object that it holds.
+
+        within_s  seconds that it may take, besides the limit of the program; None: any time
 
         Raises DataError if it is no JSON object. If there is none, it raises MachineError for a
         program that was killed, failed after a report or takes too long, and DataError for one that
         ended before its first: it would do that again.
         """
+        limits = [self._whole, None if within_s is None else _Limit.of(within_s)]
+        given = [limit for limit in limits if limit is not None]
+        self._limit = min(given, key=lambda limit: limit.end_s, default=None)
         while True:
             line = self._line()
             if line is None:
+                self._log_file.flush()
                 raise self._end_error()
-            if line.lstrip().startswith(_BEGINNING):
+            shown = line.strip().rpartition(b"\r")[2].lstrip()  # a progress bar is drawn over
+            if shown.startswith(_BEGINNING):
                 self._has_reported = True
+                self._log_file.flush()
                 place = f"{self.place}, line {self._lines} of its output"
-                return place, _object(place, line)
+                return place, _object(place, shown)
             self._log_file.write(line + b"\n")
-            self._log_file.flush()
 
     def go_on(self) -> None:
         """Tells the program to continue. One that has ended is noticed by `report`."""
@@ -117,16 +148,19 @@ class Program:
             self._input.close()
         try:
             # one that is too late gets no more time
-            self._end_s = time.monotonic() + (0.0 if self._is_late else GRACE_S)
+            self._limit = limit = _Limit.of(0.0 if self._is_late else GRACE_S)
             while self._line() is not None:  # its output must not block it
                 continue
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(max(0.0, self._end_s - time.monotonic()))
+                self._process.wait(max(0.0, limit.rest_s()))
         except MachineError:  # the grace time is over
             pass
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            if self._process.poll() is None:
+                program_sitter.end_group(self._process.pid)
+            else:  # the sitter has ended, and its id may be another's: the group alone is the same
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._output.close()
             self._log_file.close()
@@ -156,7 +190,7 @@ class Program:
 
     def _line(self) -> bytes | None:
         """The next line of its output, without its end; None at the end of the output."""
-        while b"\n" not in self._rest:
+        while not self._read_lines:
             if len(self._rest) > _LONGEST_LINE:
                 return self._overlong_line()
             content = self._read()
@@ -164,10 +198,10 @@ class Program:
                 last, self._rest = self._rest, b""
                 self._lines += bool(last)
                 return last or None
-            self._rest += content
-        line, _, self._rest = self._rest.partition(b"\n")
+            *lines, self._rest = (self._rest + content).split(b"\n")
+            self._read_lines += lines
         self._lines += 1
-        return line
+        return self._read_lines.popleft()
 
     def _overlong_line(self) -> bytes:
         """The beginning of a line that is too long to be a report."""
@@ -179,11 +213,12 @@ class Program:
 
     def _read(self) -> bytes:
         """The next bytes of its output, b"" at the end. Raises MachineError after the limit."""
+        self._keep_log()
         while True:
-            rest_s = _LOOK_S if self._end_s is None else self._end_s - time.monotonic()
-            if rest_s <= 0:
+            rest_s = _LOOK_S if self._limit is None else self._limit.rest_s()
+            if self._limit is not None and rest_s <= 0:
                 self._is_late = True
-                rule = f"must report within {self._limit_s or GRACE_S:g} s and was stopped"
+                rule = f"must report within {self._limit.seconds:.3g} s and was stopped"
                 raise MachineError(self.place, rule, do=self.log_words())
             is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
             if is_ready:
@@ -191,15 +226,40 @@ class Program:
             if self._process.poll() is not None:
                 return b""
 
+    def _keep_log(self) -> None:
+        """Writes what is to be in the log, and begins it again if it would fill the disk."""
+        self._log_file.flush()
+        if os.fstat(self._log_file.fileno()).st_size > _MOST_LOG_BYTES:
+            self._log_file.truncate(0)  # the program's own writes append, too
+
     def _end_error(self) -> SyndetError:
         """The error of a program that ended although a report was due."""
         code = self._process.wait()
-        do = self.log_words()
+        rule, do = f"must report {self._due}", self.log_words()
         if code > _SIGNALLED:
-            rule = f"must report every rung, and was killed by signal {code - _SIGNALLED}"
+            rule += f", and was killed by signal {code - _SIGNALLED}"
             return MachineError(self.place, rule, do=do)
+        if code == program_sitter.CANNOT_START:
+            do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"
+            do += " before it in detector.program."
+        elif code == 0:
+            do += ' A report is one line of JSON that begins with {", see docs/own_program.md.'
         kind = MachineError if self._has_reported else DataError
-        return kind(self.place, "must report every rung, and ended", got=f"exit code {code}", do=do)
+        return kind(self.place, f"{rule}, and ended", got=f"exit code {code}", do=do)
+
+
+def _no_program(place: str, word: str) -> MachineError:
+    """The error of a program that the system cannot start."""
+    file = Path(word)
+    if file.is_dir():
+        rule, do = "cannot be started (it is a folder)", "Name a file in it."
+    elif file.is_file():
+        rule = "cannot be started (it is not executable)"
+        do = f"Name its interpreter, such as python {shlex.quote(word)}, or chmod +x it."
+    else:
+        rule = "cannot be started (there is no such program)"
+        do = "Correct detector.program, or install it on every node."
+    return MachineError(place, rule, do=do)
 
 
 def _environment(device: str, threads: int) -> dict[str, str]:

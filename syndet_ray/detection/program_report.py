@@ -106,7 +106,7 @@ def _entries(file: Path, place: str) -> list[Any]:
     """The list that a file of predictions holds."""
     if not file.is_file():
         rule = '"predictions" must be a file with COCO\'s results'
-        raise DataError(place, rule, got=str(file))
+        raise DataError(place, rule, got=str(file), do="Write the file before the report.")
     size = file.stat().st_size
     if size > _MOST_PREDICTION_BYTES:
         rule = f'"predictions" must be a file of at most {_MOST_PREDICTION_BYTES:,} bytes'

@@ -1,17 +1,26 @@
 """Sitter: runs a program, and ends it with all that it started when our process is gone.
 
 A worker that is killed cannot end its program, which would go on training for hours. So the program
-is a child of this script, in one process group with it. It needs nothing but the standard library.
+is a child of this script, in one process group with it. Some libraries start processes in groups of
+their own, which are found by their parents. It needs nothing but the standard library.
+
+There are two, one inside the other: Ray kills the children of a worker that ends, though not their
+children, so that the outer one may go before it can do anything.
 """
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 ORDER = "SYNDET_SITTER"  # the environment variable with the parent's id and the program, as JSON
 CANNOT_START = 126  # exit code, as a shell's
+_SET_CHILD_SUBREAPER = 36  # of prctl(2)
 _EVERY_S = 0.5  # between looks at the parent: a program may live that much longer
 _SIGNALLED = 128  # added to the number of the signal that ended the program, as a shell does
 
@@ -19,8 +28,14 @@ _SIGNALLED = 128  # added to the number of the signal that ended the program, as
 def main() -> int:
     """Runs the program to its end; returns its exit code."""
     order = json.loads(os.environ.pop(ORDER))
+    words, environment = order["words"], dict(os.environ)
+    if order["is_outer"]:
+        inner = {"parent": os.getpid(), "words": words, "is_outer": False}
+        words = [sys.executable, "-I", __file__]
+        environment[ORDER] = json.dumps(inner)
+    _adopt_orphans()
     try:
-        program = subprocess.Popen(order["words"])
+        program = subprocess.Popen(words, env=environment)
     except OSError as error:
         sys.stderr.write(f"cannot be started ({error.strerror})\n")
         return CANNOT_START
@@ -29,9 +44,46 @@ def main() -> int:
             code = program.wait(_EVERY_S)
         except subprocess.TimeoutExpired:
             if os.getppid() != order["parent"]:
+                _kill(_descendants(os.getpid()))
                 os.killpg(0, signal.SIGKILL)  # this process too
             continue
+        _kill(_descendants(os.getpid()))  # what it has left behind
         return code if code >= 0 else _SIGNALLED - code
+
+
+def end_group(pid: int) -> None:
+    """Kills all that a process has started, and its group, which it leads itself."""
+    _kill(_descendants(pid))
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _adopt_orphans() -> None:
+    """Makes this process the parent of those below it whose parent ends, where that is possible."""
+    with suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):  # it may have become another user's
+            os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The ids of the processes that a process has started, and of those that these have, parents
+    first; none where the system has no /proc.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            _, _, facts = stat.read_text(encoding="utf-8", errors="replace").rpartition(") ")
+            parent = int(facts.split()[1])  # after the name and the state, see proc(5)
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = children.get(pid, []).copy()
+    for other in found:  # grows meanwhile
+        found += children.get(other, [])
+    return found
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ from syndet_ray.metrics import DRAWN, IMAGES_PER_SECOND, IMAGES_SEEN, REAL_IMAGE
 # Parts of a saved model: facts, and the folder that the program wrote.
 SAVED_PROGRAM, MODEL = "program.json", "model"
 _SETTING = "detector.program"
+_IMAGES_SEEN, _SLOWEST_S = "images_seen", "slowest_s"  # facts of a saved model
 _LOG_BYTES = 1 << 20  # of a log, kept beside a model: its end says most
+# A rung that takes so many times as long as the slowest before, and so many seconds, hangs.
+_PATIENCE, _LEAST_PATIENCE_S = 10.0, 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ class Place:
 class ProgramTraining:
     """A running training.
 
-    rungs  images seen at which the program still reports
+    rungs      images seen at which the program still reports
+    slowest_s  seconds of the slowest rung before; 0 at the beginning
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class ProgramTraining:
         program: Program,
         folder: Path,
         task: Mapping[str, Any],
+        slowest_s: float,
     ) -> None:
         self.recipe, self.rungs = recipe, tuple(task["rungs"])
         self._pools, self._val = pools, val
@@ -67,6 +72,7 @@ class ProgramTraining:
         self._began = time.perf_counter()
         self._seconds = 0.0  # that the last rung took
         self._last_images = 0  # seen in the last rung
+        self._slowest_s = slowest_s
 
     def train_until(self, images: int) -> RungReport:
         """The program's report of its next rung, which must be at `images`.
@@ -76,7 +82,7 @@ class ProgramTraining:
         if self._images_seen != self._task["images_seen"]:
             self._program.go_on()
             self._began = time.perf_counter()
-        place, report = self._program.report()
+        place, report = self._program.report(self._patience_s())
         try:
             rung = read_rung(
                 report,
@@ -89,6 +95,7 @@ class ProgramTraining:
         except DataError as error:
             raise self._program.quote_log(error) from None
         self._seconds = time.perf_counter() - self._began
+        self._slowest_s = max(self._slowest_s, self._seconds)
         self._last_images = images - self._images_seen
         self._images_seen = images
         return rung
@@ -125,7 +132,8 @@ class ProgramTraining:
         facts = {
             "program": self.recipe.detector.program,
             "classes": self._val.classes,
-            "images_seen": rung.images,
+            _IMAGES_SEEN: rung.images,
+            _SLOWEST_S: self._slowest_s,
             "working_px": self.recipe.detector.working_px,
         }
         (folder / SAVED_PROGRAM).write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -134,6 +142,12 @@ class ProgramTraining:
         with self._program.log.open("rb") as log:
             log.seek(max(0, self._program.log.stat().st_size - _LOG_BYTES))
             (folder / LOG).write_bytes(log.read())
+
+    def _patience_s(self) -> float | None:
+        """Seconds that the next rung may take: much more than the slowest took, with whatever runs
+        beside it; None for the first, which may compile or download.
+        """
+        return max(_LEAST_PATIENCE_S, _PATIENCE * self._slowest_s) if self._slowest_s else None
 
 
 @contextmanager
@@ -154,7 +168,8 @@ def program_training(
     restore  a folder that `ProgramTraining.save` wrote for the same recipe, pools and seed
     """
     sources = drawn_from(recipe.mix, pools)
-    images_seen = 0 if restore is None else images_of(restore)
+    facts = {} if restore is None else _facts(restore)
+    images_seen = facts.get(_IMAGES_SEEN, 0)
     words = words_of(recipe.detector.program, _SETTING)
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder()).resolve()
@@ -179,7 +194,15 @@ def program_training(
         write_order(recipe, sources, seed, rungs, folder / ORDER)
         write_task(folder, "train", task)
         program = stack.enter_context(_running(words, folder, place))
-        yield ProgramTraining(recipe, sources, val, program=program, folder=folder, task=task)
+        yield ProgramTraining(
+            recipe,
+            sources,
+            val,
+            program=program,
+            folder=folder,
+            task=task,
+            slowest_s=facts.get(_SLOWEST_S, 0.0),
+        )
 
 
 def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> list[Predictions]:
@@ -202,7 +225,8 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
             "images": files,
         }
         write_task(folder, "predict", task)
-        program = stack.enter_context(_running(words_of(command, _SETTING), folder, place))
+        words = words_of(command, _SETTING)
+        program = stack.enter_context(_running(words, folder, place, due="its predictions"))
         report_place, report = program.report()
         try:
             return read_predictions(report, report_place, folder, pool)
@@ -215,10 +239,20 @@ def is_saved_program(folder: Path) -> bool:
     return (folder / SAVED_PROGRAM).is_file()
 
 
-def images_of(folder: Path) -> int:
-    """The images that a saved model of a program has seen."""
-    return json.loads((folder / SAVED_PROGRAM).read_text(encoding="utf-8"))["images_seen"]
+def _facts(folder: Path) -> dict[str, Any]:
+    """What `ProgramTraining.save` wrote of a model."""
+    facts: dict[str, Any] = json.loads((folder / SAVED_PROGRAM).read_text(encoding="utf-8"))
+    return facts
 
 
-def _running(words: Sequence[str], folder: Path, place: Place) -> AbstractContextManager[Program]:
-    return running(words, folder, device=place.device, threads=place.threads, limit_s=place.limit_s)
+def _running(
+    words: Sequence[str], folder: Path, place: Place, *, due: str = "every rung"
+) -> AbstractContextManager[Program]:
+    return running(
+        words,
+        folder,
+        device=place.device,
+        threads=place.threads,
+        limit_s=place.limit_s,
+        due=due,
+    )

@@ -1,6 +1,6 @@
 """Page: the report of a run as one HTML file that needs nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from syndet_ray.analysis import (
 )
 from syndet_ray.analysis.spending import spending
 from syndet_ray.analysis.usage import usage
+from syndet_ray.definitions.program import program_name
 from syndet_ray.files import write_whole
 from syndet_ray.metrics import MAIN_METRICS
 from syndet_ray.progress import Progress
@@ -49,6 +50,12 @@ def html(run: Run, figures: Mapping[str, SavedPlot]) -> str:
     return document.html("page.html.j2", figures, **content(run))
 
 
+def programs(trials: Iterable[Trial]) -> str:
+    """The training programs of the user that trained some of the trials, by name."""
+    commands = {trial.recipe.detector.program for trial in trials} - {""}
+    return ", ".join(sorted(map(program_name, commands)))
+
+
 def content(run: Run) -> dict[str, Any]:
     """Everything on the page except its figures."""
     trials, test, sweep = run.trials, run.test, run.sweep
@@ -59,6 +66,7 @@ def content(run: Run) -> dict[str, Any]:
     spent = spending(run, used)
     return {
         "name": run.about.get("name", run.path.name),
+        "programs": programs(trials),
         "question": sweep.question,
         "answer": answer.answer(run),
         "stand_in": run.stand_in,

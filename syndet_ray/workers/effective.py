@@ -52,7 +52,8 @@ def check_settings(
             do = _DO_BY_PROGRAM if recipe.detector.program else _DO_ABOUT_SEARCHED
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
-        if path in effective:
+        is_left_open = value == "auto"  # a program of the user has chosen a value
+        if path in effective and not is_left_open:
             _check(path, _expected_value(path, value, recipe, effective), effective[path])
 
 
