@@ -23,6 +23,7 @@ from syndet_ray.workers.autoscaler import Node
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.conditions import Findings
 from syndet_ray.workers.hooks import Decisions
+from syndet_ray.workers.notice import drain_notice
 from syndet_ray.workers.render import _placement
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.unfit import nodes_except, unfit_nodes
@@ -121,6 +122,20 @@ def searching(path, display):
     return Search(folder, SWEEP, display), folder
 
 
+def drain_here(*_):
+    """Has the node of this process drained, as by `ray drain-node`; returns the notice of it."""
+    import ray
+    from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+    end_s = time.time() + 60
+    here = ray.get_runtime_context()
+    client = ray._raylet.GcsClient(address=here.gcs_address)
+    client.drain_node(here.get_node_id(), DRAIN_NODE_REASON_PREEMPTION, "test", int(end_s * 1000))
+    while (notice := drain_notice()) is None and time.time() < end_s:
+        time.sleep(0.01)
+    return notice
+
+
 def run(search, path, note):
     settings = RunSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path))
     tune.run_trials(training(), search, settings, str(path), USE, note=note)
@@ -140,6 +155,8 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
         assert unfit_nodes() == [display.bad]
         assert _placement()["label_selector"] == nodes_except([display.bad]), "nor scenes"
         assert run_tasks(lambda *_: this_node(), None, [{}] * 3, USE) == [good] * 3
+        (notice,) = run_tasks(drain_here, None, [{}], USE)
+    assert notice.startswith("Ray drains it until 20"), "trials save a checkpoint then"
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * SWEEP.trials
     assert [trial.retries for trial in trials] == [0] * SWEEP.trials, "no trial is at fault"
