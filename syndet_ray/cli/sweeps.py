@@ -54,8 +54,8 @@ from syndet_ray.cli.options import (
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import NoteKeeper, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
-from syndet_ray.cli.sweep_request import make_request, with_points
-from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.cli.sweep_request import SweepRequest, make_request, with_points
+from syndet_ray.errors import SyndetError
 from syndet_ray.wording import command_line, counted, resume_hint
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def sweep(
         definition = with_points(definition, points, console.print)
         given["points"] = definition.points
     if cluster is not None:
-        from syndet_ray.cli.on_cluster import submit
+        from syndet_ray.cli.submit import submit
 
         submit(name, options, request, file=cluster, points=points, force=force)
         return
@@ -285,7 +285,7 @@ def _check(
     request = make_request(name, shared)
     definition = request.definition
     terminal.print_lines(console, request.lines)
-    nodes, cluster_notes = _check_cluster(cluster, shared, console)
+    nodes, cluster_notes = _check_cluster(cluster, name, request, shared, console)
     with open_display(console) as display, display.step(_LOADING):
         from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
         from syndet_ray.tracking.store import store_address
@@ -342,18 +342,24 @@ def _check(
 
 
 def _check_cluster(
-    file: Path | None, options: SweepOptions, console: "Console"
+    file: Path | None,
+    name: str,
+    request: SweepRequest,
+    options: SweepOptions,
+    console: "Console",
 ) -> tuple[list[str], list[str]]:
-    """Checks a cluster that a file describes. Returns lines on its nodes, and notes.
+    """Checks a cluster that a file describes, and what would be sent there. Returns lines on its
+    nodes, and notes.
 
     Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
     """
     if file is None:
         return [], []
-    if options.address is not None or options.local:
-        other = "`local`" if options.local else "`address`"
-        rule = f"is where a sweep runs, and so is {other}"
-        raise DefinitionError("`cluster`", rule, do="Leave one of them out.")
+    from syndet_ray.cli import terminal
+    from syndet_ray.cli.on_cluster import check_options
+    from syndet_ray.cli.submit import rehearse
+
+    check_options(options)
     with open_display(console) as display:
         with display.step(f"reading {file}"):
             from syndet_ray.clusters.check import check_cluster, cluster_words
@@ -361,8 +367,10 @@ def _check_cluster(
 
             cluster = read_cluster_file(file)
         notes = check_cluster(cluster, options.storage, display.step)
+        lines = rehearse(name, request, options, cluster, display)
         for note in notes:
             display.note(note)
+    terminal.print_lines(console, lines)
     return cluster_words(cluster), notes
 
 
