@@ -154,6 +154,9 @@ def test_files_are_linked_or_sent_and_their_bytes_are_told(tmp_path):
     assert Path(there, "a b.jpg").stat().st_size == 3000, "that of the first stays"
     assert Path(there, "größe.jpg").samefile(Path(second, "größe.jpg"))
     assert not Path(there, ".git").exists()
+    (photos / "gone.jpg").symlink_to("nowhere")
+    with pytest.raises(MachineError, match=r"cannot take .*gone.jpg.*Look at that file, and start"):
+        head.send(photos, second, progress=sizes.append)
     file = tmp_path / "names.yaml"
     file.write_text("a: b")
     head.send(file, there.parent / file.name)

@@ -41,6 +41,7 @@ _OF_THE_SYSTEM = tuple(
     map(Path, ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/run", "/sbin", "/sys", "/usr"))
 )
 _DISK_DEPTH = 2  # parts of /tmp or /data: such folders are disks, and no part of a program
+_SCRIPTS = ("bin", "Scripts")  # folders of programs in a virtual environment
 _INTERPRETER = re.compile(r"python[\d.]*")
 # Never sent: Ray would not bring the first ones to nodes, nor what the last ones name.
 NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore")
@@ -164,8 +165,9 @@ def bundle(
     data    the folder of the head for what nodes do not need
     there   files and folders that every node has already, under the same path
 
-    Raises DataError for what is not there or cannot be read, for a link that leads out of a folder,
-    for an interpreter of this machine, and if it is too much to be sent.
+    Raises DataError for what is not there, for a link that leads out of a folder, for an
+    interpreter of this machine, and if it is too much to be sent; MachineError for what this user
+    may not read.
     """
     sources = paths_of(sweep)
     for path in others:
@@ -230,7 +232,8 @@ def _is_of_the_system(path: Path) -> bool:
 
 def _check_program(path: Path) -> None:
     """Raises DataError for a program that runs on this machine only."""
-    is_of_environment = (path.parent.parent / "pyvenv.cfg").is_file()
+    environment = path.parents[1] if path.parent.name in _SCRIPTS else None
+    is_of_environment = environment is not None and (environment / "pyvenv.cfg").is_file()
     if is_of_environment or (_INTERPRETER.fullmatch(path.name) and path.is_file()):
         rule = "is a program of this machine, which would not run on a node"
         do = f"Write {path.name} alone: it is then that of the node."
@@ -258,11 +261,11 @@ def _files(root: Path) -> Iterator[Path]:
     """The files of a folder that are sent, also those that links within it lead to."""
     for folder, folders, names in os.walk(root, onerror=_raise, followlinks=True):
         folders[:] = [name for name in folders if name not in NEVER_SENT]
-        for name in (*folders, *names):
-            path = Path(folder, name)
+        files = [Path(folder, name) for name in names if name not in NEVER_SENT]
+        for path in (*files, *(Path(folder, name) for name in folders)):
             if path.is_symlink():
                 _check_link(path, root)
-        yield from (Path(folder, name) for name in names if name not in NEVER_SENT)
+        yield from files
 
 
 def _raise(error: OSError) -> None:

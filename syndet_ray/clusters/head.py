@@ -35,6 +35,7 @@ _NO_CONNECTION = "0 bytes received so far"  # so rsync ends whose ssh has not co
 # A line of rsync on a file: bytes so far, and a bracket at its end, "1,024 100% 9kB/s 0:00 (xfr#1".
 _OF_FILE = re.compile(r"\s*([\d,.]+)\s+\d+%([^(]*\()?")
 _BLOCK = 1 << 16
+_FILES_AT_FAULT = (23, 24)  # exit status of rsync if files could not be read, or have vanished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,9 @@ class Head:
             raise MachineError(target, rule, do="Make room, and `attach` to the run again.")
         if done.returncode and _NO_CONNECTION in done.stderr:
             raise self._error(f"cannot be reached ({_lines(done)[0]})")
+        if done.returncode in _FILES_AT_FAULT:
+            do = "Look at that file, and start again."
+            raise self._error(f"{problem} ({_lines(done)[0]})", do=do)
         if done.returncode:
             raise self._error(f"{problem} ({_lines(done)[0]})")
 
