@@ -122,18 +122,22 @@ def searching(path, display):
     return Search(folder, SWEEP, display), folder
 
 
-def drain_here(*_):
-    """Has the node of this process drained, as by `ray drain-node`; returns the notice of it."""
-    import ray
-    from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+def draining():
+    """A task that has its node drained, as by `ray drain-node`, and returns the notice of it."""
 
-    end_s = time.time() + 60
-    here = ray.get_runtime_context()
-    client = ray._raylet.GcsClient(address=here.gcs_address)
-    client.drain_node(here.get_node_id(), DRAIN_NODE_REASON_PREEMPTION, "test", int(end_s * 1000))
-    while (notice := drain_notice()) is None and time.time() < end_s:
-        time.sleep(0.01)
-    return notice
+    def drain(*_):
+        from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+        end_s = time.time() + 60
+        here = ray.get_runtime_context()
+        client, reason = ray._raylet.GcsClient(address=here.gcs_address), "a test"
+        end_ms = int(end_s * 1000)
+        client.drain_node(here.get_node_id(), DRAIN_NODE_REASON_PREEMPTION, reason, end_ms)
+        while (notice := drain_notice()) is None and time.time() < end_s:
+            time.sleep(0.01)
+        return notice
+
+    return drain  # Ray brings it to the node by value
 
 
 def run(search, path, note):
@@ -155,7 +159,7 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
         assert unfit_nodes() == [display.bad]
         assert _placement()["label_selector"] == nodes_except([display.bad]), "nor scenes"
         assert run_tasks(lambda *_: this_node(), None, [{}] * 3, USE) == [good] * 3
-        (notice,) = run_tasks(drain_here, None, [{}], USE)
+        (notice,) = run_tasks(draining(), None, [{}], USE)
     assert notice.startswith("Ray drains it until 20"), "trials save a checkpoint then"
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * SWEEP.trials

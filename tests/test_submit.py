@@ -46,7 +46,7 @@ def place_of(root):
 
 
 def bundle_on(place):
-    return Bundle(items=(PHOTOS, MESHES), data=place.folder / "data")
+    return Bundle(items=(PHOTOS, MESHES), folder=place.folder)
 
 
 def test_every_option_of_a_sweep_has_a_way_to_the_cluster():

@@ -46,7 +46,9 @@ class HeadFolder:
 
     @property
     def files(self) -> PurePosixPath:
-        return self.folder / "files"
+        from syndet_ray.clusters.bundle import FILES
+
+        return self.folder / FILES
 
     @property
     def project(self) -> PurePosixPath:

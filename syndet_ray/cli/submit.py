@@ -76,7 +76,7 @@ def submit(
         place = HeadFolder(head=head, folder=folder)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, cluster, points=earlier, data=folder / "data")
+            bundle = _bundle(request, options, cluster, folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
         if earlier is not None:
             _move_paths(earlier, bundle, place.files)
@@ -104,7 +104,7 @@ def rehearse(
 
     _check_nodes_see(cluster, options)
     with display.step("looking at the files that go along"), temporary_folder() as folder:
-        bundle = _bundle(request, options, cluster, data=PurePosixPath("/data"))
+        bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
         write_definitions(name, request.given, bundle, folder)
     return [_sent_words(bundle), *_variable_notes(options)]
 
@@ -175,13 +175,13 @@ def _bundle(
     request: "SweepRequest",
     options: SweepOptions,
     cluster: "ClusterFile",
+    folder: PurePosixPath,
     *,
-    data: PurePosixPath,
     points: Path | None = None,
 ) -> "Bundle":
     """All that only this machine has of a sweep.
 
-    data    the folder of the head for what nodes do not need
+    folder  that of the submission on the head
     points  a copy of the run whose recipes are proposed first
 
     Raises as `bundle` does.
@@ -192,7 +192,7 @@ def _bundle(
     paths = (_photos(options), options.classes, points)
     others = [path for path in paths if path is not None]
     there = [local for remote, local in mounts(cluster).items() if str(local) == remote]
-    return bundle(request.definition, others, data, there)
+    return bundle(request.definition, others, folder, there)
 
 
 def _photos(options: SweepOptions) -> Path | None:

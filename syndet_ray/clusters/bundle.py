@@ -45,6 +45,8 @@ _SCRIPTS = ("bin", "Scripts")  # folders of programs in a virtual environment
 _INTERPRETER = re.compile(r"python[\d.]*")
 # Never sent: Ray would not bring the first ones to nodes, nor what the last ones name.
 NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore")
+# Folders of a submission: of what nodes get, and of what they do not need.
+FILES, DATA = "files", "data"
 GIVEN = "given"  # the folder, among the files that nodes get, of what a sweep names
 _DIGITS = 8  # of a hash that tells the few items of a folder apart
 _KINDS = ("sweeps", "search_spaces")
@@ -86,12 +88,12 @@ class Item:
 class Bundle:
     """All items of a sweep.
 
-    data   the folder of the head for those that nodes do not need
-    there  files and folders that every node has already, under the same path
+    folder  that of the submission, absolute, on the head
+    there   files and folders that every node has already, under the same path
     """
 
     items: tuple[Item, ...]
-    data: PurePosixPath
+    folder: PurePosixPath
     there: tuple[Path, ...] = ()
 
     def place(self, source: Path) -> str | None:
@@ -100,7 +102,11 @@ class Bundle:
         """
         for item in self.items:
             if item.source == source:
-                return f"{GIVEN}/{item.place}" if item.for_nodes else str(self.data / item.place)
+                return (
+                    f"{GIVEN}/{item.place}"
+                    if item.for_nodes
+                    else str(self.folder / DATA / item.place)
+                )
         return None
 
     def path_there(self, source: Path) -> str:
@@ -128,11 +134,13 @@ class Bundle:
         return COMMAND + shlex.join(self._translate_word(word, root) for word in _words(text))
 
     def _translate_word(self, word: str, root: Path) -> str:
+        """A word of a command; paths are absolute, because a program may start in any folder."""
         option, equals, value = word.rpartition("=")
-        path = self._translate_path(word, root)
-        if path is None and equals:
-            return f"{option}={self._translate_path(value, root) or value}"
-        return path or word
+        if path := self._translate_path(word, root):
+            return str(self.folder / FILES / path)
+        if equals and (path := self._translate_path(value, root)):
+            return f"{option}={self.folder / FILES / path}"
+        return word
 
     def _translate_path(self, text: str, root: Path) -> str | None:
         """The path that a text names, as the cluster has it; None if the text names none."""
@@ -156,13 +164,13 @@ def size_words(size: float) -> str:
 def bundle(
     sweep: LoadedSweep,
     others: Iterable[Path],
-    data: PurePosixPath,
+    folder: PurePosixPath,
     there: Sequence[Path] = (),
 ) -> Bundle:
     """Looks at all files of this machine that a sweep names.
 
     others  files and folders that options name, which the driver alone reads
-    data    the folder of the head for what nodes do not need
+    folder  that of the submission, absolute, on the head
     there   files and folders that every node has already, under the same path
 
     Raises DataError for what is not there, for a link that leads out of a folder, for an
@@ -181,7 +189,7 @@ def bundle(
         size, files = _measure(source)
         items.append(Item(source=source, for_nodes=for_nodes, size=size, files=files))
     _check_sizes(items)
-    return Bundle(items=tuple(items), data=data, there=tuple(there))
+    return Bundle(items=tuple(items), folder=folder, there=tuple(there))
 
 
 def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
