@@ -137,7 +137,7 @@ def test_progress_is_shown_of_what_takes_a_while():
     display = SimpleNamespace(progress=lambda *words: shown.append(words))
     submit._show_sent(display, PHOTOS, 3_500_000)
     submit._show_sent(display, MESHES, 500_000)
-    assert shown == [("MB of photos sent", 3, 5000)]
+    assert shown == [("MB of photos on the head", 3, 5000)]
 
 
 def test_a_folder_has_a_project_of_its_own(tmp_path, monkeypatch):

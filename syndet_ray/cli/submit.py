@@ -289,10 +289,12 @@ def _send(
 
 
 def _show_sent(display: "Plain | Bar", item: "Item", size: int) -> None:
-    """Shows how many bytes of an item were sent, if it has so many that this takes a while."""
+    """Shows how much of an item has arrived, if it is so large that this takes a while."""
     if item.size >= _SHOWN_BYTES:
         done = min(size, item.size)
-        display.progress(f"MB of {item.name} sent", done // _MEGABYTE, item.size // _MEGABYTE)
+        display.progress(
+            f"MB of {item.name} on the head", done // _MEGABYTE, item.size // _MEGABYTE
+        )
 
 
 def _sweep_words(
