@@ -6,9 +6,7 @@ Each function returns an error for each mistake, so that a person sees all of th
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
 from itertools import chain
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +42,10 @@ def without_wrong_types(content: Mapping[str, Any]) -> dict[str, Any]:
     for error in list(_mistakes(copy)):
         if error.validator == "type":
             *keys, last = error.absolute_path
-            reduce(getitem, keys, copy)[last] = None
+            holder: Any = copy
+            for key in keys:
+                holder = holder[key]
+            holder[last] = None
     return copy
 
 
