@@ -24,6 +24,7 @@ from syndet_ray.workers.nodes.conditions import Findings
 from syndet_ray.workers.nodes.here import this_node
 from syndet_ray.workers.nodes.moves import NODE, Moves
 from syndet_ray.workers.nodes.node import Node
+from syndet_ray.workers.nodes.notice import drain_notice
 from syndet_ray.workers.nodes.unfit import nodes_except, unfit_nodes
 from syndet_ray.workers.render import _placement
 from syndet_ray.workers.tasks import run_tasks
@@ -122,6 +123,24 @@ def searching(path, display):
     return Search(folder, SWEEP, display), folder
 
 
+def draining():
+    """A task that has its node drained, as by `ray drain-node`, and returns the notice of it."""
+
+    def drain(*_):
+        from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+        end_s = time.time() + 60
+        here = ray.get_runtime_context()
+        client, reason = ray._raylet.GcsClient(address=here.gcs_address), "a test"
+        end_ms = int(end_s * 1000)
+        client.drain_node(here.get_node_id(), DRAIN_NODE_REASON_PREEMPTION, reason, end_ms)
+        while (notice := drain_notice()) is None and time.time() < end_s:
+            time.sleep(0.01)
+        return notice
+
+    return drain  # Ray brings it to the node by value
+
+
 def run(search, path, note):
     settings = RunSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path))
     tune.run_trials(training(), search, settings, str(path), USE, note=note)
@@ -141,6 +160,8 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
         assert unfit_nodes() == [display.bad]
         assert _placement()["label_selector"] == nodes_except([display.bad]), "nor scenes"
         assert run_tasks(lambda *_: this_node(), None, [{}] * 3, USE) == [good] * 3
+        (notice,) = run_tasks(draining(), None, [{}], USE)
+    assert notice.startswith("Ray drains it until 20"), "trials save a checkpoint then"
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * SWEEP.trials
     assert [trial.retries for trial in trials] == [0] * SWEEP.trials, "no trial is at fault"

@@ -1,6 +1,6 @@
 """What only this machine has of a sweep goes along to a cluster, and the sweep names it there."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -8,9 +8,10 @@ from syndet_ray.clusters import bundle as bundles
 from syndet_ray.clusters.bundle import bundle, paths_of, size_words, write_definitions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
+from syndet_ray.definitions.located import OF_FILES
 from syndet_ray.errors import DataError, DefinitionError
 
-DATA = PurePosixPath("/home/ubuntu/syndet_projects/x/data")
+FOLDER = PurePosixPath("/home/ubuntu/syndet_projects/x/submitted/y")
 SWEEP = """
 from syndet_ray import Choice, Mix, Photos, Recipe, SceneParameters, Scenes, SearchSpace, Sweep
 
@@ -60,33 +61,38 @@ def test_all_files_that_a_sweep_names_go_along_and_nothing_of_the_system(project
 
 
 def test_the_sweep_there_names_the_places_there(project, tmp_path):
-    sent = bundle(load("mugs"), [project / "make.py"], DATA)
+    sent = bundle(load("mugs"), [project / "make.py"], FOLDER)
+    outside = tmp_path / "outside"
+    meshes, webshop = sent.place(project / "meshes"), sent.place(outside / "webshop")
     staged = tmp_path / "staged"
     assert write_definitions("mugs", {}, sent, staged) == "mugs"
     text = (staged / "sweeps" / "mugs.py").read_text(encoding="utf-8")
-    assert '"meshes": Scenes(changes={"scene.assets": \'given/meshes\'})' in text
-    assert f"Photos(folder='{DATA}/webshop')" in text
-    assert "generator='command:python3 given/make.py --fast'" in text
-    assert "values=(\"\", 'given/floors')" in text
+    assert f'"meshes": Scenes(changes={{"scene.assets": \'{meshes}\'}})' in text
+    assert f"Photos(folder='{webshop}')" in text
+    program = f"{FOLDER}/files/{sent.place(project / 'make.py')}"
+    assert f"'command:python3 {program} --fast'" in text
+    assert f"values=(\"\", '{sent.place(outside / 'floors')}')" in text
+    assert meshes.startswith("given/") and webshop.startswith(f"{FOLDER}/data/")
     assert 'question="Does Größe matter, with meshes or shapes?"' in text
     assert (staged / "search_spaces" / "own.py").exists()
     assert (staged / "sweeps" / "obstruction.py").exists(), "those of the package go along"
     there = load(str(staged / "sweeps" / "mugs.py"), staged)
-    assert there.recipe.scene.assets == str(staged / "given" / "meshes")
-    assert there.recipe.mix.sources["webshop"].folder == f"{DATA}/webshop"
+    assert there.recipe.scene.assets == str(staged / meshes)
+    assert there.recipe.mix.sources["webshop"].folder == webshop
 
 
 def test_settings_that_were_given_name_the_places_there(project):
-    sent = bundle(load("mugs"), [], DATA)
+    sent = bundle(load("mugs"), [], FOLDER)
     settings = {
         "scene.assets": str(project / "meshes"),
         "mix.sources": {"synthetic": {"kind": "synthetic", "folder": str(project / "meshes")}},
         "scene.objects": 4,
         "training.crop": [1, 2],
     }
+    meshes = sent.place(project / "meshes")
     assert sent.translate(settings, project) == {
-        "scene.assets": "given/meshes",
-        "mix.sources": {"synthetic": {"kind": "synthetic", "folder": "given/meshes"}},
+        "scene.assets": meshes,
+        "mix.sources": {"synthetic": {"kind": "synthetic", "folder": meshes}},
         "scene.objects": 4,
         "training.crop": [1, 2],
     }
@@ -95,31 +101,105 @@ def test_settings_that_were_given_name_the_places_there(project):
 def test_two_folders_of_the_same_name_stay_two(project, tmp_path):
     other = tmp_path / "meshes"
     other.mkdir()
-    sent = bundle(load("mugs"), [other], DATA)
+    sent = bundle(load("mugs"), [other], FOLDER)
     assert sent.place(project / "meshes") != sent.place(other)
-    assert {item.name for item in sent.items} >= {"meshes", "meshes-2"}
+    assert sent.place(other).endswith("/meshes"), "reports show the name"
     assert "floors (1 file, 0.0 MB)" in sent.words
+
+
+def test_every_setting_that_names_files_is_known():
+    assert {path.rpartition(".")[2] for path in OF_FILES} <= {
+        *bundles._SETTINGS,
+        *("generator", "program"),  # recognized by their values
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("..", "elsewhere"), (".", "here"), ("/", "root"), ("my photos", "my_photos")],
+)
+def test_a_name_never_leads_out_of_the_folder_there(path, name):
+    item = bundles.Item(source=Path("/elsewhere/here", path), for_nodes=False, size=0, files=0)
+    digest, rest = item.place.split("/")
+    assert len(digest) == 8 and rest == name
+
+
+def test_what_a_command_names_goes_along(project):
+    (project / "conf.yaml").write_text("a: 1")
+    command = f"command:python3 {project}/meshes --config={project}/conf.yaml --in=/tmp --x=/none"
+    changed = with_given(load("mugs"), {"settings": {"scene.generator": command}})
+    names = {path.name for path in paths_of(changed)}
+    assert names >= {"conf.yaml", "meshes"} and names.isdisjoint({"tmp", "none"})
+    sent = bundle(changed, [], FOLDER)
+    assert sent.translate(command, project) == (
+        f"command:python3 {FOLDER}/files/{sent.place(project / 'meshes')} "
+        f"--config={FOLDER}/files/{sent.place(project / 'conf.yaml')} --in=/tmp --x=/none"
+    )
+
+
+def test_an_interpreter_of_this_machine_is_refused(project):
+    program = project / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    (project / ".venv" / "pyvenv.cfg").touch()
+    program.touch()
+    settings = {"scene.generator": f"command:{program} make.py"}
+    with pytest.raises(DataError, match=r"would not run on a node\. Write python alone"):
+        bundle(with_given(load("mugs"), {"settings": settings}), [], FOLDER)
+
+
+def test_what_every_node_has_already_is_not_sent(project, tmp_path):
+    sent = bundle(load("mugs"), [], FOLDER, there=[project / "meshes", tmp_path / "outside"])
+    assert [item.name for item in sent.items] == ["make.py"]
+    write_definitions("mugs", {}, sent, tmp_path / "staged")
+    text = (tmp_path / "staged" / "sweeps" / "mugs.py").read_text(encoding="utf-8")
+    assert 'assets="meshes"' not in text and f"'{project}/meshes'" in text
+    assert sent.path_there(project / "meshes") == f"{project}/meshes"
+
+
+def test_another_sweep_that_cannot_be_read_goes_along_as_it_is(project, tmp_path):
+    contents = {"broken": b"SWEEP = (", "latin": "# Größe\n".encode("latin-1")}
+    for name, content in contents.items():
+        (project / "sweeps" / f"{name}.py").write_bytes(content)
+    write_definitions("mugs", {}, bundle(load("mugs"), [], FOLDER), tmp_path / "staged")
+    for name, content in contents.items():
+        assert (tmp_path / "staged" / "sweeps" / f"{name}.py").read_bytes() == content
 
 
 def test_a_link_out_of_a_folder_is_refused_and_one_within_is_followed(project, tmp_path):
     link = project / "meshes" / "link.bin"
     link.symlink_to(project / "meshes" / "mug" / "file.bin")
-    bundle(load("mugs"), [], DATA)
+    bundle(load("mugs"), [], FOLDER)
     link.unlink()
     link.symlink_to(tmp_path / "outside" / "floors" / "file.bin")
     with pytest.raises(DataError, match=r"link.bin: is a link that leads out of .*/meshes, so it"):
-        bundle(load("mugs"), [], DATA)
+        bundle(load("mugs"), [], FOLDER)
+    link.unlink()
+    other = project / "meshes" / "pot"
+    other.mkdir()
+    (other / "to-mug").symlink_to(project / "meshes" / "mug")
+    sent = bundle(load("mugs"), [], FOLDER)
+    assert "meshes (2 files, 0.0 MB)" in sent.words, "a copy for the link"
+    (project / "meshes" / "mug" / "to-pot").symlink_to(other)
+    with pytest.raises(DataError, match=r"is a link to .*/meshes/\w+, in which it lies, so that"):
+        bundle(load("mugs"), [], FOLDER)
+
+
+def test_what_is_never_sent_does_not_count(project):
+    (project / "meshes" / ".git").mkdir()
+    (project / "meshes" / ".git" / "pack").write_bytes(bytes(5000))
+    (project / "meshes" / ".gitignore").touch()
+    assert "meshes (1 file, 0.0 MB)" in bundle(load("mugs"), [], FOLDER).words
 
 
 def test_what_is_not_there_or_too_large_is_named_before_it_is_sent(project, monkeypatch):
     with pytest.raises(DataError, match="photos: does not exist"):
-        bundle(load("mugs"), [project / "photos"], DATA)
+        bundle(load("mugs"), [project / "photos"], FOLDER)
     monkeypatch.setattr(bundles, "MOST_NODE_BYTES", 1500)
     with pytest.raises(DataError, match=r"for Ray to bring to nodes.*0\.0 MB are the most"):
-        bundle(load("mugs"), [], DATA)
+        bundle(load("mugs"), [], FOLDER)
     monkeypatch.setattr(bundles, "MOST_BYTES", 2500)
-    with pytest.raises(DataError, match=r"to be sent from here.*Put photos into a bucket"):
-        bundle(load("mugs"), [], DATA)
+    with pytest.raises(DataError, match=r"to be sent from here.*Put photos into a bucket.*file_mo"):
+        bundle(load("mugs"), [], FOLDER)
     assert (size_words(3.2e6), size_words(2.04e9)) == ("3.2 MB", "2.0 GB")
 
 
@@ -127,7 +207,7 @@ def test_a_path_in_parts_is_refused(project, tmp_path):
     file = project / "sweeps" / "mugs.py"
     text = file.read_text().replace('assets="meshes"', 'assets="mesh" + "es"')
     file.write_text(text)
-    sent = bundle(load("mugs"), [], DATA)
+    sent = bundle(load("mugs"), [], FOLDER)
     with pytest.raises(DefinitionError, match=r"names .*meshes in parts.*one text in quotes"):
         write_definitions("mugs", {}, sent, tmp_path / "staged")
 
@@ -144,5 +224,5 @@ SWEEP = Sweep(
 def test_a_path_that_something_given_replaces_need_not_be_there(project, tmp_path):
     (project / "sweeps" / "short.py").write_text(SHORT)
     given = {"settings": {"scene.assets": str(project / "meshes")}}
-    sent = bundle(with_given(load("short"), given), [], DATA)
+    sent = bundle(with_given(load("short"), given), [], FOLDER)
     assert write_definitions("short", given, sent, tmp_path / "staged") == "short"

@@ -333,5 +333,5 @@ def test_the_command_line_names_the_file_and_the_options(syndet_here, tmp_path):
     done = syndet_here("check", "smoke", "--cluster", file)
     assert (done.returncode, f"{file}, line 2: is not valid YAML" in done.stderr) == (1, True)
     done = syndet_here("check", "smoke", "--cluster", file, "--address", "auto")
-    message = "--cluster: is where a sweep runs, and so is --address. Leave one of them out."
-    assert message in done.stderr
+    rule = "--cluster: says where to run, and so cannot be combined with --address."
+    assert f"{rule} Leave --address out." in done.stderr

@@ -123,6 +123,35 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
     assert lines == sorted(lines)
 
 
+def test_mistakes_by_the_schema_hide_no_others(refused):
+    text = changed("upscaling_speed", "upscaling_sped").replace("VolumeType", "VolumeTyp", 1)
+    text = text.replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0")
+    text = text.replace('"GPU": 1', '"GPU": 0.5', 1).replace("us-east-1b", "us-west-2b")
+    message = refused(text)
+    for part in ("'upscaling_sped'", "'VolumeTyp'", "shows the dashboard", "got 0.5", "us-west-2b"):
+        assert part in message
+    assert message.startswith("c.yaml: has 5 mistakes:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("region: us-east-1", "region: 5"),
+        ("node_config:", "node_config: 5\n        x:"),
+        ("    head:  #", "    5: 6\n    other: 7\n    head:  #"),
+        ("setup_commands:\n", "setup_commands: a\nx:\n"),
+        ("file_mounts: {", "file_mounts: []\nx: {"),
+        ("available_node_types:", "available_node_types: 5\nx:"),
+        ("    type: aws", "    type: 5"),
+    ],
+)
+def test_other_rules_are_applied_to_what_has_the_right_type(old, new, refused):
+    text = changed(old, new).replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0")
+    message = refused(text)
+    assert "shows the dashboard" in message
+    assert "must be of type" in message
+
+
 def test_limits_of_nodes_must_agree(refused):
     content = yaml.safe_load(DOCUMENTED)
     kinds = content["available_node_types"]

@@ -2,19 +2,17 @@
 
 import shutil
 import tempfile
-from contextlib import nullcontext
 from importlib import metadata
-from pathlib import Path
-from types import SimpleNamespace
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from syndet_ray.cli import on_cluster
-from syndet_ray.cli.on_cluster import _check_options, _check_versions, _option_words, _project_name
+from syndet_ray.cli.on_cluster import _check_versions, check_options, option_words
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.clusters.description import read_cluster_file
-from syndet_ray.clusters.head import Head, find_head
+from syndet_ray.clusters.head import Head, find_head, sizes_sent
 from syndet_ray.errors import DefinitionError, MachineError
 
 FILE = """
@@ -53,13 +51,6 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
     assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
 
 
-def test_half_a_gpu_too_much_is_refused_before_anything_is_sent():
-    display = SimpleNamespace(step=lambda text: nullcontext())
-    options = SweepOptions(runs=None, gpus_per_trial=1.5)
-    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be a share of a GPU"):
-        on_cluster._check_here(SimpleNamespace(definition=None), options, display)
-
-
 def test_a_missing_program_is_named(file, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match=r"this machine: has no ssh, through which .* Install"):
@@ -74,12 +65,13 @@ def test_a_head_in_a_container_is_refused(tmp_path, head):
     assert "start the sweep with `ray exec` and --address auto" in with_flags(str(refused.value))
 
 
-@pytest.mark.parametrize("way", ["answer", "run", "send", "fetch"])
+@pytest.mark.parametrize("way", ["answer", "run", "send", "send, shown", "fetch"])
 def test_a_head_that_cannot_be_reached_is_named(head, way, tmp_path):
     calls = {
         "answer": lambda: head.answer("true"),
         "run": lambda: head.run("true"),
-        "send": lambda: head.send(tmp_path, "/nowhere"),
+        "send": lambda: head.send(tmp_path, PurePosixPath("/nowhere")),
+        "send, shown": lambda: head.send(tmp_path, PurePosixPath("/nowhere"), progress=print),
         "fetch": lambda: head.fetch("/nowhere", tmp_path, ()),
     }
     with pytest.raises(MachineError, match=r"the head of cluster.yaml: cannot be reached") as lost:
@@ -114,7 +106,7 @@ def test_a_head_with_other_packages_is_refused(facts, rule):
 )
 def test_options_that_mean_another_place_are_refused(options, error):
     with pytest.raises(DefinitionError) as refused:
-        _check_options(SweepOptions(runs=None, **options))
+        check_options(SweepOptions(runs=None, **options))
     assert str(refused.value).startswith(error)
 
 
@@ -122,21 +114,57 @@ def test_the_options_go_along():
     options = SweepOptions(
         runs=None, trials=3, gpus_per_trial=0.5, storage="s3://b/x", skip_bad=False, stream=True
     )
-    assert " ".join(_option_words(options)) == (
+    assert " ".join(option_words(options)) == (
         "--trials 3 --gpus-per-trial 0.5 --storage s3://b/x --stream --no-skip-bad"
     )
-
-
-def test_a_folder_has_a_project_of_its_own(tmp_path, monkeypatch):
-    names = []
-    for name in ("a/my photos", "b/my photos"):
-        (tmp_path / name).mkdir(parents=True)
-        monkeypatch.chdir(tmp_path / name)
-        names.append(_project_name())
-    assert len(set(names)) == 2
-    assert all(name.startswith("my_photos-") for name in names)
 
 
 def test_a_lost_connection_is_told_from_an_end():
     assert on_cluster._is_lost(255) and on_cluster._is_lost(-9)
     assert not on_cluster._is_lost(0) and not on_cluster._is_lost(10)
+
+
+SSH = """#!/bin/sh
+shift
+exec sh -c "$*"
+"""
+
+
+def test_files_are_linked_or_sent_and_their_bytes_are_told(tmp_path):
+    if shutil.which("rsync") is None:
+        pytest.skip("not installed: rsync")
+    ssh = tmp_path / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o755)
+    head = Head(file=Path("cluster.yaml"), ssh=(str(ssh),), target="here")
+    photos, there = tmp_path / "my photos", PurePosixPath(tmp_path, "first", "my_photos")
+    photos.mkdir()
+    for name in ("a b.jpg", "größe.jpg"):
+        (photos / name).write_bytes(b"x" * 3000)
+    (photos / ".git").mkdir()
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    sizes = []
+    head.send(photos, there, progress=sizes.append)
+    assert sizes[-1] == 6000
+    (photos / "a b.jpg").write_bytes(b"changed")
+    second = PurePosixPath(tmp_path, "second", "my_photos")
+    head.send(photos, second, like=there, progress=sizes.append)
+    assert sizes[-1] == 7, "the other file is linked"
+    assert Path(there, "a b.jpg").stat().st_size == 3000, "that of the first stays"
+    assert Path(there, "größe.jpg").samefile(Path(second, "größe.jpg"))
+    assert not Path(there, ".git").exists()
+    (photos / "gone.jpg").symlink_to("nowhere")
+    with pytest.raises(MachineError, match=r"cannot take .*gone.jpg.*Look at that file, and start"):
+        head.send(photos, second, progress=sizes.append)
+    file = tmp_path / "names.yaml"
+    file.write_text("a: b")
+    head.send(file, there.parent / file.name)
+    head.send(file, second.parent / file.name, like=there.parent / file.name)
+    assert Path(there.parent, file.name).samefile(Path(second.parent, file.name))
+
+
+def test_bytes_sent_are_those_of_finished_files_and_of_the_present_one():
+    output = [b"a.jpg\n  1,000  50%  1MB/s  0:00:01\r  2,0", b"00 100%  1MB/s  0:00:00 (xfr#1, to-"]
+    output += [b"chk=1/3)\nb 5% (c).jpg\n", b"  500 100% 9kB/s 0:00:00 (xfer#2, to-check=0/3)\n"]
+    assert list(sizes_sent(output)) == [1000, 2000, 2500]

@@ -108,8 +108,24 @@ def test_a_machine_without_a_metadata_service_is_asked_once():
 def test_users_may_forbid_to_ask(monkeypatch):
     monkeypatch.delenv("SYNDET_METADATA_URL", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    assert notice.notices.__wrapped__() is None
+    assert notice._address() is None
+    notices = Notices(None, ask_every_s=0.005)
+    wait_until(lambda: not notices.is_looking)
     assert EarlySaves(None).due is None
+
+
+def test_others_are_asked_too_and_again_after_a_failure():
+    answers = [OSError("away"), None, "soon"]
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    notices = Notices(None, ask_every_s=0.005, others=[ask])
+    wait_until(lambda: not notices.is_looking)
+    assert notices.announced == "soon"
 
 
 def test_a_checkpoint_is_due_at_a_notice_and_again_after_a_while(monkeypatch):

@@ -41,9 +41,9 @@ from syndet_ray.cli.options import (
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import LOADING, NoteKeeper, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
-from syndet_ray.cli.sweep_request import make_request
+from syndet_ray.cli.sweep_request import SweepRequest, make_request
 from syndet_ray.cores import usable_cores
-from syndet_ray.errors import DefinitionError, SyndetError
+from syndet_ray.errors import SyndetError
 from syndet_ray.wording import counted
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _check(
     request = make_request(name, shared)
     definition = request.definition
     terminal.print_lines(console, request.lines)
-    nodes, cluster_notes = _check_cluster(cluster, shared, console)
+    nodes, cluster_notes = _check_cluster(cluster, name, request, shared, console)
     with open_display(console) as display, display.step(LOADING):
         import_module("syndet_ray.tuning.run")  # which imports whatever the rest needs
         from syndet_ray.tuning.cost import check_images
@@ -232,18 +232,24 @@ def _check_limits(preview: _Preview, document: "Document") -> None:
 
 
 def _check_cluster(
-    file: Path | None, options: SweepOptions, console: "Console"
+    file: Path | None,
+    name: str,
+    request: SweepRequest,
+    options: SweepOptions,
+    console: "Console",
 ) -> tuple[list[str], list[str]]:
-    """Checks a cluster that a file describes. Returns lines on its nodes, and notes.
+    """Checks a cluster that a file describes, and what would be sent there. Returns lines on its
+    nodes, and notes.
 
     Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
     """
     if file is None:
         return [], []
-    if options.address is not None or options.local:
-        other = "`local`" if options.local else "`address`"
-        rule = f"is where a sweep runs, and so is {other}"
-        raise DefinitionError("`cluster`", rule, do="Leave one of them out.")
+    from syndet_ray.cli import terminal
+    from syndet_ray.cli.on_cluster import check_options
+    from syndet_ray.cli.submit import rehearse
+
+    check_options(options)
     with open_display(console) as display:
         with display.step(f"reading {file}"):
             from syndet_ray.clusters.check import check_cluster, cluster_words
@@ -251,8 +257,10 @@ def _check_cluster(
 
             cluster = read_cluster_file(file)
         notes = check_cluster(cluster, options.storage, display.step)
+        lines = rehearse(name, request, options, cluster, display)
         for note in notes:
             display.note(note)
+    terminal.print_lines(console, lines)
     return cluster_words(cluster), notes
 
 

@@ -41,6 +41,23 @@ def submissions(root: Path) -> list[dict[str, Any]]:
     return sorted(items, key=lambda submission: submission["began"])
 
 
+def sent(root: Path) -> list[str]:
+    """What was sent, also by submissions that were never started, oldest first: code, folders of
+    definitions, and items.
+    """
+    paths = [
+        path
+        for pattern in ("files/*", "files/given/*/*", "data/*/*")
+        for path in root.glob(f"*/submitted/*/{pattern}")
+    ]
+    return [str(path) for path in sorted(paths, key=lambda path: _submitted(path).stat().st_ctime)]
+
+
+def _submitted(path: Path) -> Path:
+    """The folder of the submission to which a path belongs."""
+    return next(parent for parent in path.parents if parent.parent.name == "submitted")
+
+
 def facts(projects: str) -> dict[str, Any]:
     """Facts about this machine."""
     root = Path.home() / projects
@@ -53,6 +70,7 @@ def facts(projects: str) -> dict[str, Any]:
         "root": str(root),
         "free": shutil.disk_usage(Path.home()).free,
         "submissions": submissions(root),
+        "sent": sent(root),
     }
 
 

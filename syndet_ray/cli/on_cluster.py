@@ -1,21 +1,14 @@
-"""On a cluster: sends a sweep to the cluster of a file, follows it there, and brings it back."""
+"""On a cluster: follows and continues what was sent to a cluster's head, and brings it back."""
 
-import getpass
-import hashlib
 import json
-import re
 import shlex
-import shutil
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import syndet_ray
 from syndet_ray.cli.options import FAILED, FLAGS, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import open_display
 from syndet_ray.cli.sweep_options import SweepOptions
@@ -26,9 +19,7 @@ from syndet_ray.wording import command_line, resume_hint
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from syndet_ray.cli.sweep_request import SweepRequest
-    from syndet_ray.cli.terminal import Bar, Plain
-    from syndet_ray.clusters.bundle import Bundle
+    from syndet_ray.clusters.bundle import Bundle, Item
     from syndet_ray.clusters.description import ClusterFile
     from syndet_ray.clusters.head import Head
 
@@ -37,7 +28,6 @@ _RECONNECTIONS = 6  # of one follower, with pauses that grow: about two minutes
 _FIRST_PAUSE_S = 2.0
 # Checkpoints stay: only `resume` needs them, and it runs there.
 _NOT_FETCHED = ("/checkpoints", "/lock")
-_OF_POINTS = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
 _PAGES_PORT = 5001  # 5000 may be that of an MLflow server of the cluster
 _VALUES = (
     *("trials", "hours", "images", "seed", "parallel", "gpus_per_trial"),
@@ -54,57 +44,28 @@ class HeadFolder:
     head: "Head"
     folder: PurePosixPath
 
+    @property
+    def files(self) -> PurePosixPath:
+        from syndet_ray.clusters.bundle import FILES
+
+        return self.folder / FILES
+
+    @property
+    def project(self) -> PurePosixPath:
+        return self.folder.parents[1]
+
+    def of(self, item: "Item", bundle: "Bundle") -> PurePosixPath:
+        """The path of an item, in the files or, if nodes do not need it, elsewhere."""
+        return self.files / bundle.path_there(item.source)
+
     def call(self, verb: str, *words: str) -> str:
         """A command for the head: a verb of on_head, with the code that was sent."""
         arguments = shlex.join([verb, str(self.folder), *words])
-        files = shlex.quote(str(self.folder / "files"))
+        files = shlex.quote(str(self.files))
         return f"cd {files} && exec python3 -m syndet_ray.cli.on_head {arguments}"
 
 
-def submit(
-    name: str,
-    options: SweepOptions,
-    request: "SweepRequest",
-    *,
-    file: Path,
-    points: Path | None,
-    force: bool,
-) -> None:
-    """Sends a sweep to a cluster that is up, and shows it until it ends; brings the report back.
-
-    Raises SystemExit with the exit status of the run, and SyndetError for whatever can be known
-    before.
-    """
-    from syndet_ray.cli import terminal
-    from syndet_ray.clusters.bundle import write_definitions
-
-    console = terminal.console()
-    _check_options(options)
-    with open_display(console) as display, tempfile.TemporaryDirectory() as staged:
-        with display.step(f"reading {file}"):
-            from syndet_ray.clusters.description import read_cluster_file
-
-            cluster = read_cluster_file(file)
-        _check_storage(cluster, options)
-        _check_here(request, options, display)
-        with display.step(f"looking for the head of {cluster.cluster_name}"):
-            head, facts = _head_and_facts(cluster)
-        project = PurePosixPath(facts["root"]) / _project_name()
-        earlier = None if points is None else _copy_of_run(points, Path(staged))
-        with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, earlier, project)
-        _check_room(facts, bundle, cluster)
-        terminal.print_lines(console, _lines(cluster, head, bundle))
-        place = HeadFolder(head=head, folder=project / "submitted" / _new_id(name))
-        definitions = Path(staged, "definitions")
-        sweep = write_definitions(name, request.given, bundle, definitions)
-        _send(definitions, place, bundle, facts, display)
-    command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
-    pid = _start(place, [*command, "--runs", str(project / "runs")])
-    _follow(place, pid, runs_folder(options.runs), console)
-
-
-def _check_options(options: SweepOptions) -> None:
+def check_options(options: SweepOptions) -> None:
     """Raises DefinitionError for options that say where else a sweep runs, or where only this
     machine can write.
     """
@@ -119,32 +80,7 @@ def _check_options(options: SweepOptions) -> None:
         raise DefinitionError("`tracking`", rule, got=tracking)
 
 
-def _check_storage(cluster: "ClusterFile", options: SweepOptions) -> None:
-    """Raises MachineError if nodes may join that see no folder of the head."""
-    from syndet_ray.clusters.description import LOCAL
-
-    if options.storage is None and cluster.provider != LOCAL and cluster.workers:
-        rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
-        raise MachineError("`storage`", rule, do="Give `storage` s3://BUCKET/PREFIX.")
-
-
-def _check_here(request: "SweepRequest", options: SweepOptions, display: "Plain | Bar") -> None:
-    """Makes the checks of the sweep and its data that need no cluster."""
-    with display.step("loading PyTorch, Ray and MLflow"):
-        from syndet_ray.data.remote.address import is_address
-        from syndet_ray.search.task import check_gpus
-        from syndet_ray.tuning.program_check import check_program_gpus
-        from syndet_ray.tuning.run import check
-    check_gpus(options.gpus_per_trial)
-    check_program_gpus(request.definition, options.gpus_per_trial)
-    if options.real is not None and is_address(options.real):
-        return  # the head reads it, and perhaps this machine cannot
-    # the rest is about the machine that carries the run out
-    here = replace(options, tracking=None, storage=None, gpus_per_trial=None)
-    check(request.definition, here.for_run(), display)
-
-
-def _head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
+def head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
     """Finds the head, and checks that it can run what is sent."""
     from syndet_ray.cli import head_facts as script
     from syndet_ray.clusters.head import find_head
@@ -173,133 +109,8 @@ def _check_versions(facts: Mapping[str, Any], place: str) -> None:
         raise MachineError(place, rule, got=facts["ray"], do=do)
 
 
-def _project_name() -> str:
-    """The name of this folder on a head: no other folder of anybody has it."""
-    here = Path.cwd()
-    words = f"{getpass.getuser()}@{socket.gethostname()}:{here}"
-    name = re.sub(r"[^\w.-]+", "_", here.name) or "project"
-    return f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
-
-
-def _new_id(name: str) -> str:
-    stem = re.sub(r"[^\w.-]+", "_", Path(name).stem)
-    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _bundle(
-    request: "SweepRequest",
-    options: SweepOptions,
-    points: Path | None,
-    project: PurePosixPath,
-) -> "Bundle":
-    from syndet_ray.clusters.bundle import bundle
-
-    others = [path for path in (_photos(options), options.classes, points) if path is not None]
-    return bundle(request.definition, others, project / "data")
-
-
-def _photos(options: SweepOptions) -> Path | None:
-    """The folder of photos here; None for an address, and for the stand-in set."""
-    from syndet_ray.data.remote.address import photo_place
-    from syndet_ray.data.stand_in import STAND_IN
-
-    if options.real in (None, STAND_IN):
-        return None
-    place = photo_place(str(options.real))
-    return place if isinstance(place, Path) else None
-
-
-def _copy_of_run(run: Path, folder: Path) -> Path:
-    """Copies what the proposals of a sweep are taken from: a whole run has gigabytes more."""
-    from syndet_ray.runs.folder import RunFolder
-
-    RunFolder.open(run)
-    copy = folder / run.resolve().name
-    copy.mkdir()
-    for name in _OF_POINTS:
-        shutil.copy(run / name, copy)
-    return copy
-
-
-def _check_room(facts: Mapping[str, Any], bundle: "Bundle", cluster: "ClusterFile") -> None:
-    from syndet_ray.clusters.bundle import size_words
-
-    needed = sum(item.size for item in bundle.items)
-    if needed > facts["free"]:
-        rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
-        do = "Put the photos into a bucket and give its address, or give the head a larger disk."
-        raise MachineError(f"the head of {cluster.path}", rule, do=do)
-
-
-def _lines(cluster: "ClusterFile", head: "Head", bundle: "Bundle") -> list[str]:
-    sent = f"this code, sweeps{', ' if bundle.items else ''}{bundle.words}"
-    return [f"cluster  {cluster.cluster_name}, head {head.target}", f"sends    {sent}"]
-
-
-def _send(
-    definitions: Path,
-    place: HeadFolder,
-    bundle: "Bundle",
-    facts: Mapping[str, Any],
-    display: "Plain | Bar",
-) -> None:
-    """Sends everything. What an earlier submission of this project has is linked there, not sent.
-
-    definitions  the folder of sweeps and search spaces
-    """
-    files = place.folder / "files"
-    earlier = [PurePosixPath(item["folder"]) for item in facts["submissions"]]
-    same_project = [folder for folder in earlier if folder.parent == place.folder.parent]
-    like = same_project[-1] / "files" if same_project else None
-    from syndet_ray.clusters.bundle import GIVEN
-
-    package = Path(syndet_ray.__file__).parent
-    sources = {path.name: path for path in (*definitions.iterdir(), package)}
-    with display.step("sending this code and the sweeps"):
-        data = place.folder.parents[1] / "data"
-        place.head.run(f"mkdir -p {shlex.join([str(files / GIVEN), str(data)])}")
-        for name, source in sources.items():
-            place.head.send(source, str(files / name), like=_below(like, name))
-    for item in bundle.items:
-        target = bundle.place(item.source)
-        assert target is not None
-        with display.step(f"sending {item.name}"):
-            place.head.send(item.source, str(files / target), like=_below(like, target))
-
-
-def _below(folder: PurePosixPath | None, name: str) -> str | None:
-    """A path in the files of an earlier submission; None for data, which all of them share."""
-    return None if folder is None or name.startswith("/") else str(folder / name)
-
-
-def _sweep_words(
-    sweep: str,
-    options: SweepOptions,
-    request: "SweepRequest",
-    bundle: "Bundle",
-    points: Path | None,
-    *,
-    force: bool,
-) -> list[str]:
-    """The command line of a sweep on the head."""
-    words = ["sweep", sweep, "--address", "auto", *_option_words(options)]
-    settings = bundle.translate(request.given.get("settings", {}), Path.cwd())
-    for path, value in settings.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        words += ["--set", f"{path}={text}"]
-    photos = _photos(options)
-    if photos is not None:
-        words += ["--real", str(bundle.place(photos.absolute()))]
-    elif options.real is not None:
-        words += ["--real", options.real]
-    if options.classes is not None:
-        words += ["--classes", str(bundle.place(options.classes.absolute()))]
-    if points is not None:
-        words += ["--points", str(bundle.place(points.absolute()))]
-    return [*words, *(["--force"] if force else [])]
-
-
-def _option_words(options: SweepOptions) -> list[str]:
+def option_words(options: SweepOptions) -> list[str]:
+    """The options that mean the same on the head, as words of its command line."""
     words = []
     for name in _VALUES:
         value = getattr(options, name)
@@ -311,12 +122,12 @@ def _option_words(options: SweepOptions) -> list[str]:
     return words
 
 
-def _start(place: HeadFolder, words: list[str], run: str = "") -> int:
+def start(place: HeadFolder, words: list[str], run: str = "") -> int:
     """Starts a command on the head; returns the id of its process."""
     return int(place.head.answer(place.call("start", run, *words))["pid"])
 
 
-def _follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
+def follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
     pid  of its process, for the message on how to stop it
@@ -386,7 +197,7 @@ def _conclude(place: HeadFolder, runs: Path, console: "Console") -> None:
 
 def _pages_command(place: HeadFolder, run: str) -> str:
     """A command that serves the pages of a run's trials here: their store is on the head."""
-    files, port = shlex.quote(str(place.folder / "files")), str(_PAGES_PORT)
+    files, port = shlex.quote(str(place.files)), str(_PAGES_PORT)
     ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(run)} --port {port}"
     file = shlex.quote(str(place.head.file))
     return f"ray exec {file} --port-forward {port} {shlex.quote(ui)}"
@@ -416,14 +227,14 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         place, submission = _submission(run, file)
-    _follow(place, submission["pid"], runs, console)
+    follow(place, submission["pid"], runs, console)
 
 
 def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) -> None:
     """Continues a run of a cluster there, with the files that were sent for it."""
     from syndet_ray.cli import terminal
 
-    _check_options(options)
+    check_options(options)
     if options.real is not None:
         rule = "cannot be given again with `cluster`: the photos are those that were sent"
         raise DefinitionError("`real`", rule, do="Leave it out.")
@@ -432,9 +243,9 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
         place, submission = _submission(run, file)
     if not submission["run"]:
         raise DataError(place.folder, "has begun no run", do="Start the sweep again.")
-    words = ["resume", submission["run"], "--address", "auto", *_option_words(options)]
-    pid = _start(place, [*words, *(["--force"] if force else [])], submission["run"])
-    _follow(place, pid, runs_folder(options.runs), console)
+    words = ["resume", submission["run"], "--address", "auto", *option_words(options)]
+    pid = start(place, [*words, *(["--force"] if force else [])], submission["run"])
+    follow(place, pid, runs_folder(options.runs), console)
 
 
 def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
@@ -442,7 +253,7 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
     from syndet_ray.clusters.description import read_cluster_file
 
     cluster = read_cluster_file(file)
-    head, facts = _head_and_facts(cluster)
+    head, facts = head_and_facts(cluster)
     submissions = facts["submissions"]
     names = [_names_of(item) for item in submissions]
     name = None if run is None else Path(run).name

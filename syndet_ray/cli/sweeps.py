@@ -116,7 +116,7 @@ def sweep(
         definition = with_points(definition, points, console.print)
         given["points"] = definition.points
     if cluster is not None:
-        from syndet_ray.cli.on_cluster import submit
+        from syndet_ray.cli.submit import submit
 
         submit(name, options, request, file=cluster, points=points, force=force)
         return

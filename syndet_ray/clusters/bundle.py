@@ -1,14 +1,17 @@
 """Bundle: what only this machine has of a sweep, and where it lies on a cluster.
 
 Every local file or folder that a sweep or an option names becomes an item. Those that trials read
-go to each node, those that only the driver reads stay on the head. What is an address stays one.
+go to each node, those that only the driver reads stay on the head. What is an address stays one,
+and what the cluster's file brings to the same path of every node stays a path.
 """
 
 import ast
+import errno
+import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +22,7 @@ from syndet_ray.definitions.loader import available, find, load
 from syndet_ray.definitions.located import located_changes
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DataError, DefinitionError
+from syndet_ray.files import reading
 from syndet_ray.wording import counted
 
 # Settings that name files, by the last word of their path, and whether nodes need those files. The
@@ -32,10 +36,19 @@ _SETTINGS = {
     "cutouts": True,
     "weights": True,
 }
-# Files of programs, which a node has under the same path or not at all: another system's would not
-# run there.
-_OF_THE_SYSTEM = tuple(map(Path, ("/bin", "/lib", "/opt", "/sbin", "/usr")))
+# What a node has under the same path or not at all: another system's programs would not run there.
+_OF_THE_SYSTEM = tuple(
+    map(Path, ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/run", "/sbin", "/sys", "/usr"))
+)
+_DISK_DEPTH = 2  # parts of /tmp or /data: such folders are disks, and no part of a program
+_SCRIPTS = ("bin", "Scripts")  # folders of programs in a virtual environment
+_INTERPRETER = re.compile(r"python[\d.]*")
+# Never sent: Ray would not bring the first ones to nodes, nor what the last ones name.
+NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore")
+# Folders of a submission: of what nodes get, and of what they do not need.
+FILES, DATA = "files", "data"
 GIVEN = "given"  # the folder, among the files that nodes get, of what a sweep names
+_DIGITS = 8  # of a hash that tells the few items of a folder apart
 _KINDS = ("sweeps", "search_spaces")
 _GIGABYTE = 1e9
 MOST_BYTES = int(20 * _GIGABYTE)  # of all items; an ordinary line takes an hour for it
@@ -48,25 +61,40 @@ class Item:
     """A file or folder that goes along.
 
     source     its path here, absolute, as settings name it
-    name       its name there, which no other item has
     for_nodes  whether trials read it
     size       bytes
     files      number of files
     """
 
     source: Path
-    name: str
     for_nodes: bool
     size: int
     files: int
 
+    @property
+    def name(self) -> str:
+        """Its name there, which other items may have too."""
+        # a name for "..", and none that the shell of the head would take apart
+        name = Path(os.path.normpath(self.source)).name
+        return re.sub(r"[^\w.-]+", "_", name) or "root"
+
+    @property
+    def place(self) -> str:
+        """Its path below the folder of its kind: no other item of this machine ever has it."""
+        return f"{hashlib.sha256(bytes(self.source)).hexdigest()[:_DIGITS]}/{self.name}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """All items of a sweep, and the folder of the head for those that nodes do not need."""
+    """All items of a sweep.
+
+    folder  that of the submission, absolute, on the head
+    there   files and folders that every node has already, under the same path
+    """
 
     items: tuple[Item, ...]
-    data: PurePosixPath
+    folder: PurePosixPath
+    there: tuple[Path, ...] = ()
 
     def place(self, source: Path) -> str | None:
         """The place of a path on the cluster: relative to the files that nodes get, or absolute on
@@ -74,8 +102,20 @@ class Bundle:
         """
         for item in self.items:
             if item.source == source:
-                return f"{GIVEN}/{item.name}" if item.for_nodes else str(self.data / item.name)
+                return (
+                    f"{GIVEN}/{item.place}"
+                    if item.for_nodes
+                    else str(self.folder / DATA / item.place)
+                )
         return None
+
+    def path_there(self, source: Path) -> str:
+        """A path as the cluster has it: its place, or itself for one that every node has."""
+        return self.place(source) or str(source)
+
+    def is_there(self, path: Path) -> bool:
+        """True for a path that every node has already."""
+        return any(map(path.is_relative_to, self.there))
 
     def translate(self, value: Any, root: Path) -> Any:
         """A value of a setting with the places of the cluster for paths, at any depth.
@@ -90,9 +130,22 @@ class Bundle:
 
     def _translate_text(self, text: str, root: Path) -> str:
         if not text.startswith(COMMAND):
-            return self.place(root / Path(text).expanduser()) or text
-        words = _words(text)
-        return COMMAND + shlex.join(self.place(root / word) or word for word in words)
+            return self._translate_path(text, root) or text
+        return COMMAND + shlex.join(self._translate_word(word, root) for word in _words(text))
+
+    def _translate_word(self, word: str, root: Path) -> str:
+        """A word of a command; paths are absolute, because a program may start in any folder."""
+        option, equals, value = word.rpartition("=")
+        if path := self._translate_path(word, root):
+            return str(self.folder / FILES / path)
+        if equals and (path := self._translate_path(value, root)):
+            return f"{option}={self.folder / FILES / path}"
+        return word
+
+    def _translate_path(self, text: str, root: Path) -> str | None:
+        """The path that a text names, as the cluster has it; None if the text names none."""
+        path = root / Path(text).expanduser()
+        return self.place(path) or (str(path) if self.is_there(path) else None)
 
     @property
     def words(self) -> str:
@@ -108,27 +161,35 @@ def size_words(size: float) -> str:
     return f"{size / 1e6:.1f} MB" if size < _GIGABYTE else f"{size / _GIGABYTE:.1f} GB"
 
 
-def bundle(sweep: LoadedSweep, others: Iterable[Path], data: PurePosixPath) -> Bundle:
+def bundle(
+    sweep: LoadedSweep,
+    others: Iterable[Path],
+    folder: PurePosixPath,
+    there: Sequence[Path] = (),
+) -> Bundle:
     """Looks at all files of this machine that a sweep names.
 
     others  files and folders that options name, which the driver alone reads
-    data    the folder of the head for what nodes do not need
+    folder  that of the submission, absolute, on the head
+    there   files and folders that every node has already, under the same path
 
-    Raises DataError for what is not there, for a link that leads out of a folder, and if it is too
-    much to be sent.
+    Raises DataError for what is not there, for a link that leads out of a folder, for an
+    interpreter of this machine, and if it is too much to be sent; MachineError for what this user
+    may not read.
     """
     sources = paths_of(sweep)
     for path in others:
         sources.setdefault(path.absolute(), False)
-    names: set[str] = set()
     items = []
     for source, for_nodes in sorted(sources.items()):
-        # the shell of the head reads names: it would take a space for their end
-        name = _free_name(re.sub(r"[^\w.-]+", "_", source.name), names)
+        if any(map(source.is_relative_to, there)):
+            continue
+        if for_nodes:
+            _check_program(source)
         size, files = _measure(source)
-        items.append(Item(source=source, name=name, for_nodes=for_nodes, size=size, files=files))
+        items.append(Item(source=source, for_nodes=for_nodes, size=size, files=files))
     _check_sizes(items)
-    return Bundle(items=tuple(items), data=data)
+    return Bundle(items=tuple(items), folder=folder, there=tuple(there))
 
 
 def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
@@ -140,8 +201,9 @@ def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
     for setting, text in _texts(sweep.model_dump(mode="json"), ""):
         if text.startswith(COMMAND):
             for word in _words(text):
-                if word.startswith("/") and not _is_of_the_system(Path(word)):
-                    paths[Path(word)] = True
+                path = Path(word.rpartition("=")[2] if not word.startswith("/") else word)
+                if path.is_absolute() and not _is_of_the_system(path):
+                    paths[path] = True
         elif text.startswith("/") and setting in _SETTINGS:
             path = Path(text)
             paths[path] = paths.get(path, False) or _SETTINGS[setting]
@@ -171,43 +233,62 @@ def _words(command: str) -> list[str]:
 
 
 def _is_of_the_system(path: Path) -> bool:
-    return not path.is_file() or any(map(path.is_relative_to, _OF_THE_SYSTEM))
+    if not path.exists() or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
+        return True
+    return any(map(path.is_relative_to, _OF_THE_SYSTEM))
 
 
-def _free_name(name: str, names: set[str]) -> str:
-    """A name that is not among `names`, to which it is added: meshes, meshes-2, ..."""
-    stem, suffix = os.path.splitext(name)
-    number = 1
-    while name in names:
-        number += 1
-        name = f"{stem}-{number}{suffix}"
-    names.add(name)
-    return name
+def _check_program(path: Path) -> None:
+    """Raises DataError for a program that runs on this machine only."""
+    environment = path.parents[1] if path.parent.name in _SCRIPTS else None
+    is_of_environment = environment is not None and (environment / "pyvenv.cfg").is_file()
+    if is_of_environment or (_INTERPRETER.fullmatch(path.name) and path.is_file()):
+        rule = "is a program of this machine, which would not run on a node"
+        do = f"Write {path.name} alone: it is then that of the node."
+        raise DataError(path, rule, do=do)
 
 
 def _measure(source: Path) -> tuple[int, int]:
-    """Returns the bytes and the number of the files of an item."""
-    if not source.exists():
-        raise DataError(source, "does not exist", do="Correct the path.")
-    root = source.resolve()
-    if root.is_file():
-        return root.stat().st_size, 1
-    size = files = 0
-    for folder, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            path = Path(folder, name)
-            if path.is_symlink():
-                _check_link(path, root)
-        for name in names:
-            size += Path(folder, name).stat().st_size
-        files += len(names)
+    """Returns the bytes and the number of the files of an item, or of the first too many."""
+    with reading(source):
+        if not source.exists():
+            raise DataError(source, "does not exist", do="Correct the path.")
+        root = source.resolve()
+        size = files = 0
+        for path in [root] if root.is_file() else _files(root):
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            size += path.stat().st_size
+            files += 1
+            if size > MOST_BYTES:  # of a whole disk the rest would take minutes
+                break
     return size, files
 
 
+def _files(root: Path) -> Iterator[Path]:
+    """The files of a folder that are sent, also those that links within it lead to."""
+    for folder, folders, names in os.walk(root, onerror=_raise, followlinks=True):
+        folders[:] = [name for name in folders if name not in NEVER_SENT]
+        files = [Path(folder, name) for name in names if name not in NEVER_SENT]
+        for path in (*files, *(Path(folder, name) for name in folders)):
+            if path.is_symlink():
+                _check_link(path, root)
+        yield from files
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _check_link(path: Path, root: Path) -> None:
-    if not path.exists() or not path.resolve().is_relative_to(root):
+    """Raises DataError for a link out of a folder, or to a folder that it is in itself."""
+    target = path.resolve()
+    if not path.exists() or not target.is_relative_to(root):
         rule = f"is a link that leads out of {root}, so it would not be sent"
         raise DataError(path, rule, do="Put the file itself there, or delete the link.")
+    if any(parent.resolve().is_relative_to(target) for parent in path.parents):
+        rule = f"is a link to {target}, in which it lies, so that it has no end"
+        raise DataError(path, rule, do="Delete it.")
 
 
 def _check_sizes(items: Iterable[Item]) -> None:
@@ -220,12 +301,13 @@ def _check_sizes(items: Iterable[Item]) -> None:
         if size > most:
             largest = chosen[-1]
             rule = (
-                f"is too large {what}: with the rest it has {size_words(size)}, and "
+                f"is too large {what}: with the rest it has {size_words(size)} or more, and "
                 f"{size_words(most)} are the most"
             )
             do = (
-                "Put photos into a bucket and give its address; put other files under the same "
-                "path on every node, with file_mounts in the file of the cluster."
+                "Put photos into a bucket and give its address; bring other files to the same path "
+                f'of every node, with "{largest.source}": "{largest.source}" in file_mounts of the '
+                "cluster's file."
             )
             raise DataError(largest.source, rule, do=do)
 
@@ -244,16 +326,26 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
         folder.mkdir(parents=True)
         files = available(kind) | ({file.stem: file} if kind == "sweeps" else {})
         for stem, path in files.items():
-            text = _translate_source(path.read_text(encoding="utf-8"), bundle)
-            (folder / f"{stem}.py").write_text(text, encoding="utf-8")
+            (folder / f"{stem}.py").write_bytes(_translate_file(path, bundle))
     sweep = load(str(target / "sweeps" / f"{file.stem}.py"), target)
     settings = bundle.translate(given.get("settings", {}), Path.cwd())
     moved = with_given(sweep, {**given, "settings": located_changes(settings, target)})
-    places = {target / str(bundle.place(item.source)) for item in bundle.items}
+    places = {target / bundle.path_there(item.source) for item in bundle.items}
     for path in paths_of(moved).keys() - places:
+        if bundle.is_there(path):
+            continue
         rule = f"names {path.name} in parts, so it cannot name its place on the cluster"
         raise DefinitionError(file, rule, do="Write the path as one text in quotes.")
     return file.stem
+
+
+def _translate_file(file: Path, bundle: Bundle) -> bytes:
+    content = file.read_bytes()
+    try:
+        return _translate_source(content.decode("utf-8"), bundle).encode()
+    # of another sweep, which is not used: this one has been loaded
+    except (SyntaxError, ValueError):
+        return content
 
 
 def _translate_source(source: str, bundle: Bundle) -> str:

@@ -27,19 +27,23 @@ def check_cluster(cluster: ClusterFile, storage: str | None, step: Step) -> list
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
             findings += aws.findings(cluster)
     with step("looking at the storage"):
-        findings += _storage_findings(cluster, storage)
+        findings += storage_errors(cluster, storage) or _bucket_errors(storage)
     _raise_all(cluster, [finding for finding in findings if isinstance(finding, SyndetError)])
     return [finding for finding in findings if isinstance(finding, str)]
 
 
-def _storage_findings(cluster: ClusterFile, storage: str | None) -> list[SyndetError | str]:
-    if storage is None:
-        if cluster.provider == LOCAL or not cluster.workers:
-            return []
-        rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
-        return [MachineError("`storage`", rule, do=_DO_STORAGE)]
+def storage_errors(cluster: ClusterFile, storage: str | None) -> list[MachineError]:
+    """An error if nodes may join that see no folder of the head, and no store is given."""
+    if storage is not None or cluster.provider == LOCAL or not cluster.workers:
+        return []
+    rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
+    return [MachineError("`storage`", rule, do=_DO_STORAGE)]
+
+
+def _bucket_errors(storage: str | None) -> list[MachineError]:
     try:
-        check_bucket(storage)
+        if storage is not None:
+            check_bucket(storage)
     except MachineError as error:
         return [error]
     return []

@@ -10,7 +10,14 @@ from typing import Any
 
 from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
-from syndet_ray.clusters.rules import as_lines, has_token, safety_errors, schema_errors, type_errors
+from syndet_ray.clusters.rules import (
+    as_lines,
+    has_token,
+    safety_errors,
+    schema_errors,
+    type_errors,
+    without_wrong_types,
+)
 from syndet_ray.data.readers.yaml_file import load_yaml
 from syndet_ray.errors import DataError, DefinitionError, SyndetError, first_line
 from syndet_ray.wording import counted
@@ -122,14 +129,17 @@ def _with_defaults(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]
 def _errors(
     content: Mapping[str, Any], prepared: Mapping[str, Any] | None, refusal: str, lines: Lines
 ) -> list[DefinitionError]:
-    errors = schema_errors(prepared or content, lines)
-    if errors:
-        return errors
-    if prepared is None:
-        return [DefinitionError(lines.place((), "provider"), f"is refused by Ray ({refusal})")]
-    errors = [*type_errors(prepared, lines), *safety_errors(prepared, lines)]
-    if prepared["provider"]["type"] == AWS:
-        errors += ec2.errors(prepared, lines)
+    known = prepared or content
+    errors = schema_errors(known, lines)
+    if prepared is None and not errors:
+        place = lines.place((), "provider")
+        errors.append(DefinitionError(place, f"is refused by Ray ({refusal})"))
+    if not errors:
+        errors += type_errors(known, lines)
+    usable = without_wrong_types(known)
+    errors += safety_errors(usable, lines)
+    if (usable["provider"] or {}).get("type") == AWS:
+        errors += ec2.errors(usable, lines)
     return errors
 
 

@@ -16,15 +16,19 @@ _UNKNOWN = re.compile(r'Unknown parameter in (.+?): "(.+?)", must be one of: (.*
 
 
 def errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
-    """Mistakes of a description, which Ray has prepared, of a cluster on AWS."""
+    """Mistakes of a description of a cluster on AWS.
+
+    prepared  as for `rules.safety_errors`
+    """
     return [*_place_errors(prepared["provider"], lines), *_node_errors(prepared, lines)]
 
 
 def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    region = provider.get("region")
+    region = provider.get("region", "")
     place = lines.place(("provider",), "region")
-    if not region:
+    if region == "":
         yield DefinitionError(place, "provider lacks region", do="Add it, such as us-east-1.")
+    if not region:  # None for one of a wrong type
         return
     for zone in str(provider.get("availability_zone") or "").split(","):
         if zone.strip() and not zone.strip().startswith(region):
@@ -39,8 +43,12 @@ def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
     from botocore.validate import ParamValidator
 
     shape = _shape_of_a_launch()
-    for name, kind in prepared[_TYPES].items():
-        node = {key: value for key, value in kind["node_config"].items() if key not in OF_RAY}
+    kinds = prepared.get(_TYPES) or {}
+    for name, kind in kinds.items():
+        given = (kind or {}).get("node_config")
+        if given is None:  # which the schema refuses
+            continue
+        node = {key: value for key, value in given.items() if key not in OF_RAY}
         report = ParamValidator().validate(node | _COUNTS, shape)
         keys = (_TYPES, name, "node_config")
         if report.has_errors():

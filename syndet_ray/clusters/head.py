@@ -6,16 +6,21 @@ No port of the cluster is opened, and no key or password leaves this machine.
 import contextlib
 import io
 import json
+import os
+import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from syndet_ray.clusters.bundle import NEVER_SENT
 from syndet_ray.clusters.description import ClusterFile
 from syndet_ray.errors import MachineError, first_line
 
@@ -27,8 +32,10 @@ _ANSWER_S = 120.0  # a head that has just started reads all packages from a cold
 _NO_TERMINAL = ("cannot set terminal process group", "no job control in this shell")
 _NO_SPACE = "No space left on device"
 _NO_CONNECTION = "0 bytes received so far"  # so rsync ends whose ssh has not connected
-# of the way only: a folder of the user's may have any other file in it
-_NEVER_SENT = ("__pycache__", ".git", ".gitignore", ".rayignore")  # Ray leaves out what these name
+# A line of rsync on a file: bytes so far, and a bracket at its end, "1,024 100% 9kB/s 0:00 (xfr#1".
+_OF_FILE = re.compile(r"\s*([\d,.]+)\s+\d+%([^(]*\()?")
+_BLOCK = 1 << 16
+_FILES_AT_FAULT = (23, 24)  # exit status of rsync if files could not be read, or have vanished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +85,29 @@ class Head:
             [*self.ssh, self.target, shown], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ).returncode
 
-    def send(self, source: Path, place: str, *, like: str | None = None) -> None:
+    def send(
+        self,
+        source: Path,
+        place: PurePosixPath,
+        *,
+        like: PurePosixPath | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         """Makes a file or folder of the head equal to one of this machine; sends what differs.
 
-        place  an absolute path there; its parent is made
-        like   a folder of the head that may have the same files: those are linked, not sent
+        place     an absolute path there, whose parent exists
+        like      a path of the head that may have the same files: those are linked, not sent
+        progress  is called with the bytes that were sent so far
         """
         is_folder = source.is_dir()
         options = ["--delete"] if is_folder else []
-        options += [f"--exclude={name}" for name in _NEVER_SENT]
-        options += [] if like is None else [f"--link-dest={like}"]
+        options += [f"--exclude={name}" for name in NEVER_SENT]
+        if like is not None:
+            options += [f"--link-dest={like if is_folder else like.parent}"]
         # the name of a folder of links, such as that of a data set, stands for its content
-        paths = [f"{source.resolve()}/", f"{place}/"] if is_folder else [str(source), place]
-        self._copy([*options, paths[0]], f"{self.target}:{paths[1]}", f"cannot take {source}")
+        paths = [f"{source.resolve()}/", f"{place}/"] if is_folder else [str(source), str(place)]
+        words = [*options, paths[0]]
+        self._copy(words, f"{self.target}:{paths[1]}", f"cannot take {source}", progress)
 
     def fetch(self, place: str, folder: Path, leave_out: Sequence[str]) -> None:
         """Makes a folder of this machine equal to one of the head, except for what is left out.
@@ -100,10 +117,19 @@ class Head:
         options = [f"--exclude={pattern}" for pattern in leave_out]
         self._copy([*options, f"{self.target}:{place}/"], f"{folder}/", f"cannot send {place}")
 
-    def _copy(self, words: Sequence[str], target: str, problem: str) -> None:
+    def _copy(
+        self,
+        words: Sequence[str],
+        target: str,
+        problem: str,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         connect = shlex.join(self.ssh)
         command = ["rsync", "-az", "--copy-links", "--rsh", connect, *words, target]
-        done = self._finish(command, problem, timeout=None)
+        if progress is None:
+            done = self._finish(command, problem, timeout=None)
+        else:
+            done = _followed([command[0], "--progress", *command[1:]], progress)
         if _NO_SPACE in done.stderr and target.startswith(self.target):
             rule = "has no room left for the files of the run"
             raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
@@ -112,6 +138,9 @@ class Head:
             raise MachineError(target, rule, do="Make room, and `attach` to the run again.")
         if done.returncode and _NO_CONNECTION in done.stderr:
             raise self._error(f"cannot be reached ({_lines(done)[0]})")
+        if done.returncode in _FILES_AT_FAULT:
+            do = "Look at that file, and start again."
+            raise self._error(f"{problem} ({_lines(done)[0]})", do=do)
         if done.returncode:
             raise self._error(f"{problem} ({_lines(done)[0]})")
 
@@ -142,6 +171,42 @@ class Head:
     def _error(self, rule: str, do: str = "") -> MachineError:
         hint = do or f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it."
         return MachineError(f"the head of {self.file}", rule, do=hint)
+
+
+def _followed(
+    command: Sequence[str], progress: Callable[[int], None]
+) -> "subprocess.CompletedProcess[str]":
+    """Runs an rsync that tells its progress."""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        )
+        with process:
+            assert process.stdout is not None
+            read = partial(os.read, process.stdout.fileno(), _BLOCK)
+            for size in sizes_sent(iter(read, b"")):
+                progress(size)
+        errors.seek(0)
+        text = errors.read().decode(errors="replace")
+    return subprocess.CompletedProcess(command, process.returncode, "", text)
+
+
+def sizes_sent(blocks: Iterable[bytes]) -> Iterator[int]:
+    """The bytes that an rsync with --progress has sent so far, each time that it tells them.
+
+    blocks  its output
+    """
+    finished, rest = 0, b""
+    for block in blocks:
+        *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            match = _OF_FILE.match(line.decode(errors="replace"))
+            if match is None:
+                continue
+            size = finished + int(re.sub(r"\D", "", match[1]))
+            if match[2]:
+                finished = size
+            yield size
 
 
 def in_login_shell(command: str) -> str:

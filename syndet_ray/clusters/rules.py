@@ -29,17 +29,44 @@ _DO_TOKEN = 'Add "~/.ray/auth_token": "~/.ray/auth_token" to file_mounts.'
 
 def schema_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Mistakes by the schema of Ray's own cluster files."""
+    nameless = _key_errors(content, (), lines)
+    mistakes = sorted(_mistakes(content), key=lambda error: list(map(str, error.path)))
+    return [*nameless, *chain.from_iterable(_schema_errors(error, lines) for error in mistakes)]
+
+
+def without_wrong_types(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with None for values of a type that the schema refuses, and without keys that are no
+    words: the other rules can then be applied to it.
+    """
+    copy: dict[str, Any] = _with_words_as_keys(content)
+    for error in list(_mistakes(copy)):
+        if error.validator == "type":
+            *keys, last = error.absolute_path
+            holder: Any = copy
+            for key in keys:
+                holder = holder[key]
+            holder[last] = None
+    return copy
+
+
+def _mistakes(content: Mapping[str, Any]) -> Iterator[Any]:
+    """The mistakes that jsonschema finds. It takes all keys for texts."""
     import jsonschema
     import ray.autoscaler
 
-    nameless = list(_key_errors(content, (), lines))
-    if nameless:  # the schema takes all keys for texts
-        return nameless
     schema_file = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     validator = jsonschema.Draft7Validator(schema)
-    mistakes = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.path)))
-    return list(chain.from_iterable(_schema_errors(error, lines) for error in mistakes))
+    yield from validator.iter_errors(_with_words_as_keys(content))
+
+
+def _with_words_as_keys(value: Any) -> Any:
+    """A copy of a value without keys that are no texts."""
+    if isinstance(value, list):
+        return [_with_words_as_keys(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _with_words_as_keys(inner) for key, inner in value.items() if isinstance(key, str)}
 
 
 def _key_errors(value: Any, keys: tuple[Any, ...], lines: Lines) -> Iterator[DefinitionError]:
@@ -123,7 +150,7 @@ def _sum_errors(
 def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Secrets in the file, a dashboard that others can reach, and a token that nodes would lack.
 
-    prepared  the content of the file, with Ray's defaults
+    prepared  the content of the file, with Ray's defaults, see `without_wrong_types`
     """
     return [
         *_secret_errors(prepared, lines),

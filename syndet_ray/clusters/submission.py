@@ -2,9 +2,9 @@
 
 ~/syndet_projects/<project>/
     runs/            as on any machine; runs of a project share their cache and MLflow's store
-    data/            photos and whatever else the driver alone reads
     submitted/<id>/
         files/       what every node gets: code, sweeps, assets, weights; the run's working folder
+        data/        photos and whatever else the driver alone reads
         output.txt   what the process has printed
         process.json its id, and the run that it continues, "" for a new one
 """

@@ -126,7 +126,9 @@ def check(
     is_resumed  true for a run that goes on: it does not need a tracking server that answers
     """
     with display.step("checking the sweep and this machine"):
-        _check_without_data(sweep, options)
+        check_sweep(sweep, options)
+        machine_check.check_machine(options.runs, options.storage)
+        disk.room(options.runs, options.cache)
         tracking = options.tracking or store_address(options.runs)
         try:
             check_store(tracking)
@@ -138,6 +140,11 @@ def check(
         notes = machine_check.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *machine_check.cache_notes(options.cache)]:
             display.note(sentence)
+    return read_data(sweep, options, display)
+
+
+def read_data(sweep: LoadedSweep, options: Options, display: Display) -> RealData:
+    """The photos of a sweep, checked and decoded. Raises SyndetError for what cannot be used."""
     photos = _photos(options, display)
     labels = LabelOptions(
         format=options.format,
@@ -174,12 +181,14 @@ def _photos(options: Options, display: Display) -> Path | None:
         return local_folder(place, options.cache, display.progress)
 
 
-def _check_without_data(sweep: LoadedSweep, options: Options) -> None:
+def check_sweep(sweep: LoadedSweep, options: Options) -> None:
+    """Checks what depends on neither data nor the machine that carries the run out.
+
+    Raises DefinitionError.
+    """
     _check_local(options)
     check_gpus(options.gpus_per_trial)
     check_program_gpus(sweep, options.gpus_per_trial)
-    machine_check.check_machine(options.runs, options.storage)
-    disk.room(options.runs, options.cache)
     if options.hours is not None and options.hours <= 0:
         raise DefinitionError("`hours`", "must be more than 0", got=options.hours)
     _ = options.prices  # raises for a number that is none

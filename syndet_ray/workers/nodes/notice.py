@@ -1,15 +1,16 @@
-"""Notice: learns that the provider will take this machine away, as it does with spot machines.
+"""Notice: learns that this machine will be taken away, such as a spot machine or a pod.
 
-Where the metadata service of AWS or Google Cloud answers, a thread asks it every few seconds. On
-any other machine that thread ends after one look, and nothing waits for it.
+A thread asks every few seconds: Ray, which is told to drain a node before it goes, and the metadata
+service of AWS or Google Cloud where one answers. Nothing waits for it.
 """
 
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache, partial
 from http.client import HTTPException
 from urllib.error import HTTPError
@@ -34,27 +35,36 @@ Ask = Callable[[], str | None]
 
 
 class Notices:
-    """Looks for the notice of this machine's provider in a thread, until there is one.
+    """Looks for a notice that this machine goes in a thread, until there is one.
 
-    announced  what the provider announces, in words; None while that is nothing
+    address    that of its provider's metadata service; None if that must not be asked
+    others     whom else to ask
+    announced  what is announced, in words; None while that is nothing
     """
 
-    def __init__(self, address: str, ask_every_s: float = _ASK_EVERY_S) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        ask_every_s: float = _ASK_EVERY_S,
+        others: Sequence[Ask] = (),
+    ) -> None:
         self.announced: str | None = None
-        self._address, self._ask_every_s = address, ask_every_s
+        self._address, self._ask_every_s, self._others = address, ask_every_s, others
         self._thread = threading.Thread(target=self._look, name="notice", daemon=True)
         self._thread.start()
 
     @property
     def is_looking(self) -> bool:
-        """False after a notice, and on a machine without a metadata service."""
+        """False after a notice, and where there is nobody to ask."""
         return self._thread.is_alive()
 
     def _look(self) -> None:
-        ask = _service(self._address)
-        while ask is not None and self.announced is None:
-            with suppress(*_FAILURES):  # it may answer the next time
-                self.announced = ask()
+        service = None if self._address is None else _service(self._address)
+        asks = [*self._others, *([] if service is None else [service])]
+        while asks and self.announced is None:
+            for ask in asks:
+                with suppress(*_FAILURES):  # it may answer the next time
+                    self.announced = self.announced or ask()
             time.sleep(self._ask_every_s)
 
 
@@ -81,12 +91,38 @@ class EarlySaves:
 
 
 @cache
-def notices() -> Notices | None:
-    """Returns the notices of this machine, one object for the process; None if it must not ask."""
+def notices() -> Notices:
+    """Returns the notices of this machine, one object for a process of Ray."""
+    return Notices(_address(), others=(drain_notice,))
+
+
+def _address() -> str | None:
+    """Returns the address of the metadata service; None if it must not be asked."""
     address = os.environ.get(_OTHER_ADDRESS)
     if not address and os.environ.get(_IS_OFF, "").lower() == "true":
         return None
-    return Notices((address or _ADDRESS).rstrip("/"))
+    return (address or _ADDRESS).rstrip("/")
+
+
+def drain_notice() -> str | None:
+    """Returns that Ray drains this node, in words; None if it does not.
+
+    Whoever ends a node in order has it drained before: Ray itself at a SIGTERM, as pods get it,
+    its autoscaler, and people by `ray drain-node`.
+    """
+    import ray
+    from ray._private.state import state
+
+    try:
+        deadlines_ms = state.get_draining_nodes()  # of all nodes that are drained; 0 for none
+        node = ray.get_runtime_context().get_node_id()
+    except ray.exceptions.RayError as error:
+        raise OSError(str(error)) from error
+    if node not in deadlines_ms:
+        return None
+    deadline_s = deadlines_ms[node] / 1000
+    until = f" until {datetime.fromtimestamp(deadline_s, UTC):%FT%TZ}" if deadline_s else ""
+    return f"Ray drains it{until}"
 
 
 def _service(address: str) -> Ask | None:

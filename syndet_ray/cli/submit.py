@@ -1,0 +1,324 @@
+"""Submit: starts a sweep on the cluster of a file, and sends what only this machine has of it."""
+
+import getpass
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import syndet_ray
+from syndet_ray.cli.on_cluster import (
+    HeadFolder,
+    check_options,
+    follow,
+    head_and_facts,
+    option_words,
+    start,
+)
+from syndet_ray.cli.options import runs_folder
+from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.errors import MachineError
+from syndet_ray.files import check_writable, temporary_folder
+
+if TYPE_CHECKING:
+    from syndet_ray.cli.sweep_request import SweepRequest
+    from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.clusters.bundle import Bundle, Item
+    from syndet_ray.clusters.description import ClusterFile
+
+_MEGABYTE = 1_000_000
+_SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
+_OF_POINTS = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
+# Variables that each machine has its own of, since they may hold secrets or name its folders.
+_OURS = "SYNDET_"
+_OF_STORES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_OF_TRACKING = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def submit(
+    name: str,
+    options: SweepOptions,
+    request: "SweepRequest",
+    *,
+    file: Path,
+    points: Path | None,
+    force: bool,
+) -> None:
+    """Sends a sweep to a cluster that is up, and shows it until it ends; brings the report back.
+
+    Raises SystemExit with the exit status of the run, and SyndetError for whatever can be known
+    before.
+    """
+    from syndet_ray.cli import terminal
+    from syndet_ray.clusters.bundle import write_definitions
+
+    console = terminal.console()
+    check_options(options)
+    with open_display(console) as display, temporary_folder() as staged:
+        with display.step(f"reading {file}"):
+            from syndet_ray.clusters.description import read_cluster_file
+
+            cluster = read_cluster_file(file)
+        _check_nodes_see(cluster, options)
+        _check_here(request, options, display, force=force)
+        with display.step(f"looking for the head of {cluster.cluster_name}"):
+            head, facts = head_and_facts(cluster)
+        folder = PurePosixPath(facts["root"]) / _project_name() / "submitted" / _new_id(name)
+        place = HeadFolder(head=head, folder=folder)
+        earlier = None if points is None else _copy_of_run(points, staged)
+        with display.step("looking at the files that go along"):
+            bundle = _bundle(request, options, cluster, folder, points=earlier)
+            sweep = write_definitions(name, request.given, bundle, staged / "definitions")
+        if earlier is not None:
+            _move_paths(earlier, bundle, place.files)
+        _check_room(facts, bundle, place, cluster.path)
+        sent = [f"cluster  {cluster.cluster_name}, head {head.target}", _sent_words(bundle)]
+        terminal.print_lines(console, [*sent, *_variable_notes(options)])
+        _send(staged / "definitions", place, bundle, facts, display)
+    command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
+    pid = start(place, [*command, "--runs", str(place.project / "runs")])
+    follow(place, pid, runs_folder(options.runs), console)
+
+
+def rehearse(
+    name: str,
+    request: "SweepRequest",
+    options: SweepOptions,
+    cluster: "ClusterFile",
+    display: "Plain | Bar",
+) -> list[str]:
+    """Looks at everything that would be sent, before there is a head. Returns lines on it.
+
+    Raises SyndetError for what could not be sent, or not be used there.
+    """
+    from syndet_ray.clusters.bundle import write_definitions
+
+    _check_nodes_see(cluster, options)
+    with display.step("looking at the files that go along"), temporary_folder() as folder:
+        bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
+        write_definitions(name, request.given, bundle, folder)
+    return [_sent_words(bundle), *_variable_notes(options)]
+
+
+def _sent_words(bundle: "Bundle") -> str:
+    """A line on what goes along."""
+    return f"sends    this code, sweeps{', ' if bundle.items else ''}{bundle.words}"
+
+
+def _variable_notes(options: SweepOptions) -> list[str]:
+    """A line on variables of the environment that act here, and stay here."""
+    places = (options.real or "", options.storage or "")
+    names = {name for name in os.environ if name.startswith(_OURS)}
+    if any(place.startswith("s3://") for place in places):
+        names.update(_OF_STORES)
+    if options.tracking is not None:
+        names.update(_OF_TRACKING)
+    names &= os.environ.keys()
+    if not names:
+        return []
+    words = ", ".join(sorted(names))
+    return [f"note     not sent: {words}; set in ~/.bashrc of the nodes what they need of it"]
+
+
+def _check_nodes_see(cluster: "ClusterFile", options: SweepOptions) -> None:
+    """Raises MachineError if nodes may join that could not see what they must read or write."""
+    from syndet_ray.clusters.check import storage_errors
+
+    for error in storage_errors(cluster, options.storage):
+        raise error
+    if options.stream and cluster.workers and _photos(options) is not None:
+        rule = "decodes photos on each node, and nodes that join have no photos of this machine"
+        raise MachineError("`stream`", rule, do="Put them into a bucket, and give its address.")
+
+
+def _check_here(
+    request: "SweepRequest", options: SweepOptions, display: "Plain | Bar", *, force: bool
+) -> None:
+    """Makes the checks of the sweep and its data that need no cluster."""
+    with display.step("loading PyTorch, Ray and MLflow"):
+        from syndet_ray.data.remote.address import is_address
+        from syndet_ray.tuning.cost import check_images
+        from syndet_ray.tuning.run import check_sweep, read_data
+    for_run = options.for_run()
+    check_sweep(request.definition, for_run)
+    if not force:
+        check_images(request.definition, for_run.budget)
+    check_writable(for_run.runs)  # the report is brought there
+    if for_run.real is None or not is_address(for_run.real):
+        read_data(request.definition, for_run, display)
+    # the head reads an address, and perhaps this machine cannot
+
+
+def _project_name() -> str:
+    """The name of this folder on a head: no other folder of anybody has it."""
+    here = Path.cwd()
+    words = f"{getpass.getuser()}@{socket.gethostname()}:{here}"
+    name = re.sub(r"[^\w.-]+", "_", here.name) or "project"
+    return f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
+
+
+def _new_id(name: str) -> str:
+    stem = re.sub(r"[^\w.-]+", "_", Path(name).stem)
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _bundle(
+    request: "SweepRequest",
+    options: SweepOptions,
+    cluster: "ClusterFile",
+    folder: PurePosixPath,
+    *,
+    points: Path | None = None,
+) -> "Bundle":
+    """All that only this machine has of a sweep.
+
+    folder  that of the submission on the head
+    points  a copy of the run whose recipes are proposed first
+
+    Raises as `bundle` does.
+    """
+    from syndet_ray.clusters.bundle import bundle
+    from syndet_ray.clusters.here import mounts
+
+    paths = (_photos(options), options.classes, points)
+    others = [path for path in paths if path is not None]
+    there = [local for remote, local in mounts(cluster).items() if str(local) == remote]
+    return bundle(request.definition, others, folder, there)
+
+
+def _photos(options: SweepOptions) -> Path | None:
+    """The folder of photos here; None for an address, and for the stand-in set."""
+    from syndet_ray.data.remote.address import photo_place
+    from syndet_ray.data.stand_in import STAND_IN
+
+    if options.real in (None, STAND_IN):
+        return None
+    place = photo_place(str(options.real))
+    return place if isinstance(place, Path) else None
+
+
+def _copy_of_run(run: Path, folder: Path) -> Path:
+    """Copies what the proposals of a sweep are taken from: a whole run has gigabytes more."""
+    from syndet_ray.runs.folder import RunFolder
+
+    RunFolder.open(run)
+    copy = folder / run.resolve().name
+    copy.mkdir()
+    for name in _OF_POINTS:
+        shutil.copy(run / name, copy)
+    return copy
+
+
+def _move_paths(run: Path, bundle: "Bundle", files: PurePosixPath) -> None:
+    """Gives the recipes of a copied run the places of the cluster for paths of this machine.
+
+    files  the folder that relative places start from
+    """
+    places = {item.source: files / bundle.path_there(item.source) for item in bundle.items}
+    for name in _OF_POINTS:
+        file = run / name
+        text = file.read_text(encoding="utf-8")
+        for source, there in places.items():
+            text = text.replace(json.dumps(str(source)), json.dumps(str(there)))
+        file.write_text(text, encoding="utf-8")
+
+
+def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, file: Path) -> None:
+    """Raises MachineError if the head has no room for what was never sent.
+
+    file  that of the cluster
+    """
+    from syndet_ray.clusters.bundle import size_words
+
+    new = [item for item in bundle.items if _earlier(place.of(item, bundle), place, facts) is None]
+    needed = sum(item.size for item in new)
+    if needed > facts["free"]:
+        rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
+        do = "Put the photos into a bucket and give its address, or give the head a larger disk."
+        raise MachineError(f"the head of {file}", rule, do=do)
+
+
+def _earlier(
+    target: PurePosixPath, place: HeadFolder, facts: Mapping[str, Any]
+) -> PurePosixPath | None:
+    """The newest counterpart of a path of this submission in another one of this project, perhaps
+    not sent to its end; None if there is none.
+    """
+    below = target.relative_to(place.folder).parts
+    for path in map(PurePosixPath, reversed(facts["sent"])):
+        is_of_project = path.is_relative_to(place.folder.parent)
+        if is_of_project and path.parts[-len(below) :] == below:
+            return path
+    return None
+
+
+def _send(
+    definitions: Path,
+    place: HeadFolder,
+    bundle: "Bundle",
+    facts: Mapping[str, Any],
+    display: "Plain | Bar",
+) -> None:
+    """Sends everything. What an earlier submission of this project has is linked there, not sent.
+
+    definitions  the folder of sweeps and search spaces
+    """
+    package = Path(syndet_ray.__file__).parent
+    targets = {item.source: place.of(item, bundle) for item in bundle.items}
+    folders = {place.files, *(target.parent for target in targets.values())}
+    with display.step("sending this code and the sweeps"):
+        place.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
+        for source in (*definitions.iterdir(), package):
+            target = place.files / source.name
+            place.head.send(source, target, like=_earlier(target, place, facts))
+    for item in bundle.items:
+        target = targets[item.source]
+        with display.step(f"sending {item.name}"):
+            like, progress = _earlier(target, place, facts), partial(_show_sent, display, item)
+            place.head.send(item.source, target, like=like, progress=progress)
+            progress(item.size)
+
+
+def _show_sent(display: "Plain | Bar", item: "Item", size: int) -> None:
+    """Shows how much of an item has arrived, if it is so large that this takes a while."""
+    if item.size >= _SHOWN_BYTES:
+        done = min(size, item.size)
+        display.progress(
+            f"MB of {item.name} on the head", done // _MEGABYTE, item.size // _MEGABYTE
+        )
+
+
+def _sweep_words(
+    sweep: str,
+    options: SweepOptions,
+    request: "SweepRequest",
+    bundle: "Bundle",
+    points: Path | None,
+    *,
+    force: bool,
+) -> list[str]:
+    """The command line of a sweep on the head."""
+    words = ["sweep", sweep, "--address", "auto", *option_words(options)]
+    settings = bundle.translate(request.given.get("settings", {}), Path.cwd())
+    for path, value in settings.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        words += ["--set", f"{path}={text}"]
+    photos = _photos(options)
+    if photos is not None:
+        words += ["--real", bundle.path_there(photos.absolute())]
+    elif options.real is not None:
+        words += ["--real", options.real]
+    if options.classes is not None:
+        words += ["--classes", bundle.path_there(options.classes.absolute())]
+    if points is not None:
+        words += ["--points", bundle.path_there(points)]
+    return [*words, *(["--force"] if force else [])]

@@ -1,0 +1,150 @@
+"""A sweep is sent to a cluster with all that only this machine has."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+
+import pytest
+from conftest import write_tiny_sweep
+
+from syndet_ray.cli import on_cluster, submit
+from syndet_ray.cli.head_facts import sent, submissions
+from syndet_ray.cli.on_cluster import HeadFolder
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.cli.sweep_request import make_request
+from syndet_ray.clusters.bundle import Bundle, Item
+from syndet_ray.clusters.description import read_cluster_file
+from syndet_ray.errors import DefinitionError, MachineError
+
+# options that are settings of the recipe, or that say where to run and what is brought back
+ELSEWHERE = {"assets", "backgrounds", "generator", "synthetic", "settings", "project", "taken"}
+HERE = {"runs", "address", "local"}
+OF_FILES = {"real", "classes", "skip_bad"}
+PHOTOS = Item(source=Path("/laptop/photos"), for_nodes=False, size=5 * 10**9, files=9)
+MESHES = Item(source=Path("/laptop/meshes"), for_nodes=True, size=10**6, files=2)
+DISPLAY = SimpleNamespace(step=lambda text: nullcontext())
+CLUSTER = """
+cluster_name: c
+provider: {type: local, head_ip: 127.0.0.1, worker_ips: [127.0.0.2]}
+auth: {ssh_user: me}
+file_mounts: {"/data/floors": "/data/floors"}
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(CLUSTER)
+    return read_cluster_file(file)
+
+
+def place_of(root):
+    folder = PurePosixPath(root, "project", "submitted", "tiny-2")
+    return HeadFolder(head=None, folder=folder)
+
+
+def bundle_on(place):
+    return Bundle(items=(PHOTOS, MESHES), folder=place.folder)
+
+
+def test_every_option_of_a_sweep_has_a_way_to_the_cluster():
+    sent_as_words = {*on_cluster._VALUES, *on_cluster._SWITCHES}
+    assert {field.name for field in fields(SweepOptions)} == (
+        sent_as_words | OF_FILES | ELSEWHERE | HERE
+    )
+
+
+def test_half_a_gpu_too_much_is_refused_before_anything_is_sent():
+    options = SweepOptions(runs=None, gpus_per_trial=1.5)
+    with pytest.raises(DefinitionError, match=r"^`gpus_per_trial`: must be a share of a GPU"):
+        submit._check_here(SimpleNamespace(definition=None), options, DISPLAY, force=False)
+
+
+def test_photos_at_an_address_are_not_read_here_but_all_else_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_sweep(tmp_path)
+    options = SweepOptions(runs=None, real="s3://nobody/photos")
+    request = make_request("tiny", options)
+    submit._check_here(request, options, DISPLAY, force=False)
+    few = SweepOptions(runs=None, real="s3://nobody/photos", images=1)
+    with pytest.raises(DefinitionError, match="`images`"):
+        submit._check_here(request, few, DISPLAY, force=False)
+    submit._check_here(request, few, DISPLAY, force=True)
+
+
+def test_streamed_photos_of_this_machine_are_refused_where_nodes_join(cluster):
+    options = SweepOptions(runs=None, real="photos", stream=True)
+    with pytest.raises(MachineError, match=r"nodes that join have no photos of this machine\. Put"):
+        submit._check_nodes_see(cluster, options)
+    submit._check_nodes_see(cluster, SweepOptions(runs=None, real="s3://b/photos", stream=True))
+
+
+def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, monkeypatch, dice):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_sweep(tmp_path)
+    (tmp_path / "names.yaml").write_text("1: one")
+    for name in ("SYNDET_CACHE_GB", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.setenv(name, "5")
+    options = SweepOptions(
+        runs=None, real=str(dice), classes=Path("names.yaml"), tracking="http://127.0.0.1:5000"
+    )
+    lines = submit.rehearse("tiny", make_request("tiny", options), options, cluster, DISPLAY)
+    assert lines[0].startswith("sends    this code, sweeps, ")
+    assert "names.yaml (1 file" in lines[0] and f"{dice.name} (" in lines[0]
+    assert lines[1] == (
+        "note     not sent: MLFLOW_TRACKING_TOKEN, SYNDET_CACHE_GB; "
+        "set in ~/.bashrc of the nodes what they need of it"
+    )
+
+
+def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path):
+    place = place_of("/head")
+    bundle = bundle_on(place)
+    for name in submit._OF_POINTS:
+        values = {"scene.assets": str(MESHES.source), "other": f"{MESHES.source}-2"}
+        (tmp_path / name).write_text(json.dumps(values))
+    submit._move_paths(tmp_path, bundle, place.files)
+    moved = json.loads((tmp_path / "ledger.jsonl").read_text())
+    assert moved == {
+        "scene.assets": f"/head/project/submitted/tiny-2/files/given/{MESHES.place}",
+        "other": "/laptop/meshes-2",
+    }
+
+
+def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
+    place = place_of(tmp_path)
+    bundle = bundle_on(place)
+    earlier = tmp_path / "project" / "submitted" / "tiny-1"
+    (earlier / "data" / PHOTOS.place).mkdir(parents=True)
+    (tmp_path / "other" / "submitted" / "x" / "files" / "given" / MESHES.place).mkdir(parents=True)
+    (earlier / "files" / "syndet_ray").mkdir(parents=True)
+    facts = {"sent": sent(tmp_path), "free": 2 * 10**6}
+    assert submissions(tmp_path) == [], "it was never started"
+    found = submit._earlier(place.of(PHOTOS, bundle), place, facts)
+    assert found == PurePosixPath(earlier, "data", PHOTOS.place)
+    code = submit._earlier(place.files / "syndet_ray", place, facts)
+    assert code == PurePosixPath(earlier, "files", "syndet_ray")
+    assert submit._earlier(place.of(MESHES, bundle), place, facts) is None, "another project's"
+    submit._check_room(facts, bundle, place, Path("cluster.yaml"))
+    with pytest.raises(MachineError, match=r"has 2\.0 MB free, and 5\.0 GB are to be sent"):
+        submit._check_room({**facts, "sent": []}, bundle, place, Path("cluster.yaml"))
+
+
+def test_progress_is_shown_of_what_takes_a_while():
+    shown = []
+    display = SimpleNamespace(progress=lambda *words: shown.append(words))
+    submit._show_sent(display, PHOTOS, 3_500_000)
+    submit._show_sent(display, MESHES, 500_000)
+    assert shown == [("MB of photos on the head", 3, 5000)]
+
+
+def test_a_folder_has_a_project_of_its_own(tmp_path, monkeypatch):
+    names = []
+    for name in ("a/my photos", "b/my photos"):
+        (tmp_path / name).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / name)
+        names.append(submit._project_name())
+    assert len(set(names)) == 2
+    assert all(name.startswith("my_photos-") for name in names)
