@@ -174,7 +174,7 @@ class _Training:
         images, targets = [], []
         for source, index in draws:
             image = self._sources[source].image(index)
-            image, target = _flipped(image, self._sources[source].target(index), self._flips)
+            image, target = _flip(image, self._sources[source].target(index), self._flips)
             images.append(image.to(self._task.device))
             on_device = (target.boxes.to(self._task.device), target.labels.to(self._task.device))
             targets.append(Target(*on_device))
@@ -211,28 +211,28 @@ def _rate(task: Task, images_seen: int) -> float:
     return float(final_rate + (1 - final_rate) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def _mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _mirror(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     left, top, right, bottom = boxes.unbind(1)
     width = image.shape[-1]
     return image.flip(-1), torch.stack([width - right, top, width - left, bottom], dim=1)
 
 
-def _transposed(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _transpose(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return image.mT, boxes[:, [1, 0, 3, 2]]
 
 
-def _upside_down(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    return _transposed(*_mirrored(*_transposed(image, boxes)))
+def _flip_over(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return _transpose(*_mirror(*_transpose(image, boxes)))
 
 
 _FLIPS = {
-    "flip_horizontal": _mirrored,
-    "flip_vertical": _upside_down,
-    "transpose": _transposed,
+    "flip_horizontal": _mirror,
+    "flip_vertical": _flip_over,
+    "transpose": _transpose,
 }  # by the setting of the training that has their probability
 
 
-def _flipped(
+def _flip(
     image: Tensor, target: Target, probabilities: Mapping[str, float]
 ) -> tuple[Tensor, Target]:
     """An image and its objects, flipped at random."""

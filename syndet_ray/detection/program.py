@@ -121,20 +121,21 @@ class Program:
         program that was killed, failed after a report or takes too long, and DataError for one that
         ended before its first: it would do that again.
         """
-        limits = [self._whole, None if within_s is None else _Limit.of(within_s)]
-        given = [limit for limit in limits if limit is not None]
-        self._limit = min(given, key=lambda limit: limit.end_s, default=None)
+        limits = [] if self._whole is None else [self._whole]
+        if within_s is not None:
+            limits.append(_Limit.of(within_s))
+        self._limit = min(limits, key=lambda limit: limit.end_s, default=None)
         while True:
             line = self._line()
             if line is None:
                 self._log_file.flush()
                 raise self._end_error()
-            shown = line.strip().rpartition(b"\r")[2].lstrip()  # a progress bar is drawn over
-            if shown.startswith(_BEGINNING):
+            text = line.strip().rpartition(b"\r")[2].lstrip()  # a progress bar is drawn over
+            if text.startswith(_BEGINNING):
                 self._has_reported = True
                 self._log_file.flush()
                 place = f"{self.place}, line {self._lines} of its output"
-                return place, _object(place, shown)
+                return place, _object(place, text)
             self._log_file.write(line + b"\n")
 
     def go_on(self) -> None:

@@ -80,10 +80,10 @@ def _descendants(pid: int) -> list[int]:
             _, _, facts = stat.read_text(encoding="utf-8", errors="replace").rpartition(") ")
             parent = int(facts.split()[1])  # after the name and the state, see proc(5)
             children.setdefault(parent, []).append(int(stat.parent.name))
-    found = children.get(pid, []).copy()
-    for other in found:  # grows meanwhile
-        found += children.get(other, [])
-    return found
+    descendants = children.get(pid, []).copy()
+    for other in descendants:  # grows meanwhile
+        descendants += children.get(other, [])
+    return descendants
 
 
 if __name__ == "__main__":
