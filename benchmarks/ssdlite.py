@@ -89,7 +89,7 @@ class _Lite0(nn.Module):
 
     def __init__(self, *, has_weights: bool, frozen: bool) -> None:
         super().__init__()
-        self.body = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
+        self.body: Any = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
         if has_weights:
             self.body.load_state_dict(_lite0_tensors(self.body))
         self._is_frozen = frozen

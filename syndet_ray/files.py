@@ -205,7 +205,7 @@ def last_lines(log: Path) -> str:
         text = _TERMINAL_CODE.sub("", file.read().decode(errors="replace"))
     lines = [line.strip().rpartition("\r")[2].strip() for line in text.split("\n")]
     printed = " | ".join([line for line in lines if line][-_LAST_LINES:]).replace("\t", " ")
-    # others could do anything to the terminal of whoever reads the error
+    # others could do anything to the reader's terminal
     return "".join(filter(str.isprintable, printed))[-_LAST_CHARACTERS:]
 
 

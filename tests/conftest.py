@@ -3,12 +3,14 @@
 import ctypes
 import errno
 import fcntl
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from pathlib import Path
 # this machine starves them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Ray otherwise looks every 3 s whether a node is there, and misses one after five times.
+os.environ.setdefault("RAY_health_check_initial_delay_ms", "500")
+os.environ.setdefault("RAY_health_check_period_ms", "500")
+# Ray otherwise ends idle workers beyond the number of cores after a second, and the next task imports
+# PyTorch again.
+os.environ.setdefault("RAY_num_workers_soft_limit", "4")
 # Tests of the live display need a terminal that can move its cursor.
 os.environ["TERM"] = "xterm"
 # Processes that share the cores must not each take all of them for a matrix; set before numpy and
@@ -37,12 +45,31 @@ from syndet_ray.scenes.dice import CLASSES
 from syndet_ray.scenes.generate import draw_scene, render
 from syndet_ray.tracking.store import local_store
 
+# Python otherwise looks all the time for garbage among the objects of PyTorch, MLflow and others.
+gc.set_threshold(50_000, 20, 50)
+
 # A shell ignores Ctrl-C for what it runs in the background, and nohup a closed terminal: processes
 # that tests start and end by these signals would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    """Puts a long file first: as one of the last, it would keep one process busy alone."""
+    items.sort(key=lambda item: item.path.name != "test_tune.py")
+
+
+def pytest_collection_finish():
+    """Keeps what all test files have imported out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """Lets Python end all objects: libraries complain of those that are left."""
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -201,6 +228,24 @@ def store(tmp_path_factory, empty_store):
     runs = tmp_path_factory.mktemp("store")
     shutil.copy(empty_store, runs)
     return local_store(runs)
+
+
+@contextmanager
+def ray_cluster(cores):
+    """A Ray cluster whose head has so many cores for work; it asks for no token."""
+    from ray.cluster_utils import Cluster
+
+    from syndet_ray.workers.cluster import without_dashboard
+
+    head = {"num_cpus": cores, "include_dashboard": False, "include_log_monitor": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        with without_dashboard():
+            cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()  # else whatever runs next on this machine would wait for it
 
 
 @pytest.fixture(autouse=True)

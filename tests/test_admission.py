@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from conftest import ray_cluster
 from test_search import Silent
 
 from syndet_ray import Float, Recipe, SearchSpace, Training
@@ -47,16 +48,9 @@ USE = Resources(cpus=1, gpus=0, parallel=2)
 @pytest.fixture
 def cluster():
     """A head without trials and a worker node."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        found = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
-        found.good = found.add_node(num_cpus=1)
-        yield found
-        found.shutdown()
+    with ray_cluster(cores=0) as started:
+        started.good = started.add_node(num_cpus=1)
+        yield started
 
 
 class Joining(Silent):

@@ -208,22 +208,20 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
         (("check", "nothing", "--real", "stand-in"), 1, "sweeps/nothing.py: does not exist."),
         (("resume", "nowhere", "--real", "stand-in"), 2, "that it began with. Leave it out."),
         (("data", "label-style", "stand-in"), 1, "its boxes are computed, not made by people"),
-        (("data", "cutouts", "stand-in", "objects", "--per-class", "1"), 0, "one: 1, two: 1,"),
         (
             ("data", "cutouts", "stand-in", "cut", "--per-class", "1"),
             0,
-            "Use them with --assets cut,",
+            "one: 1, two: 1,.*Use them with --assets cut,",
         ),
     ],
 )
 def test_the_word_stand_in_is_accepted_for_photos_or_refused_with_the_reason(
-    arguments, status, words, tmp_path, monkeypatch
+    arguments, status, words, tmp_path, monkeypatch, syndet_here
 ):
     monkeypatch.chdir(tmp_path)
-    command = [sys.executable, "-m", "syndet_ray", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = syndet_here(*arguments)
     assert done.returncode == status
-    assert words in done.stdout + done.stderr
+    assert re.search(words, done.stdout + done.stderr, re.DOTALL)
 
 
 def test_a_misspelt_folder_of_runs_is_not_made(tmp_path):

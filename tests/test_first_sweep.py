@@ -203,6 +203,7 @@ def test_photos_that_tell_no_poses_and_have_no_floors(tmp_path, monkeypatch, squ
 
 def first(tmp_path, monkeypatch, photos, assets, out="first", hold_out=None, **labels):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pose_match, "_TILTS_DEG", (20, 60))  # others take seconds
     options = LabelOptions(**labels)
     return write_first_sweep(photos, assets, out, options, 0, quiet, hold_out=hold_out, force=False)
 

@@ -18,7 +18,7 @@ def photos_of(tmp_path: Path, count: int, **style) -> Source:
     import cv2
 
     pool = generate(
-        SceneParameters(objects=2, blur=0.2, noise=0.1, size_px=(30, 50), **style),
+        SceneParameters(objects=2, image_px=256, blur=0.2, noise=0.1, size_px=(30, 50), **style),
         count,
         0,
         tmp_path,

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import ray
 import torch
+from conftest import ray_cluster
 from made_detections import TINY
 from ray import tune as ray_tune
 from test_search import Silent
@@ -51,16 +52,8 @@ SWEEP = LoadedSweep(
 @pytest.fixture(scope="module")
 def cluster():
     """A Ray on which a trial of two processes fits once."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        found = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-        )
-        with connection(found.address):
-            yield found
-        found.shutdown()
+    with ray_cluster(cores=2) as started, connection(started.address):
+        yield started
 
 
 def members():

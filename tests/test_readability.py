@@ -43,8 +43,9 @@ def nodes(path):
 def everything():
     """Every node of the package, with the file and line where it stands."""
     for path in FILES:
+        name = name_of(path)
         for node in nodes(path):
-            yield f"{name_of(path)}:{getattr(node, 'lineno', 0)}", node
+            yield f"{name}:{getattr(node, 'lineno', 0)}", node
 
 
 def name_of(path):

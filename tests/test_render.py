@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import ray
 import trimesh
+from conftest import ray_cluster
 
 from syndet_ray import SceneParameters
 from syndet_ray.boxes import Boxes
@@ -127,13 +128,8 @@ def test_guessed_units_are_reported_before_anything_is_rendered(tmp_path, monkey
 @pytest.fixture
 def nodes():
     """A cluster with a head that runs nothing."""
-    from ray.cluster_utils import Cluster
-
-    found = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    yield found
-    found.shutdown()  # else whatever runs next on this machine would wait for it
+    with ray_cluster(cores=0) as started:
+        yield started
 
 
 @pytest.mark.filterwarnings(

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,8 +322,12 @@ def test_sigterm_while_data_are_read_leaves_nothing_behind(home, dice, tmp_path)
     assert not list(tmp_path.glob("runs/tiny-*"))
 
 
-def test_sigterm_as_soon_as_there_is_a_run_leaves_one_that_can_be_resumed(home, dice, tmp_path):
+def test_sigterm_as_soon_as_there_is_a_run_leaves_one_that_can_be_resumed(
+    home, dice, tmp_path, empty_store
+):
     home()
+    (tmp_path / "runs").mkdir()
+    shutil.copy(empty_store, tmp_path / "runs")
     options = Options(runs=tmp_path / "runs", real=dice, local=True)
     outcome = start(Origin(name="tiny"), load("tiny"), options, Interrupting("begin"))
     assert outcome.status == "interrupted"

@@ -130,14 +130,18 @@ def test_the_folder_of_a_sweep_with_a_long_name_can_be_made(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["feature%2Fx", "a?b#c", "50 %", "q'uo\"te;[x]", "ü&=+@:"])
-def test_the_folder_of_a_store_may_have_any_name(tmp_path, name):
+def test_the_folder_of_a_store_may_have_any_name(tmp_path, name, empty_store):
     runs = tmp_path / name
     runs.mkdir()
+    shutil.copy(empty_store, runs)
     uri = local_store(runs)
     check_store(uri)
+    MlflowClient(uri).create_experiment("there")
     assert store_file(uri) == runs / "mlflow.db"
     assert [path.name for path in tmp_path.iterdir()] == [name], "no store lies elsewhere"
-    assert sqlite3.connect(runs / "mlflow.db").execute("select * from experiments").fetchall()
+    with closing(sqlite3.connect(runs / "mlflow.db")) as database:
+        names = database.execute("select name from experiments").fetchall()
+    assert ("there",) in names
 
 
 def test_looking_for_a_store_makes_none(tmp_path):

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import ray
+from conftest import ray_cluster
 from moto.server import ThreadedMotoServer
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
@@ -76,21 +77,14 @@ def cluster():
     """A head that two trials fit on, with this process connected to it; S3 keys are in the
     environment of its workers.
     """
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
             patch.delenv(name, raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        found = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-        )
-        with connection(found.address):
-            yield found
-        found.shutdown()
+        with ray_cluster(cores=2) as started, connection(started.address):
+            yield started
 
 
 @pytest.fixture

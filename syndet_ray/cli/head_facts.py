@@ -41,15 +41,13 @@ def submissions(root: Path) -> list[dict[str, Any]]:
     return sorted(items, key=lambda submission: submission["began"])
 
 
-def sent(root: Path) -> list[str]:
-    """What was sent, also by submissions that were never started, oldest first: code, folders of
-    definitions, and items.
+def copies(root: Path) -> list[str]:
+    """Paths of sent files, also of submissions that were never started, oldest first: code, folders
+    of definitions, and items.
     """
-    paths = [
-        path
-        for pattern in ("files/*", "files/given/*/*", "data/*/*")
-        for path in root.glob(f"*/submitted/*/{pattern}")
-    ]
+    paths = list[Path]()
+    for pattern in ("files/*", "files/given/*/*", "data/*/*"):
+        paths += root.glob(f"*/submitted/*/{pattern}")
     return [str(path) for path in sorted(paths, key=lambda path: _submitted(path).stat().st_ctime)]
 
 
@@ -70,7 +68,7 @@ def facts(projects: str) -> dict[str, Any]:
         "root": str(root),
         "free": shutil.disk_usage(Path.home()).free,
         "submissions": submissions(root),
-        "sent": sent(root),
+        "sent": copies(root),
     }
 
 

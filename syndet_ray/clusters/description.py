@@ -129,14 +129,14 @@ def _with_defaults(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]
 def _errors(
     content: Mapping[str, Any], prepared: Mapping[str, Any] | None, refusal: str, lines: Lines
 ) -> list[DefinitionError]:
-    known = prepared or content
-    errors = schema_errors(known, lines)
+    completed = prepared or content
+    errors = schema_errors(completed, lines)
     if prepared is None and not errors:
         place = lines.place((), "provider")
         errors.append(DefinitionError(place, f"is refused by Ray ({refusal})"))
     if not errors:
-        errors += type_errors(known, lines)
-    usable = without_wrong_types(known)
+        errors += type_errors(completed, lines)
+    usable = without_wrong_types(completed)
     errors += safety_errors(usable, lines)
     if (usable["provider"] or {}).get("type") == AWS:
         errors += ec2.errors(usable, lines)

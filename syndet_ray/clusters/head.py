@@ -129,7 +129,7 @@ class Head:
         if progress is None:
             done = self._finish(command, problem, timeout=None)
         else:
-            done = _followed([command[0], "--progress", *command[1:]], progress)
+            done = _run_with_progress([command[0], "--progress", *command[1:]], progress)
         if _NO_SPACE in done.stderr and target.startswith(self.target):
             rule = "has no room left for the files of the run"
             raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
@@ -173,7 +173,7 @@ class Head:
         return MachineError(f"the head of {self.file}", rule, do=hint)
 
 
-def _followed(
+def _run_with_progress(
     command: Sequence[str], progress: Callable[[int], None]
 ) -> "subprocess.CompletedProcess[str]":
     """Runs an rsync that tells its progress."""

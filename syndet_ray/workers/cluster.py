@@ -5,7 +5,7 @@ import secrets
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import ray
@@ -119,7 +119,7 @@ def _connect(address: str | None, folder: str | None) -> None:
         check_head(address)
     _silence_ray()
     try:
-        with _hangup_blocked():
+        with _hangup_blocked(), without_dashboard() if address is None else nullcontext():
             ray.init(
                 # "local", not None: that would join any cluster that once ran here, and wait for it
                 # if it is gone.
@@ -148,6 +148,22 @@ def _silence_ray() -> None:
     `log_to_driver` does not concern these messages. What they mean for a run, its notes say.
     """
     ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
+
+
+@contextmanager
+def without_dashboard() -> Iterator[None]:
+    """Keeps Ray from starting the server of its dashboard with a new cluster.
+
+    `include_dashboard=False` leaves only the pages out: the server still starts, and ray.init()
+    waits for it. A Ray that starts it by a function of another name starts it as before.
+    """
+    services = ray._private.services
+    start_server = getattr(services, "start_api_server", None)
+    services.start_api_server = lambda *_, **__: (None, None)
+    try:
+        yield
+    finally:
+        services.start_api_server = start_server
 
 
 @contextmanager

@@ -215,6 +215,8 @@ def _sheet(strips: Sequence[Strip], look: Look, legend: list[Line2D]) -> Figure:
 
 def _show(axes: Axes, picture: Picture, strip: Strip, look: Look) -> None:
     axes.set_axis_off()
+    # matplotlib makes hidden ticks too when it is asked for the texts of the figure
+    axes.set(xticks=[], yticks=[])
     axes.imshow(picture.image, interpolation="antialiased")
     x1, y1, x2, y2 = strip.window(picture)
     axes.set_xlim(x1, x2)
