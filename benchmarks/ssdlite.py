@@ -89,12 +89,13 @@ class _Lite0(nn.Module):
 
     def __init__(self, *, has_weights: bool, frozen: bool) -> None:
         super().__init__()
-        self.body: Any = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
+        body: Any = timm.create_model(_LITE0, features_only=True, out_indices=_LITE0_MAPS)
         if has_weights:
-            self.body.load_state_dict(_lite0_tensors(self.body))
+            body.load_state_dict(_lite0_tensors(body))
+        self.body = body
         self._is_frozen = frozen
         self.body.requires_grad_(not frozen)
-        self.channels = [*self.body.feature_info.channels(), *_EXTRA_CHANNELS]
+        self.channels = [*body.feature_info.channels(), *_EXTRA_CHANNELS]
         ends = zip(self.channels[len(_LITE0_MAPS) - 1 :], _EXTRA_CHANNELS, strict=False)
         self.extra = nn.ModuleList([_half_size(inputs, outputs) for inputs, outputs in ends])
 

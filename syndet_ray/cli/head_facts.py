@@ -48,10 +48,11 @@ def copies(root: Path) -> list[str]:
     paths = list[Path]()
     for pattern in ("files/*", "files/given/*/*", "data/*/*"):
         paths += root.glob(f"*/submitted/*/{pattern}")
-    return [str(path) for path in sorted(paths, key=lambda path: _submitted(path).stat().st_ctime)]
+    paths.sort(key=lambda path: _submission_of(path).stat().st_ctime)
+    return [str(path) for path in paths]
 
 
-def _submitted(path: Path) -> Path:
+def _submission_of(path: Path) -> Path:
     """The folder of the submission to which a path belongs."""
     return next(parent for parent in path.parents if parent.parent.name == "submitted")
 

@@ -240,7 +240,7 @@ def is_saved_program(folder: Path) -> bool:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """What `ProgramTraining.save` wrote of a model."""
+    """The facts on a model that `ProgramTraining.save` wrote."""
     facts: dict[str, Any] = json.loads((folder / SAVED_PROGRAM).read_text(encoding="utf-8"))
     return facts
 

@@ -55,7 +55,7 @@ class Notices:
 
     @property
     def is_looking(self) -> bool:
-        """False after a notice, and where there is nobody to ask."""
+        """False after a notice, and where nothing can be asked."""
         return self._thread.is_alive()
 
     def _look(self) -> None:
@@ -107,8 +107,8 @@ def _address() -> str | None:
 def drain_notice() -> str | None:
     """Returns that Ray drains this node, in words; None if it does not.
 
-    Whoever ends a node in order has it drained before: Ray itself at a SIGTERM, as pods get it,
-    its autoscaler, and people by `ray drain-node`.
+    A node that ends in order is drained before: by Ray itself at a SIGTERM, which pods get, by
+    its autoscaler, and by `ray drain-node`.
     """
     import ray
     from ray._private.state import state
