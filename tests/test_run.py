@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
+import psutil
 import pytest
 import requests
 from conftest import write_generator_of_two, write_tiny_sweep
@@ -26,11 +28,28 @@ from syndet_ray.errors import DataError, MachineError
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import recipe_words
+from syndet_ray.runs.results import Trial
 from syndet_ray.tuning.checkpoints import needed_trials
 from syndet_ray.tuning.options import Options
 from syndet_ray.tuning.run import check
 
 ROOT = Path(__file__).parents[1]
+IMAGES, RUNGS = 32, 4  # of a trial
+
+
+class Finished(NamedTuple):
+    """A sweep that has ended.
+
+    begun    what it printed until it was stopped
+    stopped  its trials when it was stopped, and `killed` when it was killed
+    done     the process that finished it
+    """
+
+    home: Path
+    begun: str
+    stopped: list[Trial]
+    killed: list[Trial]
+    done: subprocess.CompletedProcess[str]
 
 
 def environment():
@@ -69,31 +88,40 @@ def mlflow_runs(folder):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, dice):
     """One sweep on the small dice pictures, run once for all tests that look at what it left
-    behind.
+    behind. On its way it is stopped by Ctrl-C and killed, and resumed after each.
+
+    SIGTERM takes the way of Ctrl-C, see test_stop.
     """
     home = tmp_path_factory.mktemp("finished")
     generators = ("raycast", write_generator_of_two(home))
-    write_tiny_sweep(home, space=f'SearchSpace({{"scene.generator": Choice(values={generators})}})')
-    done = syndet("sweep", "tiny", "--real", dice, "--seed", "1", "--hours", "1", cwd=home)
-    return home, done
+    space = f'SearchSpace({{"scene.generator": Choice(values={generators})}})'
+    write_tiny_sweep(home, images=IMAGES, rungs=RUNGS, space=space)
+    sweep = ["sweep", "tiny", "--real", dice, "--seed", "1", "--hours", "1", "--parallel", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        output, stopped = stop(signal.SIGINT, *sweep)
+        folder = only_run()
+        _, killed = stop(signal.SIGKILL, "resume", folder.path)
+        done = syndet("resume", folder.path)
+    return Finished(home=home, begun=output, stopped=stopped, killed=killed, done=done)
 
 
 def test_a_sweep_ends_with_its_table_and_its_answer(finished):
-    home, done = finished
+    done = finished.done
     assert done.returncode == 0, done.stderr
+    assert "measuring a few steps" in finished.begun
     said = " ".join(done.stdout.split())
     assert (
         "On the test set (4 real photos, opened once; from one training of each recipe, too few images for"
         in said
     )
     for words in (
-        "measuring a few steps",
         "best",
         "real only",
         "synthetic only",
         "mAP",
         "report.html",
-        "trial 0 COMPLETE: all 16 images seen",
+        f"trial 1 COMPLETE: all {IMAGES} images seen",
     ):
         assert words in done.stdout
     table = done.stdout[done.stdout.index("On the test set") :].split("\n\n")[0]
@@ -108,12 +136,11 @@ def test_a_sweep_ends_with_its_table_and_its_answer(finished):
 
 
 def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
-    home, done = finished
-    trials = only_run(home / "runs").trials()
+    trials = only_run(finished.home / "runs").trials()
     assert [trial.kind for trial in trials[:2]] == ["real_only", "synthetic_only"]
     for trial in trials:
         if trial.recipe.scene.generator == "raycast":
-            assert (trial.state, trial.images) in {("COMPLETE", 16), ("PRUNED", 8)}
+            assert trial.state == ("COMPLETE" if trial.images == IMAGES else "PRUNED")
         else:
             assert trial.state == "FAILED"
             assert "draws_two.py: must write a dataset into" in trial.reason
@@ -121,7 +148,7 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_sweep_goes_on(finished):
 
 
 def test_every_trial_has_the_effective_settings(finished):
-    for trial in only_run(finished[0] / "runs").trials():
+    for trial in only_run(finished.home / "runs").trials():
         if trial.state == "COMPLETE":
             assert trial.effective["training.batch_size"] == 4
             assert trial.effective["device"] == "cpu"
@@ -135,7 +162,7 @@ def test_every_trial_has_the_effective_settings(finished):
 
 
 def test_only_checkpoints_that_may_be_needed_are_left(finished):
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     left = {str(path) for path in folder.checkpoints.glob("trial-*/checkpoint_*")}
     wanted = needed_trials(folder.trials(), folder.sweep)
     assert left == {trial.checkpoint for trial in folder.trials() if trial.number in wanted}
@@ -143,7 +170,7 @@ def test_only_checkpoints_that_may_be_needed_are_left(finished):
 
 
 def test_the_test_set_is_opened_once_for_best_and_controls(finished):
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     test = folder.test()
     assert [row.key for row in test.rows] == ["best", "real_only", "synthetic_only"]
     assert test.hash == folder.about["real"]["hashes"]["test"]
@@ -161,7 +188,7 @@ def test_the_test_set_is_opened_once_for_best_and_controls(finished):
 
 
 def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     client, parent, children = mlflow_runs(folder)
     assert parent.info.status == "FINISHED"
     assert len(children) == len(folder.trials())
@@ -196,7 +223,7 @@ def test_mlflow_holds_the_sweep_its_trials_and_the_champion(finished):
 
 
 def test_mlflow_says_what_was_asked_and_what_came_of_it(finished):
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     _, parent, children = mlflow_runs(folder)
     tags = parent.data.tags
     assert tags["mlflow.note.content"] == f"{folder.sweep.question}\n\n{answer(folder.read())}"
@@ -215,7 +242,7 @@ def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
     from syndet_ray.detection.models import load_model
     from syndet_ray.detection.predict import predict
 
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     mlflow.set_tracking_uri(folder.about["mlflow_uri"])
     path = mlflow.artifacts.download_artifacts(
         "models:/syndet_ray-tiny@champion", dst_path=str(tmp_path)
@@ -226,7 +253,7 @@ def test_the_champion_can_be_had_back_and_predicts(finished, tmp_path, squares):
 
 
 def test_the_report_is_one_page_with_everything_in_it(finished):
-    folder = only_run(finished[0] / "runs")
+    folder = only_run(finished.home / "runs")
     page = folder.report.read_text()
     for words in (
         "Does it run?",
@@ -257,8 +284,10 @@ def test_the_report_is_one_page_with_everything_in_it(finished):
     assert len(folder.report.read_bytes()) == pytest.approx(len(before), rel=0.05)
 
 
-def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here):
+def test_a_sweep_of_which_every_trial_fails_says_why(home, dice, syndet_here, empty_store):
     home(trials=1)
+    Path("runs").mkdir()
+    shutil.copy(empty_store, "runs")
     generator = write_generator_of_two(Path.cwd())
     text = (
         Path("sweeps/tiny.py")
@@ -296,17 +325,12 @@ def checkpoints():
 
 
 def children_of(pid):
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.split()
-    return [int(child) for child in found] + [
-        grand for child in found for grand in children_of(int(child))
-    ]
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def stop(sent, *arguments):
-    """Sends a signal after the next checkpoint of a sweep; returns its folder once all that it had
-    started is gone.
+    """Sends a signal after the next checkpoint of a sweep; returns its output and trials once all
+    that it had started is gone.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "syndet_ray", *map(str, arguments)],
@@ -337,7 +361,7 @@ def stop(sent, *arguments):
         assert parent.info.status == "KILLED"
         assert "RUNNING" not in {run.info.status for run in children}
     wait_until_gone(started, sent)
-    return folder
+    return output, folder.trials()
 
 
 def wait_until_gone(started, sent):
@@ -355,32 +379,22 @@ def wait_until_gone(started, sent):
             os.kill(pid, signal.SIGKILL)
 
 
-def rungs(folder):
-    return {trial.number: trial.rungs for trial in folder.trials()}
-
-
-def test_a_sweep_that_is_stopped_and_killed_is_resumed_to_the_same_trials(home, dice):
-    """By Ctrl-C, then by a kill: SIGTERM takes the way of Ctrl-C, see test_stop, and starting Ray
-    takes time.
-    """
-    home(images=48, rungs=6, trials=1)
-    folder = stop(signal.SIGINT, "sweep", "tiny", "--real", dice, "--parallel", "1")
-    assert "RUNNING" in {trial.state for trial in folder.trials()}, "resume goes on with it"
-    before = [rungs(folder), rungs(stop(signal.SIGKILL, "resume", folder.path))]
-    done = syndet("resume", folder.path)
-    assert done.returncode == 0, done.stderr
+def test_a_sweep_that_is_stopped_and_killed_is_resumed_to_the_same_trials(finished):
+    assert "RUNNING" in {trial.state for trial in finished.stopped}, "resume goes on with it"
+    folder = only_run(finished.home / "runs")
     trials = folder.trials()
-    assert [trial.number for trial in trials] == [0, 1, 2]
-    assert all(trial.state in ("COMPLETE", "PRUNED") for trial in trials)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
     for trial in trials:
         images = [rung.images for rung in trial.rungs]
         assert images == sorted(set(images)), "no rung twice"
-        for earlier in before:
-            kept = earlier.get(trial.number, ())
-            assert trial.rungs[: len(kept)] == kept
-    _, parent, children = mlflow_runs(folder)
-    assert parent.info.status == "FINISHED"
-    assert [run.info.status for run in children] == ["FINISHED"] * 3, "no second run for a trial"
+    for earlier in (*finished.stopped, *finished.killed):
+        assert trials[earlier.number].rungs[: len(earlier.rungs)] == earlier.rungs
+    at_stop, at_kill = (
+        sum(len(trial.rungs) for trial in trials) for trials in (finished.stopped, finished.killed)
+    )
+    assert at_kill > at_stop, "the second process went on"
+    _, _, children = mlflow_runs(folder)
+    assert len(children) == len(trials), "no second run for a trial"
 
 
 def title(pid):
@@ -406,7 +420,7 @@ def is_running(pid):
 
 def test_resume_refuses_other_data_and_what_is_no_run(finished, tmp_path, dice, syndet_here):
     assert "is not the folder of a run" in syndet_here("resume", dice).stderr
-    shutil.copytree(only_run(finished[0] / "runs").path, tmp_path / "copy")
+    shutil.copytree(only_run(finished.home / "runs").path, tmp_path / "copy")
     folder = RunFolder.open(tmp_path / "copy")
     real = folder.about["real"] | {"hashes": folder.about["real"]["hashes"] | {"val": "another"}}
     folder.describe(folder.about | {"real": real})
@@ -512,7 +526,7 @@ def pages(finished, tmp_path_factory):
     browser = opened.with_name("browser")
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
-    folder, pipe = only_run(finished[0] / "runs"), subprocess.PIPE
+    folder, pipe = only_run(finished.home / "runs"), subprocess.PIPE
     command = [
         sys.executable,
         "-m",
