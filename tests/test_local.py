@@ -37,6 +37,7 @@ from syndet_ray.tuning.scoring import to_be_scored
 from syndet_ray.workers import local
 
 WRITE_IT = "The run's folder has all of it. Once the store can be written, run: python -m syndet_ray resume"
+IMAGES = 8  # of a trial, in two rungs
 WHOLE = {"trials": 1, "seeds": 2}
 
 
@@ -45,7 +46,9 @@ def begin(home, dice, empty_store):
     """Starts the tiny sweep in this process; returns how it ended."""
 
     def make(display=None, *, images=None, **written):
-        return run_tiny(home(**written), dice, empty_store, display or Silent(), images=images)
+        return run_tiny(
+            home(images=IMAGES, **written), dice, empty_store, display or Silent(), images=images
+        )
 
     return make
 
@@ -65,8 +68,10 @@ def whole(tmp_path_factory, dice, empty_store):
     """The tiny sweep with one trial and two confirmations of each recipe, undisturbed: for all
     tests that look at it.
     """
-    file = write_tiny_sweep(tmp_path_factory.mktemp("whole"), **WHOLE)
-    return run_tiny(file, dice, empty_store, Silent())
+    file = write_tiny_sweep(tmp_path_factory.mktemp("whole"), images=IMAGES, **WHOLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "write", empty_report)
+        return run_tiny(file, dice, empty_store, Silent())
 
 
 def empty_report(run, folder, progress):
@@ -131,9 +136,9 @@ def test_a_run_confirms_its_winner_and_says_how_sure_it_is(whole):
 def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_gone(
     whole, begin, monkeypatch
 ):
-    stopped = begin(**WHOLE, images=40)
+    stopped = begin(**WHOLE, images=20)
     assert stopped.status == "spent"
-    assert stopped.why == "its budget of 40 images is spent"
+    assert stopped.why == "its budget of 20 images is spent"
     assert stopped.folder.test() is None, "the test set stays shut"
     assert mlflow_states(stopped.folder)[0] == "KILLED"
     assert "RUNNING" not in mlflow_states(stopped.folder)[1]
@@ -142,7 +147,7 @@ def test_a_spent_budget_is_resumed_to_the_same_table_even_where_a_checkpoint_is_
     )
     assert "No answer yet" in page.write(stopped.folder.read(), stopped.folder).read_text()
     left = stopped.folder.trials()[-1]
-    assert (left.state, left.images) == ("RUNNING", 8)
+    assert (left.state, left.images) == ("RUNNING", 4)
     shutil.rmtree(left.checkpoint)
     monkeypatch.setattr(page, "write", empty_report)
     display = Silent()
@@ -282,7 +287,7 @@ def test_what_fails_later_is_tried_again_from_its_checkpoint(whole, begin, monke
     def shaky(task, *args, report, **kwargs):
         def then_fail(images, *rest):
             report(images, *rest)
-            if task.trial.number == 2 and images == 8 and len(failures) < 2:
+            if task.trial.number == 2 and images == 4 and len(failures) < 2:
                 failures.append(kwargs["restore"])
                 raise OSError("the disk was gone for a moment")
 
@@ -419,7 +424,7 @@ def test_repeated_trainings_that_diverge_count_and_those_that_are_lost_are_made_
 
 
 def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, monkeypatch):
-    folder = begin(trials=1, images=10).folder
+    folder = begin(trials=1, images=5).folder
     path = Path("sweeps/tiny.py")
     path.write_text(
         path.read_text().replace("batch_size=4", "batch_size=2").replace("high=1.0", "high=0.5")
@@ -446,7 +451,7 @@ def test_a_run_whose_sweep_data_or_packages_changed_is_refused(begin, monkeypatc
 
 
 def test_a_run_is_carried_out_by_one_process_at_a_time(begin):
-    folder = begin(trials=1, images=10).folder
+    folder = begin(trials=1, images=5).folder
     hold = "import sys, pathlib; from syndet_ray.runs.folder import RunFolder\n"
     hold += "with RunFolder.open(pathlib.Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
     paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
@@ -590,8 +595,12 @@ SWEEP = Sweep(
 """
 
 
-def test_sources_schedules_subsets_and_goals_work_together(tmp_path, monkeypatch, dice):
+def test_sources_schedules_subsets_and_goals_work_together(
+    tmp_path, monkeypatch, dice, empty_store
+):
     monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    shutil.copy(empty_store, "runs")
     (tmp_path / "theirs" / "train").mkdir(parents=True)
     for file in (dice / "train").iterdir():
         shutil.copy(file, tmp_path / "theirs" / "train")
@@ -655,10 +664,10 @@ def test_confirmations_train_from_other_seeds(whole):
 
 def test_a_run_goes_on_in_another_place_with_an_empty_store(whole, begin, tmp_path, monkeypatch):
     """Of what was trained before, one trial goes on, and one is scored on the test set."""
-    folder = begin(trials=1, images=20).folder
+    folder = begin(trials=1, images=10).folder
     assert [(trial.state, trial.images) for trial in folder.trials()] == [
-        ("COMPLETE", 16),
-        ("RUNNING", 8),
+        ("COMPLETE", 8),
+        ("RUNNING", 4),
     ]
     there = tmp_path / "elsewhere" / folder.path.name
     there.parent.mkdir()
