@@ -1,6 +1,7 @@
 """The smoke sweep on a cluster of two nodes, with storage on S3, losing a node on the way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import boto3
 import pytest
 import ray
+from conftest import ray_cluster
 from moto.server import ThreadedMotoServer
 
 from syndet_ray.definitions.loader import load
@@ -59,25 +61,21 @@ def bucket(monkeypatch):
 
 
 @pytest.fixture
-def two_nodes(bucket, monkeypatch):
-    """A head without trials and a worker node; another joins when the test asks for it."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    cluster.worker = cluster.add_node(num_cpus=1)
-    cluster.second = cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+def two_nodes(bucket):
+    """A head without trials and two worker nodes."""
+    with ray_cluster(cores=0) as started:
+        started.worker = started.add_node(num_cpus=1)
+        started.second = started.add_node(num_cpus=1)
+        yield started
 
 
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
-def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_path, dice, home):
-    path = home(images=32, rungs=4, trials=1)
+def test_a_sweep_on_two_nodes_survives_the_loss_of_one(
+    two_nodes, bucket, tmp_path, dice, home, empty_store
+):
+    path = home(images=24, rungs=3, trials=1)
     display = Quiet()
     # another folder for every process that has another working folder
     here = Path("/proc/self/cwd/runs")
@@ -91,6 +89,7 @@ def test_a_sweep_on_two_nodes_survives_the_loss_of_one(two_nodes, bucket, tmp_pa
             display,
         )
     assert list(here.iterdir()) == [], "it is refused before anything begins"
+    shutil.copy(empty_store, tmp_path / "runs")
     options = Options(
         runs=tmp_path / "runs",
         real=dice,
