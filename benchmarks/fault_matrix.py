@@ -91,6 +91,7 @@ STORAGE = "s3://runs-bucket/sweeps"
 THIRDS = 3  # of a run: moments come from each in turn
 FAULT_S = 30.0  # how long a store is sick
 MLFLOW_AWAY_S = 15.0
+NEXT_TRIAL_S = 8.0  # from a trial to the next one on a busy machine
 DISK = "2200m"  # a sweep refuses to start with less than 2 GB
 DISKS = {"disk-runs": "runs", "disk-temp": "temp", "disk-cache": "runs/cache"}
 RESUMES = 3  # a run must be finished after so many
@@ -190,14 +191,14 @@ class World:
             self.cluster = None
 
     def training_node(self) -> Any:
-        """The worker node that trains, once one does; None after half a minute."""
-        end = time.monotonic() + FAULT_S
+        """The worker node that trains, once one does; another one if no trial trains any more."""
+        end = time.monotonic() + NEXT_TRIAL_S
         while time.monotonic() < end:
             for node in self.workers:
                 if training_processes(node):
                     return node
             time.sleep(0.05)
-        return None
+        return self.workers[0]
 
 
 class MlflowServer:
@@ -356,8 +357,7 @@ Strike = Callable[[World, "subprocess.Popen[bytes]"], str]
 
 
 def _kill_worker(world: World, process: "subprocess.Popen[bytes]") -> str:
-    node = world.training_node()
-    targets = [] if node is None else training_processes(node)
+    targets = training_processes(world.training_node())
     for pid in targets:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -365,17 +365,12 @@ def _kill_worker(world: World, process: "subprocess.Popen[bytes]") -> str:
 
 
 def _kill_raylet(world: World, process: "subprocess.Popen[bytes]") -> str:
-    node = world.training_node()
-    if node is None:
-        return ""
-    os.kill(raylet_pid(node), signal.SIGKILL)
+    os.kill(raylet_pid(world.training_node()), signal.SIGKILL)
     return "the raylet"
 
 
 def _remove_node(world: World, process: "subprocess.Popen[bytes]") -> str:
     node = world.training_node()
-    if node is None:
-        return ""
     world.cluster.remove_node(node, allow_graceful=False)
     world.workers.remove(node)
     return "the node"
