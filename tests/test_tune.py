@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import tempfile
+import time
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +275,42 @@ def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
         )
         assert decision == "CONTINUE"
     assert notes == ["trial 0 on a waits for a store: AWS Error SLOW_DOWN"]
+
+
+def lingering(begun):
+    """A trial that goes on after it was stopped, until another one has begun or ten seconds have
+    passed.
+    """
+    report_all = reporting(RUNGS)
+
+    def train(config):
+        from syndet_ray.workers import trainable  # which sets how long Tune waits
+
+        number = config["task"].trial.number
+        (begun / str(number)).touch()
+        os.environ[trainable.ENDS_WITHIN] = "0"
+        try:
+            report_all(config)
+        finally:
+            end = time.monotonic() + 10
+            while number == 0 and not (begun / "1").exists() and time.monotonic() < end:
+                time.sleep(0.05)
+
+    return train
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+def test_a_trial_starts_elsewhere_if_the_one_before_it_does_not_end(cluster, tmp_path, caplog):
+    search, folder = searching(tmp_path, trials=2)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    one = replace(USE, parallel=1)
+    tune.run_trials(lingering(begun), search, settings(tmp_path), str(tmp_path), one)
+    assert "Could not re-use actor for trial" in caplog.text, "Tune gave the second one up"
+    assert [trial.state for trial in folder.trials()] == ["COMPLETE", "COMPLETE"]
+    assert {trial.retries for trial in folder.trials()} == {0}
 
 
 def on_a_spot_machine():

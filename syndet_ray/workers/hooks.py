@@ -138,6 +138,12 @@ class Proposals(_Stateless, Searcher):
     ) -> None:
         self._running.discard(trial_id)
 
+    def take_back(self, trial_id: str, trial: Trial) -> None:
+        """Starts a trial anew under another id if Tune gave it up before it began."""
+        if trial_id in self._running:
+            self._running.remove(trial_id)
+            self._waiting.insert(0, trial)
+
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         return True  # `suggest` limits itself; the answer keeps Tune from queueing further trials
 
@@ -219,6 +225,8 @@ class Events(_Stateless, tune.Callback):
     """Passes checkpoints, restarts and ends of trials to the search.
 
     Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
+
+    take_back  is called with the id and the trial that Tune gave up; it may be so more than once
     """
 
     def __init__(
@@ -228,8 +236,10 @@ class Events(_Stateless, tune.Callback):
         moves: Moves,
         check_interrupt: Callable[[], None] = lambda: None,
         on_step: Callable[[], None] = lambda: None,
+        take_back: Callable[[str, Trial], None] = lambda _, __: None,
     ) -> None:
         self._search, self._home, self._moves = search, home, moves
+        self._take_back = take_back
         self._check_interrupt, self._on_step = check_interrupt, on_step
         # the images seen by each trial at its newest checkpoint
         self._images: dict[int, int] = defaultdict(int)
@@ -247,6 +257,11 @@ class Events(_Stateless, tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._trials = trials
+        for trial in trials:
+            # If the trial before does not end, its worker cannot be used again. Tune then gives up
+            # the trial that should begin there, and tells nothing of it to searcher and callbacks.
+            if trial.status == trial.ERROR:
+                self._take_back(trial.trial_id, trial.config["task"].trial)
         self._on_step()
         self._check_interrupt()
 

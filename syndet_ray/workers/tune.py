@@ -184,7 +184,9 @@ def run_trials(
             check_interrupt=check_interrupt,
         )
         moves = Moves(use, note)
-        events = Events(search, home, moves, check_interrupt, census.update)
+        events = Events(
+            search, home, moves, check_interrupt, census.update, take_back=proposals.take_back
+        )
         decisions = Decisions(search, moves, note)
         try:
             tuner = _tuner(
