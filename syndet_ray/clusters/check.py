@@ -62,7 +62,7 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     if not all(map(_is_counted, kinds)):
         return []
     amounts = [kind.resources for kind in kinds]
-    nodes = [Node(cpus=each["CPU"], gpus=each.get("GPU", 0)) for each in amounts]
+    nodes = [Node(cpus=amount["CPU"], gpus=amount.get("GPU", 0)) for amount in amounts]
     gpus = gpus_per_trial
     if gpus is None:
         gpus = min(1.0, max(node.gpus for node in nodes))
