@@ -186,3 +186,15 @@ def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     head.answer = lambda command: {"pid": None}
     with pytest.raises(MachineError, match=r"^/h/p/runs/tiny: still goes on. Follow it: .* attach"):
         on_cluster.start(place, ["resume"], "/h/p/runs/tiny")
+
+
+def test_a_start_without_an_answer_may_have_begun_a_run():
+    def answer(command):
+        raise MachineError("the head of c.yaml", "does not answer within 120 s", do="ray up")
+
+    head = SimpleNamespace(file=Path("c.yaml"), answer=answer)
+    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    with pytest.raises(
+        MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
+    ):
+        on_cluster.start(place, ["sweep", "tiny"])

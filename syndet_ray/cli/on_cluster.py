@@ -150,9 +150,13 @@ def start(place: HeadFolder, words: list[str], run: str = "") -> int:
 
     run  the folder of the run that it continues; "" for a new one
 
-    Raises MachineError if that run still goes on.
+    Raises MachineError if that run still goes on, or if it is not known whether it has begun.
     """
-    pid = place.head.answer(place.call("start", run, *words))["pid"]
+    try:
+        pid = place.head.answer(place.call("start", run, *words))["pid"]
+    except MachineError as error:  # another start would be paid for twice
+        do = f"The run may have begun all the same; look for it first: {_again(place)}"
+        raise MachineError(error.place, error.rule, do=do) from None
     if pid is None:
         raise MachineError(run or place.folder, "still goes on", do=f"Follow it: {_again(place)}")
     return int(pid)
