@@ -28,6 +28,7 @@ from syndet_ray.detection.program_training import Place, predict_by_program, pro
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError, NonFiniteLoss
 from syndet_ray.tracking.champions import saved_in
+from syndet_ray.workers.disk import fault
 
 RUNGS = [4, 8, 12]
 
@@ -154,6 +155,13 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
         training.train_until(4)
         with pytest.raises(MachineError, match="and ended, got 'exit code 1'"):
             training.train_until(8)
+
+
+def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
+    full = "raise OSError(28, os.strerror(28), 'checkpoint.pt')"
+    with pytest.raises(DataError, match="No space left") as error, starts(full) as training:
+        training.train_until(4)
+    assert fault(error.value, ()).startswith("a disk could not be written ([Errno 28] No space")
 
 
 @pytest.mark.parametrize(
