@@ -257,6 +257,10 @@ def test_a_program_is_named_like_a_generator(tmp_path):
     assert given == {"detector.program": command}
     assert Recipe(detector=command) == Recipe(detector=Detector(program=command))
     assert program_name(command) == "my_train.py"
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "__main__.py").write_text("")
+    of_a_folder = settings_of(["detector=command:python train data"], tmp_path)
+    assert of_a_folder == {"detector.program": f"command:python {tmp_path / 'train'} data"}
     with pytest.raises(DefinitionError, match=r"detector\.program: must be command:PROGRAM ARG"):
         Recipe().replace({"detector.program": "yolo"})
     with pytest.raises(DefinitionError, match=r"detector\.program: cannot be split"):
