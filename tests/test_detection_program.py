@@ -244,6 +244,18 @@ def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(sta
             training.train_until(8)
 
 
+def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, monkeypatch):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with starts() as training:
+        training.save(training.train_until(4), saved)
+    monkeypatch.setattr(trainings, "_LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
+    hanging = f"command:{sys.executable} -c input()"
+    with pytest.raises(MachineError, match=r"must report within 0\.3 s and was stopped"):
+        predict_by_program(saved, squares(2), hanging, place)
+
+
 def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):
     note = f"pathlib.Path({str(tmp_path / 'program')!r}).write_text(str(os.getpid()))"
     with starts(f"{note}; input = lambda: time.sleep(1000)") as training:
