@@ -198,3 +198,26 @@ def test_a_start_without_an_answer_may_have_begun_a_run():
         MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
     ):
         on_cluster.start(place, ["sweep", "tiny"])
+
+
+def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the_same(
+    tmp_path, monkeypatch, capsys
+):
+    class Fetched(Exception): ...
+
+    def fetch(*_):
+        raise Fetched
+
+    end = {"goes_on": False, "has_begun": False, "run": "/h/p/runs/tiny", "error": "no such trial"}
+    head = SimpleNamespace(
+        file=Path("c.yaml"), show=lambda command, on_terminal: 0, answer=lambda command: end
+    )
+    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    monkeypatch.setattr(on_cluster, "_fetch", fetch)
+    monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
+    console = SimpleNamespace(is_terminal=False)
+    with pytest.raises(SystemExit):
+        on_cluster.follow(place, 7, tmp_path, console)
+    assert capsys.readouterr().err == "syndet_ray: no such trial\n"
+    with pytest.raises(Fetched):
+        on_cluster.follow(place, 7, tmp_path, console, is_new=False)
