@@ -207,6 +207,9 @@ def test_trials_on_cpus_next_to_gpus_are_reported(up, documented):
     (words,) = resource_words(resources(None, None, UNKNOWN), UNKNOWN)
     assert words.endswith("if nodes with GPUs will join, set `gpus_per_trial` 1")
     assert resource_words(resources(None, None), NO_GROWTH) == []
+    up((0, 0))
+    (words,) = resource_words(resources(None, None), NO_GROWTH)
+    assert words == "trials fit on no node, and none may join by itself: they wait for one"
 
 
 def test_spare_cores_are_those_that_no_trial_can_use(up):

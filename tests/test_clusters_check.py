@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from syndet_ray.clusters import aws, here
-from syndet_ray.clusters.check import check_cluster, cluster_words
+from syndet_ray.clusters.check import check_cluster, cluster_words, trial_errors
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.quotas import quota_of
 from syndet_ray.errors import MachineError
@@ -137,6 +137,20 @@ def test_all_problems_are_in_one_message(cluster, tmp_path):
         "s3://nothing/runs: cannot be written (NoSuchBucket). Create the bucket",
     ):
         assert part in message
+
+
+def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
+    documented = cluster()
+    for possible in (None, 0, 0.5, 1):
+        assert trial_errors(documented, possible) == []
+    (few,) = trial_errors(documented, 2)
+    assert str(few).startswith("`gpus_per_trial`: no node of ")
+    assert "has 2 GPUs, and as many cores, for a trial, got 2. Lower it" in str(few)
+    alone = cluster(("max_workers: 8", "max_workers: 0"), ("max_workers: 2", "max_workers: 0"))
+    (none,) = trial_errors(alone, None)
+    assert "c.yaml: gives no node a core on which a trial could train. Give workers" in str(none)
+    uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
+    assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
 
 
 def test_a_wrong_region_is_named_and_nothing_else_is_asked(cluster):

@@ -102,6 +102,7 @@ def test_a_head_with_other_packages_is_refused(facts, rule):
             "`cluster`: says where to run, and so cannot be combined with `address` and",
         ),
         ({"tracking": "sqlite:///x.db"}, "`tracking`: must be the address of a server"),
+        ({"tracking": "http://me:secret@x:5000/a"}, "`tracking`: must hold no password with `clu"),
     ],
 )
 def test_options_that_mean_another_place_are_refused(options, error):

@@ -1,5 +1,6 @@
 """A run that was sent to a cluster, as it lies on the head."""
 
+import json
 import os
 import time
 
@@ -35,6 +36,44 @@ def test_its_process_works_in_its_files_and_leaves_what_it_says(submission):
     assert submission.run is None
     assert submission.error().startswith("sweeps/nothing-of-this-name.py: does not exist.")
     assert submission.last_line().startswith("syndet_ray: sweeps/nothing")
+
+
+def test_a_run_that_goes_on_is_not_started_again_and_keeps_its_process(submission, capsys):
+    run = run_of(submission, "tiny-1")
+    with run.lock():
+        assert submission.start(["resume", str(run.path)], str(run.path)) is None
+        on_head.start(submission, [str(run.path), "resume", str(run.path)])
+    assert '"pid": null' in capsys.readouterr().out
+    assert not (submission.folder / "process.json").exists()
+    pid = submission.start(["--help"])
+    assert submission.is_running
+    assert submission.start(["--help"]) is None
+    os.waitpid(pid, 0)
+
+
+def test_the_number_of_its_process_may_be_anothers(submission):
+    for other in (1, os.getpid()):  # as after a restart of the machine
+        record = {"pid": other, "continues": ""}
+        (submission.folder / "process.json").write_text(json.dumps(record))
+        assert not submission.is_running
+
+
+def test_a_run_goes_on_until_its_attempt_has_ended(submission, capsys):
+    run = run_of(submission, "tiny-1")
+    pid = submission.start(["--help"])
+
+    def goes_on():
+        on_head.end(submission, [])
+        return '"goes_on": true' in capsys.readouterr().out
+
+    assert goes_on(), "its process has not shown the run yet"
+    recorder = Recorder(None)
+    recorder.keep_in(run)
+    with run.lock():
+        assert goes_on()
+        recorder.error(ValueError("x"))
+        assert not goes_on()
+    os.waitpid(pid, 0)
 
 
 def test_its_run_is_the_one_that_began_in_its_files(submission):

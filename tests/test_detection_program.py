@@ -28,6 +28,7 @@ from syndet_ray.detection.program_training import Place, predict_by_program, pro
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError, NonFiniteLoss
 from syndet_ray.tracking.champions import saved_in
+from syndet_ray.workers.disk import fault
 
 RUNGS = [4, 8, 12]
 
@@ -156,6 +157,13 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
             training.train_until(8)
 
 
+def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
+    full = "raise OSError(28, os.strerror(28), 'checkpoint.pt')"
+    with pytest.raises(DataError, match="No space left") as error, starts(full) as training:
+        training.train_until(4)
+    assert fault(error.value, ()).startswith("a disk could not be written ([Errno 28] No space")
+
+
 @pytest.mark.parametrize(
     ("word", "error", "message"),
     [
@@ -234,6 +242,18 @@ def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(sta
             MachineError, match=r"must report within 0\.3 s and was stopped.*epoch 8"
         ):
             training.train_until(8)
+
+
+def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, monkeypatch):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with starts() as training:
+        training.save(training.train_until(4), saved)
+    monkeypatch.setattr(trainings, "_LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
+    hanging = f"command:{sys.executable} -c input()"
+    with pytest.raises(MachineError, match=r"must report within 0\.3 s and was stopped"):
+        predict_by_program(saved, squares(2), hanging, place)
 
 
 def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):

@@ -5,6 +5,7 @@ fills up is found out.
 import errno
 import pickle
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -155,6 +156,9 @@ def test_an_error_that_names_the_disk_counts_when_there_is_room_again(tmp_path):
     message = "a disk could not be written ([Errno 28] No space left on device: 'checkpoints/x')"
     assert fault(wrapped, [tmp_path]) == fault(full, [tmp_path]) == message
     assert fault(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path]) is None
+    for reason, is_fault in ((str(full), True), ("[Errno 2] No such file", False)):
+        of_a_folder = shutil.Error([("a", "b", reason)])  # as copytree raises it
+        assert bool(fault(of_a_folder, [tmp_path])) == is_fault
 
 
 def test_a_photo_that_is_lost_while_it_is_streamed_is_a_fault_of_the_machine(tmp_path):

@@ -5,10 +5,13 @@ import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
+import ray
 import torch
 from made_detections import TINY
+from ray._private.state import state
 
 from syndet_ray import Mix, Recipe, Training
 from syndet_ray.metrics import CLOCKS
@@ -204,3 +207,13 @@ def test_a_trial_with_a_notice_continues_from_there_with_equal_metrics(squares, 
     after = train(tmp_path / "saved", lambda trainer: steps.append(trainer.images_seen))
     assert steps == [18, 20]
     assert after == {20: expected[20]}
+
+
+def test_a_node_that_is_drained_without_a_date_is_noticed(monkeypatch):
+    context = SimpleNamespace(get_node_id=lambda: "here")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    for deadline_ms in (0, 2**63 - 1):
+        monkeypatch.setattr(state, "get_draining_nodes", lambda ms=deadline_ms: {"here": ms})
+        assert notice.drain_notice() == "Ray drains it"
+    monkeypatch.setattr(state, "get_draining_nodes", lambda: {"elsewhere": 1})
+    assert notice.drain_notice() is None

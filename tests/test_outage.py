@@ -9,7 +9,7 @@ from fault_proxy import Proxy
 from pyarrow.fs import LocalFileSystem
 
 from syndet_ray.data.outage import is_outage, outlast
-from syndet_ray.data.storage import copy_whole, filesystem
+from syndet_ray.data.storage import copy_whole, filesystem, store_error
 from syndet_ray.errors import MachineError
 
 SLOW = "When uploading part for key 'x': AWS Error SLOW_DOWN during UploadPart operation: slow"
@@ -94,6 +94,8 @@ def test_an_outage_that_lasts_too_long_ends_with_its_error():
         OSError(errno.ENOSPC, "No space left on device"),
         MachineError("runs/x", "cannot be read ([Errno 2] No such file or directory)"),
         MachineError("s3://a/b", "holds no files"),
+        store_error("s3://a/b", "AccessDenied", ""),
+        store_error("s3://a/b", "NoSuchBucket", ""),
     ],
 )
 def test_what_waiting_does_not_change_is_raised_at_once(error):

@@ -239,6 +239,17 @@ def test_a_program_that_changed_is_named_before_a_run_goes_on(tmp_path):
     assert change.startswith(f"the SHA-256 of the training program {script} was ")
 
 
+def test_all_files_that_a_program_is_started_with_count(tmp_path):
+    config, folder = tmp_path / "my.yaml", tmp_path / "train"
+    config.write_text("")
+    folder.mkdir()
+    for name in ("__main__.py", "model.py"):
+        (folder / name).write_text("")
+    sweep = sweep_of(recipe_of(f"command:python {folder} --config={config} --depth=3"))
+    files = {config, folder / "__main__.py", folder / "model.py"}
+    assert set(map(Path, program_hashes(sweep))) == files
+
+
 def test_a_program_is_named_like_a_generator(tmp_path):
     (tmp_path / "my_train.py").write_text("")
     given = settings_of(["detector=command:python my_train.py --deep"], tmp_path)
@@ -246,6 +257,10 @@ def test_a_program_is_named_like_a_generator(tmp_path):
     assert given == {"detector.program": command}
     assert Recipe(detector=command) == Recipe(detector=Detector(program=command))
     assert program_name(command) == "my_train.py"
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "__main__.py").write_text("")
+    of_a_folder = settings_of(["detector=command:python train data"], tmp_path)
+    assert of_a_folder == {"detector.program": f"command:python {tmp_path / 'train'} data"}
     with pytest.raises(DefinitionError, match=r"detector\.program: must be command:PROGRAM ARG"):
         Recipe().replace({"detector.program": "yolo"})
     with pytest.raises(DefinitionError, match=r"detector\.program: cannot be split"):

@@ -13,6 +13,7 @@ from syndet_ray import SceneParameters
 from syndet_ray.data.decode import decode
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.scenes.command import program_of, render_by_command, run_command
+from syndet_ray.scenes.generate import scene_hash
 
 EXAMPLE = Path(__file__).parents[1] / "benchmarks" / "command_generator.py"
 PARAMETERS = {"objects": 3, "image_px": 64, "size_px": [10, 16]}
@@ -88,6 +89,16 @@ def test_a_program_is_split_as_a_shell_would_but_never_run_by_one():
     ):
         with pytest.raises(DefinitionError, match=message):
             program_of(generator)
+
+
+def test_scenes_are_made_again_if_a_file_of_an_option_has_changed(tmp_path):
+    file = tmp_path / "scene.yaml"
+    scene = SceneParameters(generator=f"command:true --config={file} --depth=3")
+    hashes = []
+    for text in ("a", "b", "a"):
+        file.write_text(text)
+        hashes.append(scene_hash(scene, 1, 0))
+    assert hashes[0] == hashes[2] != hashes[1]
 
 
 def test_a_program_that_is_not_there(tmp_path):

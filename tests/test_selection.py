@@ -21,6 +21,7 @@ from syndet_ray.definitions.parameter import Choice, Float, Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.detection.score import Predictions
+from syndet_ray.errors import MachineError
 from syndet_ray.metrics import OBJECTIVE, RSS
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import (
@@ -804,3 +805,18 @@ def test_twins_were_asked_for_different_recipes_and_trained_alike():
     silent = [trial(5, None, state="FAILED"), trial(6, None, mix="staged", state="FAILED")]
     ((first, second),) = verdict.twins([*alike, *other, *silent])
     assert (first.number, second.number) == (0, 3)
+
+
+def test_a_champion_stays_until_the_next_one_is_there_whole(tmp_path):
+    folder, half = RunFolder(tmp_path / "run"), tmp_path / "half"
+    folder.champion.mkdir(parents=True)
+    (folder.champion / "model.json").write_text("earlier")
+    half.mkdir()
+    (half / "model.safetensors").write_text("new")
+    with pytest.raises((OSError, MachineError)):
+        scoring._keep_champion(folder, str(half))
+    assert (folder.champion / "model.json").read_text() == "earlier"
+    (half / "model.json").write_text("new")
+    scoring._keep_champion(folder, str(half))
+    assert (folder.champion / "model.json").read_text() == "new"
+    assert {path.name for path in folder.path.iterdir()} == {"champion"}

@@ -56,7 +56,7 @@ OWNERS = {
     "rich": {"cli"},
     "boto3": {"data", "clusters"},
     "joblib": {"cores"},
-    "psutil": {"data", "runs", "workers"},
+    "psutil": {"data", "runs", "workers", "clusters"},
     "pynvml": {"workers"},
     "trimesh": {"scenes"},
     "embreex": {"scenes"},

@@ -122,6 +122,8 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     (earlier / "files" / "syndet_ray").mkdir(parents=True)
     facts = {"sent": copies(tmp_path), "free": 2 * 10**6}
     assert submissions(tmp_path) == [], "it was never started"
+    (earlier / "process.json").write_text("")
+    assert submissions(tmp_path) == [], "a damaged one hides no others"
     found = submit._earlier(place.of(PHOTOS, bundle), place, facts)
     assert found == PurePosixPath(earlier, "data", PHOTOS.place)
     code = submit._earlier(place.files / "syndet_ray", place, facts)
@@ -145,6 +147,77 @@ def test_a_folder_has_a_project_of_its_own(tmp_path, monkeypatch):
     for name in ("a/my photos", "b/my photos"):
         (tmp_path / name).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / name)
-        names.append(submit._project_name())
+        names.append(on_cluster.project_name())
     assert len(set(names)) == 2
     assert all(name.startswith("my_photos-") for name in names)
+
+
+def test_two_sweeps_of_one_second_have_folders_of_their_own():
+    names = {submit._new_id("sweeps/tiny.py") for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("tiny-2") for name in names)
+
+
+def test_the_newest_submission_of_this_folder_comes_before_those_of_others(cluster, monkeypatch):
+    sent_by = ["other-1", on_cluster.project_name(), "other-2"]
+    items = [{"folder": f"/h/{name}/submitted/tiny-1", "run": ""} for name in sent_by]
+    answer = (None, {"submissions": items})
+    monkeypatch.setattr(on_cluster, "head_and_facts", lambda cluster: answer)
+    for run in (None, "tiny-1"):
+        place, submission = on_cluster._submission(run, cluster.path)
+        assert place.project.name == on_cluster.project_name()
+        assert submission == items[1]
+    monkeypatch.setattr(on_cluster, "project_name", lambda: "a-folder-that-sent-nothing")
+    assert on_cluster._submission(None, cluster.path)[1] == items[2]
+
+
+def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
+    head = SimpleNamespace(
+        file=Path("cluster.yaml"),
+        show=lambda command, on_terminal: 137,
+        answer=lambda command: {"goes_on": True},
+    )
+    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    console = SimpleNamespace(is_terminal=False)
+    with pytest.raises(
+        MachineError, match=r"exit status 137\), and the run goes on there. .* tiny-1"
+    ):
+        on_cluster.follow(place, 7, tmp_path, console)
+    head.answer = lambda command: {"pid": None}
+    with pytest.raises(MachineError, match=r"^/h/p/runs/tiny: still goes on. Follow it: .* attach"):
+        on_cluster.start(place, ["resume"], "/h/p/runs/tiny")
+
+
+def test_a_start_without_an_answer_may_have_begun_a_run():
+    def answer(command):
+        raise MachineError("the head of c.yaml", "does not answer within 120 s", do="ray up")
+
+    head = SimpleNamespace(file=Path("c.yaml"), answer=answer)
+    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    with pytest.raises(
+        MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
+    ):
+        on_cluster.start(place, ["sweep", "tiny"])
+
+
+def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the_same(
+    tmp_path, monkeypatch, capsys
+):
+    class Fetched(Exception): ...
+
+    def fetch(*_):
+        raise Fetched
+
+    end = {"goes_on": False, "has_begun": False, "run": "/h/p/runs/tiny", "error": "no such trial"}
+    head = SimpleNamespace(
+        file=Path("c.yaml"), show=lambda command, on_terminal: 0, answer=lambda command: end
+    )
+    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    monkeypatch.setattr(on_cluster, "_fetch", fetch)
+    monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
+    console = SimpleNamespace(is_terminal=False)
+    with pytest.raises(SystemExit):
+        on_cluster.follow(place, 7, tmp_path, console)
+    assert capsys.readouterr().err == "syndet_ray: no such trial\n"
+    with pytest.raises(Fetched):
+        on_cluster.follow(place, 7, tmp_path, console, is_new=False)

@@ -256,7 +256,7 @@ def _check_cluster(
             from syndet_ray.clusters.description import read_cluster_file
 
             cluster = read_cluster_file(file)
-        notes = check_cluster(cluster, options.storage, display.step)
+        notes = check_cluster(cluster, options.storage, display.step, options.gpus_per_trial)
         lines = rehearse(name, request, options, cluster, display)
         for note in notes:
             display.note(note)

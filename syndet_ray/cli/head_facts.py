@@ -30,14 +30,16 @@ def submissions(root: Path) -> list[dict[str, Any]]:
     for record in root.glob("*/submitted/*/process.json"):
         files = str(record.parent / "files")
         run = runs.get(files)
-        items.append(
-            {
+        try:
+            item = {
                 "folder": str(record.parent),
                 "run": "" if run is None else str(run),
                 "began": record.stat().st_mtime,
                 **json.loads(record.read_text(encoding="utf-8")),
             }
-        )
+        except (OSError, ValueError):  # it is being deleted, or damaged: others are not
+            continue
+        items.append(item)
     return sorted(items, key=lambda submission: submission["began"])
 
 

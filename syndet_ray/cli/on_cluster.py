@@ -1,7 +1,11 @@
 """On a cluster: follows and continues what was sent to a cluster's head, and brings it back."""
 
+import getpass
+import hashlib
 import json
+import re
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -34,6 +38,9 @@ _VALUES = (
     *("gpu_hour_price", "core_hour_price"),
     *("storage", "tracking", "format", "hold_out"),
 )
+_DO_PASSWORD = (
+    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in ~/.bashrc of the head instead."
+)
 _SWITCHES = ("tensorboard", "allow_near_copies", "stream")
 
 
@@ -65,6 +72,14 @@ class HeadFolder:
         return f"cd {files} && exec python3 -m syndet_ray.cli.on_head {arguments}"
 
 
+def project_name() -> str:
+    """The name of this folder on a head: no other folder of anybody has it."""
+    here = Path.cwd()
+    words = f"{getpass.getuser()}@{socket.gethostname()}:{here}"
+    name = re.sub(r"[^\w.-]+", "_", here.name) or "project"
+    return f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
+
+
 def check_options(options: SweepOptions) -> None:
     """Raises DefinitionError for options that say where else a sweep runs, or where only this
     machine can write.
@@ -78,6 +93,14 @@ def check_options(options: SweepOptions) -> None:
     if tracking is not None and not tracking.startswith(("http://", "https://")):
         rule = "must be the address of a server with `cluster`: a file here is not seen from there"
         raise DefinitionError("`tracking`", rule, got=tracking)
+    if tracking is not None and _has_password(tracking):
+        rule = "must hold no password with `cluster`: other users of the head could read it"
+        raise DefinitionError("`tracking`", rule, do=_DO_PASSWORD)
+
+
+def _has_password(address: str) -> bool:
+    login, _, _ = address.partition("://")[2].partition("/")[0].rpartition("@")
+    return ":" in login
 
 
 def head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
@@ -123,20 +146,40 @@ def option_words(options: SweepOptions) -> list[str]:
 
 
 def start(place: HeadFolder, words: list[str], run: str = "") -> int:
-    """Starts a command on the head; returns the id of its process."""
-    return int(place.head.answer(place.call("start", run, *words))["pid"])
+    """Starts a command on the head; returns the id of its process.
+
+    run  the folder of the run that it continues; "" for a new one
+
+    Raises MachineError if that run still goes on, or if it is not known whether it has begun.
+    """
+    try:
+        pid = place.head.answer(place.call("start", run, *words))["pid"]
+    except MachineError as error:  # another start would be paid for twice
+        do = f"The run may have begun all the same; look for it first: {_again(place)}"
+        raise MachineError(error.place, error.rule, do=do) from None
+    if pid is None:
+        raise MachineError(run or place.folder, "still goes on", do=f"Follow it: {_again(place)}")
+    return int(pid)
 
 
-def follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
+def _again(place: HeadFolder) -> str:
+    """The command that follows a submission."""
+    return command_line("attach", place.folder.name, "--cluster", place.head.file)
+
+
+def follow(
+    place: HeadFolder, pid: int, runs: Path, console: "Console", *, is_new: bool = True
+) -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
-    pid  of its process, for the message on how to stop it
+    pid     of its process, for the message on how to stop it
+    is_new  whether the process was just started: then its error is shown if it does not begin
 
     Raises SystemExit with its exit status, unless it is 0.
     """
     from syndet_ray.cli.on_head import DETACHED
 
-    again = command_line("attach", place.folder.name, "--cluster", place.head.file)
+    again = _again(place)
     try:
         status = _show(place, console)
     except KeyboardInterrupt:
@@ -149,7 +192,7 @@ def follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
         console.print(f"stop it, for a later resume, with: {stop}", soft_wrap=True)
         raise SystemExit(INTERRUPTED)
-    _conclude(place, runs, console)
+    _conclude(place, runs, console, status, is_new=is_new)
 
 
 def _show(place: HeadFolder, console: "Console") -> int:
@@ -171,14 +214,23 @@ def _is_lost(status: int) -> bool:
     return status == UNREACHABLE or status < 0
 
 
-def _conclude(place: HeadFolder, runs: Path, console: "Console") -> None:
-    """Brings the run back, and prints its last words."""
+def _conclude(
+    place: HeadFolder, runs: Path, console: "Console", status: int, *, is_new: bool
+) -> None:
+    """Brings the run back, and prints its last words.
+
+    status  with which the display there has ended
+    """
     from syndet_ray.cli.attach import conclude
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
 
     end = place.head.answer(place.call("end"))
-    if not end["has_begun"]:
+    if end["goes_on"]:
+        rule = f"shows the run no more (exit status {status}), and the run goes on there"
+        raise MachineError(place.head.file, rule, do=f"Follow it again with: {_again(place)}")
+    # an attempt to continue a run may have been refused: what there is of it comes back
+    if not end["has_begun"] and (is_new or not end["run"]):
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
     with open_display(console) as display, display.step("bringing the run back"):
@@ -227,7 +279,7 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         place, submission = _submission(run, file)
-    follow(place, submission["pid"], runs, console)
+    follow(place, submission["pid"], runs, console, is_new=False)
 
 
 def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) -> None:
@@ -249,7 +301,10 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
 
 
 def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
-    """The newest submission of a run, or of all, and where it lies."""
+    """The newest submission of a run, or of all, and where it lies.
+
+    Those of this folder come first: others may use the head too.
+    """
     from syndet_ray.clusters.description import read_cluster_file
 
     cluster = read_cluster_file(file)
@@ -268,8 +323,13 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
             raise DataError(place, "has no run that was sent from elsewhere")
         newest = ", ".join(its_names[0] for its_names in names[-3:])
         raise DataError(place, f"has no run {name}", do=f"The newest are {newest}.")
-    folder = PurePosixPath(chosen[-1]["folder"])
-    return HeadFolder(head=head, folder=folder), chosen[-1]
+    newest = sorted(chosen, key=_is_own)[-1]  # which keeps the order in time
+    return HeadFolder(head=head, folder=PurePosixPath(newest["folder"])), newest
+
+
+def _is_own(submission: Mapping[str, Any]) -> bool:
+    """True for a submission of this folder."""
+    return PurePosixPath(submission["folder"]).parents[1].name == project_name()
 
 
 def _names_of(submission: Mapping[str, Any]) -> list[str]:

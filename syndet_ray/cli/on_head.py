@@ -23,7 +23,8 @@ _LOOK_EVERY_S = 0.3
 
 
 def start(submission: Submission, words: list[str]) -> None:
-    """Starts the command of the words, and answers with the id of its process.
+    """Starts the command of the words, and answers with the id of its process, or with None if the
+    run of the submission still goes on.
 
     The first word is the folder of the run that it continues, or empty.
     """
@@ -81,7 +82,8 @@ def _is_shown(run: RunFolder, since: float) -> bool:
 
 def end(submission: Submission, words: list[str]) -> None:
     """Answers with the state of a submission: its run, "" if there is none, and when that started;
-    whether its process has begun to carry the run out, and the error that ended the process.
+    whether its process has begun to carry the run out, whether it still does, and the error that
+    ended the process.
     """
     run = submission.run
     has_begun = run is not None and _is_shown(run, submission.began)
@@ -90,9 +92,18 @@ def end(submission: Submission, words: list[str]) -> None:
             "run": "" if run is None else str(run.path),
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
+            "goes_on": submission.is_running and not (run and has_begun and _is_over(run)),
             "error": submission.error(),
         }
     )
+
+
+def _is_over(run: RunFolder) -> bool:
+    """True if the newest attempt at a run has ended; its process may take a moment longer."""
+    from syndet_ray.tuning.follow import end_of
+
+    end = end_of(run)
+    return end.outcome is not None or bool(end.error) or not run.is_carried_out()
 
 
 def _answer(facts: dict[str, object]) -> None:

@@ -1,13 +1,11 @@
 """Submit: starts a sweep on the cluster of a file, and sends what only this machine has of it."""
 
-import getpass
-import hashlib
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -21,6 +19,7 @@ from syndet_ray.cli.on_cluster import (
     follow,
     head_and_facts,
     option_words,
+    project_name,
     start,
 )
 from syndet_ray.cli.options import runs_folder
@@ -72,7 +71,7 @@ def submit(
         _check_here(request, options, display, force=force)
         with display.step(f"looking for the head of {cluster.cluster_name}"):
             head, facts = head_and_facts(cluster)
-        folder = PurePosixPath(facts["root"]) / _project_name() / "submitted" / _new_id(name)
+        folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
         place = HeadFolder(head=head, folder=folder)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
@@ -130,10 +129,15 @@ def _variable_notes(options: SweepOptions) -> list[str]:
 
 
 def _check_nodes_see(cluster: "ClusterFile", options: SweepOptions) -> None:
-    """Raises MachineError if nodes may join that could not see what they must read or write."""
-    from syndet_ray.clusters.check import storage_errors
+    """Raises MachineError if nodes may join that could not see what they must read or write, and if
+    none could train a trial.
+    """
+    from syndet_ray.clusters.check import storage_errors, trial_errors
 
-    for error in storage_errors(cluster, options.storage):
+    for error in (
+        *storage_errors(cluster, options.storage),
+        *trial_errors(cluster, options.gpus_per_trial),
+    ):
         raise error
     if options.stream and cluster.workers and _photos(options) is not None:
         rule = "decodes photos on each node, and nodes that join have no photos of this machine"
@@ -158,17 +162,10 @@ def _check_here(
     # the head reads an address, and perhaps this machine cannot
 
 
-def _project_name() -> str:
-    """The name of this folder on a head: no other folder of anybody has it."""
-    here = Path.cwd()
-    words = f"{getpass.getuser()}@{socket.gethostname()}:{here}"
-    name = re.sub(r"[^\w.-]+", "_", here.name) or "project"
-    return f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
-
-
 def _new_id(name: str) -> str:
+    """A name for a submission: another terminal may send the same sweep in the same second."""
     stem = re.sub(r"[^\w.-]+", "_", Path(name).stem)
-    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _bundle(

@@ -4,25 +4,37 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from syndet_ray.clusters import aws, here
-from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
+from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile, NodeType
+from syndet_ray.clusters.quotas import may_have_gpus
 from syndet_ray.clusters.rules import as_lines
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
+from syndet_ray.workers.nodes.node import Node, trials_on
 
 Step = Callable[[str], AbstractContextManager[None]]
 
+_DO_GPUS = "Lower it, or list larger nodes in available_node_types."
+_DO_CORES = "Give workers resources and max_workers, or the head a CPU."
 _DO_STORAGE = "Give `storage` s3://BUCKET/PREFIX."
 
 
-def check_cluster(cluster: ClusterFile, storage: str | None, step: Step) -> list[str]:
+def check_cluster(
+    cluster: ClusterFile,
+    storage: str | None,
+    step: Step,
+    gpus_per_trial: float | None = None,
+) -> list[str]:
     """Checks this machine, the cloud and the store, within a minute, and starts nothing.
 
-    step  shows the work of its block
+    step            shows the work of its block
+    gpus_per_trial  what each trial asks for; None for a GPU where nodes have one
 
     Returns notes. Raises MachineError with all problems.
     """
     findings: list[SyndetError | str] = list(here.findings(cluster))
+    findings += trial_errors(cluster, gpus_per_trial)
     if cluster.provider == AWS:
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
             findings += aws.findings(cluster)
@@ -38,6 +50,39 @@ def storage_errors(cluster: ClusterFile, storage: str | None) -> list[MachineErr
         return []
     rule = "is needed: nodes that join cannot write checkpoints to a folder of the head"
     return [MachineError("`storage`", rule, do=_DO_STORAGE)]
+
+
+def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[MachineError]:
+    """An error if no node of the cluster could train a trial, which would wait for ever.
+
+    Nothing is said of nodes whose cores or GPUs only the cloud or the machine knows.
+    """
+    workers = cluster.workers if cluster.growth.most else []
+    kinds = {kind.name: kind for kind in (cluster.head, *workers)}.values()
+    if not all(map(_is_counted, kinds)):
+        return []
+    amounts = [kind.resources for kind in kinds]
+    nodes = [Node(cpus=amount["CPU"], gpus=amount.get("GPU", 0)) for amount in amounts]
+    gpus = gpus_per_trial
+    if gpus is None:
+        gpus = min(1.0, max(node.gpus for node in nodes))
+    processes, share = (int(gpus), 1.0) if gpus > 1 else (1, gpus)
+    use = Resources(cpus=1, gpus=share, parallel=1, processes=processes)
+    if trials_on(nodes, use):
+        return []
+    if gpus:
+        words = counted(processes, "GPU")
+        rule = f"no node of {cluster.path} has {words}, and as many cores, for a trial"
+        return [MachineError("`gpus_per_trial`", rule, got=gpus_per_trial, do=_DO_GPUS)]
+    rule = "gives no node a core on which a trial could train"
+    return [MachineError(cluster.path, rule, do=_DO_CORES)]
+
+
+def _is_counted(kind: NodeType) -> bool:
+    """True if the file says all that trials can have of a node: Ray adds what it does not name."""
+    if "CPU" not in kind.resources:
+        return False
+    return "GPU" in kind.resources or kind.instance_type is None or not may_have_gpus(kind)
 
 
 def _bucket_errors(storage: str | None) -> list[MachineError]:

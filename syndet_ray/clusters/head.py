@@ -169,7 +169,10 @@ class Head:
         return done
 
     def _error(self, rule: str, do: str = "") -> MachineError:
-        hint = do or f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it."
+        hint = do or (
+            f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it, "
+            "and ends runs there, for a later resume."
+        )
         return MachineError(f"the head of {self.file}", rule, do=hint)
 
 

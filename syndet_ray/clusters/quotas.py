@@ -27,13 +27,24 @@ _QUOTAS = {
 
 def quota_of(kind: NodeType) -> Quota | None:
     """Returns the limit on the cores of a type of node; None if it has another, or none."""
-    family = re.match(r"[a-z]+", kind.instance_type or "")
-    if family is None:
+    letters = _family(kind)
+    if not letters:
         return None
-    letters = family[0]
     if letters in ("g", "gr", "vt"):
         return _QUOTAS["g", kind.is_spot]
     if letters == "p":
         return _QUOTAS.get(("p", kind.is_spot))
     is_standard = letters[0] in _STANDARD and letters not in ("dl", "hpc", "inf", "trn", "mac")
     return _QUOTAS["standard", kind.is_spot] if is_standard else None
+
+
+def may_have_gpus(kind: NodeType) -> bool:
+    """True for an instance type of a family with GPUs, and for one of another cloud's names."""
+    letters = _family(kind)
+    return not letters or letters in ("g", "gr", "p")
+
+
+def _family(kind: NodeType) -> str:
+    """The letters that begin the name of an instance type, g of g5.2xlarge; "" if none do."""
+    family = re.match(r"[a-z]+", kind.instance_type or "")
+    return "" if family is None else family[0]

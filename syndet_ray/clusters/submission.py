@@ -7,6 +7,7 @@
         data/        photos and whatever else the driver alone reads
         output.txt   what the process has printed
         process.json its id, and the run that it continues, "" for a new one
+        lock         held by whatever starts it
 """
 
 import json
@@ -19,7 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from syndet_ray.files import write_whole
+from syndet_ray.locks import hold_lock
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.newest import newest_run
 from syndet_ray.workers.nodes.own_files import FOLDER
@@ -38,13 +42,20 @@ class Submission:
         self._output = folder / "output.txt"
         self._process = folder / "process.json"
 
-    def start(self, words: Sequence[str], run: str = "") -> int:
+    def start(self, words: Sequence[str], run: str = "") -> int | None:
         """Starts a command of this program that outlives this process and its terminal.
 
         run  the folder of the run that it continues; "" for a new one
 
-        Returns the id of the process.
+        Returns the id of the process; None, and starts nothing, if the run still goes on: the new
+        process would be refused, and the one that works would be forgotten.
         """
+        with hold_lock(self.folder / "lock"):
+            if self.is_running or (run and RunFolder(Path(run)).is_carried_out()):
+                return None
+            return self._start(words, run)
+
+    def _start(self, words: Sequence[str], run: str) -> int:
         self.runs.mkdir(exist_ok=True)
         with self._output.open("wb") as output, _hangup_ignored():
             process = subprocess.Popen(
@@ -62,12 +73,17 @@ class Submission:
 
     @property
     def is_running(self) -> bool:
-        """True while the process exists."""
-        try:
-            os.kill(self._record["pid"], 0)
-        except ProcessLookupError:
+        """True while the process exists, which works in the files.
+
+        Another one may have its number, above all after a restart of the machine.
+        """
+        if not self._process.exists():
             return False
-        return True
+        try:
+            folder = psutil.Process(self._record["pid"]).cwd()
+        except psutil.Error:  # it has ended, or is another user's
+            return False
+        return Path(folder) == self.files.resolve()
 
     @property
     def began(self) -> float:

@@ -27,6 +27,24 @@ _REFUSALS = (
     "SIGNATURE_DOES_NOT_MATCH",
     "does not exist",
     "holds no files",
+    "must be s3://",
+    # the same answers in the words of boto3, as `storage.store_error` writes them
+    "(403)",
+    "(404)",
+    "(AccessDenied)",
+    "(AllAccessDisabled)",
+    "(AuthorizationHeaderMalformed)",
+    "(InvalidAccessKeyId)",
+    "(InvalidBucketName)",
+    "(InvalidEndpointURL)",
+    "(NoCredentialsError)",
+    "(NoRegionError)",
+    "(NoSuchBucket)",
+    "(ParamValidationError)",
+    "(PartialCredentialsError)",
+    "(PermanentRedirect)",
+    "(ProfileNotFound)",
+    "(SignatureDoesNotMatch)",
 )
 
 

@@ -37,9 +37,14 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
             words = shlex.split(value.removeprefix(COMMAND))
         except ValueError:
             return value  # an error of the setting says what is wrong with it
-        files = [str(root / word) if (root / word).is_file() else word for word in words]
-        return COMMAND + shlex.join(files)
+        located = [str(root / word) if _is_started(root / word) else word for word in words]
+        return COMMAND + shlex.join(located)
     return value
+
+
+def _is_started(path: Path) -> bool:
+    """True for a file, and for a folder that Python runs."""
+    return path.is_file() or (path / "__main__.py").is_file()
 
 
 def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:

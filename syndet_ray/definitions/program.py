@@ -34,7 +34,13 @@ def program_name(command: str) -> str:
 
 
 def files_of(command: str, setting: str) -> list[str]:
-    """The files that a program and its arguments name; none if a setting names no program."""
+    """The files that a program and its arguments name, also as --option=/FILE; none if a setting
+    names no program.
+    """
     if not command.startswith(COMMAND):
         return []
-    return [word for word in words_of(command, setting) if Path(word).is_file()]
+    names: list[str] = []
+    for word in words_of(command, setting):
+        _, equals, value = word.rpartition("=")
+        names += [word, value] if equals and value.startswith("/") else [word]
+    return [name for name in names if Path(name).is_file()]

@@ -5,6 +5,7 @@ that begins with {" is a report; all other output goes into FOLDER/log.txt. Afte
 rung it reads one line from its input, "continue" or "stop". See docs/own_program.md.
 """
 
+import errno
 import json
 import os
 import select
@@ -33,6 +34,7 @@ _MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
 _SIGNALLED = 128  # exit codes above are signals, as in a shell
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -234,7 +236,18 @@ class Program:
             self._log_file.truncate(0)  # the program's own writes append, too
 
     def _end_error(self) -> SyndetError:
-        """The error of a program that ended although a report was due."""
+        """The error of a program that ended although a report was due. Its cause is a full disk if
+        the program has printed so: what it wrote is deleted with its folder.
+        """
+        error = self._error_of_end()
+        printed = last_lines(self.log)
+        for number in _FULL:
+            if os.strerror(number) in printed:
+                error.__cause__ = OSError(number, os.strerror(number), self.place)
+        return error
+
+    def _error_of_end(self) -> SyndetError:
+        """The same, without a cause."""
         code = self._process.wait()
         rule, do = f"must report {self._due}", self.log_words()
         if code > _SIGNALLED:

@@ -27,7 +27,8 @@ from syndet_ray.metrics import DRAWN, IMAGES_PER_SECOND, IMAGES_SEEN, REAL_IMAGE
 # Parts of a saved model: facts, and the folder that the program wrote.
 SAVED_PROGRAM, MODEL = "program.json", "model"
 _SETTING = "detector.program"
-_IMAGES_SEEN, _SLOWEST_S = "images_seen", "slowest_s"  # facts of a saved model
+# facts of a saved model
+_IMAGES_SEEN, _SLOWEST_S, _VAL_IMAGES = "images_seen", "slowest_s", "val_images"
 _LOG_BYTES = 1 << 20  # of a log, kept beside a model: its end says most
 # A rung that takes so many times as long as the slowest before, and so many seconds, hangs.
 _PATIENCE, _LEAST_PATIENCE_S = 10.0, 900.0
@@ -82,7 +83,7 @@ class ProgramTraining:
         if self._images_seen != self._task["images_seen"]:
             self._program.go_on()
             self._began = time.perf_counter()
-        place, report = self._program.report(self._patience_s())
+        place, report = self._program.report(_patience_s(self._slowest_s))
         try:
             rung = read_rung(
                 report,
@@ -134,6 +135,7 @@ class ProgramTraining:
             "classes": self._val.classes,
             _IMAGES_SEEN: rung.images,
             _SLOWEST_S: self._slowest_s,
+            _VAL_IMAGES: len(self._val),
             "working_px": self.recipe.detector.working_px,
         }
         (folder / SAVED_PROGRAM).write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -143,11 +145,12 @@ class ProgramTraining:
             log.seek(max(0, self._program.log.stat().st_size - _LOG_BYTES))
             (folder / LOG).write_bytes(log.read())
 
-    def _patience_s(self) -> float | None:
-        """Seconds that the next rung may take: much more than the slowest took, with whatever runs
-        beside it; None for the first, which may compile or download.
-        """
-        return max(_LEAST_PATIENCE_S, _PATIENCE * self._slowest_s) if self._slowest_s else None
+
+def _patience_s(slowest_s: float) -> float | None:
+    """Seconds that the next rung may take: much more than the slowest took, with whatever runs
+    beside it; None for the first, which may compile or download.
+    """
+    return max(_LEAST_PATIENCE_S, _PATIENCE * slowest_s) if slowest_s else None
 
 
 @contextmanager
@@ -227,11 +230,18 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
         write_task(folder, "predict", task)
         words = words_of(command, _SETTING)
         program = stack.enter_context(_running(words, folder, place, due="its predictions"))
-        report_place, report = program.report()
+        report_place, report = program.report(_patience_of(model, len(pool)))
         try:
             return read_predictions(report, report_place, folder, pool)
         except DataError as error:
             raise program.quote_log(error) from None
+
+
+def _patience_of(model: Path, images: int) -> float | None:
+    """Seconds that predictions may take: a rung had those of the validation images in it."""
+    facts = _facts(model)
+    share = images / max(1, facts.get(_VAL_IMAGES, images))
+    return _patience_s(facts.get(_SLOWEST_S, 0.0) * max(1.0, share))
 
 
 def is_saved_program(folder: Path) -> bool:

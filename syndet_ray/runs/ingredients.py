@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.program import files_of
+from syndet_ray.definitions.program import files_of, words_of
 from syndet_ray.definitions.reach import programs_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
@@ -12,7 +12,7 @@ from syndet_ray.files import file_hash
 from syndet_ray.scenes import command
 from syndet_ray.scenes.needs import paste_inputs, scene_inputs
 
-_WEIGHTS = "detector.weights"
+_PROGRAM, _WEIGHTS = "detector.program", "detector.weights"
 
 
 def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
@@ -29,11 +29,14 @@ def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
 
 def program_hashes(sweep: LoadedSweep) -> dict[str, str]:
     """Returns the SHA-256 of each file that training programs of the sweep are started with, by
-    path; "" for one that cannot be read.
+    path; "" for one that cannot be read. Of a folder that Python runs it is each module.
     """
     files = set[str]()
     for program in programs_of(sweep):
-        files.update(files_of(program, "detector.program"))
+        files.update(files_of(program, _PROGRAM))
+        for word in words_of(program, _PROGRAM):
+            if Path(word, "__main__.py").is_file():
+                files.update(map(str, Path(word).glob("*.py")))
     return {path: hash_or_nothing(path) for path in sorted(files)}
 
 

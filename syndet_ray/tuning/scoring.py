@@ -19,6 +19,7 @@ from syndet_ray.data.visibility import bins_of
 from syndet_ray.data.write import as_table
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.detection.trained_photos import TRAINED_PHOTOS
+from syndet_ray.files import whole_folder
 from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.pictures import show_predictions
@@ -258,13 +259,14 @@ def _predictions_table(test: Pool, predictions: Sequence["Predictions"]) -> pa.T
 def _keep_champion(folder: RunFolder, checkpoint: str) -> None:
     from syndet_ray.detection.program_training import is_saved_program
 
-    with outlasted_copy(checkpoint) as model:
-        shutil.rmtree(folder.champion, ignore_errors=True)
+    names = ["model.safetensors", "model.json"]
+    # the champion of an earlier attempt stays until there is the new one, whole
+    with outlasted_copy(checkpoint) as model, whole_folder(folder.champion) as unfinished:
         if is_saved_program(model):
-            shutil.copytree(model, folder.champion)
-            return
-        folder.champion.mkdir()
-        for name in ("model.safetensors", "model.json"):
-            shutil.copyfile(model / name, folder.champion / name)
-        if (model / TRAINED_PHOTOS).is_file():  # trainings of earlier versions have no list
-            shutil.copyfile(model / TRAINED_PHOTOS, folder.champion / TRAINED_PHOTOS)
+            names = [path.name for path in model.iterdir()]
+        elif (model / TRAINED_PHOTOS).is_file():  # trainings of earlier versions have no list
+            names.append(TRAINED_PHOTOS)
+        for name in names:
+            copy = shutil.copytree if (model / name).is_dir() else shutil.copyfile
+            copy(model / name, unfinished / name)
+        shutil.rmtree(folder.champion, ignore_errors=True)

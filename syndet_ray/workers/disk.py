@@ -4,6 +4,7 @@ that is streamed from it is gone.
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,9 +51,15 @@ def fault(error: Exception, places: Iterable[Path]) -> str | None:
             if reason is not None:
                 return f"{place} cannot be written ({reason})"
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+        if _is_of_a_disk(cause):
             return f"a disk could not be written ({cause})"
     return None
+
+
+def _is_of_a_disk(error: BaseException) -> bool:
+    if isinstance(error, shutil.Error):  # of a folder's files: their errors are texts in it
+        return any(os.strerror(number) in str(error) for number in _DISK_ERRORS)
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def _is_still_lost(photo: LostPhoto) -> bool:

@@ -123,7 +123,9 @@ def resource_words(use: Resources, growth: Growth = NO_GROWTH) -> list[str]:
             "trials train on CPUs, because no node has a GPU: "
             "if nodes with GPUs will join, set `gpus_per_trial` 1"
         )
-    if growth.nodes and now < use.parallel:
+    if growth.is_known and not _fitting(use, nodes, growth):
+        messages.append("trials fit on no node, and none may join by itself: they wait for one")
+    elif growth.nodes and now < use.parallel:
         trials = counted(use.parallel, "trial")
         messages.append(
             f"{trials} may run at once: {now} on the nodes that are up, the rest as nodes join"

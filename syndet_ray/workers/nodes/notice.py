@@ -120,9 +120,15 @@ def drain_notice() -> str | None:
         raise OSError(str(error)) from error
     if node not in deadlines_ms:
         return None
-    deadline_s = deadlines_ms[node] / 1000
-    until = f" until {datetime.fromtimestamp(deadline_s, UTC):%FT%TZ}" if deadline_s else ""
-    return f"Ray drains it{until}"
+    return f"Ray drains it{_until(deadlines_ms[node] / 1000)}"
+
+
+def _until(deadline_s: float) -> str:
+    """Returns a deadline in words; "" for none, which may also be the largest number there is."""
+    try:
+        return f" until {datetime.fromtimestamp(deadline_s, UTC):%FT%TZ}" if deadline_s else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _service(address: str) -> Ask | None:

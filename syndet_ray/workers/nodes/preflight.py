@@ -11,6 +11,7 @@ from itertools import chain, starmap
 from pathlib import Path
 from uuid import uuid4
 
+from syndet_ray.data.outage import outlast
 from syndet_ray.data.real import RealData
 from syndet_ray.data.remote.local import NodeCopy
 from syndet_ray.data.storage import check_bucket, inside
@@ -30,6 +31,7 @@ from syndet_ray.workers.nodes.conditions import Demands, software
 
 _IN_PACKAGE = {"raycast", *BUILT_IN}  # every node has these
 _MOST_PHOTOS = 1000  # files of streamed photos that are checked on each node
+_STORE_S = 30.0  # that a store may be away while a node checks itself: all of it takes a minute
 DO_STORE = (
     "Give `storage` s3://BUCKET/PREFIX, "
     "or a folder of `runs` that every node sees under the same path."
@@ -197,9 +199,13 @@ def _check_mark(mark: Path) -> None:
 
 
 def _check_store(storage: str) -> None:
-    """Writes an object with a name of its own: nodes try it at the same time."""
+    """Writes an object with a name of its own: nodes try it at the same time.
+
+    A store that is away for a moment does not make a node unfit: it would be idle, and paid for.
+    """
+    probe = inside(storage, f".node-{uuid4().hex}")
     try:
-        check_bucket(inside(storage, f".node-{uuid4().hex}"))
+        outlast(partial(check_bucket, probe), _STORE_S)
     except MachineError as error:
         raise MachineError(storage, error.rule, got=error.got, do=error.do) from None
 
