@@ -215,9 +215,10 @@ def _fetch(head: "Head", end: Mapping[str, Any], runs: Path) -> Path:
 def _may_hold(folder: Path, started: float) -> bool:
     """False for the folder of another run, which began in the same second elsewhere."""
     record = folder / "run.json"
-    return (
-        not record.exists() or json.loads(record.read_text(encoding="utf-8"))["started"] == started
-    )
+    if not record.exists():
+        return True
+    about = json.loads(record.read_text(encoding="utf-8"))
+    return about["started"] == started
 
 
 def attach_there(run: str | None, file: Path, runs: Path) -> None:

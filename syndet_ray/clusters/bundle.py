@@ -149,7 +149,7 @@ class Bundle:
 
     @property
     def words(self) -> str:
-        """The items in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
+        """The items in words: "meshes (31 files, 12.0 MB), photos (250 files, 80.1 MB)"."""
         return ", ".join(
             f"{item.name} ({counted(item.files, 'file')}, {size_words(item.size)})"
             for item in self.items
@@ -157,7 +157,7 @@ class Bundle:
 
 
 def size_words(size: float) -> str:
-    """A number of bytes as 12 MB or 1.3 GB."""
+    """A number of bytes as "12.0 MB" or "1.3 GB"."""
     return f"{size / 1e6:.1f} MB" if size < _GIGABYTE else f"{size / _GIGABYTE:.1f} GB"
 
 
