@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from syndet_ray.clusters import bundle as bundles
-from syndet_ray.clusters.bundle import bundle, paths_of, size_words, write_definitions
+from syndet_ray.clusters.bundle import bundle, paths_of, size_words
+from syndet_ray.clusters.definition_files import write_definitions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.located import OF_FILES

@@ -59,7 +59,7 @@ def submit(
     before.
     """
     from syndet_ray.cli import terminal
-    from syndet_ray.clusters.bundle import write_definitions
+    from syndet_ray.clusters.definition_files import write_definitions
 
     console = terminal.console()
     check_options(options)
@@ -100,7 +100,7 @@ def rehearse(
 
     Raises SyndetError for what could not be sent, or not be used there.
     """
-    from syndet_ray.clusters.bundle import write_definitions
+    from syndet_ray.clusters.definition_files import write_definitions
 
     _check_nodes_see(cluster, options)
     with display.step("looking at the files that go along"), temporary_folder() as folder:
