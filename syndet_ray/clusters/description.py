@@ -11,6 +11,7 @@ from typing import Any
 from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
+    NODE_TYPES,
     as_lines,
     has_token,
     safety_errors,
@@ -160,7 +161,7 @@ def _line(error: SyndetError) -> int:
 def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> ClusterFile:
     provider = prepared["provider"]
     zones = str(provider.get("availability_zone") or "")
-    kinds = prepared["available_node_types"]
+    kinds = prepared[NODE_TYPES]
     return ClusterFile(
         path=path,
         cluster_name=prepared["cluster_name"],

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 import warnings
@@ -22,6 +21,7 @@ from typing import Any
 
 from syndet_ray.clusters.bundle import NEVER_SENT
 from syndet_ray.clusters.description import ClusterFile
+from syndet_ray.clusters.here import program_errors
 from syndet_ray.errors import MachineError, first_line
 
 # begins the line with the answer of a program on the head: shells print greetings before it
@@ -220,10 +220,8 @@ def find_head(file: ClusterFile) -> Head:
 
     Raises MachineError if ssh or rsync is missing here, or there is no head.
     """
-    for program in ("ssh", "rsync"):
-        if shutil.which(program) is None:
-            rule = f"has no {program}, through which files and commands go to a cluster"
-            raise MachineError("this machine", rule, do=f"Install {program}.")
+    for error in program_errors():
+        raise error
     if (file.prepared.get("docker") or {}).get("container_name"):
         rule = "runs Ray in containers, to which `cluster` brings no files"
         do = "Leave `docker` out, or start the sweep with `ray exec` and `address` auto."
