@@ -266,7 +266,8 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
     if not chosen:
         place = f"the head of {file}"
         if name is None or not names:
-            raise DataError(place, "has no run that was sent from elsewhere")
+            do = "Send one: give `cluster` to a sweep."
+            raise DataError(place, "has no run that was sent from elsewhere", do=do)
         newest = ", ".join(its_names[0] for its_names in names[-3:])
         raise DataError(place, f"has no run {name}", do=f"The newest are {newest}.")
     folder = PurePosixPath(chosen[-1]["folder"])
