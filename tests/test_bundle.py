@@ -110,7 +110,7 @@ def test_two_folders_of_the_same_name_stay_two(project, tmp_path):
 
 def test_every_setting_that_names_files_is_known():
     assert {path.rpartition(".")[2] for path in OF_FILES} <= {
-        *bundles._SETTINGS,
+        *bundles.FILE_SETTINGS,
         *("generator", "program"),  # recognized by their values
     }
 
