@@ -27,7 +27,7 @@ from syndet_ray.errors import MachineError, first_line
 # begins the line with the answer of a program on the head: shells print greetings before it
 ANSWER = "syndet_ray answers: "
 UNREACHABLE = 255  # with which ssh ends if there is no connection, or it has broken
-_CONNECT_S = 20
+_CONNECT_S = 20  # a head on another continent connects in two, also over a slow line
 _ANSWER_S = 120.0  # a head that has just started reads all packages from a cold disk
 _NO_TERMINAL = ("cannot set terminal process group", "no job control in this shell")
 _NO_SPACE = "No space left on device"
