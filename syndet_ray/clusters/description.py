@@ -46,7 +46,6 @@ class NodeType:
 
     name: str
     resources: Mapping[str, int]
-    min_workers: int
     max_workers: int
     priority: int = 0
     is_spot: bool = False
@@ -184,7 +183,6 @@ def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     return NodeType(
         name=name,
         resources=kind["resources"],
-        min_workers=kind["min_workers"],
         max_workers=kind["max_workers"],
         priority=kind.get("priority", 0),
         is_spot=market.get("MarketType") == "spot",
