@@ -54,11 +54,11 @@ class HeadFolder:
     def project(self) -> PurePosixPath:
         return self.folder.parents[1]
 
-    def path_of(self, item: "Item", bundle: "Bundle") -> PurePosixPath:
+    def of(self, item: "Item", bundle: "Bundle") -> PurePosixPath:
         """The path of an item, in the files or, if nodes do not need it, elsewhere."""
         return self.files / bundle.path_there(item.source)
 
-    def command(self, verb: str, *words: str) -> str:
+    def call(self, verb: str, *words: str) -> str:
         """A command for the head: a verb of on_head, with the code that was sent."""
         arguments = shlex.join([verb, str(self.folder), *words])
         files = shlex.quote(str(self.files))
@@ -124,7 +124,7 @@ def option_words(options: SweepOptions) -> list[str]:
 
 def start(place: HeadFolder, words: list[str], run: str = "") -> int:
     """Starts a command on the head; returns the id of its process."""
-    return int(place.head.answer(place.command("start", run, *words))["pid"])
+    return int(place.head.answer(place.call("start", run, *words))["pid"])
 
 
 def follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
@@ -155,7 +155,7 @@ def follow(place: HeadFolder, pid: int, runs: Path, console: "Console") -> None:
 def _show(place: HeadFolder, console: "Console") -> int:
     """Shows a submission, with new connections for lost ones; returns the last exit status."""
     for attempt in range(_RECONNECTIONS):
-        status = place.head.show(place.command("follow"), on_terminal=console.is_terminal)
+        status = place.head.show(place.call("follow"), on_terminal=console.is_terminal)
         if not _is_lost(status):
             break
         pause_s = _FIRST_PAUSE_S * 2**attempt
@@ -177,7 +177,7 @@ def _conclude(place: HeadFolder, runs: Path, console: "Console") -> None:
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
 
-    end = place.head.answer(place.command("end"))
+    end = place.head.answer(place.call("end"))
     if not end["has_begun"]:
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)

@@ -245,7 +245,7 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
 
     needed = 0
     for item in bundle.items:
-        if _earlier_copy(place.path_of(item, bundle), place, facts) is None:
+        if _earlier(place.of(item, bundle), place, facts) is None:
             needed += item.size
     if needed > facts["free"]:
         rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
@@ -253,7 +253,7 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
         raise MachineError(f"the head of {file}", rule, do=do)
 
 
-def _earlier_copy(
+def _earlier(
     target: PurePosixPath, place: HeadFolder, facts: Mapping[str, Any]
 ) -> PurePosixPath | None:
     """The newest counterpart of a path of this submission in another one of this project, perhaps
@@ -279,17 +279,17 @@ def _send(
     definitions  the folder of sweeps and search spaces
     """
     package = Path(syndet_ray.__file__).parent
-    targets = {item.source: place.path_of(item, bundle) for item in bundle.items}
+    targets = {item.source: place.of(item, bundle) for item in bundle.items}
     folders = {place.files, *(target.parent for target in targets.values())}
     with display.step("sending this code and the sweeps"):
         place.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
         for source in (*definitions.iterdir(), package):
             target = place.files / source.name
-            place.head.send(source, target, like=_earlier_copy(target, place, facts))
+            place.head.send(source, target, like=_earlier(target, place, facts))
     for item in bundle.items:
         target = targets[item.source]
         with display.step(f"sending {item.name}"):
-            like, progress = _earlier_copy(target, place, facts), partial(_show_sent, display, item)
+            like, progress = _earlier(target, place, facts), partial(_show_sent, display, item)
             place.head.send(item.source, target, like=like, progress=progress)
             progress(item.size)
 
