@@ -56,18 +56,18 @@ class GridDetector(Detector):
         squares = [_square(image) for image in images]
         logits, distances = self(torch.stack([square for square, _ in squares]))
         centres = _centres().to(logits.device)
-        wanted = torch.zeros_like(logits)
+        expected = torch.zeros_like(logits)
         boxes_loss, cells = logits.sum() * 0, 0
-        for i, target in enumerate(targets):
-            boxes = target.boxes * squares[i][1]
+        for i, (target, (_, scale)) in enumerate(zip(targets, squares, strict=True)):
+            boxes = target.boxes * scale
             owners = _owners(centres, boxes)
             (filled,) = torch.nonzero(owners >= 0, as_tuple=True)
-            wanted[i, filled, target.labels[owners[filled]]] = 1
+            expected[i, filled, target.labels[owners[filled]]] = 1
             predicted = _edges(centres[filled], distances[i, filled])
-            boxes_loss = boxes_loss + (1 - _iou(predicted, boxes[owners[filled]])).sum()
+            boxes_loss = boxes_loss + (1 - _giou(predicted, boxes[owners[filled]])).sum()
             cells += len(filled)
-        miss = (wanted - logits.sigmoid()).abs() ** 2
-        bce = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        miss = (expected - logits.sigmoid()).abs() ** 2
+        bce = functional.binary_cross_entropy_with_logits(logits, expected, reduction="none")
         return ((miss * bce).sum() + boxes_loss) / max(1, cells)
 
     def detect(self, image: Tensor) -> Detections:
@@ -92,7 +92,7 @@ def _edges(centres: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], dim=1)
 
 
-def _iou(boxes: Tensor, others: Tensor) -> Tensor:
+def _giou(boxes: Tensor, others: Tensor) -> Tensor:
     """(n,) GIoU of pairs of boxes: IoU less the empty share of the box around both."""
     (first, last), (other_first, other_last) = boxes.split(2, dim=1), others.split(2, dim=1)
     overlap = torch.minimum(last, other_last) - torch.maximum(first, other_first)
@@ -128,10 +128,11 @@ def _square(image: Tensor) -> tuple[Tensor, float]:
     return functional.pad(scaled, (0, _SIDE_PX - width, 0, _SIDE_PX - height), value=0.5), scale
 
 
-def _suppressed(found: Detections) -> Detections:
+def _suppressed(detections: Detections) -> Detections:
     """The detections without those that overlap a more confident one of their class."""
-    kept = batched_nms(found.boxes, found.scores, found.labels, _SAME_IOU)[:_MOST]
-    return Detections(boxes=found.boxes[kept], labels=found.labels[kept], scores=found.scores[kept])
+    boxes, labels, scores = detections.boxes, detections.labels, detections.scores
+    kept = batched_nms(boxes, scores, labels, _SAME_IOU)[:_MOST]
+    return Detections(boxes=boxes[kept], labels=labels[kept], scores=scores[kept])
 
 
 if __name__ == "__main__":

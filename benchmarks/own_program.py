@@ -45,7 +45,7 @@ class Detections:
 
 
 class Detector(nn.Module, ABC):
-    """What a program brings along."""
+    """A model, its loss and its detections: all that a program must bring along."""
 
     def effective(self) -> dict[str, Any]:
         """The settings of the recipe that the detector used, such as "detector.weights"."""
@@ -57,7 +57,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def detect(self, image: Tensor) -> Detections:
-        """What it finds in an image (3, h, w), RGB, 0 to 1."""
+        """The objects that it finds in an image (3, h, w), RGB, 0 to 1."""
 
 
 class Task:
@@ -176,8 +176,8 @@ class _Training:
             image = self._sources[source].image(index)
             image, target = _flip(image, self._sources[source].target(index), self._flips)
             images.append(image.to(self._task.device))
-            on_device = (target.boxes.to(self._task.device), target.labels.to(self._task.device))
-            targets.append(Target(*on_device))
+            boxes, labels = target.boxes.to(self._task.device), target.labels.to(self._task.device)
+            targets.append(Target(boxes, labels))
         loss = self._detector.loss(images, targets)
         self.optimizer.zero_grad()
         loss.backward()
@@ -225,11 +225,12 @@ def _flip_over(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return _transpose(*_mirror(*_transpose(image, boxes)))
 
 
+# by the setting of the training that has their probability
 _FLIPS = {
     "flip_horizontal": _mirror,
     "flip_vertical": _flip_over,
     "transpose": _transpose,
-}  # by the setting of the training that has their probability
+}
 
 
 def _flip(
@@ -302,22 +303,22 @@ class Order:
 def write_predictions(task: Task, detections: Sequence[Detections]) -> str:
     """Writes COCO's results of all images in their order; returns the name of the file."""
     entries = []
-    for image, found in enumerate(detections, start=1):
-        sizes = found.boxes[:, 2:] - found.boxes[:, :2]
-        boxes = torch.cat([found.boxes[:, :2], sizes.clamp(min=0)], dim=1).tolist()
-        columns = (boxes, found.labels.tolist(), found.scores.tolist())
+    for image_id, of_image in enumerate(detections, start=1):
+        sizes = of_image.boxes[:, 2:] - of_image.boxes[:, :2]
+        boxes = torch.cat([of_image.boxes[:, :2], sizes.clamp(min=0)], dim=1).tolist()
+        columns = (boxes, of_image.labels.tolist(), of_image.scores.tolist())
         for box, label, score in zip(*columns, strict=True):
             entries.append(
-                {"image_id": image, "category_id": label + 1, "bbox": box, "score": score}
+                {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
             )
     name = "predictions.json"
     (task.folder / name).write_text(json.dumps(entries), encoding="utf-8")
     return name
 
 
-def report(report: Mapping[str, Any]) -> bool:
-    """Reports a rung; True if the training goes on."""
-    print(json.dumps(report), flush=True)
+def report(facts: Mapping[str, Any]) -> bool:
+    """Reports a rung or predictions; True if the training goes on."""
+    print(json.dumps(facts), flush=True)
     return sys.stdin.readline().strip() == "continue"
 
 

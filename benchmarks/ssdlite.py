@@ -66,11 +66,9 @@ def _new_net(task: Task) -> nn.Module:
             has_weights=weights in ("auto", "imagenet"),
             frozen=task.setting("detector.frozen_stages") == "all",
         )
-        anchors_px, side_px = (
-            task.setting("detector.anchor_px"),
-            task.setting("detector.working_px"),
-        )
-        net = _ssdlite(backbone, classes, side_px, least_anchor=min(anchors_px) / side_px)
+        side_px = task.setting("detector.working_px")
+        least_anchor = min(task.setting("detector.anchor_px")) / side_px
+        net = _ssdlite(backbone, classes, side_px, least_anchor=least_anchor)
     else:
         net = ssdlite320_mobilenet_v3_large(
             weights=None, weights_backbone=None, num_classes=classes, score_thresh=_LEAST_SCORE
@@ -155,14 +153,13 @@ def _ssdlite(backbone: _Lite0, classes: int, side_px: int, *, least_anchor: floa
 
 def _load_fitting(net: nn.Module, file: Path) -> None:
     """Loads the tensors of a file that fit by name and shape, and prints how many did."""
-    own = net.state_dict()
-    fitting = {
-        name: tensor
-        for name, tensor in load_file(file).items()
-        if name in own and own[name].shape == tensor.shape
-    }
+    expected = net.state_dict()
+    fitting = {}
+    for name, tensor in load_file(file).items():
+        if name in expected and expected[name].shape == tensor.shape:
+            fitting[name] = tensor
     net.load_state_dict(fitting, strict=False)
-    print(f"{len(fitting)} of {len(own)} tensors from {file}", flush=True)
+    print(f"{len(fitting)} of {len(expected)} tensors from {file}", flush=True)
 
 
 if __name__ == "__main__":

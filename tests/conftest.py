@@ -172,12 +172,10 @@ VARIES_THE_SHARE = 'SearchSpace({"mix.synthetic": Float(low=0.0, high=1.0)})'
 
 def write_tiny_sweep(folder, images=16, trials=2, rungs=2, seeds=0, space=VARIES_THE_SHARE):
     """Writes sweeps/tiny.py under a folder; returns its path."""
-    text = (
-        TINY_SWEEP.replace("IMAGES", str(images))
-        .replace("TRIALS", str(trials))
-        .replace("RUNGS", str(rungs))
-    )
-    text = text.replace("SEEDS", str(seeds))
+    text = TINY_SWEEP
+    numbers = {"IMAGES": images, "TRIALS": trials, "RUNGS": rungs, "SEEDS": seeds}
+    for name, value in numbers.items():
+        text = text.replace(name, str(value))
     path = folder / "sweeps" / "tiny.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text.replace("SPACE,", f"{space},"))
@@ -259,6 +257,7 @@ def _small_pictures(monkeypatch):
 
 @pytest.fixture(scope="module")
 def server():
+    """HOST:PORT of an S3 of moto's, for all tests of a file."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield "{}:{}".format(*server.get_host_and_port())
@@ -275,23 +274,25 @@ def s3(server, monkeypatch, tmp_path):
         "SECRET_ACCESS_KEY": "b",
         "DEFAULT_REGION": "us-east-1",
         "EC2_METADATA_DISABLED": "true",
+        "ENDPOINT_URL": f"http://{server}",
+        "CONFIG_FILE": f"{tmp_path}/none",
+        "SHARED_CREDENTIALS_FILE": f"{tmp_path}/none",
     }
-    settings |= {"ENDPOINT_URL": f"http://{server}", "CONFIG_FILE": f"{tmp_path}/none"}
-    settings |= {"SHARED_CREDENTIALS_FILE": f"{tmp_path}/none"}
     for name, value in settings.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="photos")
     yield client
     client.delete_bucket_policy(Bucket="photos")
-    for found in client.list_objects_v2(Bucket="photos").get("Contents", []):
-        client.delete_object(Bucket="photos", Key=found["Key"])
+    for key in keys(client):
+        client.delete_object(Bucket="photos", Key=key)
     client.delete_bucket(Bucket="photos")
 
 
 def keys(client):
     """All that lies in the bucket `photos`."""
-    return [found["Key"] for found in client.list_objects_v2(Bucket="photos").get("Contents", [])]
+    answer = client.list_objects_v2(Bucket="photos")
+    return [entry["Key"] for entry in answer.get("Contents", [])]
 
 
 class _CapabilityHeader(ctypes.Structure):

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from syndet_ray.clusters import bundle as bundles
-from syndet_ray.clusters.bundle import bundle, paths_of, size_words, write_definitions
+from syndet_ray.clusters.bundle import bundle, paths_of, size_words
+from syndet_ray.clusters.definition_files import write_definitions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
 from syndet_ray.definitions.located import OF_FILES
@@ -109,7 +110,7 @@ def test_two_folders_of_the_same_name_stay_two(project, tmp_path):
 
 def test_every_setting_that_names_files_is_known():
     assert {path.rpartition(".")[2] for path in OF_FILES} <= {
-        *bundles._SETTINGS,
+        *bundles.FILE_SETTINGS,
         *("generator", "program"),  # recognized by their values
     }
 

@@ -53,7 +53,9 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
 
 def test_a_missing_program_is_named(file, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match=r"this machine: has no ssh, through which .* Install"):
+    with pytest.raises(
+        MachineError, match=r"this machine: has no ssh, with which Ray reaches .* Install"
+    ):
         find_head(file)
 
 

@@ -102,7 +102,7 @@ def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, mo
 def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path):
     place = place_of("/head")
     bundle = bundle_on(place)
-    for name in submit._OF_POINTS:
+    for name in submit._POINT_FILES:
         values = {"scene.assets": str(MESHES.source), "other": f"{MESHES.source}-2"}
         (tmp_path / name).write_text(json.dumps(values))
     submit._move_paths(tmp_path, bundle, place.files)

@@ -55,18 +55,19 @@ class Step:
 class Usage:
     """The hours that a run held and used of its nodes.
 
-    resource  what counts most: GPUs if its trials train on them, else cores
-    nodes     hours of nodes by their resources
-    total     of all nodes, from the start of an attempt to its end
-    by_trial  of each trial while it trained, interruptions left out
-    for_trials  what trials could have taken: of the nodes that were up, as many as fit. The rest of
-              `total` is for nothing else, such as the driver's core and those of a head
-    idle_at_start, idle_between, idle_at_end  the part of `for_trials` that no trial took: before
-              the first trial trained, then, and after the last one had begun to train
-    gpu_percent  mean share of the time in which GPUs computed while trials had them; None if it was
-              not measured
-    waited_s  seconds that trials waited for scenes, all together
-    steps     the same over time
+    resource       what counts most: GPUs if its trials train on them, else cores
+    nodes          hours of nodes by their resources
+    total          of all nodes, from the start of an attempt to its end
+    by_trial       of each trial while it trained, interruptions left out
+    for_trials     what trials could have taken: of the nodes that were up, as many as fit. The rest
+                   of `total`, such as the driver's core and those of a head, is not for trials
+    idle_at_start  the part of `for_trials` that no trial took before the first one trained
+    idle_between   the same from then until the last one began to train
+    idle_at_end    the same from then on
+    gpu_percent    mean share of the time in which GPUs computed while trials had them; None if it
+                   was not measured
+    waited_s       seconds that trials waited for scenes, all together
+    steps          the trials that trained, and could have, over time
     """
 
     resource: Literal["GPU", "core"]

@@ -1,7 +1,8 @@
 """Head facts: a script that the head of a cluster runs to say what it has. It needs Python alone.
 
-It is sent as text, since the head need not have this package. Its argument is the folder of all
-projects, relative to the home folder.
+It is sent as text, since the head need not have this package, so names of files and the beginning
+of the answer are written out here: see `submission` and `bundle`, and `ANSWER` in `head`. Its
+argument is the folder of all projects, relative to the home folder.
 """
 
 from __future__ import annotations  # a head may have an older Python, which it must be able to say

@@ -15,8 +15,6 @@ from syndet_ray.runs.names import bounds
 from syndet_ray.wording import command_line, counted, hours_number, money
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from syndet_ray.data.real import RealData
     from syndet_ray.data.remote.catalogue import CatalogueEntry
     from syndet_ray.data.remote.public import Fetched
@@ -147,9 +145,7 @@ def disk_lines(disk: "Disk", room: "Room", storage: str | None) -> Iterator[str]
     yield f"disk     at most {usage_words(disk, room, storage)}; {memory_words(room.free)} free"
 
 
-def place_lines(
-    options: "Options", experiment: str, cluster: "Path | None" = None
-) -> Iterator[str]:
+def place_lines(options: "Options", experiment: str, cluster: Path | None = None) -> Iterator[str]:
     """Lines on the folders, stores and clusters that a run uses; each has been looked at.
 
     experiment  what MLflow's store has of the sweep, in words

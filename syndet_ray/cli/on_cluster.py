@@ -267,9 +267,10 @@ def _fetch(head: "Head", end: Mapping[str, Any], runs: Path) -> Path:
 def _may_hold(folder: Path, started: float) -> bool:
     """False for the folder of another run, which began in the same second elsewhere."""
     record = folder / "run.json"
-    return (
-        not record.exists() or json.loads(record.read_text(encoding="utf-8"))["started"] == started
-    )
+    if not record.exists():
+        return True
+    about = json.loads(record.read_text(encoding="utf-8"))
+    return about["started"] == started
 
 
 def attach_there(run: str | None, file: Path, runs: Path) -> None:
@@ -320,7 +321,8 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
     if not chosen:
         place = f"the head of {file}"
         if name is None or not names:
-            raise DataError(place, "has no run that was sent from elsewhere")
+            do = "Send one: give `cluster` to a sweep."
+            raise DataError(place, "has no run that was sent from elsewhere", do=do)
         newest = ", ".join(its_names[0] for its_names in names[-3:])
         raise DataError(place, f"has no run {name}", do=f"The newest are {newest}.")
     newest = sorted(chosen, key=_is_own)[-1]  # which keeps the order in time

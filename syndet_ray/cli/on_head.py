@@ -19,7 +19,7 @@ from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
-_LOOK_EVERY_S = 0.3
+_LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
 def start(submission: Submission, words: list[str]) -> None:

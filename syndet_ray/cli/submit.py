@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 1_000_000
 _SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
-_OF_POINTS = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
+_POINT_FILES = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
 # Variables that each machine has its own of, since they may hold secrets or name its folders.
-_OURS = "SYNDET_"
-_OF_STORES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_OF_TRACKING = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_OUR_VARIABLES = "SYNDET_"  # begins their names
+_STORE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_TRACKING_VARIABLES = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
 
 
 def submit(
@@ -58,7 +62,7 @@ def submit(
     before.
     """
     from syndet_ray.cli import terminal
-    from syndet_ray.clusters.bundle import write_definitions
+    from syndet_ray.clusters.definition_files import write_definitions
 
     console = terminal.console()
     check_options(options)
@@ -99,7 +103,7 @@ def rehearse(
 
     Raises SyndetError for what could not be sent, or not be used there.
     """
-    from syndet_ray.clusters.bundle import write_definitions
+    from syndet_ray.clusters.definition_files import write_definitions
 
     _check_nodes_see(cluster, options)
     with display.step("looking at the files that go along"), temporary_folder() as folder:
@@ -116,11 +120,11 @@ def _sent_words(bundle: "Bundle") -> str:
 def _variable_notes(options: SweepOptions) -> list[str]:
     """A line on variables of the environment that act here, and stay here."""
     places = (options.real or "", options.storage or "")
-    names = {name for name in os.environ if name.startswith(_OURS)}
+    names = {name for name in os.environ if name.startswith(_OUR_VARIABLES)}
     if any(place.startswith("s3://") for place in places):
-        names.update(_OF_STORES)
+        names.update(_STORE_VARIABLES)
     if options.tracking is not None:
-        names.update(_OF_TRACKING)
+        names.update(_TRACKING_VARIABLES)
     names &= os.environ.keys()
     if not names:
         return []
@@ -210,7 +214,7 @@ def _copy_of_run(run: Path, folder: Path) -> Path:
     RunFolder.open(run)
     copy = folder / run.resolve().name
     copy.mkdir()
-    for name in _OF_POINTS:
+    for name in _POINT_FILES:
         shutil.copy(run / name, copy)
     return copy
 
@@ -221,7 +225,7 @@ def _move_paths(run: Path, bundle: "Bundle", files: PurePosixPath) -> None:
     files  the folder that relative places start from
     """
     places = {item.source: files / bundle.path_there(item.source) for item in bundle.items}
-    for name in _OF_POINTS:
+    for name in _POINT_FILES:
         file = run / name
         text = file.read_text(encoding="utf-8")
         for source, there in places.items():
@@ -236,8 +240,10 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
     """
     from syndet_ray.clusters.bundle import size_words
 
-    new = [item for item in bundle.items if _earlier(place.of(item, bundle), place, facts) is None]
-    needed = sum(item.size for item in new)
+    needed = 0
+    for item in bundle.items:
+        if _earlier(place.of(item, bundle), place, facts) is None:
+            needed += item.size
     if needed > facts["free"]:
         rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."

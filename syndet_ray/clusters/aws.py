@@ -12,13 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from syndet_ray.clusters.description import ClusterFile, NodeType
 from syndet_ray.clusters.ec2 import OF_RAY
 from syndet_ray.clusters.quotas import quota_of
+from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.data.storage import read_error
 from syndet_ray.errors import MachineError, SyndetError, nearest
 from syndet_ray.wording import counted
 
 Findings = Iterator[SyndetError | str]
 
-_TYPES = "available_node_types"
 _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # answers to a question that this machine may not ask
 _FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
@@ -152,7 +152,7 @@ def _images(account: Account, cluster: ClusterFile) -> Findings:
 def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:
     """A disk of a node must hold the snapshot that the image has for it."""
     needed = _disks(image)
-    node = cluster.prepared[_TYPES][kind.name]["node_config"]
+    node = cluster.prepared[NODE_TYPES][kind.name]["node_config"]
     for device, size in _disks(node).items():
         if size < needed.get(device, 0):
             place = _place(cluster, kind, "BlockDeviceMappings")
@@ -197,7 +197,7 @@ def _sizes(account: Account, cluster: ClusterFile) -> Findings:
         machine = account.machines.get(kind.instance_type or "")
         for name, has in (machine or {}).items():
             if kind.resources.get(name, 0) > has:
-                place = cluster.lines.place((_TYPES, kind.name), "resources")
+                place = cluster.lines.place((NODE_TYPES, kind.name), "resources")
                 rule = f"{kind.name}: {kind.instance_type} has {has} {name}"
                 yield MachineError(place, rule, got=kind.resources[name], do=f"Write {has}.")
             elif name == "GPU" and has and not kind.resources.get(name, 0):
@@ -225,7 +225,7 @@ def _profiles(account: Account, cluster: ClusterFile) -> Findings:
 
 def _rights(account: Account, cluster: ClusterFile) -> Findings:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
-    node = cluster.prepared[_TYPES][cluster.head_type]["node_config"]
+    node = cluster.prepared[NODE_TYPES][cluster.head_type]["node_config"]
     if cluster.head.image is None:  # Ray's choice
         return
     # rights may depend on the tag that Ray gives its instances
@@ -282,4 +282,4 @@ def _code(error: Exception) -> str:
 
 
 def _place(cluster: ClusterFile, kind: NodeType, key: str) -> str:
-    return cluster.lines.place((_TYPES, kind.name, "node_config"), key)
+    return cluster.lines.place((NODE_TYPES, kind.name, "node_config"), key)

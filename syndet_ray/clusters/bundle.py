@@ -5,7 +5,6 @@ go to each node, those that only the driver reads stay on the head. What is an a
 and what the cluster's file brings to the same path of every node stays a path.
 """
 
-import ast
 import errno
 import hashlib
 import os
@@ -16,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.loader import available, find, load
-from syndet_ray.definitions.located import located_changes
+from syndet_ray.definitions.program import words_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import reading
@@ -27,7 +24,7 @@ from syndet_ray.wording import counted
 
 # Settings that name files, by the last word of their path, and whether nodes need those files. The
 # images of a source are decoded by the driver, and reach the nodes through Ray.
-_SETTINGS = {
+FILE_SETTINGS = {
     "folder": False,
     "assets": True,
     "surroundings": True,
@@ -49,7 +46,6 @@ NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore"
 FILES, DATA = "files", "data"
 GIVEN = "given"  # the folder, among the files that nodes get, of what a sweep names
 _DIGITS = 8  # of a hash that tells the few items of a folder apart
-_KINDS = ("sweeps", "search_spaces")
 _GIGABYTE = 1e9
 MOST_BYTES = int(20 * _GIGABYTE)  # of all items; an ordinary line takes an hour for it
 # Ray keeps the files of the nodes in the memory of the head, packed, and takes no more than this.
@@ -102,11 +98,8 @@ class Bundle:
         """
         for item in self.items:
             if item.source == source:
-                return (
-                    f"{GIVEN}/{item.place}"
-                    if item.for_nodes
-                    else str(self.folder / DATA / item.place)
-                )
+                on_head = str(self.folder / DATA / item.place)
+                return f"{GIVEN}/{item.place}" if item.for_nodes else on_head
         return None
 
     def path_there(self, source: Path) -> str:
@@ -149,7 +142,7 @@ class Bundle:
 
     @property
     def words(self) -> str:
-        """The items in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
+        """The items in words: "meshes (31 files, 12.0 MB), photos (250 files, 80.1 MB)"."""
         return ", ".join(
             f"{item.name} ({counted(item.files, 'file')}, {size_words(item.size)})"
             for item in self.items
@@ -157,7 +150,7 @@ class Bundle:
 
 
 def size_words(size: float) -> str:
-    """A number of bytes as 12 MB or 1.3 GB."""
+    """A number of bytes as "12.0 MB" or "1.3 GB"."""
     return f"{size / 1e6:.1f} MB" if size < _GIGABYTE else f"{size / _GIGABYTE:.1f} GB"
 
 
@@ -204,9 +197,9 @@ def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
                 path = Path(word.rpartition("=")[2] if not word.startswith("/") else word)
                 if path.is_absolute() and not _is_of_the_system(path):
                     paths[path] = True
-        elif text.startswith("/") and setting in _SETTINGS:
+        elif text.startswith("/") and setting in FILE_SETTINGS:
             path = Path(text)
-            paths[path] = paths.get(path, False) or _SETTINGS[setting]
+            paths[path] = paths.get(path, False) or FILE_SETTINGS[setting]
     return paths
 
 
@@ -222,13 +215,13 @@ def _texts(value: Any, setting: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             word = name.rpartition(".")[2]
-            yield from _texts(inner, word if word in _SETTINGS else setting)
+            yield from _texts(inner, word if word in FILE_SETTINGS else setting)
 
 
 def _words(command: str) -> list[str]:
     try:
-        return shlex.split(command.removeprefix(COMMAND))
-    except ValueError:  # an error of the generator says what is wrong with it
+        return words_of(command, "program")
+    except DefinitionError:  # the setting's own error says what is wrong with it
         return []
 
 
@@ -310,69 +303,3 @@ def _check_sizes(items: Iterable[Item]) -> None:
                 "cluster's file."
             )
             raise DataError(largest.source, rule, do=do)
-
-
-def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, target: Path) -> str:
-    """Writes the sweep of this name, and all other sweeps and search spaces, into a folder; paths
-    are those of the cluster. Returns the name of the sweep there.
-
-    given  what replaces settings of the sweep's file, with the paths of this machine
-
-    Raises DefinitionError for a path that the file of the sweep does not hold as one text.
-    """
-    file = find(name)
-    for kind in _KINDS:
-        folder = target / kind
-        folder.mkdir(parents=True)
-        files = available(kind) | ({file.stem: file} if kind == "sweeps" else {})
-        for stem, path in files.items():
-            (folder / f"{stem}.py").write_bytes(_translate_file(path, bundle))
-    sweep = load(str(target / "sweeps" / f"{file.stem}.py"), target)
-    settings = bundle.translate(given.get("settings", {}), Path.cwd())
-    moved = with_given(sweep, {**given, "settings": located_changes(settings, target)})
-    places = {target / bundle.path_there(item.source) for item in bundle.items}
-    for path in paths_of(moved).keys() - places:
-        if bundle.is_there(path):
-            continue
-        rule = f"names {path.name} in parts, so it cannot name its place on the cluster"
-        raise DefinitionError(file, rule, do="Write the path as one text in quotes.")
-    return file.stem
-
-
-def _translate_file(file: Path, bundle: Bundle) -> bytes:
-    content = file.read_bytes()
-    try:
-        return _translate_source(content.decode("utf-8"), bundle).encode()
-    # of another sweep, which is not used: this one has been loaded
-    except (SyntaxError, ValueError):
-        return content
-
-
-def _translate_source(source: str, bundle: Bundle) -> str:
-    """The text of a definition file, with the places of the cluster for paths of this machine."""
-    lines = source.encode().splitlines(keepends=True)
-    for node in reversed(list(_path_nodes(ast.parse(source), is_path=False))):
-        place = bundle.translate(node.value, Path.cwd())
-        if place == node.value:
-            continue
-        # positions are in bytes
-        start, end = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-        before, after = lines[start][: node.col_offset], lines[end][node.end_col_offset :]
-        lines[start : end + 1] = [before + repr(place).encode() + after]
-    return b"".join(lines).decode()
-
-
-def _path_nodes(node: ast.AST, *, is_path: bool) -> Iterator[ast.Constant]:
-    """The texts of a definition file that may name files, in their order."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if is_path or node.value.startswith(COMMAND):
-            yield node
-    elif isinstance(node, ast.keyword):
-        yield from _path_nodes(node.value, is_path=is_path or node.arg in _SETTINGS)
-    elif isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            word = str(getattr(key, "value", "")).rpartition(".")[2]
-            yield from _path_nodes(value, is_path=is_path or word in _SETTINGS)
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _path_nodes(child, is_path=is_path)

@@ -11,6 +11,7 @@ from typing import Any
 from syndet_ray.clusters import ec2
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
+    NODE_TYPES,
     as_lines,
     has_token,
     safety_errors,
@@ -45,7 +46,6 @@ class NodeType:
 
     name: str
     resources: Mapping[str, int]
-    min_workers: int
     max_workers: int
     priority: int = 0
     is_spot: bool = False
@@ -160,7 +160,7 @@ def _line(error: SyndetError) -> int:
 def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> ClusterFile:
     provider = prepared["provider"]
     zones = str(provider.get("availability_zone") or "")
-    kinds = prepared["available_node_types"]
+    kinds = prepared[NODE_TYPES]
     return ClusterFile(
         path=path,
         cluster_name=prepared["cluster_name"],
@@ -183,7 +183,6 @@ def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     return NodeType(
         name=name,
         resources=kind["resources"],
-        min_workers=kind["min_workers"],
         max_workers=kind["max_workers"],
         priority=kind.get("priority", 0),
         is_spot=market.get("MarketType") == "spot",

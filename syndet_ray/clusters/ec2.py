@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from syndet_ray.clusters.lines import Lines
+from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.errors import DefinitionError, nearest
 
-_TYPES = "available_node_types"
 OF_RAY = ("SubnetIds",)  # keys of a node_config that Ray takes out before it asks EC2
 _COUNTS = {"MinCount": 1, "MaxCount": 1}  # that Ray adds
 _MOST_VALID = 300  # characters of a list of valid names that a message shows
@@ -43,14 +43,14 @@ def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
     from botocore.validate import ParamValidator
 
     shape = _shape_of_a_launch()
-    kinds = prepared.get(_TYPES) or {}
+    kinds = prepared.get(NODE_TYPES) or {}
     for name, kind in kinds.items():
         given = (kind or {}).get("node_config")
         if given is None:  # which the schema refuses
             continue
         node = {key: value for key, value in given.items() if key not in OF_RAY}
         report = ParamValidator().validate(node | _COUNTS, shape)
-        keys = (_TYPES, name, "node_config")
+        keys = (NODE_TYPES, name, "node_config")
         if report.has_errors():
             for line in report.generate_report().splitlines():
                 yield _node_error(line, keys, lines)

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 import warnings
@@ -22,12 +21,13 @@ from typing import Any
 
 from syndet_ray.clusters.bundle import NEVER_SENT
 from syndet_ray.clusters.description import ClusterFile
+from syndet_ray.clusters.here import program_errors
 from syndet_ray.errors import MachineError, first_line
 
 # begins the line with the answer of a program on the head: shells print greetings before it
 ANSWER = "syndet_ray answers: "
 UNREACHABLE = 255  # with which ssh ends if there is no connection, or it has broken
-_CONNECT_S = 20
+_CONNECT_S = 20  # a head on another continent connects in two, also over a slow line
 _ANSWER_S = 120.0  # a head that has just started reads all packages from a cold disk
 _NO_TERMINAL = ("cannot set terminal process group", "no job control in this shell")
 _NO_SPACE = "No space left on device"
@@ -223,10 +223,8 @@ def find_head(file: ClusterFile) -> Head:
 
     Raises MachineError if ssh or rsync is missing here, or there is no head.
     """
-    for program in ("ssh", "rsync"):
-        if shutil.which(program) is None:
-            rule = f"has no {program}, through which files and commands go to a cluster"
-            raise MachineError("this machine", rule, do=f"Install {program}.")
+    for error in program_errors():
+        raise error
     if (file.prepared.get("docker") or {}).get("container_name"):
         rule = "runs Ray in containers, to which `cluster` brings no files"
         do = "Leave `docker` out, or start the sweep with `ray exec` and `address` auto."

@@ -22,14 +22,15 @@ _DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
 
 def findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     """Errors for what this machine lacks, and notes on what a person may not expect."""
-    yield from _program_errors()
+    yield from program_errors()
     yield from _placeholder_errors(cluster)
     yield from _mount_errors(cluster)
     yield from _token_findings(cluster)
     yield from _version_findings(cluster)
 
 
-def _program_errors() -> Iterator[MachineError]:
+def program_errors() -> Iterator[MachineError]:
+    """Errors for programs that are missing here, without which no node can be reached."""
     for program in _PROGRAMS:
         if shutil.which(program) is None:
             rule = f"has no {program}, with which Ray reaches the nodes"

@@ -13,7 +13,7 @@ from typing import Any
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
-_TYPES = "available_node_types"
+NODE_TYPES = "available_node_types"  # key of the types of nodes in a file
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DASHBOARD = re.compile(r"--dashboard-host[ =]+['\"]?([^\s'\"]+)")
 # a variable that is set to anything but another variable
@@ -119,7 +119,7 @@ def _words(keys: Sequence[Any]) -> str:
 
 def type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Mistakes among the node types of a file that breaks no rule of the schema."""
-    kinds = content.get(_TYPES) or {}
+    kinds = content.get(NODE_TYPES) or {}
     errors = []
     head = content.get("head_node_type")
     if head not in kinds:
@@ -129,8 +129,8 @@ def type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionErro
     for name, kind in kinds.items():
         least, most = kind.get("min_workers", 0), kind.get("max_workers")
         if most is not None and least > most:
-            place = lines.place((_TYPES, name), "min_workers")
-            rule = f"{_TYPES}.{name}.min_workers must be at most max_workers, {most}"
+            place = lines.place((NODE_TYPES, name), "min_workers")
+            rule = f"{NODE_TYPES}.{name}.min_workers must be at most max_workers, {most}"
             errors.append(DefinitionError(place, rule, got=least))
     return [*errors, *_sum_errors(content, kinds, lines)]
 

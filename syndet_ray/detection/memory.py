@@ -17,7 +17,10 @@ def limit_memory(device: torch.device | str, share: float) -> None:
 
 
 def memory_fraction(device_type: str, share: float) -> float | None:
-    """The fraction of a GPU's memory for a process that has a share of the GPU; None for a CPU."""
+    """The fraction of a GPU's memory for a process that has a share of the GPU; None for a CPU.
+
+    A share of 0, or of whole GPUs, limits nothing.
+    """
     if device_type != "cuda":
         return None
     return share if 0 < share < 1 else 1.0

@@ -28,8 +28,8 @@ class TeamNorm(_BatchNorm):
             return self.plain.forward(self, x)
         dims = [dim for dim in range(x.dim()) if dim != 1]
         values = x.float()
-        values_each = values.new_full((1,), values.numel() / values.shape[1])
-        sums = _add(torch.cat([values.sum(dims), values_each]), self.team)
+        count_here = values.new_full((1,), values.numel() / values.shape[1])  # of a channel
+        sums = _add(torch.cat([values.sum(dims), count_here]), self.team)
         count = sums[-1:].clamp(min=1)
         mean = sums[:-1] / count
         shape = [1, -1] + [1] * (x.dim() - 2)

@@ -210,7 +210,8 @@ class Program:
         """The beginning of a line that is too long to be a report."""
         if self._rest.lstrip().startswith(_BEGINNING):
             place = f"{self.place}, line {self._lines + 1} of its output"
-            raise DataError(place, f"a report must have at most {_LONGEST_LINE:,} bytes")
+            rule = f"a report must have at most {_LONGEST_LINE:,} bytes"
+            raise DataError(place, rule, do="Write predictions into a file, and report its name.")
         line, self._rest = self._rest, b""
         return line
 

@@ -190,7 +190,8 @@ def _checkpoint(report: Mapping[str, Any], place: str, folder: Path) -> Path:
             rule += f" and {_MOST_CHECKPOINT_BYTES >> 30} GiB"
             raise DataError(place, rule, do="Leave out what the program does not need.")
     if not files:
-        raise DataError(place, "the folder of the checkpoint must not be empty")
+        do = "Write all that is needed to continue and to predict into it."
+        raise DataError(place, "the folder of the checkpoint must not be empty", do=do)
     return checkpoint
 
 

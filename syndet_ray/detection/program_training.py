@@ -179,15 +179,9 @@ def program_training(
         files = {}
         for name, pool in sources.items():
             files[name] = stack.enter_context(image_files(pool, place.cache, "train"))
-        task = {
-            "recipe": recipe.flat(),
-            "seed": seed,
+        task = _training_task(recipe, place, seed=seed, rungs=rungs, images_seen=images_seen)
+        task |= {
             "classes": val.classes,
-            "rungs": [images for images in rungs if images > images_seen],
-            "images_seen": images_seen,
-            "restore": None,
-            "device": place.device,
-            "threads": place.threads,
             "order": folder / ORDER,
             "sources": files,
             "val": stack.enter_context(image_files(val, place.cache, "val")),
@@ -206,6 +200,21 @@ def program_training(
             task=task,
             slowest_s=facts.get(_SLOWEST_S, 0.0),
         )
+
+
+def _training_task(
+    recipe: Recipe, place: Place, *, seed: int, rungs: Sequence[int], images_seen: int
+) -> dict[str, Any]:
+    """The part of a training's task that names no files. images_seen: at the last checkpoint."""
+    return {
+        "recipe": recipe.flat(),
+        "seed": seed,
+        "rungs": [images for images in rungs if images > images_seen],
+        "images_seen": images_seen,
+        "restore": None,
+        "device": place.device,
+        "threads": place.threads,
+    }
 
 
 def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> list[Predictions]:

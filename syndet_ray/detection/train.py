@@ -39,7 +39,15 @@ from syndet_ray.detection.team import ALONE, Team, Total
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.detection.weights_file import WeightsReport
 from syndet_ray.errors import DataError, NeedsParts, first_line
-from syndet_ray.metrics import BATCH_PARTS
+from syndet_ray.metrics import (
+    BACKBONE_STAGES,
+    BATCH_PARTS,
+    DRAWN,
+    IMAGES_PER_SECOND,
+    IMAGES_SEEN,
+    REAL_IMAGES,
+    TRAINABLE_BACKBONE,
+)
 
 # Gradients of a detector trained from scratch jump in its first steps; later they are far below
 # this.
@@ -151,7 +159,7 @@ class Trainer:
         self._losses = []
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
-        metrics["images_per_second"] = (self.images_seen - first) / seconds
+        metrics[IMAGES_PER_SECOND] = (self.images_seen - first) / seconds
         shares = realised_shares(self._plan, self._mixer.drawn, self.images_seen)
         return TrainingStats(metrics | shares)
 
@@ -187,17 +195,17 @@ class Trainer:
                 mixer=self._mixer,
             ),
             "switch_at": self._rate.switch if self._plan.schedule == "staged" else None,
-            "backbone_stages": body.stages,
-            "images_seen": self.images_seen,
-            "drawn": dict(self._mixer.drawn),
+            BACKBONE_STAGES: body.stages,
+            IMAGES_SEEN: self.images_seen,
+            DRAWN: dict(self._mixer.drawn),
             "planned": planned_images(self.recipe, self._pools, self.images_seen),
-            "real_images": len(self._pools[REAL]) if REAL in self._pools else 0,
+            REAL_IMAGES: len(self._pools[REAL]) if REAL in self._pools else 0,
             "optimizer": {group["name"]: group_facts(group) for group in groups},
             "rate_set_at": self._rate_set_at,
             BATCH_PARTS: self._parts,
             "processes": self.team.size,
             "trainable_parameters": _trainable(self._model),
-            "trainable_backbone_parameters": _trainable(body),
+            TRAINABLE_BACKBONE: _trainable(body),
             "weights": str(self.weights),
             "device": str(self.device),
             "seed": self._seed,

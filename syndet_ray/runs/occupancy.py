@@ -22,8 +22,8 @@ class Nodes:
 class Cluster:
     """The cluster from a moment on, until the next that a period has.
 
-    since   seconds since 1970
-    trials  how many trials can train at once on the nodes that are up
+    since        seconds since 1970
+    trials       how many trials can train at once on the nodes that are up
     cores, gpus  of each trial
     """
 

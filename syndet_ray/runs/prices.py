@@ -38,7 +38,7 @@ class Prices:
         return gpu_hours * (self.gpu_hour_price or 0.0) + core_hours * (self.core_hour_price or 0.0)
 
     def words(self) -> str:
-        """2.5 a GPU hour and 0.04 a core hour"""
+        """The prices in words: "2.5 a GPU hour and 0.04 a core hour"."""
         parts = {"GPU": self.gpu_hour_price, "core": self.core_hour_price}
         return " and ".join(
             f"{price:g} a {name} hour" for name, price in parts.items() if price is not None

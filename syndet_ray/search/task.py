@@ -86,12 +86,12 @@ class Resources:
 class RunSettings:
     """Settings that all trials of a run share.
 
-    rungs  reports of each trial
-    seed   of the sweep. Scenes and the choice of fewer real images depend on it alone, so that
-           trials with the same scene parameters share one rendered set. Training depends on it and
-           on the trial's seed_number: different recipes get the same random numbers, so that only
-           their differences matter, and a setting without effect is noticed
-    cache  folder of rendered sets on the worker's node
+    rungs    reports of each trial
+    seed     of the sweep. Scenes and the choice of fewer real images depend on it alone, so that
+             trials with the same scene parameters share one rendered set. Training depends on it
+             and on the trial's seed_number: different recipes get the same random numbers, so that
+             only their differences matter, and a setting without effect is noticed
+    cache    folder of rendered sets on the worker's node
     classes  new names of the classes of synthetic data, as in a Sweep
     """
 
@@ -105,15 +105,15 @@ class RunSettings:
 class Task:
     """All that a worker needs to run a trial, as one plain value.
 
-    trial    as it stood when the attempt began; it continues from its checkpoint. It must report
-             the effective value of every setting in trial.params, which the search has chosen
-    run      settings that it shares with all trials of the run
-    threads  CPU cores that each of its processes may use
-    gpus     share of a GPU, and of its memory, that each of its processes may use
+    trial      as it stood when the attempt began; it continues from its checkpoint. It must report
+               the effective value of every setting in trial.params, which the search has chosen
+    run        settings that it shares with all trials of the run
+    threads    CPU cores that each of its processes may use
+    gpus       share of a GPU, and of its memory, that each of its processes may use
     processes  number of processes that train it together
-    parts    least number of parts in which a process computes its share of a batch
-    node     the node that rendered its scenes; None if the trial renders them itself
-    waited_s  seconds for which it could not start because its scenes were not rendered
+    parts      least number of parts in which a process computes its share of a batch
+    node       the node that rendered its scenes; None if the trial renders them itself
+    waited_s   seconds for which it could not start because its scenes were not rendered
     """
 
     trial: Trial

@@ -16,8 +16,8 @@ from syndet_ray.search.task import Runner
 if TYPE_CHECKING:
     from syndet_ray.detection.program_try import ProgramTry
 
-_OF_PROGRAMS = ("detector.", "training.")  # settings that only the program can carry out
-_OURS = ("detector.program", "training.images")  # and those of them that we do
+_OF_PROGRAMS = ("detector.", "training.")  # settings that a program carries out
+_OURS = ("detector.program", "training.images")  # and those of them that we carry out
 
 
 def check_program_gpus(sweep: LoadedSweep, gpus_per_trial: float | None) -> None:
@@ -74,14 +74,18 @@ def _check_reported(sweep: LoadedSweep, recipe: Recipe, result: "ProgramTry") ->
     from syndet_ray.workers.effective import check_settings
 
     for path, parameter in sweep.parameters.items():
-        is_the_programs = path.startswith(_OF_PROGRAMS) and path not in _OURS
         acts = not parameter.when and no_effect(path, recipe) is None
-        if is_the_programs and acts and path not in result.effective:
+        if _is_the_programs(path) and acts and path not in result.effective:
             rule = f"is searched, and {program_name(recipe.detector.program)} does not report it"
             do = 'Let the program use it and report its value in "effective", '
             raise SyndetError(path, rule, do=f"{do}or take it out of the space.")
     reported = {}
     for path, value in result.effective.items():
-        if path.startswith(_OF_PROGRAMS) and path not in _OURS:
+        if _is_the_programs(path):
             reported[path] = value
     check_settings(recipe, reported)
+
+
+def _is_the_programs(path: str) -> bool:
+    """True for a setting that only the program can carry out."""
+    return path.startswith(_OF_PROGRAMS) and path not in _OURS

@@ -172,7 +172,7 @@ def _minor(version: str) -> list[str]:
 
 
 def clock_findings(skew_s: float) -> Findings:
-    """skew_s: the clock here minus the driver's."""
+    """Compares clocks. skew_s: the one here minus the driver's."""
     if abs(skew_s) <= _NOTED_SKEW_S:
         return Findings()
     direction = "ahead of" if skew_s > 0 else "behind"

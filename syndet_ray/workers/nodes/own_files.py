@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-FOLDER = (
-    "SYNDET_RAY_FILES"  # the variable that has the folder; without it nodes have what they need
-)
+# The variable that has the folder; without it nodes have what they need.
+FOLDER = "SYNDET_RAY_FILES"
 _HOOK = "syndet_ray.workers.nodes.own_files.link_here"
 
 
