@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from syndet_ray.clusters import aws, here
-from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
+from syndet_ray.clusters.description import (
+    AWS,
+    LOCAL,
+    ClusterFile,
+    cluster_and_mistakes,
+    mistakes_error,
+)
 from syndet_ray.clusters.rules import as_lines
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
@@ -12,7 +19,29 @@ from syndet_ray.wording import counted
 
 Step = Callable[[str], AbstractContextManager[None]]
 
+_STORAGE_STEP = "looking at the storage"
 _DO_STORAGE = "Give `storage` s3://BUCKET/PREFIX."
+
+
+def check_cluster_file(
+    path: Path, storage: str | None, step: Step
+) -> tuple[ClusterFile, list[str]]:
+    """Reads a file for `ray up`, and makes the checks of `check_cluster`.
+
+    Of a file with mistakes the nodes are not known, but the store is looked at all the same.
+
+    Returns the cluster, and notes. Raises DataError, DefinitionError or MachineError with all
+    problems.
+    """
+    with step(f"reading {path}"):
+        cluster, mistakes = cluster_and_mistakes(path)
+    if cluster is not None:
+        return cluster, check_cluster(cluster, storage, step)
+    with step(_STORAGE_STEP):
+        unusable = _bucket_errors(storage)
+    if not unusable:
+        raise mistakes_error(path, mistakes)
+    raise _error_of_all(path, [*mistakes, *unusable])
 
 
 def check_cluster(cluster: ClusterFile, storage: str | None, step: Step) -> list[str]:
@@ -26,9 +55,11 @@ def check_cluster(cluster: ClusterFile, storage: str | None, step: Step) -> list
     if cluster.provider == AWS:
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
             findings += aws.findings(cluster)
-    with step("looking at the storage"):
+    with step(_STORAGE_STEP):
         findings += storage_errors(cluster, storage) or _bucket_errors(storage)
-    _raise_all(cluster, [finding for finding in findings if isinstance(finding, SyndetError)])
+    errors = [finding for finding in findings if isinstance(finding, SyndetError)]
+    if errors:
+        raise _error_of_all(cluster.path, errors)
     return [finding for finding in findings if isinstance(finding, str)]
 
 
@@ -49,14 +80,13 @@ def _bucket_errors(storage: str | None) -> list[MachineError]:
     return []
 
 
-def _raise_all(cluster: ClusterFile, errors: list[SyndetError]) -> None:
-    """Raises the only error as it is, or one with a line for each."""
+def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
+    """The only error as it is, or one with a line for each."""
     if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        reasons = counted(len(errors), "reason")
-        rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
-        raise MachineError(cluster.path, rule)
+        return errors[0]
+    reasons = counted(len(errors), "reason")
+    rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
+    return MachineError(path, rule)
 
 
 def cluster_words(cluster: ClusterFile) -> list[str]:
