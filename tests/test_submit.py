@@ -10,7 +10,7 @@ import pytest
 from conftest import write_tiny_sweep
 
 from syndet_ray.cli import on_cluster, submit
-from syndet_ray.cli.head_facts import sent, submissions
+from syndet_ray.cli.head_facts import copies, submissions
 from syndet_ray.cli.on_cluster import HeadFolder
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
@@ -120,7 +120,7 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     (earlier / "data" / PHOTOS.place).mkdir(parents=True)
     (tmp_path / "other" / "submitted" / "x" / "files" / "given" / MESHES.place).mkdir(parents=True)
     (earlier / "files" / "syndet_ray").mkdir(parents=True)
-    facts = {"sent": sent(tmp_path), "free": 2 * 10**6}
+    facts = {"sent": copies(tmp_path), "free": 2 * 10**6}
     assert submissions(tmp_path) == [], "it was never started"
     found = submit._earlier(place.of(PHOTOS, bundle), place, facts)
     assert found == PurePosixPath(earlier, "data", PHOTOS.place)
