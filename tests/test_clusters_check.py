@@ -153,11 +153,6 @@ def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):
         check_cluster_file(file, "s3://mine/runs", silent_step)
 
 
-def test_a_wrong_region_is_named_and_nothing_else_is_asked(cluster):
-    (finding,) = aws.findings(cluster((REGION, "us-east1")))
-    assert "must be a region of AWS, got 'us-east1'. Did you mean 'us-east-1'?" in str(finding)
-
-
 def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
