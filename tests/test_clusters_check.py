@@ -12,10 +12,15 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from syndet_ray.clusters import aws, here
-from syndet_ray.clusters.check import check_cluster, cluster_words, trial_errors
+from syndet_ray.clusters.check import (
+    check_cluster,
+    check_cluster_file,
+    cluster_words,
+    trial_errors,
+)
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.quotas import quota_of
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import DefinitionError, MachineError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
@@ -153,9 +158,18 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
 
 
-def test_a_wrong_region_is_named_and_nothing_else_is_asked(cluster):
-    (finding,) = aws.findings(cluster((REGION, "us-east1")))
-    assert "must be a region of AWS, got 'us-east1'. Did you mean 'us-east-1'?" in str(finding)
+def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):
+    file = tmp_path / "c.yaml"
+    text = DOCUMENTED.replace("upscaling_speed", "upscaling_sped").replace('"GPU": 1', '"GPU": 0.5')
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(MachineError) as error:
+        check_cluster_file(file, "s3://nothing/runs", silent_step)
+    message = str(error.value)
+    assert message.startswith(f"{file}: cannot be started as it is, for 5 reasons:\n")
+    for part in ("got 'upscaling_sped'", "got 0.5", "s3://nothing/runs: cannot be written (NoSuch"):
+        assert part in message
+    with pytest.raises(DefinitionError, match=r"c\.yaml: has 4 mistakes:"):
+        check_cluster_file(file, "s3://mine/runs", silent_step)
 
 
 def test_missing_credentials_are_named_and_nothing_else_is_asked(cluster, monkeypatch):

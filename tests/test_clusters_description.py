@@ -115,6 +115,14 @@ def test_the_line_is_that_of_the_mistake(refused):
     assert "available_node_types.head lacks resources. Add it." in refused(text)
 
 
+def test_a_wrong_region_is_named_and_not_each_of_its_zones(refused):
+    text = changed("region: us-east-1", "region: us-east1")
+    message = refused(text)
+    where = f"c.yaml:{line_of(text, 'region: us-east1')}: provider.region"
+    assert message.startswith(f"{where} must be a region of AWS, got 'us-east1'. Did you mean 'us-")
+    assert "'us-east-1'?" in message and "zone" not in message
+
+
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
     text = changed("us-east-1b", "us-west-2b").replace("VolumeType", "VolumeTyp")
     message = refused(text.replace("head_node_type: head", "head_node_type: haed"))

@@ -85,6 +85,8 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
     assert saved_in(tmp_path / "saved", "saved") == saved
     with pytest.raises(DataError, match="is the model of a training program, which this command"):
         load_model(saved)
+    with pytest.raises(DataError, match=r"^models:/mine@champion: is the model of a training pro"):
+        load_model(saved, "models:/mine@champion")
 
 
 def test_the_images_are_those_of_the_pool_and_shared(squares, tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from made_programs import recipe_of, write_program
+from PIL import Image
 from test_search import Silent
 from test_settle import CPU, DATA
 
@@ -153,6 +155,21 @@ def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
     place = Place(cache=tmp_path / "cache", device="cpu", threads=1)
     found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, place)
     assert [len(image.scores) for image in found] == [2, 2], "a box of each class"
+    shown = found_by_hand(tmp_path / "12", tmp_path)
+    assert [line.split(" {")[0] for line in shown] == ["my photo.jpg", "my photo.jpg"]
+
+
+def found_by_hand(model, folder):
+    """What the documented script for a champion prints of a photo, without the program's answer."""
+    (script,) = re.findall(
+        r"^## The test set.*?```python\n(.*?)```", GUIDE, re.DOTALL | re.MULTILINE
+    )
+    (folder / "find.py").write_text(script)
+    (folder / "photos").mkdir()
+    Image.new("RGB", (60, 40)).save(folder / "photos" / "my photo.jpg")
+    words = [sys.executable, str(folder / "find.py"), str(model), str(folder / "photos")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[1:]
 
 
 def test_a_model_of_a_program_is_scored_on_the_test_set(squares, tmp_path):

@@ -251,12 +251,11 @@ def _check_cluster(
 
     check_options(options)
     with open_display(console) as display:
-        with display.step(f"reading {file}"):
-            from syndet_ray.clusters.check import check_cluster, cluster_words
-            from syndet_ray.clusters.description import read_cluster_file
-
-            cluster = read_cluster_file(file)
-        notes = check_cluster(cluster, options.storage, display.step, options.gpus_per_trial)
+        with display.step("loading Ray and boto3"):
+            from syndet_ray.clusters.check import check_cluster_file, cluster_words
+        cluster, notes = check_cluster_file(
+            file, options.storage, display.step, options.gpus_per_trial
+        )
         lines = rehearse(name, request, options, cluster, display)
         for note in notes:
             display.note(note)

@@ -170,4 +170,5 @@ def _finder(model: str, runs: Path, tracking: str | None) -> "Finder":
     with champions.model_folder(model, runs, tracking) as folder:
         from syndet_ray.deploy.finder import Finder
 
-        return Finder.load(folder)
+        is_copied = model.startswith(champions.REGISTERED) or "://" in model
+        return Finder.load(folder, model if is_copied else "")

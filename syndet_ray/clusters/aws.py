@@ -70,10 +70,9 @@ class Account:
 def findings(cluster: ClusterFile) -> list[SyndetError | str]:
     """Errors for what the cloud lacks or refuses, and notes on what could not be looked up.
 
-    Without a region that exists and credentials, nothing else is asked.
+    Without credentials nothing else is asked.
     """
     try:
-        _check_region(cluster)
         account = Account(cluster)
     except MachineError as error:
         return [error]
@@ -100,21 +99,6 @@ def _answer(
 def _account_error(error: Exception) -> MachineError:
     rule = f"cannot be used ({_code(error) or type(error).__name__})"
     return MachineError("AWS account", rule, do=read_error("", error).do)
-
-
-def _check_region(cluster: ClusterFile) -> None:
-    """Raises MachineError for a region that boto3 does not know."""
-    try:
-        session = boto3.Session()
-        parts = session.get_available_partitions()
-        regions = [name for part in parts for name in session.get_available_regions("ec2", part)]
-    except BotoCoreError as error:  # such as a profile that does not exist
-        raise _account_error(error) from None
-    assert cluster.region is not None, "the reader has refused a file without one"
-    if cluster.region not in regions:
-        place = cluster.lines.place(("provider",), "region")
-        do = nearest(cluster.region, regions)
-        raise MachineError(place, "must be a region of AWS", got=cluster.region, do=do)
 
 
 def _zones(account: Account, cluster: ClusterFile) -> Findings:

@@ -2,9 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from syndet_ray.clusters import aws, here
-from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile, NodeType
+from syndet_ray.clusters.description import (
+    AWS,
+    LOCAL,
+    ClusterFile,
+    NodeType,
+    cluster_and_mistakes,
+    mistakes_error,
+)
 from syndet_ray.clusters.quotas import may_have_gpus
 from syndet_ray.clusters.rules import as_lines
 from syndet_ray.data.storage import check_bucket
@@ -17,7 +25,29 @@ Step = Callable[[str], AbstractContextManager[None]]
 
 _DO_GPUS = "Lower it, or list larger nodes in available_node_types."
 _DO_CORES = "Give workers resources and max_workers, or the head a CPU."
+_STORAGE_STEP = "looking at the storage"
 _DO_STORAGE = "Give `storage` s3://BUCKET/PREFIX."
+
+
+def check_cluster_file(
+    path: Path, storage: str | None, step: Step, gpus_per_trial: float | None = None
+) -> tuple[ClusterFile, list[str]]:
+    """Reads a file for `ray up`, and makes the checks of `check_cluster`.
+
+    Of a file with mistakes the nodes are not known, but the store is looked at all the same.
+
+    Returns the cluster, and notes. Raises DataError, DefinitionError or MachineError with all
+    problems.
+    """
+    with step(f"reading {path}"):
+        cluster, mistakes = cluster_and_mistakes(path)
+    if cluster is not None:
+        return cluster, check_cluster(cluster, storage, step, gpus_per_trial)
+    with step(_STORAGE_STEP):
+        unusable = _bucket_errors(storage)
+    if not unusable:
+        raise mistakes_error(path, mistakes)
+    raise _error_of_all(path, [*mistakes, *unusable])
 
 
 def check_cluster(
@@ -38,9 +68,11 @@ def check_cluster(
     if cluster.provider == AWS:
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
             findings += aws.findings(cluster)
-    with step("looking at the storage"):
+    with step(_STORAGE_STEP):
         findings += storage_errors(cluster, storage) or _bucket_errors(storage)
-    _raise_all(cluster, [finding for finding in findings if isinstance(finding, SyndetError)])
+    errors = [finding for finding in findings if isinstance(finding, SyndetError)]
+    if errors:
+        raise _error_of_all(cluster.path, errors)
     return [finding for finding in findings if isinstance(finding, str)]
 
 
@@ -94,14 +126,13 @@ def _bucket_errors(storage: str | None) -> list[MachineError]:
     return []
 
 
-def _raise_all(cluster: ClusterFile, errors: list[SyndetError]) -> None:
-    """Raises the only error as it is, or one with a line for each."""
+def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
+    """The only error as it is, or one with a line for each."""
     if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        reasons = counted(len(errors), "reason")
-        rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
-        raise MachineError(cluster.path, rule)
+        return errors[0]
+    reasons = counted(len(errors), "reason")
+    rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
+    return MachineError(path, rule)
 
 
 def cluster_words(cluster: ClusterFile) -> list[str]:

@@ -98,6 +98,17 @@ def read_cluster_file(path: Path) -> ClusterFile:
 
     Raises DataError where there is no YAML file, and DefinitionError with all mistakes in it.
     """
+    cluster, mistakes = cluster_and_mistakes(path)
+    if cluster is None:
+        raise mistakes_error(path, mistakes)
+    return cluster
+
+
+def cluster_and_mistakes(path: Path) -> tuple[ClusterFile | None, list[DefinitionError]]:
+    """Reads a file for `ray up`: the cluster, or None and all mistakes in the file.
+
+    Raises DataError where there is no YAML file, and DefinitionError for one of something else.
+    """
     if not path.is_file():
         rule = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(path, rule, do=_DO_FIND)
@@ -107,9 +118,19 @@ def read_cluster_file(path: Path) -> ClusterFile:
         raise DefinitionError(path, rule, do=_DO_FIND)
     lines = Lines(path)
     prepared, refusal = _with_defaults(content)
-    _raise_all(path, _errors(content, prepared, refusal, lines))
+    mistakes = _errors(content, prepared, refusal, lines)
+    if mistakes:
+        return None, sorted(mistakes, key=_line)
     assert prepared is not None
-    return _cluster_file(path, prepared, lines)
+    return _cluster_file(path, prepared, lines), []
+
+
+def mistakes_error(path: Path, mistakes: list[DefinitionError]) -> DefinitionError:
+    """The only mistake as it is, or one error with a line for each."""
+    if len(mistakes) == 1:
+        return mistakes[0]
+    rule = f"has {counted(len(mistakes), 'mistake')}:{as_lines(mistakes)}"
+    return DefinitionError(path, rule)
 
 
 def _with_defaults(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
@@ -141,15 +162,6 @@ def _errors(
     if (usable["provider"] or {}).get("type") == AWS:
         errors += ec2.errors(usable, lines)
     return errors
-
-
-def _raise_all(path: Path, errors: list[DefinitionError]) -> None:
-    """Raises the only error as it is, or one with a line for each."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        lines = as_lines(sorted(errors, key=_line))
-        raise DefinitionError(path, f"has {counted(len(errors), 'mistake')}:{lines}")
 
 
 def _line(error: SyndetError) -> int:

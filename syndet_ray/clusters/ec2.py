@@ -30,6 +30,11 @@ def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[Definit
         yield DefinitionError(place, "provider lacks region", do="Add it, such as us-east-1.")
     if not region:  # None for one of a wrong type
         return
+    regions = _regions()
+    if region not in regions:  # its zones are no mistakes of their own
+        rule = "provider.region must be a region of AWS"
+        yield DefinitionError(place, rule, got=region, do=nearest(region, regions))
+        return
     for zone in str(provider.get("availability_zone") or "").split(","):
         if zone.strip() and not zone.strip().startswith(region):
             zone_place = lines.place(("provider",), "availability_zone")
@@ -57,6 +62,16 @@ def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
         if "InstanceType" not in node and "LaunchTemplate" not in node:
             rule = f"{'.'.join(keys)} lacks InstanceType"
             yield DefinitionError(lines.place(keys), rule, do="Add it, such as g5.2xlarge.")
+
+
+@cache
+def _regions() -> list[str]:
+    """Returns the names of all regions of EC2 that boto3 knows."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    parts = session.get_available_partitions()
+    return [name for part in parts for name in session.get_available_regions("ec2", part)]
 
 
 @cache

@@ -35,9 +35,13 @@ class Finder:
     trained: np.ndarray | None = None
 
     @staticmethod
-    def load(folder: Path) -> "Finder":
-        """Loads the model in a folder that `champions.found` gives, on the GPU if there is one."""
-        saved = load_model(folder)
+    def load(folder: Path, known_as: str = "") -> "Finder":
+        """Loads the model in a folder that `champions.model_folder` gives, on the GPU if there is
+        one.
+
+        known_as  as for `load_model`
+        """
+        saved = load_model(folder, known_as)
         working_px = saved.detector.working_px
         assert working_px != "auto", "a detector is settled before it is built"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

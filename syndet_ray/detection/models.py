@@ -74,15 +74,18 @@ def save_model(
     (folder / "model.json").write_text(json.dumps(facts | about, indent=1), encoding="utf-8")
 
 
-def load_model(folder: Path) -> SavedModel:
+def load_model(folder: Path, known_as: str = "") -> SavedModel:
     """The model saved in `folder`. Raises DataError if there is none that can be used, and
     MachineError if the system refuses to read it.
+
+    known_as  name of the model in errors, where the folder is a copy; "" for that of the folder
     """
+    place = known_as or folder
     if is_saved_program(folder):
         rule = "is the model of a training program, which this command does not start: a model"
         rule += " from elsewhere must not run programs"
         do = 'Start the program on images with the task "predict", see docs/own_program.md.'
-        raise DataError(folder, rule, do=do)
+        raise DataError(place, rule, do=do)
     # First, because below an OSError means that the folder holds no saved model.
     with reading(folder), suppress(FileNotFoundError):
         for name in ("model.json", SAVED_MODEL):
@@ -96,10 +99,10 @@ def load_model(folder: Path) -> SavedModel:
     except RuntimeError as error:  # torch names every tensor that is too many, or too few
         rule = "holds weights of another detector than it describes, as earlier versions saved them"
         do = "Train it again, or use it with the version that saved it."
-        raise DataError(folder, rule, do=do) from error
+        raise DataError(place, rule, do=do) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, SyndetError) as error:
         cause = f"{type(error).__name__}: {error}"[:_LONGEST_CAUSE]
-        raise DataError(folder, f"is not a saved model ({cause})") from None
+        raise DataError(place, f"is not a saved model ({cause})") from None
     return SavedModel(model=model.eval(), classes=classes, detector=detector)
 
 
