@@ -139,7 +139,7 @@ class Proposals(_Stateless, Searcher):
         self._running.discard(trial_id)
 
     def take_back(self, trial_id: str, trial: Trial) -> None:
-        """Starts a trial anew under another id if Tune gave it up before it began."""
+        """Starts a trial under another id if Tune gave it up before it began."""
         if trial_id in self._running:
             self._running.remove(trial_id)
             self._waiting.insert(0, trial)
