@@ -60,7 +60,7 @@ def _environment(address: str) -> dict[str, str]:
     """
     environment = dict(os.environ)
     if address == _AUTO and _MODE not in environment:
-        from ray._raylet import AuthenticationTokenLoader
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
         if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
             environment[_MODE] = "token"
