@@ -260,12 +260,15 @@ def test_a_program_that_changed_is_named_before_a_run_goes_on(tmp_path):
 def test_all_files_that_a_program_is_started_with_count(tmp_path):
     config, folder = tmp_path / "my.yaml", tmp_path / "train"
     config.write_text("")
-    folder.mkdir()
-    for name in ("__main__.py", "model.py"):
-        (folder / name).write_text("")
+    modules = [folder / name for name in ("__main__.py", "model.py")]
+    modules += [folder / "nets" / name for name in ("__init__.py", "deep/__init__.py", "deep/a.py")]
+    others = [folder / "data" / "b.py", tmp_path / "elsewhere" / "__init__.py"]
+    for file in (*modules, *others):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
     sweep = sweep_of(recipe_of(f"command:python {folder} --config={config} --depth=3"))
-    files = {config, folder / "__main__.py", folder / "model.py"}
-    assert set(map(Path, program_hashes(sweep))) == files
+    assert set(map(Path, program_hashes(sweep))) == {config, *modules}
 
 
 def test_a_program_is_named_like_a_generator(tmp_path):
