@@ -17,6 +17,7 @@ from test_search import Silent
 from test_settle import CPU, DATA
 
 from syndet_ray import Choice, Detector, Float, Recipe, SearchSpace
+from syndet_ray.clusters.bundle import paths_of
 from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -259,12 +260,15 @@ def test_a_program_that_changed_is_named_before_a_run_goes_on(tmp_path):
 def test_all_files_that_a_program_is_started_with_count(tmp_path):
     config, folder = tmp_path / "my.yaml", tmp_path / "train"
     config.write_text("")
-    folder.mkdir()
-    for name in ("__main__.py", "model.py"):
-        (folder / name).write_text("")
+    modules = [folder / name for name in ("__main__.py", "model.py")]
+    modules += [folder / "nets" / name for name in ("__init__.py", "deep/__init__.py", "deep/a.py")]
+    others = [folder / "data" / "b.py", tmp_path / "elsewhere" / "__init__.py"]
+    for file in (*modules, *others):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
     sweep = sweep_of(recipe_of(f"command:python {folder} --config={config} --depth=3"))
-    files = {config, folder / "__main__.py", folder / "model.py"}
-    assert set(map(Path, program_hashes(sweep))) == files
+    assert set(map(Path, program_hashes(sweep))) == {config, *modules}
 
 
 def test_a_program_is_named_like_a_generator(tmp_path):
@@ -282,6 +286,19 @@ def test_a_program_is_named_like_a_generator(tmp_path):
         Recipe().replace({"detector.program": "yolo"})
     with pytest.raises(DefinitionError, match=r"detector\.program: cannot be split"):
         Recipe().replace({"detector.program": "command:a 'b"})
+
+
+def test_a_file_of_an_option_is_found_from_any_folder(tmp_path):
+    for name in ("my_train.py", "my.yaml"):
+        (tmp_path / name).write_text("")
+    words = "--config=my.yaml --out=none.yaml --folder=. --empty="
+    given = settings_of([f"detector=command:python my_train.py {words}"], tmp_path)
+    script, config = tmp_path / "my_train.py", tmp_path / "my.yaml"
+    command = f"command:python {script} --config={config} --out=none.yaml --folder=. --empty="
+    assert given == {"detector.program": command}
+    sweep = sweep_of(recipe_of(command))
+    assert set(map(Path, program_hashes(sweep))) == {script, config}
+    assert {script, config} <= set(paths_of(sweep))
 
 
 def test_a_program_may_use_any_setting_but_the_one_that_names_our_detector():

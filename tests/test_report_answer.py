@@ -28,7 +28,7 @@ from made_runs import (
 
 from syndet_ray import Confirmation
 from syndet_ray.report import answer, words
-from syndet_ray.report.page import content
+from syndet_ray.report.page import content, html
 from syndet_ray.spread import Difference
 
 ONCE = "The scores come from one training of each recipe: the spread between seeds is unknown."
@@ -208,6 +208,23 @@ def test_confirmed_without_a_control_the_answer_says_so():
     assert answer.answer(run.read()).endswith(
         "(2 seeds). No real-only control was tested, so this run does not show whether synthetic images help."
     )
+
+
+@pytest.mark.parametrize("seeds", [{}, {0: (0.3, 0.31)}])
+def test_without_synthetic_images_nothing_is_said_about_them(seeds):
+    photos = [("search", 40, 0.0, rate, (0.2, 0.3), "COMPLETE", DONE) for rate in (0.001, 0.002)]
+    run = made_run(photos, sweep=SWEEP.model_copy(update={"controls": ()}))
+    confirm(run, seeds)
+    scores = made_scores({"best": (0.31, 0.27, 0.35)}, best=0)
+    if seeds:
+        scores = replace(scores, rows=(replace(scores.rows[0], models=(2, 3), seeds=(0.3, 0.32)),))
+    run.write_test(scores)
+    said = answer.answer(run.read())
+    assert "On 50 real test photos the best recipe — real images only" in said
+    assert "synthetic" not in said
+    shown = html(run.read(), {})
+    assert "Real, synthetic, and both" not in shown
+    assert ("<h2>Trained again: the best recipes</h2>" in shown) == bool(seeds)
 
 
 def test_an_answer_that_the_test_set_gave_twice_or_long_ago_says_so():

@@ -3,7 +3,7 @@ whatever that is called.
 """
 
 import pytest
-from made_runs import confirmed_run, gap, made_run
+from made_runs import confirmed_run, gap, made_run, variant_run
 from test_report_exchange import BUDGET, budget_run
 
 from syndet_ray.analysis.five_rows import five_rows
@@ -60,6 +60,12 @@ def test_differences_are_shown_where_real_only_won():
 
 def test_before_the_test_set_is_opened_there_is_no_row():
     assert five_rows(made_run().read()) == ()
+
+
+def test_a_run_without_synthetic_images_has_no_row():
+    photos = {"mix.schedule": "real_only"}
+    variants = {"slow": (photos, (0.3,)), "fast": (photos | {"training.momentum": 0.8}, (0.2,))}
+    assert five_rows(variant_run(variants).read()) == ()
 
 
 def test_a_row_that_the_sweep_has_but_did_not_reach_sends_nobody_to_the_sweep_again():

@@ -364,15 +364,27 @@ def test_a_pipe_shows_both_phases_and_every_note():
     display = terminal.display(Console(file=file, width=100))
     display.begin(6, 400)
     display.note("some setting has no effect")
+    display.trial(TRIALS[0])
     display.begin(18, 400)
     display.trial(confirmation(6, TRIALS[2], 0.1, "RUNNING", 0))
     display.begin(18, 400)
     assert file.getvalue().splitlines() == [
         "6 trials, controls and variants included, of 400 images unless a recipe has its own number",
         "some setting has no effect",
+        f"trial {TRIALS[0].number} {TRIALS[0].state}: {TRIALS[0].reason}",
         "the best recipes and the controls are trained again: 12 more trials",
         "trial 6: 0 images, val/mAP 0.1000",
     ]
+
+
+def test_a_sweep_without_controls_trains_only_its_best_recipes_again():
+    file = io.StringIO()
+    display = terminal.display(Console(file=file, width=100))
+    display.begin(1, 400)
+    display.trial(TRIALS[2])
+    display.begin(3, 400)
+    *_, last = file.getvalue().splitlines()
+    assert last == "the best recipes are trained again: 2 more trials"
 
 
 def test_the_best_so_far_is_the_mean_of_a_variants_repeats():

@@ -45,10 +45,11 @@ def five_rows(run: Run) -> tuple[FiveRow, ...]:
     images, on the test set.
 
     The table of SynthDet (Unity 2020). If several recipes fit a row, it has the one with the best
-    validation mean. A row without a recipe has no scores. () before the test set is opened.
+    validation mean. A row without a recipe has no scores. () before the test set is opened, and
+    for a run without synthetic images, of which the table says nothing.
     """
     test, trials, sweep = run.test, run.trials, run.sweep
-    if test is None:
+    if test is None or not run.has_synthetic:
         return ()
     by_number = {trial.number: trial for trial in trials}
     lines = sorted(test_lines(test, trials), key=lambda line: -line.validation)

@@ -49,6 +49,7 @@ class Plain:
         self._last = ""
         self._earlier: dict[int, Trial] = {}  # trials of an earlier attempt, see `begin`
         self._total = 0
+        self._has_controls = False
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -66,13 +67,15 @@ class Plain:
             self._line(_earlier_words(earlier, trials))
         elif self._total and trials > self._total:
             more = wording.counted(trials - self._total, "more trial")
-            self._line(f"the best recipes and the controls are trained again: {more}")
+            controls = " and the controls" if self._has_controls else ""
+            self._line(f"the best recipes{controls} are trained again: {more}")
         self._total = trials
 
     def trial(self, trial: Trial) -> None:
         if self._seen.get(trial.number) == (trial.state, trial.images):
             return  # a checkpoint or a retry: nothing a reader waits for
         self._seen[trial.number] = trial.state, trial.images
+        self._has_controls |= trial.role == "control"
         if not self._total:
             self._earlier[trial.number] = trial
         elif trial.state != "RUNNING":

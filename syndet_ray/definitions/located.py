@@ -37,9 +37,18 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
             words = shlex.split(value.removeprefix(COMMAND))
         except ValueError:
             return value  # an error of the setting says what is wrong with it
-        located = [str(root / word) if _is_started(root / word) else word for word in words]
-        return COMMAND + shlex.join(located)
+        return COMMAND + shlex.join(_located_word(word, root) for word in words)
     return value
+
+
+def _located_word(word: str, root: Path) -> str:
+    """A word of a command, with an absolute path if it names a file, also as --option=FILE."""
+    if _is_started(root / word):
+        return str(root / word)
+    option, equals, value = word.rpartition("=")
+    if equals and (root / value).is_file():
+        return f"{option}={root / value}"
+    return word
 
 
 def _is_started(path: Path) -> bool:

@@ -36,7 +36,7 @@ def answer(run: Run) -> str:
         sentences = [_so_far(run)]
     else:
         lines = test_lines(test, trials)
-        sentences = _test_result(lines, variant_lines(run), test, trials)
+        sentences = _test_result(lines, variant_lines(run), test, run)
         sentences += [
             _diverged_sentence(lines),
             _lost_sentence(lines, test, trials, sweep),
@@ -58,7 +58,7 @@ def _test_result(
     lines: Sequence[TestLine],
     variants: Sequence[VariantLine],
     test: TestScores,
-    trials: Sequence[Trial],
+    run: Run,
 ) -> list[str]:
     """The sentences that follow from the test set."""
     best = next(line for line in lines if line.best)
@@ -77,9 +77,9 @@ def _test_result(
     sentences = []
     if controlled or not compared:
         if confirmed:
-            sentences += _confirmed_sentences(best, lines, place)
+            sentences += _confirmed_sentences(best, lines, place, run)
         else:
-            sentences += _trained_once(best, lines, place, trials)
+            sentences += _trained_once(best, lines, place, run)
     if compared:
         sentences += _ablation(variants, "Of the variants," if controlled else f"On {place}")
     if compared and not controlled and best.name != variants[0].name:
@@ -113,7 +113,9 @@ def _nothing_learned(lines: Sequence[TestLine], place: str) -> str:
     )
 
 
-def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) -> list[str]:
+def _confirmed_sentences(
+    best: TestLine, lines: Sequence[TestLine], place: str, run: Run
+) -> list[str]:
     """Compares the winner with the controls, by paired differences over images and seeds."""
     real = next((line for line in lines if line.key == REAL_ONLY), None)
     if best.trial_name == "real_only":
@@ -123,7 +125,7 @@ def _confirmed_sentences(best: TestLine, lines: Sequence[TestLine], place: str) 
         return [f"Use real data only: {result}.", _behind(best, lines), _rival_gap(best, lines)]
     difference = best.differences.get(REAL_ONLY)
     if real is None or difference is None:
-        return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _NO_CONTROL]
+        return [f"On {place} {_reaches(best)}{_gaps(best.differences)}.", _no_control(run)]
     significant = difference.low > 0 or difference.high < 0
     if difference.mean <= 0:
         gap = words.gap(difference, "real only")
@@ -223,9 +225,7 @@ def _rival_gap(real: TestLine, lines: Sequence[TestLine]) -> str:
     return f"{sentence}: the two do not differ significantly, and real only is simpler."
 
 
-def _trained_once(
-    best: TestLine, lines: Sequence[TestLine], place: str, trials: Sequence[Trial]
-) -> list[str]:
+def _trained_once(best: TestLine, lines: Sequence[TestLine], place: str, run: Run) -> list[str]:
     """Compares the best recipe with the controls, if each was trained only once."""
     others = [line for line in lines if line is not best]
     real = next((line for line in others if line.key == REAL_ONLY), None)
@@ -233,21 +233,28 @@ def _trained_once(
         result = f"on {place} it reaches {_map(best)}{_scores(others, best)}"
         is_alone = all(line.is_control for line in lines)
         behind = (
-            _behind(best, lines) if best.retrained and not is_alone else _behind_once(best, trials)
+            _behind(best, lines)
+            if best.retrained and not is_alone
+            else _behind_once(best, run.trials)
         )
         if not behind:
-            return [f"No answer: {_none_of(trials)}. Real only: {result}."]
+            return [f"No answer: {_none_of(run.trials)}. Real only: {result}."]
         second = _best_rival(lines)
         overlap = "" if second is None else _overlap(second, best)
         return [f"Use real data only: {result}.", behind, overlap]
     if real is None:
-        return [f"On {place} {_reaches(best)}{_scores(others, best)}.", _NO_CONTROL]
+        return [f"On {place} {_reaches(best)}{_scores(others, best)}.", _no_control(run)]
     if real.scores[MAP].value >= best.scores[MAP].value:
         rest = [line for line in others if line is not real]
         result = f"on {place} it reaches {_map(real)}; {_reaches(best)}{_scores(rest, best)}"
         return [f"Use real data only: {result}.", _overlap(best, real)]
     use = "Use real data only: on" if best.synthetic == 0 else "On"
     return [f"{use} {place} {_reaches(best)}{_scores(others, best)}.", _overlap(best, real)]
+
+
+def _no_control(run: Run) -> str:
+    """Says what is open without a real-only control; "" if there is no synthetic image."""
+    return _NO_CONTROL if run.has_synthetic else ""
 
 
 def _best_rival(lines: Sequence[TestLine]) -> TestLine | None:

@@ -61,6 +61,12 @@ class Run:
         """True when rendered images took the place of photos."""
         return bool(self.about.get("stand_in")) or (self.test is not None and self.test.stand_in)
 
+    @property
+    def has_synthetic(self) -> bool:
+        """True if a recipe that was trained, or is to be, has synthetic images."""
+        recipes = [*(trial.recipe for trial in self.trials), *self.sweep.fixed.values()]
+        return any(recipe.mix.synthetic > 0 for recipe in recipes)
+
 
 def halt_of(about: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Halt | None:
     """Returns how a run was left unfinished, from its run.json and the events of its ledger.
