@@ -78,6 +78,8 @@ class Task:
         # a prediction has no recipe of its own: the net is that which was trained
         self.recipe = self.facts["recipe"] if self.state is None else self.state["recipe"]
         torch.set_num_threads(self.facts["threads"])
+        if fraction := self.facts.get("gpu_memory_fraction"):  # trials share the GPU
+            torch.cuda.set_per_process_memory_fraction(fraction)
 
     def setting(self, path: str) -> Any:
         """The value of a setting of the recipe, such as training.learning_rate."""

@@ -28,6 +28,36 @@ def test_a_writable_bucket_passes_and_keeps_no_trace(s3, address):
     assert keys(s3) == []
 
 
+def test_checks_of_one_address_at_once_do_not_disturb_one_another(s3, monkeypatch):
+    connect = storage.s3
+
+    def connect_slowly(address):
+        monkeypatch.setattr(storage, "s3", connect)
+        client, probe = connect(address)
+        read = client.get_object
+
+        def read_later(**given):
+            check_bucket("s3://photos/runs")  # that of another machine
+            return read(**given)
+
+        client.get_object = read_later
+        return client, probe
+
+    monkeypatch.setattr(storage, "s3", connect_slowly)
+    check_bucket("s3://photos/runs")
+    assert keys(s3) == []
+
+
+def test_a_check_that_cannot_read_keeps_no_trace(s3):
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject"}
+    deny |= {"Resource": "arn:aws:s3:::photos/*"}
+    policy = {"Version": "2012-10-17", "Statement": [deny]}
+    s3.put_bucket_policy(Bucket="photos", Policy=json.dumps(policy))
+    with pytest.raises(MachineError, match=r"^s3://photos: cannot be written \("):
+        check_bucket("s3://photos")
+    assert keys(s3) == []
+
+
 def test_the_endpoint_may_stand_in_the_address(s3, server, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     check_bucket(f"s3://photos/runs?endpoint_override={server}&scheme=http&region=us-east-1")

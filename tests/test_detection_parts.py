@@ -3,6 +3,7 @@ one that needs too much memory is computed so.
 """
 
 import copy
+import weakref
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,7 @@ import torch
 from made_models import ARCHITECTURES, batch, made, two_source_trainer
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from syndet_ray.detection import predict as predict_module
 from syndet_ray.detection.feed import Batch
 from syndet_ray.detection.predict import predict
 from syndet_ray.errors import SyndetError
@@ -141,6 +143,32 @@ def test_one_image_without_memory_says_what_to_lower(squares):
     with pytest.raises(SyndetError, match=r"^training: one image at a time .*2 GiB\)\. Lower"):
         training.train_until(8)
     assert training.images_seen == 0
+
+
+def test_an_optimizer_without_memory_says_that_no_batch_is_small_enough(squares):
+    training = trainer(squares)
+    training._optimizer.register_step_pre_hook(lambda *given: _raise(given))
+    rule = r"^training: weights, gradients and .* however small the batch is .*2 GiB\)\. Take a sm"
+    with pytest.raises(SyndetError, match=rule):
+        training.train_until(8)
+    assert (training.images_seen, training.effective["batch_parts"]) == (0, 1)
+
+
+def test_images_that_do_not_fit_beside_one_another_are_validated_in_halves(squares, monkeypatch):
+    model, pool = made(), squares(4)
+    alive = []
+
+    def image_of(pool, i, device):
+        alive[:] = [each for each in alive if each() is not None]
+        if len(alive) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        image = load(pool, i, device)
+        alive.append(weakref.ref(image))
+        return image
+
+    load = predict_module._image
+    monkeypatch.setattr(predict_module, "_image", image_of)
+    assert len(predict(model, pool, device=CPU, together=4)) == 4
 
 
 def test_validation_without_memory_is_done_in_halves(squares):

@@ -89,6 +89,26 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
         load_model(saved, "models:/mine@champion")
 
 
+@pytest.mark.parametrize(
+    ("device", "limit", "told"),
+    [("cuda", 0.249999, 0.25), ("cuda", 1.0, None), ("cpu", 0.249999, None)],
+)
+def test_a_program_is_told_its_share_of_the_memory_of_a_gpu(
+    device, limit, told, starts, squares, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: limit)
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    check = f"assert task['gpu_memory_fraction'] == {told}"
+    with starts(check, device=device) as training:
+        training.save(training.train_until(4), saved)
+    file = tmp_path / "my_train.py"
+    write_program(file)
+    file.write_text(file.read_text().replace('if task["task"]', f'{check}\nif task["task"]'))
+    command = f"command:{sys.executable} {file}"
+    assert predict_by_program(saved, squares(1), command, replace(place, device=device))
+
+
 def test_the_images_are_those_of_the_pool_and_shared(squares, tmp_path):
     pool = squares(3)
     with image_files(pool, tmp_path, "train") as files:

@@ -8,6 +8,7 @@ leads to other stores that speak S3.
 
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -69,18 +70,21 @@ _ADVICE = {
 def check_bucket(address: str) -> None:
     """Writes, reads and deletes a small object under an s3:// address.
 
-    It waits at most a few seconds for an answer. Raises MachineError, with advice, where the store
-    refuses or does not answer.
+    Its name is random: several machines may check one address at once. The check waits at most a
+    few seconds for an answer. Raises MachineError, with advice, where the store refuses or does not
+    answer.
     """
     place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:
         rule = "must be s3://bucket or s3://bucket/prefix"
         raise MachineError(address, rule, do="Correct the address.")
     try:
-        client, probe = s3(inside(address, _PROBE))
+        client, probe = s3(inside(address, f"{_PROBE}-{uuid.uuid4().hex}"))
         client.put_object(**probe, Body=b"")
-        client.get_object(**probe)
-        client.delete_object(**probe)
+        try:
+            client.get_object(**probe)
+        finally:  # no later check has this name
+            client.delete_object(**probe)
     except ClientError as error:
         raise store_error(address, error.response["Error"]["Code"], str(error)) from None
     # botocore raises ValueError for an endpoint that is no URL

@@ -26,6 +26,29 @@ def memory_fraction(device_type: str, share: float) -> float | None:
     return share if 0 < share < 1 else 1.0
 
 
+def limited_fraction(device: torch.device | str) -> float | None:
+    """The fraction of its GPU's memory that `limit_memory` left to this process.
+
+    None if it has whole GPUs or none.
+    """
+    if torch.device(device).type != "cuda":
+        return None
+    fraction = torch.cuda.get_per_process_memory_fraction(0)
+    # torch keeps the limit in bytes, and returns 0.24999 for a quarter
+    return round(fraction, 4) if fraction < 1 else None
+
+
+def optimizer_out_of_memory(reason: str) -> SyndetError:
+    """The error of a step of the optimizer for which the memory of the GPU is not enough.
+
+    reason  what torch said, without a full stop
+    """
+    rule = "weights, gradients and the optimizer's own numbers need more memory than the GPU has, "
+    rule += f"however small the batch is ({reason})"
+    do = "Take a smaller detector.backbone, or give each trial more of a GPU: `gpus_per_trial`."
+    return SyndetError("training", rule, do=do)
+
+
 def out_of_memory(place: str, reason: str) -> SyndetError:
     """The error of one image for which the memory of the GPU is not enough.
 

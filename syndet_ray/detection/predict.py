@@ -1,7 +1,7 @@
 """Predict: detections of a model in every image of a pool."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def _detections(
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
         for indices in team.share(list(_batches(pool, together))):
-            outputs = _outputs(model, [_image(pool, i, device) for i in indices])
+            outputs = _outputs(model, pool, indices, device)
             for i, output in zip(indices, outputs, strict=True):
                 by_index[i] = _predictions(output)
             if progress is not None:
@@ -93,18 +93,24 @@ def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
     yield from (group for group in groups.values() if group)
 
 
-def _outputs(model: torch.nn.Module, images: list[Tensor]) -> list[dict[str, Tensor]]:
-    """The outputs of the model for images: in halves if the memory of the GPU is not enough."""
+def _outputs(
+    model: torch.nn.Module, pool: Pool, indices: Sequence[int], device: torch.device
+) -> list[dict[str, Tensor]]:
+    """The outputs of the model for images: in halves if the memory of the GPU is not enough.
+
+    It may lack for the images themselves, before the model is called.
+    """
     try:
-        return model(images)
+        return model([_image(pool, i, device) for i in indices])
     except torch.OutOfMemoryError as error:
         reason = first_line(error)
     # Not in the block above: until it ends, the error holds tensors.
     torch.cuda.empty_cache()
-    if len(images) == 1:
+    if len(indices) == 1:
         raise out_of_memory("prediction", reason)
-    middle = len(images) // 2
-    return _outputs(model, images[:middle]) + _outputs(model, images[middle:])
+    middle = len(indices) // 2
+    first, second = indices[:middle], indices[middle:]
+    return _outputs(model, pool, first, device) + _outputs(model, pool, second, device)
 
 
 def _image(pool: Pool, i: int, device: torch.device) -> Tensor:

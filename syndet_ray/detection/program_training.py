@@ -15,6 +15,7 @@ from syndet_ray.definitions.program import words_of
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.detection.draws import drawn_from, planned_images, pool_facts, realised_shares
 from syndet_ray.detection.effective import effective_mix
+from syndet_ray.detection.memory import limited_fraction
 from syndet_ray.detection.program import LOG, Program, running
 from syndet_ray.detection.program_files import ORDER, image_files, write_order, write_task
 from syndet_ray.detection.program_report import RungReport, read_predictions, read_rung
@@ -212,8 +213,19 @@ def _training_task(
         "rungs": [images for images in rungs if images > images_seen],
         "images_seen": images_seen,
         "restore": None,
+        **_machine(place),
+    }
+
+
+def _machine(place: Place) -> dict[str, Any]:
+    """The device, threads and GPU memory that a program may use, for its task.
+
+    The limit of this process's GPU memory does not hold in the program, which has to set its own.
+    """
+    return {
         "device": place.device,
         "threads": place.threads,
+        "gpu_memory_fraction": limited_fraction(place.device),
     }
 
 
@@ -231,8 +243,7 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
         files = stack.enter_context(image_files(pool, place.cache, "test", labelled=False))
         task = {
             "classes": pool.classes,
-            "device": place.device,
-            "threads": place.threads,
+            **_machine(place),
             "model": shutil.copytree(model / MODEL, folder / MODEL),
             "images": files,
         }

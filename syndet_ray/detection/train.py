@@ -30,7 +30,7 @@ from syndet_ray.detection.draws import (
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
 from syndet_ray.detection.losses import check_finite, loss_values, mean_losses
-from syndet_ray.detection.memory import out_of_memory
+from syndet_ray.detection.memory import optimizer_out_of_memory, out_of_memory
 from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
 from syndet_ray.detection.norms import share_norms, training_norms
 from syndet_ray.detection.optimizer import BODY, group_facts, optimizer_of
@@ -301,14 +301,28 @@ class Trainer:
         losses = self._gradients(batch, self.team.least(count))
         if self.device.type == "cpu":  # where the check costs nothing
             check_finite([losses], self.images_seen)
-        nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
-        self._optimizer.step()
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+        self._move_weights()
         self.images_seen += count
         self._batches += 1
         self._mixed = self._mixed_ahead.popleft()
         return losses
+
+    def _move_weights(self) -> None:
+        """Moves the weights, and their averages, by the gradients.
+
+        Raises SyndetError if the memory of the GPU is not enough. Smaller parts of the batch would
+        not help: what its images took is free by now, and the weights may have moved in part.
+        """
+        try:
+            nn.utils.clip_grad_norm_(self._model.parameters(), _GRADIENT_NORM)
+            self._optimizer.step()  # the first one allocates the optimizer's own numbers
+            if self._average is not None:
+                self._average.update_parameters(self._model)
+            return
+        except torch.OutOfMemoryError as error:
+            reason = first_line(error)
+        # Not in the block above: until it ends, the error holds the tensors of the step.
+        raise optimizer_out_of_memory(reason)
 
     def _gradients(self, batch: Batch, least: int) -> dict[str, Tensor]:
         """Sets the gradients to those of a batch, and returns its losses.
