@@ -242,7 +242,7 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
 
     needed = 0
     for item in bundle.items:
-        if _earlier(place.of(item, bundle), place, facts) is None:
+        if _earlier(place.path_of(item, bundle), place, facts) is None:
             needed += item.size
     if needed > facts["free"]:
         rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
@@ -276,7 +276,7 @@ def _send(
     definitions  the folder of sweeps and search spaces
     """
     package = Path(syndet_ray.__file__).parent
-    targets = {item.source: place.of(item, bundle) for item in bundle.items}
+    targets = {item.source: place.path_of(item, bundle) for item in bundle.items}
     folders = {place.files, *(target.parent for target in targets.values())}
     with display.step("sending this code and the sweeps"):
         place.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
