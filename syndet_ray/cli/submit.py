@@ -238,14 +238,14 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
 
     file  that of the cluster
     """
-    from syndet_ray.clusters.bundle import size_words
+    from syndet_ray.data.memory import memory_words
 
     needed = 0
     for item in bundle.items:
         if _earlier(place.path_of(item, bundle), place, facts) is None:
             needed += item.size
     if needed > facts["free"]:
-        rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
+        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."
         raise MachineError(f"the head of {file}", rule, do=do)
 
