@@ -67,29 +67,40 @@ def submit(
     console = terminal.console()
     check_options(options)
     with open_display(console) as display, temporary_folder() as staged:
-        with display.step(f"reading {file}"):
-            from syndet_ray.clusters.description import read_cluster_file
-
-            cluster = read_cluster_file(file)
+        cluster = _read_cluster(file, display)
         _check_nodes_see(cluster, options)
         _check_here(request, options, display, force=force)
-        with display.step(f"looking for the head of {cluster.cluster_name}"):
-            head, facts = head_and_facts(cluster)
-        folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
-        place = HeadFolder(head=head, folder=folder)
+        place, facts = _new_place(name, cluster, display)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, cluster, folder, points=earlier)
+            bundle = _bundle(request, options, cluster, place.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
         if earlier is not None:
             _move_paths(earlier, bundle, place.files)
         _check_room(facts, bundle, place, cluster.path)
-        sent = [f"cluster  {cluster.cluster_name}, head {head.target}", _sent_words(bundle)]
-        terminal.print_lines(console, [*sent, *_variable_notes(options)])
+        where = f"cluster  {cluster.cluster_name}, head {place.head.target}"
+        terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
         _send(staged / "definitions", place, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
     pid = start(place, [*command, "--runs", str(place.project / "runs")])
     follow(place, pid, runs_folder(options.runs), console)
+
+
+def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":
+    with display.step(f"reading {file}"):
+        from syndet_ray.clusters.description import read_cluster_file
+
+        return read_cluster_file(file)
+
+
+def _new_place(
+    name: str, cluster: "ClusterFile", display: "Plain | Bar"
+) -> tuple[HeadFolder, dict[str, Any]]:
+    """Finds the head. Returns the folder of a new submission on it, and facts about it."""
+    with display.step(f"looking for the head of {cluster.cluster_name}"):
+        head, facts = head_and_facts(cluster)
+    folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
+    return HeadFolder(head=head, folder=folder), facts
 
 
 def rehearse(
