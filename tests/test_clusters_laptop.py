@@ -186,7 +186,7 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert len(killed) == 1
     (sent,) = [line for line in output.splitlines() if line.startswith("sends    ")]
     assert sent.startswith("sends    this code, sweeps, ")
-    assert ", photos (" in sent and ", floors (1 file, 0.0 MB)" in sent
+    assert ", photos (" in sent and ", floors (1 file, 1 kB)" in sent
     assert "the connection is lost; trying again in 0 s" in output
     assert "trial 0 starts: real only" in output
     (run,) = Path("runs").glob("tiny-*")

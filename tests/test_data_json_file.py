@@ -42,7 +42,7 @@ def test_a_file_that_memory_does_not_hold_is_refused(tmp_path, monkeypatch, read
     with pytest.raises(
         DataError,
         match=r"labels\.json: needs 1 MB of memory to be read, more than 60% of the 1 MB available, "
-        r"got 'a file of 1 MB'\. Export it in several parts; or convert it to Parquet where",
+        r"got 'a file of 169 kB'\. Export it in several parts; or convert it to Parquet where",
     ):
         reading(file)
     monkeypatch.setattr(json_file, "available_bytes", lambda: 1 << 30)

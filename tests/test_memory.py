@@ -52,7 +52,8 @@ def test_what_is_available_is_what_the_system_says_or_the_containers_limit(monke
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "1 MB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")]
+    ("count", "words"),
+    [(0, "1 kB"), (3_200, "3 kB"), (45_400_000, "45 MB"), (1_530_000_000, "1.5 GB")],
 )
 def test_memory_is_reported_in_words(count, words):
     assert memory.memory_words(count) == words

@@ -84,6 +84,17 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
+def notices_to_the_end(address, others=()):
+    """Notices that look for nothing any more."""
+    earlier = set(threading.enumerate())
+    notices = Notices(address, ask_every_s=0.005, others=others)
+    for thread in set(threading.enumerate()) - earlier:
+        if thread.name == "notice":
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+    return notices
+
+
 @pytest.mark.parametrize(
     ("provider", "announced"),
     [("AWS", f"AWS will terminate it at {GONE_AT}"), ("Google", "Google Cloud preempts it")],
@@ -92,28 +103,24 @@ def test_the_notice_of_a_provider_is_seen(provider, announced):
     with Metadata(provider) as service:
         notices = Notices(service.address, ask_every_s=0.005)
         wait_until(lambda: len(service.asked) > 3)
-        assert notices.announced is None and notices.is_looking
+        assert notices.announced is None
         service.is_leaving = True
-        wait_until(lambda: not notices.is_looking)
+        wait_until(lambda: notices.announced)
         assert notices.announced == announced
 
 
 def test_a_machine_without_a_metadata_service_is_asked_once():
     with Metadata("portal") as service:
-        notices = Notices(service.address, ask_every_s=0.005)
-        wait_until(lambda: not notices.is_looking)
+        notices = notices_to_the_end(service.address)
         assert notices.announced is None and len(service.asked) == 1
-    notices = Notices(service.address, ask_every_s=0.005)
-    wait_until(lambda: not notices.is_looking)
-    assert notices.announced is None, "nothing listens there"
+    assert notices_to_the_end(service.address).announced is None, "nothing listens there"
 
 
 def test_users_may_forbid_to_ask(monkeypatch):
     monkeypatch.delenv("SYNDET_METADATA_URL", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert notice._address() is None
-    notices = Notices(None, ask_every_s=0.005)
-    wait_until(lambda: not notices.is_looking)
+    assert notices_to_the_end(None).announced is None
     assert EarlySaves(None).due is None
 
 
@@ -126,9 +133,7 @@ def test_others_are_asked_too_and_again_after_a_failure():
             raise answer
         return answer
 
-    notices = Notices(None, ask_every_s=0.005, others=[ask])
-    wait_until(lambda: not notices.is_looking)
-    assert notices.announced == "soon"
+    assert notices_to_the_end(None, others=[ask]).announced == "soon"
 
 
 def test_a_checkpoint_is_due_at_a_notice_and_again_after_a_while(monkeypatch):

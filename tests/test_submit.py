@@ -124,13 +124,13 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     assert submissions(tmp_path) == [], "it was never started"
     (earlier / "process.json").write_text("")
     assert submissions(tmp_path) == [], "a damaged one hides no others"
-    found = submit._earlier(place.of(PHOTOS, bundle), place, facts)
+    found = submit._earlier(place.path_of(PHOTOS, bundle), place, facts)
     assert found == PurePosixPath(earlier, "data", PHOTOS.place)
     code = submit._earlier(place.files / "syndet_ray", place, facts)
     assert code == PurePosixPath(earlier, "files", "syndet_ray")
-    assert submit._earlier(place.of(MESHES, bundle), place, facts) is None, "another project's"
+    assert submit._earlier(place.path_of(MESHES, bundle), place, facts) is None, "another project's"
     submit._check_room(facts, bundle, place, Path("cluster.yaml"))
-    with pytest.raises(MachineError, match=r"has 2\.0 MB free, and 5\.0 GB are to be sent"):
+    with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
         submit._check_room({**facts, "sent": []}, bundle, place, Path("cluster.yaml"))
 
 

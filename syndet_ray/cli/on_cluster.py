@@ -61,11 +61,11 @@ class HeadFolder:
     def project(self) -> PurePosixPath:
         return self.folder.parents[1]
 
-    def of(self, item: "Item", bundle: "Bundle") -> PurePosixPath:
+    def path_of(self, item: "Item", bundle: "Bundle") -> PurePosixPath:
         """The path of an item, in the files or, if nodes do not need it, elsewhere."""
         return self.files / bundle.path_there(item.source)
 
-    def call(self, verb: str, *words: str) -> str:
+    def command(self, verb: str, *words: str) -> str:
         """A command for the head: a verb of on_head, with the code that was sent."""
         arguments = shlex.join([verb, str(self.folder), *words])
         files = shlex.quote(str(self.files))
@@ -153,7 +153,7 @@ def start(place: HeadFolder, words: list[str], run: str = "") -> int:
     Raises MachineError if that run still goes on, or if it is not known whether it has begun.
     """
     try:
-        pid = place.head.answer(place.call("start", run, *words))["pid"]
+        pid = place.head.answer(place.command("start", run, *words))["pid"]
     except MachineError as error:  # another start would be paid for twice
         do = f"The run may have begun all the same; look for it first: {_again(place)}"
         raise MachineError(error.place, error.rule, do=do) from None
@@ -198,7 +198,7 @@ def follow(
 def _show(place: HeadFolder, console: "Console") -> int:
     """Shows a submission, with new connections for lost ones; returns the last exit status."""
     for attempt in range(_RECONNECTIONS):
-        status = place.head.show(place.call("follow"), on_terminal=console.is_terminal)
+        status = place.head.show(place.command("follow"), on_terminal=console.is_terminal)
         if not _is_lost(status):
             break
         pause_s = _FIRST_PAUSE_S * 2**attempt
@@ -225,7 +225,7 @@ def _conclude(
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
 
-    end = place.head.answer(place.call("end"))
+    end = place.head.answer(place.command("end"))
     if end["goes_on"]:
         rule = f"shows the run no more (exit status {status}), and the run goes on there"
         raise MachineError(place.head.file, rule, do=f"Follow it again with: {_again(place)}")

@@ -67,29 +67,40 @@ def submit(
     console = terminal.console()
     check_options(options)
     with open_display(console) as display, temporary_folder() as staged:
-        with display.step(f"reading {file}"):
-            from syndet_ray.clusters.description import read_cluster_file
-
-            cluster = read_cluster_file(file)
+        cluster = _read_cluster(file, display)
         _check_nodes_see(cluster, options)
         _check_here(request, options, display, force=force)
-        with display.step(f"looking for the head of {cluster.cluster_name}"):
-            head, facts = head_and_facts(cluster)
-        folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
-        place = HeadFolder(head=head, folder=folder)
+        place, facts = _new_place(name, cluster, display)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, cluster, folder, points=earlier)
+            bundle = _bundle(request, options, cluster, place.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
         if earlier is not None:
             _move_paths(earlier, bundle, place.files)
         _check_room(facts, bundle, place, cluster.path)
-        sent = [f"cluster  {cluster.cluster_name}, head {head.target}", _sent_words(bundle)]
-        terminal.print_lines(console, [*sent, *_variable_notes(options)])
+        where = f"cluster  {cluster.cluster_name}, head {place.head.target}"
+        terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
         _send(staged / "definitions", place, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
     pid = start(place, [*command, "--runs", str(place.project / "runs")])
     follow(place, pid, runs_folder(options.runs), console)
+
+
+def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":
+    with display.step(f"reading {file}"):
+        from syndet_ray.clusters.description import read_cluster_file
+
+        return read_cluster_file(file)
+
+
+def _new_place(
+    name: str, cluster: "ClusterFile", display: "Plain | Bar"
+) -> tuple[HeadFolder, dict[str, Any]]:
+    """Finds the head. Returns the folder of a new submission on it, and facts about it."""
+    with display.step(f"looking for the head of {cluster.cluster_name}"):
+        head, facts = head_and_facts(cluster)
+    folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
+    return HeadFolder(head=head, folder=folder), facts
 
 
 def rehearse(
@@ -238,14 +249,14 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, f
 
     file  that of the cluster
     """
-    from syndet_ray.clusters.bundle import size_words
+    from syndet_ray.data.memory import memory_words
 
     needed = 0
     for item in bundle.items:
-        if _earlier(place.of(item, bundle), place, facts) is None:
+        if _earlier(place.path_of(item, bundle), place, facts) is None:
             needed += item.size
     if needed > facts["free"]:
-        rule = f"has {size_words(facts['free'])} free, and {size_words(needed)} are to be sent"
+        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."
         raise MachineError(f"the head of {file}", rule, do=do)
 
@@ -276,7 +287,7 @@ def _send(
     definitions  the folder of sweeps and search spaces
     """
     package = Path(syndet_ray.__file__).parent
-    targets = {item.source: place.of(item, bundle) for item in bundle.items}
+    targets = {item.source: place.path_of(item, bundle) for item in bundle.items}
     folders = {place.files, *(target.parent for target in targets.values())}
     with display.step("sending this code and the sweeps"):
         place.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.program import words_of
 from syndet_ray.definitions.scene_parameters import COMMAND
@@ -46,8 +47,7 @@ NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore"
 FILES, DATA = "files", "data"
 GIVEN = "given"  # the folder, among the files that nodes get, of what a sweep names
 _DIGITS = 8  # of a hash that tells the few items of a folder apart
-_GIGABYTE = 1e9
-MOST_BYTES = int(20 * _GIGABYTE)  # of all items; an ordinary line takes an hour for it
+MOST_BYTES = 20 * 10**9  # of all items; an ordinary line takes an hour for it
 # Ray keeps the files of the nodes in the memory of the head, packed, and takes no more than this.
 MOST_NODE_BYTES = 450 * 2**20
 
@@ -142,16 +142,11 @@ class Bundle:
 
     @property
     def words(self) -> str:
-        """The items in words: "meshes (31 files, 12.0 MB), photos (250 files, 80.1 MB)"."""
+        """The items in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
         return ", ".join(
-            f"{item.name} ({counted(item.files, 'file')}, {size_words(item.size)})"
+            f"{item.name} ({counted(item.files, 'file')}, {memory_words(item.size)})"
             for item in self.items
         )
-
-
-def size_words(size: float) -> str:
-    """A number of bytes as "12.0 MB" or "1.3 GB"."""
-    return f"{size / 1e6:.1f} MB" if size < _GIGABYTE else f"{size / _GIGABYTE:.1f} GB"
 
 
 def bundle(
@@ -294,8 +289,8 @@ def _check_sizes(items: Iterable[Item]) -> None:
         if size > most:
             largest = chosen[-1]
             rule = (
-                f"is too large {what}: with the rest it has {size_words(size)} or more, and "
-                f"{size_words(most)} are the most"
+                f"is too large {what}: with the rest it has {memory_words(size)} or more, and "
+                f"{memory_words(most)} are the most"
             )
             do = (
                 "Put photos into a bucket and give its address; bring other files to the same path "

@@ -52,10 +52,12 @@ def available_bytes() -> int:
 
 
 def memory_words(size_bytes: int) -> str:
-    """ "1.5 GB", "45 MB"; at least 1 MB."""
+    """ "1.5 GB", "45 MB", "3 kB"; at least 1 kB."""
     if size_bytes >= 1e9:
         return f"{size_bytes / 1e9:.1f} GB"
-    return f"{max(1, round(size_bytes / 1e6))} MB"
+    if size_bytes >= 1e6:
+        return f"{size_bytes / 1e6:.0f} MB"
+    return f"{max(1, round(size_bytes / 1e3))} kB"
 
 
 def _container_bytes() -> float:

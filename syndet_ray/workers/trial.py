@@ -88,10 +88,8 @@ def run_trial(
     limit_threads(task.threads)
     limit_memory(device, task.gpus)
     recipe = task.trial.recipe
-    began = time.monotonic()
-    data = training_data(task, train, others, scenes)
-    waited_s = task.waited_s + time.monotonic() - began
-    data_settings = _effective_data(recipe, data, train, val) | {SCENES_WAIT: round(waited_s, 2)}
+    data, wait = _data_and_wait(task, train, others, scenes)
+    data_settings = _effective_data(recipe, data, train, val) | wait
     with usage_of(device) as meter:
         report_usage = _with_usage(report, meter)
         if recipe.detector.program:
@@ -106,8 +104,6 @@ def run_trial(
             )
             return
         trainer = _trainer(task, data.pools, device=device, restore=restore, team=team)
-        searched = tuple(task.trial.params)
-        check_settings(recipe, trainer.effective | data_settings, searched=searched)
         _train_rungs(
             trainer,
             task,
@@ -116,6 +112,16 @@ def run_trial(
             report=report_usage,
             after_step=after_step,
         )
+
+
+def _data_and_wait(
+    task: Task, train: Pool, others: Mapping[str, Pool], scenes: Rendered
+) -> tuple[TrainingData, dict[str, Any]]:
+    """Returns the images of a trial, and for how many seconds it has waited for them in all."""
+    began = time.monotonic()
+    data = training_data(task, train, others, scenes)
+    waited_s = task.waited_s + time.monotonic() - began
+    return data, {SCENES_WAIT: round(waited_s, 2)}
 
 
 def _with_usage(report: Report, meter: Meter) -> Report:
@@ -163,6 +169,7 @@ def _train_rungs(
     data_settings  effective settings that the trainer does not see
     """
     recipe, searched = trainer.recipe, tuple(task.trial.params)
+    check_settings(recipe, {**trainer.effective, **data_settings}, searched=searched)
     clock = _FirstStep()
 
     def on_step(images_seen: int) -> None:

@@ -188,14 +188,19 @@ def run_trials(
             search, home, moves, check_interrupt, census.update, take_back=proposals.take_back
         )
         decisions = Decisions(search, moves, note)
-        try:
-            tuner = _tuner(
-                trainable, home, use, proposals=proposals, decisions=decisions, events=events
-            )
-            tuner.fit()
-        except KeyboardInterrupt:
-            events.stop_workers()
-            raise
+        tuner = _tuner(
+            trainable, home, use, proposals=proposals, decisions=decisions, events=events
+        )
+        _fit(tuner, events)
+
+
+def _fit(tuner: tune.Tuner, events: Events) -> None:
+    """Runs all trials. At an interrupt it stops their workers too."""
+    try:
+        tuner.fit()
+    except KeyboardInterrupt:
+        events.stop_workers()
+        raise
 
 
 def _tuner(

@@ -37,6 +37,8 @@ Ask = Callable[[], str | None]
 class Notices:
     """Looks for a notice that this machine goes in a thread, until there is one.
 
+    The thread ends at once where nothing can be asked.
+
     address    that of its provider's metadata service; None if that must not be asked
     others     whom else to ask
     announced  what is announced, in words; None while that is nothing
@@ -50,13 +52,7 @@ class Notices:
     ) -> None:
         self.announced: str | None = None
         self._address, self._ask_every_s, self._others = address, ask_every_s, others
-        self._thread = threading.Thread(target=self._look, name="notice", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_looking(self) -> bool:
-        """False after a notice, and where nothing can be asked."""
-        return self._thread.is_alive()
+        threading.Thread(target=self._look, name="notice", daemon=True).start()
 
     def _look(self) -> None:
         service = None if self._address is None else _service(self._address)
