@@ -65,6 +65,8 @@ def carry_out(
     stop: Stop,
 ) -> Outcome:
     """Makes one attempt to bring a run to its end, from the state of its ledger."""
+    if lease is not None:
+        stop.give_back = lease.release
     backup = Backup(folder, options.storage, display.note, lease)
     with backup.copying():
         try:

@@ -93,6 +93,7 @@ class Stop(Listener):
     address  of the run on S3, once it has one: another machine can resume it from there
     outcome  the outcome of the run, once it is certain: an interrupt during the last steps does not
              change it
+    give_back  gives up the address on S3 from any thread, so that another process may resume it
     """
 
     def __init__(self, note: Note, leave: Leave = interrupt_again) -> None:
@@ -100,6 +101,7 @@ class Stop(Listener):
         self.folder: RunFolder | None = None
         self.address: str | None = None
         self.outcome: Any = None
+        self.give_back: Callable[[], None] = lambda: None
         self._is_asked = False
         self._is_due = False
         self._is_dropped = False
@@ -149,6 +151,8 @@ class Stop(Listener):
         self._note(f"{message}; {hint}")
         self.ask()
         if not is_over.wait(grace_s):
+            # the main thread may be in a call of Ray that ends only when Ray ends the process
+            self.give_back()
             with suppress(KeyboardInterrupt):  # in a process that continues after the run
                 self._leave(self.folder)
 
