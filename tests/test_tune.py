@@ -278,7 +278,7 @@ def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
 
 
 def lingering(begun):
-    """A trial that goes on after it was stopped, until another one has begun or ten seconds have
+    """A trial that goes on after it was stopped, until another one has begun or three seconds have
     passed.
     """
     report_all = reporting(RUNGS)
@@ -292,7 +292,7 @@ def lingering(begun):
         try:
             report_all(config)
         finally:
-            end = time.monotonic() + 10
+            end = time.monotonic() + 3
             while number == 0 and not (begun / "1").exists() and time.monotonic() < end:
                 time.sleep(0.05)
 
