@@ -17,7 +17,7 @@ from syndet_ray.clusters.quotas import may_have_gpus
 from syndet_ray.clusters.rules import as_lines
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
-from syndet_ray.search.task import Resources
+from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.node import Node, trials_on
 
@@ -98,7 +98,7 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     gpus = gpus_per_trial
     if gpus is None:
         gpus = min(1.0, max(node.gpus for node in nodes))
-    processes, share = (int(gpus), 1.0) if gpus > 1 else (1, gpus)
+    processes, share = processes_and_gpus(gpus)
     use = Resources(cpus=1, gpus=share, parallel=1, processes=processes)
     if trials_on(nodes, use):
         return []

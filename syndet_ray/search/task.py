@@ -82,6 +82,13 @@ class Resources:
         return self.gpus * self.processes
 
 
+def processes_and_gpus(gpus_per_trial: float) -> tuple[int, float]:
+    """Returns how many processes train a trial, and the GPUs of each: each of several GPUs has one,
+    and so has a part of a GPU.
+    """
+    return (int(gpus_per_trial), 1.0) if gpus_per_trial > 1 else (1, gpus_per_trial)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Settings that all trials of a run share.

@@ -9,7 +9,7 @@ import ray
 
 from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
-from syndet_ray.search.task import Resources
+from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth
 from syndet_ray.workers.nodes.node import Node, trials_on
@@ -36,13 +36,14 @@ def resources(
     gpus = gpus_per_trial
     if gpus is None:
         gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
-    least = max(1, int(gpus))  # GPUs of a node on which a trial fits
-    if gpus > 0 and not growth.is_known and not _with_gpus(nodes, least):
-        note(f"waiting for the first node with {_gpu_words(least)}")
+    # one GPU for each process: a trial fits on a node with as many
+    processes, share = processes_and_gpus(gpus)
+    if gpus > 0 and not growth.is_known and not _with_gpus(nodes, processes):
+        note(f"waiting for the first node with {_gpu_words(processes)}")
         nodes = nodes_once_there_is_a_gpu(gpus)
-    processes, share = (least, 1.0) if gpus > 1 else (1, gpus)
     if gpus > 0:
-        cpus = _cores_per_gpu_share(share, _with_gpus([*nodes, *growth.nodes], least), least)
+        with_gpus = _with_gpus([*nodes, *growth.nodes], processes)
+        cpus = _cores_per_gpu_share(share, with_gpus, processes)
     else:
         cpus = _cores_of(parallel, nodes, growth)
     use = Resources(cpus=cpus, gpus=share, parallel=1, processes=processes)
