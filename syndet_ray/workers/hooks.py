@@ -226,7 +226,7 @@ class Events(_Stateless, tune.Callback):
 
     Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
 
-    take_back  is called with the id and the trial that Tune gave up; it may be so more than once
+    take_back  is called with the id and the trial that Tune gave up before it began
     """
 
     def __init__(
@@ -243,27 +243,42 @@ class Events(_Stateless, tune.Callback):
         self._check_interrupt, self._on_step = check_interrupt, on_step
         # the images seen by each trial at its newest checkpoint
         self._images: dict[int, int] = defaultdict(int)
-        self._trials: list[Any] = []
+        self._trial_count = 0  # trials of Tune that this object has met
+        self._unfinished: dict[str, Any] = {}  # those of them that have not ended, by Tune's id
 
     def stop_workers(self) -> None:
         """Kills the workers of running trials at once.
 
         The trials have their checkpoints, and Tune would wait 10 s for the current step.
         """
-        workers = [trial.temporary_state.ray_actor for trial in self._trials]
-        for worker in workers:
+        for trial in self._unfinished.values():
+            worker = trial.temporary_state.ray_actor
             if worker is not None:
                 ray.kill(worker)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._trials = trials
-        for trial in trials:
-            # If the trial before does not end, its worker cannot be used again. Tune then gives up
-            # the trial that should begin there, and tells nothing of it to searcher and callbacks.
-            if trial.status == trial.ERROR:
-                self._take_back(trial.trial_id, trial.config["task"].trial)
+        self._meet(trials)
+        self._take_back_given_up()
         self._on_step()
         self._check_interrupt()
+
+    def _meet(self, trials: list[Any]) -> None:
+        """Notes the trials that Tune has added since the last step: its list only grows."""
+        for trial in trials[self._trial_count :]:
+            self._unfinished[trial.trial_id] = trial
+        self._trial_count = len(trials)
+
+    def _take_back_given_up(self) -> None:
+        """Has the trials started again that Tune gave up before they began.
+
+        If the trial before does not end, its worker cannot be used again. Tune then gives up the
+        trial that should begin there, and tells nothing of it to searcher and callbacks.
+        """
+        unfinished = list(self._unfinished.values())
+        given_up = [trial for trial in unfinished if trial.status == trial.ERROR]
+        for trial in given_up:
+            del self._unfinished[trial.trial_id]
+            self._take_back(trial.trial_id, trial.config["task"].trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -313,6 +328,7 @@ class Events(_Stateless, tune.Callback):
 
         Tune has kept statistics of every number in the trial's results.
         """
+        self._unfinished.pop(trial.trial_id, None)
         self._images.pop(number_of(trial), None)
         newest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
         if newest is not None:
