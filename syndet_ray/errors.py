@@ -6,6 +6,7 @@
     ├── DataError            a dataset, image or annotation that cannot be used as it is
     ├── MachineError         this machine, cluster, store or tracking server cannot do what was
     │   │                    asked
+    │   ├── StoreUnavailable a store on S3 does not answer now, and may answer later
     │   └── NeedsParts       the GPUs of a trial have too little memory; it is tried in parts
     └── NonFiniteLoss        training diverged; the trial fails and the sweep goes on
 
@@ -57,6 +58,10 @@ class DataError(SyndetError):
 
 class MachineError(SyndetError):
     """This machine, cluster, store or tracking server cannot do what was asked."""
+
+
+class StoreUnavailable(MachineError):
+    """A store on S3 does not answer, or cannot do now what was asked. It may answer later."""
 
 
 class NeedsParts(MachineError):

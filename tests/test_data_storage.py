@@ -112,7 +112,7 @@ def test_a_server_that_does_not_answer_is_named_soon(s3, monkeypatch):
 
 def test_an_endpoint_that_is_no_url_is_named(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
-    with pytest.raises(MachineError, match=r"\(InvalidEndpointURL\). Check the network"):
+    with pytest.raises(MachineError, match=r"\(InvalidEndpointURL\). Correct AWS_ENDPOINT_URL"):
         check_bucket("s3://photos")
     with pytest.raises(
         MachineError,

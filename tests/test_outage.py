@@ -10,7 +10,7 @@ from pyarrow.fs import LocalFileSystem
 
 from syndet_ray.data.outage import is_outage, outlast
 from syndet_ray.data.storage import copy_whole, filesystem, store_error
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import MachineError, StoreUnavailable
 
 SLOW = "When uploading part for key 'x': AWS Error SLOW_DOWN during UploadPart operation: slow"
 
@@ -29,7 +29,7 @@ def failing(*errors):
 
 def test_a_call_is_repeated_until_the_store_answers_and_the_first_error_is_noted():
     notes = []
-    call = failing(OSError(SLOW), MachineError("s3://a", f"cannot be read ({SLOW})"))
+    call = failing(OSError(SLOW), StoreUnavailable("s3://a", "cannot be read"))
     assert outlast(call, note=notes.append, first_pause_s=0.001) == "done"
     assert notes == [SLOW]
 
@@ -81,6 +81,11 @@ def test_a_file_that_a_cut_connection_loses_is_missed(s3, server, tmp_path):
     }
 
 
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "503", "EndpointConnectionError"])
+def test_a_store_that_may_answer_later_is_told_from_one_that_refuses(code):
+    assert is_outage(store_error("s3://a/b", code, "an answer of S3"))
+
+
 def test_an_outage_that_lasts_too_long_ends_with_its_error():
     with pytest.raises(OSError, match="SLOW_DOWN"):
         outlast(failing(OSError(SLOW)), limit_s=0.0)
@@ -94,8 +99,9 @@ def test_an_outage_that_lasts_too_long_ends_with_its_error():
         OSError(errno.ENOSPC, "No space left on device"),
         MachineError("runs/x", "cannot be read ([Errno 2] No such file or directory)"),
         MachineError("s3://a/b", "holds no files"),
-        store_error("s3://a/b", "AccessDenied", ""),
-        store_error("s3://a/b", "NoSuchBucket", ""),
+        store_error("s3://a/b", "AccessDenied", "refused"),
+        store_error("s3://a/b", "NoSuchBucket", "gone"),
+        store_error("s3://a/b", "InvalidEndpointURL", "no address"),
     ],
 )
 def test_what_waiting_does_not_change_is_raised_at_once(error):

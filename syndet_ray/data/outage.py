@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from syndet_ray.errors import MachineError
+from syndet_ray.errors import StoreUnavailable
 from syndet_ray.progress import Note, silent
 
 Returned = TypeVar("Returned")
@@ -13,10 +13,8 @@ Returned = TypeVar("Returned")
 # away for an hour a few times in its history: then trials fail, and are tried again.
 LIMIT_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0  # between two tries; doubled each time
-# words in the errors that waiting does not change: answers of S3 in Arrow's words, and errors of
-# this machine
+# Arrow's words for answers of S3 that waiting does not change
 _REFUSALS = (
-    "[Errno",
     "ACCESS_DENIED",
     "INVALID_ACCESS_KEY_ID",
     "INVALID_CLIENT_TOKEN_ID",
@@ -25,26 +23,6 @@ _REFUSALS = (
     "NO_SUCH_KEY",
     "RESOURCE_NOT_FOUND",
     "SIGNATURE_DOES_NOT_MATCH",
-    "does not exist",
-    "holds no files",
-    "must be s3://",
-    # the same answers in the words of boto3, as `storage.store_error` writes them
-    "(403)",
-    "(404)",
-    "(AccessDenied)",
-    "(AllAccessDisabled)",
-    "(AuthorizationHeaderMalformed)",
-    "(InvalidAccessKeyId)",
-    "(InvalidBucketName)",
-    "(InvalidEndpointURL)",
-    "(NoCredentialsError)",
-    "(NoRegionError)",
-    "(NoSuchBucket)",
-    "(ParamValidationError)",
-    "(PartialCredentialsError)",
-    "(PermanentRedirect)",
-    "(ProfileNotFound)",
-    "(SignatureDoesNotMatch)",
 )
 
 
@@ -66,7 +44,7 @@ def outlast(
     while True:
         try:
             return call()
-        except (OSError, MachineError) as error:
+        except (OSError, StoreUnavailable) as error:
             if not is_outage(error) or time.monotonic() >= end:
                 raise
             if pause_s == first_pause_s:
@@ -80,5 +58,9 @@ def is_outage(error: Exception) -> bool:
 
     Arrow raises OSError without a number for every answer of S3; those of this machine have one.
     """
+    if isinstance(error, StoreUnavailable):
+        return True
+    if not isinstance(error, OSError) or error.errno is not None:
+        return False
     words = str(error)
     return not any(refusal in words for refusal in _REFUSALS)

@@ -22,8 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
-from syndet_ray.data.outage import outlast
-from syndet_ray.errors import MachineError
+from syndet_ray.data.outage import is_outage, outlast
+from syndet_ray.errors import MachineError, StoreUnavailable
 from syndet_ray.files import temporary_folder
 
 # Inode, bytes and time in nanoseconds of a local file. They change when the file is written, and
@@ -59,7 +59,7 @@ _ADVICE = {
     "NoRegionError": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "PermanentRedirect": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "AuthorizationHeaderMalformed": "Set AWS_DEFAULT_REGION to the bucket's region.",
-    "InvalidEndpointURL": _NETWORK,
+    "InvalidEndpointURL": "Correct AWS_ENDPOINT_URL, or the address.",
     "EndpointConnectionError": _NETWORK,
     "ConnectTimeoutError": _NETWORK,
     "ReadTimeoutError": _NETWORK,
@@ -115,9 +115,13 @@ def s3(address: str, config: Config | None = None) -> tuple[Any, dict[str, str]]
 
 
 def store_error(address: str, code: str, message: str) -> MachineError:
-    """An error with advice for an answer of S3, or for botocore's exception of that name."""
+    """An error with advice for an answer of S3, or for botocore's exception of that name.
+
+    A StoreUnavailable unless the advice says what to change.
+    """
     do = _ADVICE.get(code, message)
-    return MachineError(address, f"cannot be written ({code})", do=do)
+    kind = StoreUnavailable if do in (message, _NETWORK) else MachineError
+    return kind(address, f"cannot be written ({code})", do=do)
 
 
 def read_error(address: str, error: Exception) -> MachineError:
@@ -333,7 +337,8 @@ def _as_machine_error(address: str, rule: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise MachineError(address, f"{rule} ({error})") from None
+        kind = StoreUnavailable if is_outage(error) else MachineError
+        raise kind(address, f"{rule} ({error})") from None
 
 
 @contextmanager
