@@ -91,9 +91,17 @@ def test_a_program_is_split_as_a_shell_would_but_never_run_by_one():
             program_of(generator)
 
 
-def test_scenes_are_made_again_if_a_file_of_an_option_has_changed(tmp_path):
-    file = tmp_path / "scene.yaml"
-    scene = SceneParameters(generator=f"command:true --config={file} --depth=3")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("scene.yaml", "true --config={file} --depth=3"), ("gen/model.py", "python {folder}/gen")],
+    ids=["the file of an option", "a module of a folder that Python runs"],
+)
+def test_scenes_are_made_again_if_a_file_of_their_program_has_changed(tmp_path, name, words):
+    (tmp_path / "gen").mkdir()
+    (tmp_path / "gen" / "__main__.py").write_text("")
+    file = tmp_path / name
+    generator = f"command:{words.format(file=file, folder=tmp_path)}"
+    scene = SceneParameters(generator=generator)
     hashes = []
     for text in ("a", "b", "a"):
         file.write_text(text)

@@ -1,5 +1,6 @@
 """Program: a program of the user that a setting names, as "command:PROGRAM ARG..."."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -35,12 +36,25 @@ def program_name(command: str) -> str:
 
 def files_of(command: str, setting: str) -> list[str]:
     """The files that a program and its arguments name, also as --option=/FILE; none if a setting
-    names no program.
+    names no program. Of a folder that Python runs it is each module, also of the packages within.
     """
     if not command.startswith(COMMAND):
         return []
-    names: list[str] = []
+    files: list[str] = []
     for word in words_of(command, setting):
         _, equals, value = word.rpartition("=")
-        names += [word, value] if equals and value.startswith("/") else [word]
-    return [name for name in names if Path(name).is_file()]
+        names = [word, value] if equals and value.startswith("/") else [word]
+        files += [name for name in names if Path(name).is_file()]
+        if Path(word, "__main__.py").is_file():
+            files += _modules(word)
+    return files
+
+
+def _modules(root: str) -> list[str]:
+    """The Python files of a folder and of the packages within; links to folders are left out."""
+    modules: list[str] = []
+    for folder, folders, names in os.walk(root):
+        # no others: a folder of a program may hold a whole dataset
+        folders[:] = [name for name in folders if Path(folder, name, "__init__.py").is_file()]
+        modules += [str(Path(folder, name)) for name in names if name.endswith(".py")]
+    return sorted(modules)

@@ -1,11 +1,10 @@
 """Ingredients: hashes of the files that scenes are made from, and that trainings start with."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.program import files_of, words_of
+from syndet_ray.definitions.program import files_of
 from syndet_ray.definitions.reach import programs_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN
@@ -30,15 +29,11 @@ def weights_hashes(sweep: LoadedSweep) -> dict[str, str]:
 
 def program_hashes(sweep: LoadedSweep) -> dict[str, str]:
     """Returns the SHA-256 of each file that training programs of the sweep are started with, by
-    path; "" for one that cannot be read. Of a folder that Python runs it is each module, also of
-    the packages within.
+    path; "" for one that cannot be read.
     """
     files = set[str]()
     for program in programs_of(sweep):
         files.update(files_of(program, _PROGRAM))
-        for word in words_of(program, _PROGRAM):
-            if Path(word, "__main__.py").is_file():
-                files.update(_modules(word))
     return {path: hash_or_nothing(path) for path in sorted(files)}
 
 
@@ -59,14 +54,6 @@ def hash_or_nothing(path: str) -> str:
         return file_hash(Path(path))
     except OSError:
         return ""
-
-
-def _modules(root: str) -> Iterator[str]:
-    """The Python files of a folder and of the packages within; links to folders are left out."""
-    for folder, folders, names in os.walk(root):
-        # no others: a folder of a program may hold a whole dataset
-        folders[:] = [name for name in folders if Path(folder, name, "__init__.py").is_file()]
-        yield from (str(Path(folder, name)) for name in names if name.endswith(".py"))
 
 
 def _scenes_hashes(sweep: LoadedSweep) -> Iterator[tuple[str, str]]:
