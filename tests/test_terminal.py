@@ -314,7 +314,7 @@ def test_a_pipe_gets_one_line_an_event():
     ):
         display.trial(trial)
     assert file.getvalue().splitlines() == [
-        "1 trial, controls and variants included, of 100 images unless a recipe has its own number",
+        "1 trial in all, of 100 images unless a recipe has its own number",
         "trial 2 starts: 70 % synthetic, 10 objects per scene",
         "trial 2: 25 images, val/mAP 0.2000",
         "trial 2 COMPLETE: done",
@@ -369,7 +369,7 @@ def test_a_pipe_shows_both_phases_and_every_note():
     display.trial(confirmation(6, TRIALS[2], 0.1, "RUNNING", 0))
     display.begin(18, 400)
     assert file.getvalue().splitlines() == [
-        "6 trials, controls and variants included, of 400 images unless a recipe has its own number",
+        "6 trials in all, of 400 images unless a recipe has its own number",
         "some setting has no effect",
         f"trial {TRIALS[0].number} {TRIALS[0].state}: {TRIALS[0].reason}",
         "the best recipes and the controls are trained again: 12 more trials",

@@ -62,7 +62,7 @@ class Plain:
         if not self._total and not _is_all_done(earlier, trials):
             length = f"of {images} images unless a recipe has its own number"
             count = wording.counted(trials, "trial")
-            self._line(f"{count}, controls and variants included, {length}")
+            self._line(f"{count} in all, {length}")
         if not self._total and earlier:
             self._line(_earlier_words(earlier, trials))
         elif self._total and trials > self._total:

@@ -109,9 +109,13 @@ def _bounds(space: SearchSpace) -> str:
 def _confirmation(sweep: LoadedSweep) -> str:
     if not sweep.confirm.seeds or not sweep.proposals:
         return ""
-    fixed = "the controls and the variants" if sweep.variants else "the controls"
+    recipes = [f"the best {sweep.confirm.top}"]
+    if sweep.controls:
+        recipes.append("the controls")
+    if sweep.variants:
+        recipes.append("the variants")
     seeds = wording.counted(sweep.confirm.seeds, "seed")
-    return f"the best {sweep.confirm.top} and {fixed}, {seeds} each"
+    return f"{' and '.join(recipes)}, {seeds} each"
 
 
 def _divided_batches(trials: Iterable[Trial]) -> str:

@@ -33,7 +33,7 @@ from syndet_ray.tuning.options import Options, Outcome, Status
 from syndet_ray.tuning.packages import Packages
 from syndet_ray.tuning.record import record_end
 from syndet_ray.tuning.summary import summary_metrics, summary_tags
-from syndet_ray.wording import command_line
+from syndet_ray.wording import command_line, counted
 from syndet_ray.workers.disk import fault, places
 from syndet_ray.workers.stop import Stop
 
@@ -269,7 +269,8 @@ class Attempt:
     def _open_test_set(self, recipes: dict[RowKey, Candidate]) -> None:
         outlast(partial(check_models, self.folder, scoring.models_of(recipes)))
         note = self.display.note
-        note("training is over; scoring the best recipes and the controls on the test set")
+        count = counted(len(recipes), "recipe")
+        note(f"training is over; {count} to score on the test set")
         scoring.open_test_set(
             self.folder,
             recipes,
