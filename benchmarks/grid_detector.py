@@ -14,7 +14,7 @@ import torch
 from own_program import Detections, Detector, Target, Task, run
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal_loss
 
 _SIDE_PX = 320  # every image is scaled to this longer side, and padded to a square
 _STRIDE = 8  # pixels between cells
@@ -64,11 +64,12 @@ class GridDetector(Detector):
             (filled,) = torch.nonzero(owners >= 0, as_tuple=True)
             expected[i, filled, target.labels[owners[filled]]] = 1
             predicted = _edges(centres[filled], distances[i, filled])
-            boxes_loss = boxes_loss + (1 - _giou(predicted, boxes[owners[filled]])).sum()
+            nearby = boxes[owners[filled]]
+            boxes_loss = boxes_loss + generalized_box_iou_loss(predicted, nearby, reduction="sum")
             cells += len(filled)
-        miss = (expected - logits.sigmoid()).abs() ** 2
-        bce = functional.binary_cross_entropy_with_logits(logits, expected, reduction="none")
-        return ((miss * bce).sum() + boxes_loss) / max(1, cells)
+        # alpha -1: objects and background weigh the same
+        classes_loss = sigmoid_focal_loss(logits, expected, alpha=-1, reduction="sum")
+        return (classes_loss + boxes_loss) / max(1, cells)
 
     def detect(self, image: Tensor) -> Detections:
         square, scale = _square(image)
@@ -90,18 +91,6 @@ def _centres() -> Tensor:
 def _edges(centres: Tensor, distances: Tensor) -> Tensor:
     """(cells, 4) boxes from centres (cells, 2) and distances (cells, 4)."""
     return torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], dim=1)
-
-
-def _giou(boxes: Tensor, others: Tensor) -> Tensor:
-    """(n,) GIoU of pairs of boxes: IoU less the empty share of the box around both."""
-    (first, last), (other_first, other_last) = boxes.split(2, dim=1), others.split(2, dim=1)
-    overlap = torch.minimum(last, other_last) - torch.maximum(first, other_first)
-    around = torch.maximum(last, other_last) - torch.minimum(first, other_first)
-    shared = overlap.clamp(min=0).prod(dim=1)
-    areas = (last - first).prod(dim=1) + (other_last - other_first).prod(dim=1)
-    union = (areas - shared).clamp(min=1e-6)
-    whole = around.prod(dim=1).clamp(min=1e-6)
-    return shared / union - (whole - union) / whole
 
 
 def _owners(centres: Tensor, boxes: Tensor) -> Tensor:
