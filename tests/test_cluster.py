@@ -1,6 +1,5 @@
 """The smoke sweep on a cluster of two nodes, with storage on S3, losing a node on the way."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -178,35 +177,6 @@ def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_soc
         folder,
     ):
         pass
-
-
-@pytest.fixture
-def no_token(monkeypatch):
-    """An environment without a token of Ray, which it has again after the test."""
-    for name in cluster._TOKEN_VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-def test_a_token_is_made_if_ray_cannot_keep_one(no_token, read_only, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    cluster._ensure_token()
-    assert "RAY_AUTH_TOKEN" not in os.environ, "Ray keeps its own in the home folder"
-    monkeypatch.setenv("HOME", str(read_only))
-    cluster._ensure_token()
-    token = os.environ["RAY_AUTH_TOKEN"]
-    assert len(token) == 64
-    cluster._ensure_token()
-    assert os.environ["RAY_AUTH_TOKEN"] == token
-
-
-def test_a_token_is_made_for_a_user_without_a_home(no_token, monkeypatch):
-    def none():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", none)
-    cluster._ensure_token()
-    assert os.environ["RAY_AUTH_TOKEN"]
 
 
 def test_a_temporary_folder_that_ray_cannot_write_is_reported(read_only, tmp_path, monkeypatch):

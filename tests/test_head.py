@@ -44,6 +44,27 @@ def test_what_only_ray_understands_is_left_to_its_check():
     head.check_head("local")  # starts a cluster
 
 
+def test_a_cluster_of_this_machine_is_asked_with_the_token_that_is_here(monkeypatch, tmp_path):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "RAY_AUTH_MODE" not in head._environment("auto"), "there is no token"
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 2)
+    assert head._environment("auto")["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_MODE" not in head._environment("10.0.0.1:6379"), "nor does ray.init()"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert head._environment("auto")["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_a_cluster_that_asks_for_a_token_is_named_with_what_to_do():
+    reason = "RPC error: InvalidAuthToken: Authentication token is missing or incorrect"
+    message = str(head.unreachable_error("10.0.0.1:6379", reason))
+    assert message.endswith(
+        "Set RAY_AUTH_MODE=token here, and have the head's ~/.ray/auth_token at the same place."
+    )
+
+
 @pytest.mark.parametrize(
     ("ray_version", "python_version", "message"),
     [

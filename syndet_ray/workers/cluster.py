@@ -1,7 +1,6 @@
 """Cluster: a connection to Ray, on this machine or elsewhere."""
 
 import os
-import secrets
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import ray
 from syndet_ray.cores import usable_cores
 from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable, make_folder
+from syndet_ray.workers.auth_token import ensure_token
 from syndet_ray.workers.head import check_head, joining_error
 from syndet_ray.workers.nodes.own_files import runtime_environment
 from syndet_ray.workers.stop import restore_handlers
@@ -21,10 +21,6 @@ from syndet_ray.workers.stop import restore_handlers
 # "/ray/session_<time>_<process>/sockets/plasma_store".
 _LONGEST_TMPDIR = 38
 _DO_RAY_TMPDIR = "Set RAY_TMPDIR to a folder that you may write to."
-# where Ray looks for the token of a cluster, first to last
-_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-_TOKEN_FILE = Path(".ray") / "auth_token"  # in the home folder
-_TOKEN_BYTES = 32  # 256 bits cannot be guessed
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # that Linux machines have for temporary files
 
 
@@ -40,24 +36,9 @@ def connection(address: str | None) -> Iterator[None]:
         folder = None
         if address is None:
             folder = stack.enter_context(_folder_for_sockets())
-            _ensure_token()
+            ensure_token()
         stack.enter_context(_connection(address, folder))
         yield
-
-
-def _ensure_token() -> None:
-    """Makes a token for new clusters of this process if Ray could not keep one in the home folder.
-
-    It stays in the environment: Ray reads it once, and its processes inherit it.
-    """
-    if any(os.environ.get(name) for name in _TOKEN_VARIABLES):
-        return
-    try:
-        token = Path.home() / _TOKEN_FILE
-        if not token.is_file():
-            check_writable(token)
-    except (OSError, RuntimeError, MachineError):  # RuntimeError: this user has no home folder
-        os.environ[_TOKEN_VARIABLES[0]] = secrets.token_hex(_TOKEN_BYTES)
 
 
 @contextmanager

@@ -1,15 +1,21 @@
 """Head: finds out soon whether the head node of a Ray cluster answers at an address."""
 
+import os
 import re
 import socket
 import subprocess
 import sys
 
 from syndet_ray.errors import MachineError, first_line
+from syndet_ray.workers.auth_token import MODE, has_token
 
 _CONNECT_S = 5.0  # a head on another continent answers in less than one
 _ANSWER_S = 20.0  # the check takes 0.7 s; a busy head may need longer
 _NEW = "local"  # with which ray.init() starts a cluster
+_AUTO = "auto"  # with which it finds one on this machine
+_NO_TOKEN = "InvalidAuthToken"  # in the answer of a cluster that asks for a token
+_DO_MODE = f"See `ray status` on the head node; {MODE} must be the same on both sides."
+_DO_TOKEN = f"Set {MODE}=token here, and have the head's ~/.ray/auth_token at the same place."
 # in the error for a cluster of other versions: first its own, then those of this process
 _VERSIONS = re.compile(
     r"cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)\s"
@@ -32,6 +38,7 @@ def check_head(address: str) -> None:
         process = subprocess.run(
             [*command, "--skip-version-check"],
             stdin=subprocess.DEVNULL,
+            env=_environment(address),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -45,12 +52,24 @@ def check_head(address: str) -> None:
         raise unreachable_error(address, _reason(process.stderr))
 
 
+def _environment(address: str) -> dict[str, str]:
+    """Our environment; for "auto" with the token that ray.init() would show, if there is one.
+
+    `ray start` asks for a token if it finds one, and ray.init() shows it to a cluster that it finds
+    itself, but to an address only if RAY_AUTH_MODE says so. Ray's check does not do either.
+    """
+    environment = dict(os.environ)
+    if address == _AUTO and has_token():
+        environment.setdefault(MODE, "token")
+    return environment
+
+
 def unreachable_error(address: str | None, reason: str) -> MachineError:
     """Returns the error for a cluster that cannot be reached; None is one on this machine."""
     place = f"Ray cluster {address or 'on this machine'}"
     do = ""
     if address:
-        do = "See `ray status` on the head node; RAY_AUTH_MODE must be the same on both sides."
+        do = _DO_TOKEN if _NO_TOKEN in reason else _DO_MODE
     return MachineError(place, f"cannot be reached ({reason.rstrip('.')})", do=do)
 
 
