@@ -149,7 +149,7 @@ def test_an_interpreter_of_this_machine_is_refused(project):
 
 
 def test_what_every_node_has_already_is_not_sent(project, tmp_path):
-    sent = bundle(load("mugs"), [], FOLDER, there=[project / "meshes", tmp_path / "outside"])
+    sent = bundle(load("mugs"), [], FOLDER, mounted=[project / "meshes", tmp_path / "outside"])
     assert [item.name for item in sent.items] == ["make.py"]
     write_definitions("mugs", {}, sent, tmp_path / "staged")
     text = (tmp_path / "staged" / "sweeps" / "mugs.py").read_text(encoding="utf-8")

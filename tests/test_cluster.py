@@ -169,14 +169,12 @@ def test_ray_gets_a_short_way_to_a_temporary_folder_that_is_too_long_for_its_soc
     assert not Path(folder).parent.exists()
 
     monkeypatch.setattr(cluster, "_SHORT_FOLDERS", (str(tmp_path / "none"),))
-    folder = cluster._folder_for_sockets()
-    with (
-        pytest.raises(
-            MachineError, match=r"^\$TMPDIR: is too long for the sockets of Ray.*Set RAY_TMPDIR"
-        ),
-        folder,
-    ):
-        pass
+    for variable in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.setenv(variable, str(scratch))
+        folder = cluster._folder_for_sockets()
+        rule = rf"^\${variable}: is too long for the sockets of Ray.*Set RAY_TMPDIR"
+        with pytest.raises(MachineError, match=rule), folder:
+            pass
 
 
 def test_a_temporary_folder_that_ray_cannot_write_is_reported(read_only, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import copy
 import json
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -101,7 +102,7 @@ def asked(cluster, account):
         other.__dict__.pop("machines", None)
         other._instance_types = aws._instance_types(changed)
         other._clients = account._clients | clients
-        return list(map(str, aws._answer(check, other, changed)))
+        return list(map(str, aws._answer("what it asks for", partial(check, other, changed))))
 
     return ask
 
@@ -154,6 +155,9 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     alone = cluster(("max_workers: 8", "max_workers: 0"), ("max_workers: 2", "max_workers: 0"))
     (none,) = trial_errors(alone, None)
     assert "c.yaml: gives no node a core on which a trial could train. Give workers" in str(none)
+    coreless = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 0, "GPU": 1}'))
+    (none,) = trial_errors(coreless, None)
+    assert "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers" in str(none)
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
 
@@ -271,13 +275,13 @@ class Refusing:
 def test_what_may_not_be_asked_is_a_note_and_what_may_not_be_done_an_error(asked):
     refusing = Refusing("UnauthorizedOperation")
     (note,) = asked(aws._zones, ec2=refusing)
-    assert note == "zones could not be looked up: these credentials may not ask for them"
+    assert note == "what it asks for could not be looked up: these credentials may not ask for them"
     (error,) = asked(aws._rights, ec2=refusing)
     assert "these credentials may not start the head, or not give it its profile" in error
     assert asked(aws._rights, ec2=Refusing("DryRunOperation")) == []
     assert asked(aws._rights) == []
     (error,) = asked(aws._zones, ec2=Refusing("RequestExpired"))
-    assert error.startswith("AWS: zones cannot be looked up (RequestExpired).")
+    assert error.startswith("AWS: what it asks for cannot be looked up (RequestExpired).")
 
 
 def test_to_ask_for_rights_starts_nothing_whatever_the_file_says(asked):

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from syndet_ray.cli import on_cluster
-from syndet_ray.cli.on_cluster import _check_versions, check_options, option_words
+from syndet_ray.cli.head_folder import _check_versions
 from syndet_ray.cli.options import with_flags
+from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import Head, find_head, sizes_sent

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 from conftest import write_tiny_sweep
 
-from syndet_ray.cli import on_cluster, submit
-from syndet_ray.cli.head_facts import copies, submissions
-from syndet_ray.cli.on_cluster import HeadFolder
+from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
+from syndet_ray.cli.head_folder import HeadFolder, project_name, start
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
-from syndet_ray.clusters.bundle import Bundle, Item
+from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
+from syndet_ray.clusters.head import ANSWER
 from syndet_ray.errors import DefinitionError, MachineError
 
 # options that are settings of the recipe, or that say where to run and what is brought back
@@ -40,17 +40,22 @@ def cluster(tmp_path):
     return read_cluster_file(file)
 
 
-def place_of(root):
+def head_with(**answers):
+    """A head that answers as it is told."""
+    return SimpleNamespace(file=Path("c.yaml"), words="the head of c.yaml", **answers)
+
+
+def submission_below(root):
     folder = PurePosixPath(root, "project", "submitted", "tiny-2")
-    return HeadFolder(head=None, folder=folder)
+    return HeadFolder(head=head_with(), folder=folder)
 
 
-def bundle_on(place):
-    return Bundle(items=(PHOTOS, MESHES), folder=place.folder)
+def bundle_on(submission):
+    return Bundle(items=(PHOTOS, MESHES), folder=submission.folder)
 
 
 def test_every_option_of_a_sweep_has_a_way_to_the_cluster():
-    sent_as_words = {*on_cluster._VALUES, *on_cluster._SWITCHES}
+    sent_as_words = {*sent_options.SENT_VALUES, *sent_options.SENT_SWITCHES}
     assert {field.name for field in fields(SweepOptions)} == (
         sent_as_words | OF_FILES | ELSEWHERE | HERE
     )
@@ -77,8 +82,8 @@ def test_photos_at_an_address_are_not_read_here_but_all_else_is_checked(tmp_path
 def test_streamed_photos_of_this_machine_are_refused_where_nodes_join(cluster):
     options = SweepOptions(runs=None, real="photos", stream=True)
     with pytest.raises(MachineError, match=r"nodes that join have no photos of this machine\. Put"):
-        submit._check_nodes_see(cluster, options)
-    submit._check_nodes_see(cluster, SweepOptions(runs=None, real="s3://b/photos", stream=True))
+        submit._check_nodes(cluster, options)
+    submit._check_nodes(cluster, SweepOptions(runs=None, real="s3://b/photos", stream=True))
 
 
 def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, monkeypatch, dice):
@@ -100,12 +105,12 @@ def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, mo
 
 
 def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path):
-    place = place_of("/head")
-    bundle = bundle_on(place)
+    submission = submission_below("/head")
+    bundle = bundle_on(submission)
     for name in submit._POINT_FILES:
         values = {"scene.assets": str(MESHES.source), "other": f"{MESHES.source}-2"}
         (tmp_path / name).write_text(json.dumps(values))
-    submit._move_paths(tmp_path, bundle, place.files)
+    submit._move_paths(tmp_path, bundle)
     moved = json.loads((tmp_path / "ledger.jsonl").read_text())
     assert moved == {
         "scene.assets": f"/head/project/submitted/tiny-2/files/given/{MESHES.place}",
@@ -113,25 +118,33 @@ def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path):
     }
 
 
+def test_the_script_for_heads_which_imports_nothing_of_ours_begins_its_answer_as_is_expected():
+    text = Path(head_facts.__file__).read_text(encoding="utf-8")
+    assert f'print("\\n{ANSWER}"' in text
+
+
 def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
-    place = place_of(tmp_path)
-    bundle = bundle_on(place)
+    submission = submission_below(tmp_path)
+    bundle = bundle_on(submission)
     earlier = tmp_path / "project" / "submitted" / "tiny-1"
-    (earlier / "data" / PHOTOS.place).mkdir(parents=True)
-    (tmp_path / "other" / "submitted" / "x" / "files" / "given" / MESHES.place).mkdir(parents=True)
-    (earlier / "files" / "syndet_ray").mkdir(parents=True)
-    facts = {"sent": copies(tmp_path), "free": 2 * 10**6}
-    assert submissions(tmp_path) == [], "it was never started"
+    of_others = tmp_path / "other" / "submitted" / "x"
+    (earlier / DATA / PHOTOS.place).mkdir(parents=True)
+    (of_others / FILES / GIVEN / MESHES.place).mkdir(parents=True)
+    (earlier / FILES / "syndet_ray").mkdir(parents=True)
+    facts = {"sent": head_facts.sent_paths(tmp_path), "free": 2 * 10**6}
+    assert head_facts.submissions(tmp_path) == [], "it was never started"
     (earlier / "process.json").write_text("")
-    assert submissions(tmp_path) == [], "a damaged one hides no others"
-    found = submit._earlier(place.path_of(PHOTOS, bundle), place, facts)
+    assert head_facts.submissions(tmp_path) == [], "a damaged one hides no others"
+    found = submit._earlier(bundle.path_on_head(PHOTOS), submission, facts)
     assert found == PurePosixPath(earlier, "data", PHOTOS.place)
-    code = submit._earlier(place.files / "syndet_ray", place, facts)
+    code = submit._earlier(submission.files / "syndet_ray", submission, facts)
     assert code == PurePosixPath(earlier, "files", "syndet_ray")
-    assert submit._earlier(place.path_of(MESHES, bundle), place, facts) is None, "another project's"
-    submit._check_room(facts, bundle, place, Path("cluster.yaml"))
+    assert submit._earlier(bundle.path_on_head(MESHES), submission, facts) is None, (
+        "another project's"
+    )
+    submit._check_room(facts, bundle, submission)
     with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
-        submit._check_room({**facts, "sent": []}, bundle, place, Path("cluster.yaml"))
+        submit._check_room({**facts, "sent": []}, bundle, submission)
 
 
 def test_progress_is_shown_of_what_takes_a_while():
@@ -147,7 +160,7 @@ def test_a_folder_has_a_project_of_its_own(tmp_path, monkeypatch):
     for name in ("a/my photos", "b/my photos"):
         (tmp_path / name).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / name)
-        names.append(on_cluster.project_name())
+        names.append(project_name())
     assert len(set(names)) == 2
     assert all(name.startswith("my_photos-") for name in names)
 
@@ -159,45 +172,43 @@ def test_two_sweeps_of_one_second_have_folders_of_their_own():
 
 
 def test_the_newest_submission_of_this_folder_comes_before_those_of_others(cluster, monkeypatch):
-    sent_by = ["other-1", on_cluster.project_name(), "other-2"]
+    sent_by = ["other-1", project_name(), "other-2"]
     items = [{"folder": f"/h/{name}/submitted/tiny-1", "run": ""} for name in sent_by]
-    answer = (None, {"submissions": items})
+    answer = (head_with(), {"submissions": items})
     monkeypatch.setattr(on_cluster, "head_and_facts", lambda cluster: answer)
     for run in (None, "tiny-1"):
-        place, submission = on_cluster._submission(run, cluster.path)
-        assert place.project.name == on_cluster.project_name()
-        assert submission == items[1]
+        submission, record = on_cluster._submission(run, cluster.path)
+        assert submission.project.name == project_name()
+        assert record == items[1]
     monkeypatch.setattr(on_cluster, "project_name", lambda: "a-folder-that-sent-nothing")
     assert on_cluster._submission(None, cluster.path)[1] == items[2]
 
 
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
-    head = SimpleNamespace(
-        file=Path("cluster.yaml"),
-        show=lambda command, on_terminal: 137,
-        answer=lambda command: {"goes_on": True},
+    head = head_with(
+        show=lambda command, on_terminal: 137, answer=lambda command: {"goes_on": True}
     )
-    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     console = SimpleNamespace(is_terminal=False)
     with pytest.raises(
         MachineError, match=r"exit status 137\), and the run goes on there. .* tiny-1"
     ):
-        on_cluster.follow(place, 7, tmp_path, console)
+        on_cluster.follow(submission, 7, tmp_path, console)
     head.answer = lambda command: {"pid": None}
     with pytest.raises(MachineError, match=r"^/h/p/runs/tiny: still goes on. Follow it: .* attach"):
-        on_cluster.start(place, ["resume"], "/h/p/runs/tiny")
+        start(submission, ["resume"], "/h/p/runs/tiny")
 
 
 def test_a_start_without_an_answer_may_have_begun_a_run():
     def answer(command):
         raise MachineError("the head of c.yaml", "does not answer within 120 s", do="ray up")
 
-    head = SimpleNamespace(file=Path("c.yaml"), answer=answer)
-    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    head = head_with(answer=answer)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(
         MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
     ):
-        on_cluster.start(place, ["sweep", "tiny"])
+        start(submission, ["sweep", "tiny"])
 
 
 def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the_same(
@@ -209,15 +220,13 @@ def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the
         raise Fetched
 
     end = {"goes_on": False, "has_begun": False, "run": "/h/p/runs/tiny", "error": "no such trial"}
-    head = SimpleNamespace(
-        file=Path("c.yaml"), show=lambda command, on_terminal: 0, answer=lambda command: end
-    )
-    place = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    head = head_with(show=lambda command, on_terminal: 0, answer=lambda command: end)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     monkeypatch.setattr(on_cluster, "_fetch", fetch)
     monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
     console = SimpleNamespace(is_terminal=False)
     with pytest.raises(SystemExit):
-        on_cluster.follow(place, 7, tmp_path, console)
+        on_cluster.follow(submission, 7, tmp_path, console)
     assert capsys.readouterr().err == "syndet_ray: no such trial\n"
     with pytest.raises(Fetched):
-        on_cluster.follow(place, 7, tmp_path, console, is_new=False)
+        on_cluster.follow(submission, 7, tmp_path, console, is_new=False)

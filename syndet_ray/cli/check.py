@@ -246,7 +246,7 @@ def _check_cluster(
     if file is None:
         return [], []
     from syndet_ray.cli import terminal
-    from syndet_ray.cli.on_cluster import check_options
+    from syndet_ray.cli.sent_options import check_options
     from syndet_ray.cli.submit import rehearse
 
     check_options(options)

@@ -44,7 +44,7 @@ def submissions(root: Path) -> list[dict[str, Any]]:
     return sorted(items, key=lambda submission: submission["began"])
 
 
-def copies(root: Path) -> list[str]:
+def sent_paths(root: Path) -> list[str]:
     """Paths of sent files, also of submissions that were never started, oldest first: code, folders
     of definitions, and items.
     """
@@ -72,7 +72,7 @@ def facts(projects: str) -> dict[str, Any]:
         "root": str(root),
         "free": shutil.disk_usage(Path.home()).free,
         "submissions": submissions(root),
-        "sent": copies(root),
+        "sent": sent_paths(root),
     }
 
 

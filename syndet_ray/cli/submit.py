@@ -13,17 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import syndet_ray
-from syndet_ray.cli.on_cluster import (
-    HeadFolder,
-    check_options,
-    follow,
-    head_and_facts,
-    option_words,
-    project_name,
-    start,
-)
+from syndet_ray.cli.head_folder import HeadFolder, head_and_facts, project_name, start
+from syndet_ray.cli.on_cluster import follow
 from syndet_ray.cli.options import runs_folder
-from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.screen import LOADING, open_display
+from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable, temporary_folder
@@ -37,8 +31,8 @@ if TYPE_CHECKING:
 _MEGABYTE = 1_000_000
 _SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
 _POINT_FILES = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
-# Variables that each machine has its own of, since they may hold secrets or name its folders.
-_OUR_VARIABLES = "SYNDET_"  # begins their names
+# Variables that are not sent: they may hold secrets, or name folders of this machine.
+_OUR_PREFIX = "SYNDET_"
 _STORE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _TRACKING_VARIABLES = (
     "MLFLOW_TRACKING_USERNAME",
@@ -68,22 +62,22 @@ def submit(
     check_options(options)
     with open_display(console) as display, temporary_folder() as staged:
         cluster = _read_cluster(file, display)
-        _check_nodes_see(cluster, options)
+        _check_nodes(cluster, options)
         _check_here(request, options, display, force=force)
-        place, facts = _new_place(name, cluster, display)
+        submission, facts = _new_submission(name, cluster, display)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
-            bundle = _bundle(request, options, cluster, place.folder, points=earlier)
+            bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
         if earlier is not None:
-            _move_paths(earlier, bundle, place.files)
-        _check_room(facts, bundle, place, cluster.path)
-        where = f"cluster  {cluster.cluster_name}, head {place.head.target}"
+            _move_paths(earlier, bundle)
+        _check_room(facts, bundle, submission)
+        where = f"cluster  {cluster.cluster_name}, head {submission.head.target}"
         terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
-        _send(staged / "definitions", place, bundle, facts, display)
+        _send(staged / "definitions", submission, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
-    pid = start(place, [*command, "--runs", str(place.project / "runs")])
-    follow(place, pid, runs_folder(options.runs), console)
+    pid = start(submission, [*command, "--runs", str(submission.project / "runs")])
+    follow(submission, pid, runs_folder(options.runs), console)
 
 
 def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":
@@ -93,7 +87,7 @@ def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":
         return read_cluster_file(file)
 
 
-def _new_place(
+def _new_submission(
     name: str, cluster: "ClusterFile", display: "Plain | Bar"
 ) -> tuple[HeadFolder, dict[str, Any]]:
     """Finds the head. Returns the folder of a new submission on it, and facts about it."""
@@ -116,7 +110,7 @@ def rehearse(
     """
     from syndet_ray.clusters.definition_files import write_definitions
 
-    _check_nodes_see(cluster, options)
+    _check_nodes(cluster, options)
     with display.step("looking at the files that go along"), temporary_folder() as folder:
         bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
         write_definitions(name, request.given, bundle, folder)
@@ -131,7 +125,7 @@ def _sent_words(bundle: "Bundle") -> str:
 def _variable_notes(options: SweepOptions) -> list[str]:
     """A line on variables of the environment that act here, and stay here."""
     places = (options.real or "", options.storage or "")
-    names = {name for name in os.environ if name.startswith(_OUR_VARIABLES)}
+    names = {name for name in os.environ if name.startswith(_OUR_PREFIX)}
     if any(place.startswith("s3://") for place in places):
         names.update(_STORE_VARIABLES)
     if options.tracking is not None:
@@ -143,7 +137,7 @@ def _variable_notes(options: SweepOptions) -> list[str]:
     return [f"note     not sent: {words}; set in ~/.bashrc of the nodes what they need of it"]
 
 
-def _check_nodes_see(cluster: "ClusterFile", options: SweepOptions) -> None:
+def _check_nodes(cluster: "ClusterFile", options: SweepOptions) -> None:
     """Raises MachineError if nodes may join that could not see what they must read or write, and if
     none could train a trial.
     """
@@ -163,7 +157,7 @@ def _check_here(
     request: "SweepRequest", options: SweepOptions, display: "Plain | Bar", *, force: bool
 ) -> None:
     """Makes the checks of the sweep and its data that need no cluster."""
-    with display.step("loading PyTorch, Ray and MLflow"):
+    with display.step(LOADING):
         from syndet_ray.data.remote.address import is_address
         from syndet_ray.tuning.cost import check_images
         from syndet_ray.tuning.run import check_sweep, read_data
@@ -203,8 +197,8 @@ def _bundle(
 
     paths = (_photos(options), options.classes, points)
     others = [path for path in paths if path is not None]
-    there = [local for remote, local in mounts(cluster).items() if str(local) == remote]
-    return bundle(request.definition, others, folder, there)
+    mounted = [local for remote, local in mounts(cluster).items() if str(local) == remote]
+    return bundle(request.definition, others, folder, mounted)
 
 
 def _photos(options: SweepOptions) -> Path | None:
@@ -230,46 +224,40 @@ def _copy_of_run(run: Path, folder: Path) -> Path:
     return copy
 
 
-def _move_paths(run: Path, bundle: "Bundle", files: PurePosixPath) -> None:
-    """Gives the recipes of a copied run the places of the cluster for paths of this machine.
-
-    files  the folder that relative places start from
-    """
-    places = {item.source: files / bundle.path_there(item.source) for item in bundle.items}
+def _move_paths(run: Path, bundle: "Bundle") -> None:
+    """Gives the recipes of a copied run the places of the cluster for paths of this machine."""
     for name in _POINT_FILES:
         file = run / name
         text = file.read_text(encoding="utf-8")
-        for source, there in places.items():
-            text = text.replace(json.dumps(str(source)), json.dumps(str(there)))
+        for item in bundle.items:
+            place = json.dumps(str(bundle.path_on_head(item)))
+            text = text.replace(json.dumps(str(item.source)), place)
         file.write_text(text, encoding="utf-8")
 
 
-def _check_room(facts: Mapping[str, Any], bundle: "Bundle", place: HeadFolder, file: Path) -> None:
-    """Raises MachineError if the head has no room for what was never sent.
-
-    file  that of the cluster
-    """
+def _check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:
+    """Raises MachineError if the head has no room for what was never sent."""
     from syndet_ray.data.memory import memory_words
 
     needed = 0
     for item in bundle.items:
-        if _earlier(place.path_of(item, bundle), place, facts) is None:
+        if _earlier(bundle.path_on_head(item), submission, facts) is None:
             needed += item.size
     if needed > facts["free"]:
         rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."
-        raise MachineError(f"the head of {file}", rule, do=do)
+        raise MachineError(submission.head.words, rule, do=do)
 
 
 def _earlier(
-    target: PurePosixPath, place: HeadFolder, facts: Mapping[str, Any]
+    target: PurePosixPath, submission: HeadFolder, facts: Mapping[str, Any]
 ) -> PurePosixPath | None:
     """The newest counterpart of a path of this submission in another one of this project, perhaps
     not sent to its end; None if there is none.
     """
-    below = target.relative_to(place.folder).parts
+    below = target.relative_to(submission.folder).parts
     for path in map(PurePosixPath, reversed(facts["sent"])):
-        is_of_project = path.is_relative_to(place.folder.parent)
+        is_of_project = path.is_relative_to(submission.folder.parent)
         if is_of_project and path.parts[-len(below) :] == below:
             return path
     return None
@@ -277,7 +265,7 @@ def _earlier(
 
 def _send(
     definitions: Path,
-    place: HeadFolder,
+    submission: HeadFolder,
     bundle: "Bundle",
     facts: Mapping[str, Any],
     display: "Plain | Bar",
@@ -287,18 +275,18 @@ def _send(
     definitions  the folder of sweeps and search spaces
     """
     package = Path(syndet_ray.__file__).parent
-    targets = {item.source: place.path_of(item, bundle) for item in bundle.items}
-    folders = {place.files, *(target.parent for target in targets.values())}
+    targets = {item.source: bundle.path_on_head(item) for item in bundle.items}
+    folders = {submission.files, *(target.parent for target in targets.values())}
     with display.step("sending this code and the sweeps"):
-        place.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
+        submission.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
         for source in (*definitions.iterdir(), package):
-            target = place.files / source.name
-            place.head.send(source, target, like=_earlier(target, place, facts))
+            target = submission.files / source.name
+            submission.head.send(source, target, like=_earlier(target, submission, facts))
     for item in bundle.items:
         target = targets[item.source]
         with display.step(f"sending {item.name}"):
-            like, progress = _earlier(target, place, facts), partial(_show_sent, display, item)
-            place.head.send(item.source, target, like=like, progress=progress)
+            like, progress = _earlier(target, submission, facts), partial(_show_sent, display, item)
+            submission.head.send(item.source, target, like=like, progress=progress)
             progress(item.size)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import boto3
@@ -17,7 +17,7 @@ from syndet_ray.data.storage import read_error
 from syndet_ray.errors import MachineError, SyndetError, nearest
 from syndet_ray.wording import counted
 
-Findings = Iterator[SyndetError | str]
+Problems = Iterator[SyndetError | str]
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # answers to a question that this machine may not ask
@@ -76,19 +76,27 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
         account = Account(cluster)
     except MachineError as error:
         return [error]
-    checks = (_zones, _images, _offers, _sizes, _profiles, _rights, _quotas)
+    checks = {
+        "availability zones": _zones,
+        "images": _images,
+        "instance types of the zones": _offers,
+        "cores of the instance types": _sizes,
+        "instance profiles": _profiles,
+        "rights": _rights,
+        "quotas": _quotas,
+    }
     with ThreadPoolExecutor(len(checks)) as pool:
-        answers = [pool.submit(_answer, check, account, cluster) for check in checks]
+        answers = [
+            pool.submit(_answer, subject, partial(check, account, cluster))
+            for subject, check in checks.items()
+        ]
     return [finding for answer in answers for finding in answer.result()]
 
 
-def _answer(
-    check: Callable[[Account, ClusterFile], Findings], account: Account, cluster: ClusterFile
-) -> list[SyndetError | str]:
+def _answer(subject: str, check: Callable[[], Problems]) -> list[SyndetError | str]:
     """Returns what a check finds; an error or a note if AWS does not answer its question."""
-    subject = check.__name__.strip("_")
     try:
-        return list(check(account, cluster))
+        return list(check())
     except (BotoCoreError, ClientError) as error:
         if _code(error) in _FORBIDDEN:
             return [f"{subject} could not be looked up: these credentials may not ask for them"]
@@ -101,7 +109,7 @@ def _account_error(error: Exception) -> MachineError:
     return MachineError("AWS account", rule, do=read_error("", error).do)
 
 
-def _zones(account: Account, cluster: ClusterFile) -> Findings:
+def _zones(account: Account, cluster: ClusterFile) -> Problems:
     answer = account.client("ec2").describe_availability_zones(AllAvailabilityZones=True)
     states = {zone["ZoneName"]: zone["State"] for zone in answer["AvailabilityZones"]}
     place = cluster.lines.place(("provider",), "availability_zone")
@@ -113,7 +121,7 @@ def _zones(account: Account, cluster: ClusterFile) -> Findings:
             yield MachineError(place, f"{zone} is {states[zone]}", do="Take it out.")
 
 
-def _images(account: Account, cluster: ClusterFile) -> Findings:
+def _images(account: Account, cluster: ClusterFile) -> Problems:
     """Images that are there, and whose disks fit those of the nodes."""
     kinds_of: dict[str, list[NodeType]] = {}
     for kind in _kinds(cluster):
@@ -133,7 +141,7 @@ def _images(account: Account, cluster: ClusterFile) -> Findings:
             yield from _disk_errors(cluster, kind, images[name])
 
 
-def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:
+def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Problems:
     """A disk of a node must hold the snapshot that the image has for it."""
     needed = _disks(image)
     node = cluster.prepared[NODE_TYPES][kind.name]["node_config"]
@@ -151,7 +159,7 @@ def _disks(owner: Mapping[str, Any]) -> dict[str, int]:
     return {device: size for device, size in sizes.items() if size is not None}
 
 
-def _offers(account: Account, cluster: ClusterFile) -> Findings:
+def _offers(account: Account, cluster: ClusterFile) -> Problems:
     """Instance types that the zones of the cluster offer."""
     names = _instance_types(cluster)
     pages = account.client("ec2").get_paginator("describe_instance_type_offerings")
@@ -175,7 +183,7 @@ def _offers(account: Account, cluster: ClusterFile) -> Findings:
             yield f"{kind.name}: {kind.instance_type} is not offered in {missing}"
 
 
-def _sizes(account: Account, cluster: ClusterFile) -> Findings:
+def _sizes(account: Account, cluster: ClusterFile) -> Problems:
     """Cores and GPUs that a type of node must not count higher than its machine has."""
     for kind in _kinds(cluster):
         machine = account.machines.get(kind.instance_type or "")
@@ -188,7 +196,7 @@ def _sizes(account: Account, cluster: ClusterFile) -> Findings:
                 yield f"{kind.name}: {kind.instance_type} has a GPU, which no trial may use"
 
 
-def _profiles(account: Account, cluster: ClusterFile) -> Findings:
+def _profiles(account: Account, cluster: ClusterFile) -> Problems:
     """Instance profiles that exist and have a role."""
     client = account.client("iam")
     for name in sorted({kind.profile for kind in _kinds(cluster) if kind.profile}):
@@ -207,7 +215,7 @@ def _profiles(account: Account, cluster: ClusterFile) -> Findings:
         yield "the head gets a profile of Ray's, which may do anything with EC2 and S3"
 
 
-def _rights(account: Account, cluster: ClusterFile) -> Findings:
+def _rights(account: Account, cluster: ClusterFile) -> Problems:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
     node = cluster.prepared[NODE_TYPES][cluster.head_type]["node_config"]
     if cluster.head.image is None:  # Ray's choice
@@ -226,7 +234,7 @@ def _rights(account: Account, cluster: ClusterFile) -> Findings:
             yield MachineError(place, rule, do=_DO_RIGHTS)
 
 
-def _quotas(account: Account, cluster: ClusterFile) -> Findings:
+def _quotas(account: Account, cluster: ClusterFile) -> Problems:
     """Limits of the account on cores, which must let one node of each type start."""
     client = account.client("service-quotas")
     for kind in _kinds(cluster):

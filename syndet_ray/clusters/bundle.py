@@ -17,7 +17,7 @@ from typing import Any
 
 from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.program import words_of
+from syndet_ray.definitions.program import path_in, words_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import reading
@@ -84,13 +84,13 @@ class Item:
 class Bundle:
     """All items of a sweep.
 
-    folder  that of the submission, absolute, on the head
-    there   files and folders that every node has already, under the same path
+    folder   that of the submission, absolute, on the head
+    mounted  files and folders that every node has already, under the same path
     """
 
     items: tuple[Item, ...]
     folder: PurePosixPath
-    there: tuple[Path, ...] = ()
+    mounted: tuple[Path, ...] = ()
 
     def place(self, source: Path) -> str | None:
         """The place of a path on the cluster: relative to the files that nodes get, or absolute on
@@ -98,17 +98,22 @@ class Bundle:
         """
         for item in self.items:
             if item.source == source:
-                on_head = str(self.folder / DATA / item.place)
-                return f"{GIVEN}/{item.place}" if item.for_nodes else on_head
+                on_head = self.path_on_head(item)
+                return f"{GIVEN}/{item.place}" if item.for_nodes else str(on_head)
         return None
+
+    def path_on_head(self, item: Item) -> PurePosixPath:
+        """The path of an item on the head: among the files that nodes get too, or elsewhere."""
+        parent = self.folder / FILES / GIVEN if item.for_nodes else self.folder / DATA
+        return parent / item.place
 
     def path_there(self, source: Path) -> str:
         """A path as the cluster has it: its place, or itself for one that every node has."""
         return self.place(source) or str(source)
 
-    def is_there(self, path: Path) -> bool:
+    def is_mounted(self, path: Path) -> bool:
         """True for a path that every node has already."""
-        return any(map(path.is_relative_to, self.there))
+        return any(map(path.is_relative_to, self.mounted))
 
     def translate(self, value: Any, root: Path) -> Any:
         """A value of a setting with the places of the cluster for paths, at any depth.
@@ -138,7 +143,7 @@ class Bundle:
     def _translate_path(self, text: str, root: Path) -> str | None:
         """The path that a text names, as the cluster has it; None if the text names none."""
         path = root / Path(text).expanduser()
-        return self.place(path) or (str(path) if self.is_there(path) else None)
+        return self.place(path) or (str(path) if self.is_mounted(path) else None)
 
     @property
     def words(self) -> str:
@@ -153,13 +158,13 @@ def bundle(
     sweep: LoadedSweep,
     others: Iterable[Path],
     folder: PurePosixPath,
-    there: Sequence[Path] = (),
+    mounted: Sequence[Path] = (),
 ) -> Bundle:
-    """Looks at all files of this machine that a sweep names.
+    """Returns the bundle of a sweep: all files of this machine that it names.
 
-    others  files and folders that options name, which the driver alone reads
-    folder  that of the submission, absolute, on the head
-    there   files and folders that every node has already, under the same path
+    others   files and folders that options name, which the driver alone reads
+    folder   that of the submission, absolute, on the head
+    mounted  files and folders that every node has already, under the same path
 
     Raises DataError for what is not there, for a link that leads out of a folder, for an
     interpreter of this machine, and if it is too much to be sent; MachineError for what this user
@@ -170,14 +175,14 @@ def bundle(
         sources.setdefault(path.absolute(), False)
     items = []
     for source, for_nodes in sorted(sources.items()):
-        if any(map(source.is_relative_to, there)):
+        if any(map(source.is_relative_to, mounted)):
             continue
         if for_nodes:
             _check_program(source)
         size, files = _measure(source)
         items.append(Item(source=source, for_nodes=for_nodes, size=size, files=files))
     _check_sizes(items)
-    return Bundle(items=tuple(items), folder=folder, there=tuple(there))
+    return Bundle(items=tuple(items), folder=folder, mounted=tuple(mounted))
 
 
 def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
@@ -189,8 +194,8 @@ def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
     for setting, text in _texts(sweep.model_dump(mode="json"), ""):
         if text.startswith(COMMAND):
             for word in _words(text):
-                path = Path(word.rpartition("=")[2] if not word.startswith("/") else word)
-                if path.is_absolute() and not _is_of_the_system(path):
+                path = Path(path_in(word)[1])
+                if path.is_absolute() and not _stays_as_it_is(path):
                     paths[path] = True
         elif text.startswith("/") and setting in FILE_SETTINGS:
             path = Path(text)
@@ -220,7 +225,8 @@ def _words(command: str) -> list[str]:
         return []
 
 
-def _is_of_the_system(path: Path) -> bool:
+def _stays_as_it_is(path: Path) -> bool:
+    """True for a path that is not sent: of the system, a whole disk, or of nothing that is here."""
     if not path.exists() or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
         return True
     return any(map(path.is_relative_to, _OF_THE_SYSTEM))
@@ -237,7 +243,7 @@ def _check_program(path: Path) -> None:
 
 
 def _measure(source: Path) -> tuple[int, int]:
-    """Returns the bytes and the number of the files of an item, or of the first too many."""
+    """Returns the bytes and the number of the files of an item; stops where they are too many."""
     with reading(source):
         if not source.exists():
             raise DataError(source, "does not exist", do="Correct the path.")

@@ -21,20 +21,20 @@ from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.node import Node, trials_on
 
-Step = Callable[[str], AbstractContextManager[None]]
+ShowStep = Callable[[str], AbstractContextManager[None]]
 
 _DO_GPUS = "Lower it, or list larger nodes in available_node_types."
-_DO_CORES = "Give workers resources and max_workers, or the head a CPU."
+_DO_CORES = "Give workers resources with a CPU and max_workers, or the head a CPU."
 _STORAGE_STEP = "looking at the storage"
 _DO_STORAGE = "Give `storage` s3://BUCKET/PREFIX."
 
 
 def check_cluster_file(
-    path: Path, storage: str | None, step: Step, gpus_per_trial: float | None = None
+    path: Path, storage: str | None, step: ShowStep, gpus_per_trial: float | None = None
 ) -> tuple[ClusterFile, list[str]]:
     """Reads a file for `ray up`, and makes the checks of `check_cluster`.
 
-    Of a file with mistakes the nodes are not known, but the store is looked at all the same.
+    If the file has mistakes, its nodes are unknown; the store is checked all the same.
 
     Returns the cluster, and notes. Raises DataError, DefinitionError or MachineError with all
     problems.
@@ -53,7 +53,7 @@ def check_cluster_file(
 def check_cluster(
     cluster: ClusterFile,
     storage: str | None,
-    step: Step,
+    step: ShowStep,
     gpus_per_trial: float | None = None,
 ) -> list[str]:
     """Checks this machine, the cloud and the store, within a minute, and starts nothing.
@@ -102,11 +102,12 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     use = Resources(cpus=1, gpus=share, parallel=1, processes=processes)
     if trials_on(nodes, use):
         return []
-    if gpus:
+    if gpus_per_trial:
         words = counted(processes, "GPU")
         rule = f"no node of {cluster.path} has {words}, and as many cores, for a trial"
         return [MachineError("`gpus_per_trial`", rule, got=gpus_per_trial, do=_DO_GPUS)]
-    rule = "gives no node a core on which a trial could train"
+    nodes_for_trials = "node with a GPU" if gpus else "node"
+    rule = f"gives no {nodes_for_trials} a core on which a trial could train"
     return [MachineError(cluster.path, rule, do=_DO_CORES)]
 
 

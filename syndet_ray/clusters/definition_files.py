@@ -33,9 +33,10 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
     sweep = load(str(target / "sweeps" / f"{file.stem}.py"), target)
     settings = bundle.translate(given.get("settings", {}), Path.cwd())
     moved = with_given(sweep, {**given, "settings": located_changes(settings, target)})
+    # a place on the head alone is absolute, and stays as it is
     places = {target / bundle.path_there(item.source) for item in bundle.items}
     for path in paths_of(moved).keys() - places:
-        if bundle.is_there(path):
+        if bundle.is_mounted(path):
             continue
         rule = f"names {path.name} in parts, so it cannot name its place on the cluster"
         raise DefinitionError(file, rule, do="Write the path as one text in quotes.")

@@ -51,6 +51,11 @@ class Head:
     ssh: tuple[str, ...]
     target: str
 
+    @property
+    def words(self) -> str:
+        """The head as messages name it."""
+        return f"the head of {self.file}"
+
     def run(self, command: str) -> None:
         """Runs a command of the shell on the head. Raises MachineError if it fails."""
         done = self._finish([*self.ssh, self.target, in_login_shell(command)], "does not answer")
@@ -107,7 +112,12 @@ class Head:
         # the name of a folder of links, such as that of a data set, stands for its content
         paths = [f"{source.resolve()}/", f"{place}/"] if is_folder else [str(source), str(place)]
         words = [*options, paths[0]]
-        self._copy(words, f"{self.target}:{paths[1]}", f"cannot take {source}", progress)
+        destination = f"{self.target}:{paths[1]}"
+        done = self._copy([*words, destination], f"cannot take {source}", progress)
+        if _NO_SPACE in done.stderr:
+            rule = "has no room left for the files of the run"
+            raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
+        self._check_copy(done, f"cannot take {source}")
 
     def fetch(self, place: str, folder: Path, leave_out: Sequence[str]) -> None:
         """Makes a folder of this machine equal to one of the head, except for what is left out.
@@ -115,27 +125,29 @@ class Head:
         leave_out  patterns of rsync
         """
         options = [f"--exclude={pattern}" for pattern in leave_out]
-        self._copy([*options, f"{self.target}:{place}/"], f"{folder}/", f"cannot send {place}")
+        done = self._copy(
+            [*options, f"{self.target}:{place}/", f"{folder}/"], f"cannot send {place}"
+        )
+        if _NO_SPACE in done.stderr:
+            rule = "has no room left for the run, which lies complete on the head"
+            raise MachineError(folder, rule, do="Make room, and `attach` to the run again.")
+        self._check_copy(done, f"cannot send {place}")
 
     def _copy(
         self,
         words: Sequence[str],
-        target: str,
         problem: str,
         progress: Callable[[int], None] | None = None,
-    ) -> None:
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs rsync with options, source and destination; returns how it ended."""
         connect = shlex.join(self.ssh)
-        command = ["rsync", "-az", "--copy-links", "--rsh", connect, *words, target]
+        command = ["rsync", "-az", "--copy-links", "--rsh", connect, *words]
         if progress is None:
-            done = self._finish(command, problem, timeout=None)
-        else:
-            done = _run_with_progress([command[0], "--progress", *command[1:]], progress)
-        if _NO_SPACE in done.stderr and target.startswith(self.target):
-            rule = "has no room left for the files of the run"
-            raise self._error(rule, do="Delete old runs there, or give the head a larger disk.")
-        if _NO_SPACE in done.stderr:
-            rule = "has no room left for the run, which lies complete on the head"
-            raise MachineError(target, rule, do="Make room, and `attach` to the run again.")
+            return self._finish(command, problem, timeout=None)
+        return _run_with_progress([command[0], "--progress", *command[1:]], progress)
+
+    def _check_copy(self, done: "subprocess.CompletedProcess[str]", problem: str) -> None:
+        """Raises MachineError if rsync has failed."""
         if done.returncode and _NO_CONNECTION in done.stderr:
             raise self._error(f"cannot be reached ({_lines(done)[0]})")
         if done.returncode in _FILES_AT_FAULT:
@@ -173,7 +185,7 @@ class Head:
             f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it, "
             "and ends runs there, for a later resume."
         )
-        return MachineError(f"the head of {self.file}", rule, do=hint)
+        return MachineError(self.words, rule, do=hint)
 
 
 def _run_with_progress(

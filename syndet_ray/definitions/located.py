@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.definitions.program import words_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.definitions.value import Value
+from syndet_ray.errors import DefinitionError
 
 _FOLDERS = (
     *("scene.assets", "scene.surroundings", "scene.backgrounds"),
@@ -34,8 +36,8 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
         return _absolute(value, root)
     if path in _PROGRAMS and str(value).startswith(COMMAND):
         try:
-            words = shlex.split(value.removeprefix(COMMAND))
-        except ValueError:
+            words = words_of(value, path)
+        except DefinitionError:
             return value  # an error of the setting says what is wrong with it
         return COMMAND + shlex.join(_located_word(word, root) for word in words)
     return value

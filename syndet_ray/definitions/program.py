@@ -42,12 +42,23 @@ def files_of(command: str, setting: str) -> list[str]:
         return []
     files: list[str] = []
     for word in words_of(command, setting):
-        _, equals, value = word.rpartition("=")
-        names = [word, value] if equals and value.startswith("/") else [word]
-        files += [name for name in names if Path(name).is_file()]
+        _, path = path_in(word)
+        if Path(path).is_file():
+            files.append(path)
         if Path(word, "__main__.py").is_file():
             files += _modules(word)
     return files
+
+
+def path_in(word: str) -> tuple[str, str]:
+    """Splits a word of a command into an option and an absolute path: ("--config=", "/my.yaml").
+
+    The option is "" for a word that is a path itself, or has none.
+    """
+    option, equals, value = word.rpartition("=")
+    if value.startswith("/") and not word.startswith("/"):
+        return option + equals, value
+    return "", word
 
 
 def _modules(root: str) -> list[str]:

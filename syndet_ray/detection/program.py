@@ -27,7 +27,7 @@ from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import last_lines
 
 LOG = "log.txt"
-GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits 2 s itself
+GRACE_S = 5.0  # for a program that was told to stop, to end by itself; Tune waits longer
 _LONGEST_LINE = 1 << 20  # bytes: a report names its files, and does not hold them
 _READ_BYTES = 1 << 16
 _MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most

@@ -21,6 +21,7 @@ from syndet_ray.workers.stop import restore_handlers
 # "/ray/session_<time>_<process>/sockets/plasma_store".
 _LONGEST_TMPDIR = 38
 _DO_RAY_TMPDIR = "Set RAY_TMPDIR to a folder that you may write to."
+_TMPDIR_VARIABLES = ("RAY_TMPDIR", "TMPDIR")  # the first that is set names Ray's folder
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # that Linux machines have for temporary files
 
 
@@ -49,12 +50,14 @@ def _folder_for_sockets() -> Iterator[str | None]:
     stay in the temporary folder, which may be the only one with room. Raises MachineError if that
     folder cannot be written, or no link can be made.
     """
-    temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    variables = (name for name in _TMPDIR_VARIABLES if os.environ.get(name))
+    variable = next(variables, None)
+    temporary = "/tmp" if variable is None else os.environ[variable]
     check_writable(make_folder(Path(temporary), _DO_RAY_TMPDIR), _DO_RAY_TMPDIR)
-    if len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
+    if variable is None or len(os.fsencode(temporary)) <= _LONGEST_TMPDIR:
         yield None
         return
-    link = Path(_new_short_folder(temporary)) / "r"
+    link = Path(_new_short_folder(variable)) / "r"
     link.symlink_to(os.path.abspath(temporary))
     try:
         yield str(link)
@@ -64,14 +67,15 @@ def _folder_for_sockets() -> Iterator[str | None]:
             link.parent.rmdir()
 
 
-def _new_short_folder(temporary: str) -> str:
+def _new_short_folder(variable: str) -> str:
+    """Makes a folder with a short path, instead of the one that a variable names."""
     for short in _SHORT_FOLDERS:
         with suppress(OSError):
             return tempfile.mkdtemp(prefix="syndet-", dir=short)
     folders = ", ".join(_SHORT_FOLDERS)
     rule = f"is too long for the sockets of Ray, and {folders} cannot be written"
     do = f"Set RAY_TMPDIR to a folder of at most {_LONGEST_TMPDIR} characters."
-    raise MachineError("$TMPDIR", rule, got=temporary, do=do)
+    raise MachineError(f"${variable}", rule, got=os.environ[variable], do=do)
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""Head folder: the folder of a submission on the head of a cluster, and what is started there."""
+
+import getpass
+import hashlib
+import re
+import shlex
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from syndet_ray.errors import MachineError
+from syndet_ray.wording import command_line
+
+if TYPE_CHECKING:
+    from syndet_ray.clusters.description import ClusterFile
+    from syndet_ray.clusters.head import Head
+
+_LEAST_PYTHON = (3, 11)  # as pyproject.toml asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFolder:
+    """The folder of a submission on its head."""
+
+    head: "Head"
+    folder: PurePosixPath
+
+    @property
+    def files(self) -> PurePosixPath:
+        from syndet_ray.clusters.bundle import FILES
+
+        return self.folder / FILES
+
+    @property
+    def project(self) -> PurePosixPath:
+        return self.folder.parents[1]
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command for the head: a verb of on_head, with the code that was sent."""
+        arguments = shlex.join([verb, str(self.folder), *words])
+        files = shlex.quote(str(self.files))
+        return f"cd {files} && exec python3 -m syndet_ray.cli.on_head {arguments}"
+
+
+def project_name() -> str:
+    """The name of this folder on a head: no other folder of anybody has it."""
+    here = Path.cwd()
+    words = f"{getpass.getuser()}@{socket.gethostname()}:{here}"
+    name = re.sub(r"[^\w.-]+", "_", here.name) or "project"
+    return f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
+
+
+def head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
+    """Finds the head, and checks that it can run what is sent."""
+    from syndet_ray.cli import head_facts as script
+    from syndet_ray.clusters.head import find_head
+    from syndet_ray.clusters.submission import PROJECTS
+
+    head = find_head(cluster)
+    text = Path(script.__file__).read_text(encoding="utf-8")
+    facts = head.answer(f"python3 - {PROJECTS}", text)
+    _check_versions(facts, head.words)
+    return head, facts
+
+
+def _check_versions(facts: Mapping[str, Any], place: str) -> None:
+    from importlib import metadata
+
+    do = "Install the packages of constraints.txt there, with setup_commands in the cluster's file."
+    if tuple(facts["python"][:2]) < _LEAST_PYTHON:
+        got = ".".join(map(str, facts["python"]))
+        least = ".".join(map(str, _LEAST_PYTHON))
+        raise MachineError(place, f"must have Python {least} or newer", got=got, do=do)
+    if facts["missing"]:
+        raise MachineError(place, f"lacks {', '.join(facts['missing'])}", do=do)
+    here = metadata.version("ray")
+    if facts["ray"] != here:
+        rule = f"must have Ray {here}, as this machine has"
+        raise MachineError(place, rule, got=facts["ray"], do=do)
+
+
+def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
+    """Starts a command on the head; returns the id of its process.
+
+    run  the folder of the run that it continues; "" for a new one
+
+    Raises MachineError if that run still goes on, or if it is not known whether it has begun.
+    """
+    try:
+        pid = submission.head.answer(submission.command("start", run, *words))["pid"]
+    except MachineError as error:  # another start would be paid for twice
+        do = f"The run may have begun all the same; look for it first: {again_words(submission)}"
+        raise MachineError(error.place, error.rule, do=do) from None
+    if pid is None:
+        raise MachineError(
+            run or submission.folder, "still goes on", do=f"Follow it: {again_words(submission)}"
+        )
+    return int(pid)
+
+
+def again_words(submission: HeadFolder) -> str:
+    """The command that follows a submission."""
+    return command_line("attach", submission.folder.name, "--cluster", submission.head.file)
