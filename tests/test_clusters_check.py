@@ -157,7 +157,10 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     assert "c.yaml: gives no node a core on which a trial could train. Give workers" in str(none)
     coreless = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 0, "GPU": 1}'))
     (none,) = trial_errors(coreless, None)
-    assert "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers" in str(none)
+    assert (
+        "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers"
+        in str(none)
+    )
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
 

@@ -50,7 +50,33 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
         "eight of ten end at the second of four rungs"
     )
     scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
-    assert cost.hours * 3600 == pytest.approx(cost.trials * (10 + scoring_s) / 2 + 100 * 0.5)
+    training_s = 10 + scoring_s
+    assert cost.trial_hours * 3600 == pytest.approx(cost.trials * training_s)
+    search, confirmations = 6, 5  # trainings one after the other, of 11 and of 9 by two at once
+    assert cost.hours * 3600 == pytest.approx((search + confirmations) * training_s + 100 * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "in_turn", "at_once"), [(1, 20, 1), (11, 2, 11), (64, 2, 11), (1000, 2, 11)]
+)
+def test_slots_without_a_training_shorten_nothing_and_cost_nothing(parallel, in_turn, at_once):
+    """Eleven trainings of the search, and nine confirmations after them."""
+    rates = Rates(train_s=3.6, score_s=0.0, scene_s=0.0, checkpoint_bytes=10)
+    asked = sweep(confirm=Confirmation(top=2, seeds=3))
+    cost = cost_at(asked, rates, 10, use(parallel, gpus=1.0))
+    assert cost.parallel == at_once
+    assert cost.hours == pytest.approx(in_turn), "a training takes an hour"
+    assert cost.gpu_hours(cost.trial_hours) == pytest.approx(20)
+    assert cost.disk.checkpoints == 10 * (3 * at_once + 1 + 2 + 9)
+
+
+def test_a_long_training_that_begins_last_is_waited_for():
+    rates = Rates(train_s=3.6, score_s=0.0, scene_s=0.0)
+    lengths = {name: {"training.images": 1000} for name in "abc"} | {
+        "long": {"training.images": 4000}
+    }
+    asked = sweep(trials=0, controls=(), variants=lengths)
+    assert cost_at(asked, rates, 10, use(3)).hours == pytest.approx(1 + 4)
 
 
 def test_controls_and_variants_cost_their_own_length():
@@ -122,16 +148,17 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
     ],
 )
 def test_check_projects_what_trials_hold_and_what_that_costs(use, prices, expected):
-    cost = replace(cost_at(sweep(), RATES, 10, use), hours=2.5, least_hours=1.5)
+    most, least = 2.5 * use.parallel, 1.5 * use.parallel
+    cost = replace(cost_at(sweep(), RATES, 10, use), trial_hours=most, least_trial_hours=least)
     assert list(listing.held_lines(cost, prices))[:2] == expected
     facts = cost_facts(cost, prices)
-    assert facts["gpu_hours"] == use.parallel * use.gpus * 2.5
-    assert facts["least_core_hours"] == use.parallel * use.cpus * 1.5
+    assert facts["gpu_hours"] == use.gpus * most
+    assert facts["least_core_hours"] == use.cpus * least
     assert (facts["money"] is None) == (not prices.are_given)
 
 
 def test_without_pruning_there_is_one_number():
-    cost = replace(cost_at(sweep(), RATES, 10, use(2)), hours=0.01, least_hours=0.01)
+    cost = replace(cost_at(sweep(), RATES, 10, use(2)), trial_hours=0.02, least_trial_hours=0.02)
     assert list(listing.held_lines(cost, Prices(core_hour_price=2.0))) == [
         "hours    0.02 core hours held: 2 trials at once, 1 core each",
         "money    0.04 at 2 a core hour",

@@ -86,13 +86,13 @@ def cost_facts(cost: "Cost", prices: "Prices") -> dict[str, Any]:
         "images_per_second": 1 / cost.rates.train_s,
         "gpus_per_trial": use.gpus_per_trial,
         "cores_per_trial": use.cpus_per_trial,
-        "gpu_hours": cost.gpu_hours(cost.hours),
-        "least_gpu_hours": cost.gpu_hours(cost.least_hours),
-        "core_hours": cost.core_hours(cost.hours),
-        "least_core_hours": cost.core_hours(cost.least_hours),
+        "gpu_hours": cost.gpu_hours(cost.trial_hours),
+        "least_gpu_hours": cost.gpu_hours(cost.least_trial_hours),
+        "core_hours": cost.core_hours(cost.trial_hours),
+        "least_core_hours": cost.core_hours(cost.least_trial_hours),
         **vars(prices),
-        "money": cost.money(cost.hours, prices),
-        "least_money": cost.money(cost.least_hours, prices),
+        "money": cost.money(cost.trial_hours, prices),
+        "least_money": cost.money(cost.least_trial_hours, prices),
     }
 
 

@@ -106,7 +106,7 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
     yield f"cost     {most} in {counted(cost.trials, 'training')}, at {rate}"
-    if cost.scoring_hours > cost.hours / 2:
+    if cost.scoring_hours > cost.trial_hours / 2:
         score_s = f"{cost.rates.score_s:.2g} s"
         yield f"         most of it is scoring the validation photos, {score_s} each"
     if cost.least_images < cost.images:
@@ -116,17 +116,17 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
 def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
     """Lines on the hours of GPUs or cores that trials hold, and with prices on what they cost."""
-    use = cost.use
+    use, most_hours, least_hours = cost.use, cost.trial_hours, cost.least_trial_hours
     if use.gpus_per_trial:
-        name, most, least = "GPU", cost.gpu_hours(cost.hours), cost.gpu_hours(cost.least_hours)
+        name, most, least = "GPU", cost.gpu_hours(most_hours), cost.gpu_hours(least_hours)
         gpus = use.gpus_per_trial
         share = f"{gpus:g} GPU" if gpus <= 1 else f"{gpus:g} GPUs"
     else:
-        name, most, least = "core", cost.core_hours(cost.hours), cost.core_hours(cost.least_hours)
+        name, most, least = "core", cost.core_hours(most_hours), cost.core_hours(least_hours)
         share = counted(use.cpus_per_trial, "core")
-    holders = f"{counted(use.parallel, 'trial')} at once, {share} each"
+    holders = f"{counted(cost.parallel, 'trial')} at once, {share} each"
     yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders}"
-    money_most, money_least = cost.money(cost.hours, prices), cost.money(cost.least_hours, prices)
+    money_most, money_least = cost.money(most_hours, prices), cost.money(least_hours, prices)
     if money_most is not None and money_least is not None:
         yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"
         yield "         for what trials hold; nodes that stand idle or render cost more"

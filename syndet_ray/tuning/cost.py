@@ -2,9 +2,11 @@
 steps, measured on the machine of its trials.
 """
 
+import heapq
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from syndet_ray.data.pool import Pool
@@ -51,45 +53,54 @@ class Cost:
     """The cost of a sweep: at most, if every trial trains to its end; and at least, if all that can
     be pruned are pruned at once.
 
-    use       what each trial takes, and how many train at once
-    hours     wall clock with rendering and scoring, without the start of processes
+    use          what each trial takes
+    parallel     trials that train at once: no more than the sweep has
+    trials       all trainings, with confirmations and controls
+    images       seen by all trials together
+    hours        wall clock with rendering and scoring, without the start of processes
+    trial_hours  of all trials together, without rendering
     scoring_hours  the part of them that validation takes
-    images    seen by all trials together
-    trials    all trainings, with confirmations and controls
-    disk      of checkpoints and rendered scenes
+    disk         of checkpoints and rendered scenes
     """
 
     rates: Rates
     use: Resources
+    parallel: int
     trials: int
     images: int
     least_images: int
     hours: float
-    scoring_hours: float
     least_hours: float
+    trial_hours: float
+    least_trial_hours: float
+    scoring_hours: float
     disk: Disk
 
-    @property
-    def parallel(self) -> int:
-        return self.use.parallel
+    def gpu_hours(self, trial_hours: float) -> float:
+        """Returns the hours of all GPUs that trials hold for so many hours of trials."""
+        return self.use.gpus_per_trial * trial_hours
 
-    def gpu_hours(self, hours: float) -> float:
-        """Returns the hours of all GPUs that the trials hold for so many hours."""
-        return self.use.parallel * self.use.gpus_per_trial * hours
+    def core_hours(self, trial_hours: float) -> float:
+        """Returns the hours of all cores that trials hold for so many hours of trials."""
+        return self.use.cpus_per_trial * trial_hours
 
-    def core_hours(self, hours: float) -> float:
-        """Returns the hours of all cores that the trials hold for so many hours."""
-        return self.use.parallel * self.use.cpus_per_trial * hours
-
-    def money(self, hours: float, prices: Prices) -> float | None:
-        """Returns what the trials' GPUs and cores cost for so many hours; None without prices.
+    def money(self, trial_hours: float, prices: Prices) -> float | None:
+        """Returns what the GPUs and cores cost for so many hours of trials; None without prices.
 
         Other parts of the nodes, and those that only render, are not known before they run.
         """
         if not prices.are_given:
             return None
-        gpu_hours, core_hours = self.gpu_hours(hours), self.core_hours(hours)
+        gpu_hours, core_hours = self.gpu_hours(trial_hours), self.core_hours(trial_hours)
         return prices.cost(gpu_hours=gpu_hours, core_hours=core_hours)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training: the images that it sees, and the rungs at which it is scored."""
+
+    images: int
+    rungs: int
 
 
 def estimate(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
@@ -105,52 +116,69 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
 
     The length of the recipe stands for the lengths that are searched.
     """
-    parallel = use.parallel
-    lengths = _lengths(sweep)
-    images, least_images = sum(lengths), sum(_least_lengths(sweep))
-    first_rung = sweep.first_pruned_rung or sweep.rungs
-    scorings = sweep.rungs * len(lengths)
-    least_scorings = scorings - _prunable(sweep) * (sweep.rungs - first_rung)
+    scoring_s = val_images * rates.score_s
     scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
 
-    def scoring_hours(times: int) -> float:
-        return times * val_images * rates.score_s / parallel / 3600
+    def seconds(phase: Sequence[_Training]) -> list[float]:
+        return [one.images * rates.train_s + one.rungs * scoring_s for one in phase]
 
-    def hours(trained: int, times: int) -> float:
-        return (trained * rates.train_s / parallel + scenes_s) / 3600 + scoring_hours(times)
+    def hours(phases: Sequence[Sequence[_Training]]) -> float:
+        trained_s = sum(_duration(seconds(phase), use.parallel) for phase in phases)
+        return (trained_s + scenes_s) / 3600
 
+    phases, least_phases = _phases(sweep), _least_phases(sweep)
+    trainings = list(chain.from_iterable(phases))
+    least_trainings = list(chain.from_iterable(least_phases))
+    parallel = min(use.parallel, max(map(len, phases)))
     return Cost(
         rates=rates,
         use=use,
-        trials=len(lengths),
-        images=images,
-        least_images=least_images,
-        hours=hours(images, scorings),
-        scoring_hours=scoring_hours(scorings),
-        least_hours=hours(least_images, least_scorings),
+        parallel=parallel,
+        trials=len(trainings),
+        images=sum(training.images for training in trainings),
+        least_images=sum(training.images for training in least_trainings),
+        hours=hours(phases),
+        least_hours=hours(least_phases),
+        trial_hours=sum(seconds(trainings)) / 3600,
+        least_trial_hours=sum(seconds(least_trainings)) / 3600,
+        scoring_hours=sum(training.rungs for training in trainings) * scoring_s / 3600,
         disk=disk.most_used(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
 
 
-def _lengths(sweep: LoadedSweep) -> list[int]:
-    """The images of every training if none is pruned: controls and variants, confirmations, and the
-    search last.
+def _duration(seconds: Sequence[float], slots: int) -> float:
+    """Seconds until the last of several trainings ends.
+
+    Each begins, in their order, where a slot is free first.
+    """
+    free = [0.0] * slots  # when each slot becomes free
+    for training_s in seconds:
+        heapq.heapreplace(free, free[0] + training_s)
+    return max(free)
+
+
+def _phases(sweep: LoadedSweep) -> list[list[_Training]]:
+    """The trainings of each phase if none is pruned: the search, controls and variants first; then
+    the confirmations, which begin when the search is over.
     """
     fixed = [recipe.training.images for recipe in sweep.fixed.values()]
-    return [*fixed, *_confirmations(sweep), *[sweep.recipe.training.images] * sweep.proposals]
+    search = [*fixed, *[sweep.recipe.training.images] * sweep.proposals]
+    return [
+        [_Training(images, sweep.rungs) for images in lengths]
+        for lengths in (search, _confirmations(sweep))
+    ]
 
 
-def _least_lengths(sweep: LoadedSweep) -> list[int]:
+def _least_phases(sweep: LoadedSweep) -> list[list[_Training]]:
     """The same if all trials that can be pruned are pruned as early as possible."""
-    length, rung = sweep.recipe.training.images, sweep.first_pruned_rung
-    first = length if rung is None else rung_images(length, sweep.rungs)[rung - 1]
-    lengths, prunable = _lengths(sweep), _prunable(sweep)
-    return [*lengths[: len(lengths) - prunable], *[first] * prunable]
-
-
-def _prunable(sweep: LoadedSweep) -> int:
-    """The number of trials of the search that may be pruned: all except those confirmed."""
-    return max(0, sweep.proposals - sweep.confirm.top)
+    search, confirmations = _phases(sweep)
+    rung = sweep.first_pruned_rung
+    if rung is None:
+        return [search, confirmations]
+    images = rung_images(sweep.recipe.training.images, sweep.rungs)[rung - 1]
+    prunable = max(0, sweep.proposals - sweep.confirm.top)  # all except those that are confirmed
+    whole = search[: len(search) - prunable]
+    return [[*whole, *[_Training(images, rung)] * prunable], confirmations]
 
 
 def _confirmations(sweep: LoadedSweep) -> list[int]:
@@ -171,7 +199,7 @@ def check_images(sweep: LoadedSweep, budget: Budget) -> None:
 
     This needs no data and no measurement.
     """
-    least = sum(_least_lengths(sweep))
+    least = sum(training.images for phase in _least_phases(sweep) for training in phase)
     if least > budget.images:
         rule = (
             f"must be at least the {least:,} that the sweep sees if pruning is as early as possible"
