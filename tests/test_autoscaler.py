@@ -5,6 +5,7 @@ join.
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from syndet_ray.search.task import Resources, check_gpus
 from syndet_ray.workers.nodes import autoscaler, capacity
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at, growth_of
 from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
+from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.node import Node
 
 ROOT = Path(__file__).parents[1]
@@ -35,11 +37,16 @@ def trial_of(cpus, gpus):
 
 @pytest.fixture
 def up(monkeypatch):
-    """Sets the nodes that are up, each (cores, GPUs), the first of them the head."""
+    """Sets the nodes that are up, each (cores, GPUs), the first of them the head.
 
-    def make(*nodes):
-        there = [Node(cpus=cpus, gpus=gpus, is_head=i == 0) for i, (cpus, gpus) in enumerate(nodes)]
-        monkeypatch.setattr(capacity, "alive_nodes", lambda: there)
+    unfit  the same for those that lack what trials need
+    """
+
+    def make(*nodes, unfit=()):
+        fit = [Node(cpus=cpus, gpus=gpus, is_head=i == 0) for i, (cpus, gpus) in enumerate(nodes)]
+        lacking = [Node(cpus=cpus, gpus=gpus) for cpus, gpus in unfit]
+        monkeypatch.setattr(capacity, "alive_nodes", lambda: fit)
+        monkeypatch.setattr(capacity, "paid_nodes", lambda: [*fit, *lacking])
 
     return make
 
@@ -182,6 +189,15 @@ def test_if_the_next_nodes_are_unknown_one_trial_waits_and_brings_a_node(up, mon
     assert (counted.trials(), asked.trials()) == (4, 5)
     up((0, 0))
     assert (counted.trials(), asked.trials()) == (1, 5)
+
+
+def test_nodes_that_lack_what_trials_need_are_paid_for_and_get_no_trials(up):
+    up((0, 0), (8, 1), unfit=[(8, 1), (8, 1)])
+    use = Resources(cpus=8, gpus=1, parallel=3)
+    noted = []
+    search = SimpleNamespace(note_cluster=lambda nodes, trials, _: noted.append((nodes, trials)))
+    Census(search, use, Capacity(use, NO_GROWTH, fixed=False)).update()
+    assert noted == [([(0, 0), (8, 1), (8, 1), (8, 1)], 1)]
 
 
 def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):

@@ -39,15 +39,24 @@ class NodeHours:
 class Step:
     """A time in which nothing changed.
 
-    start, end  hours since the run began, without the pauses between its attempts; within this
-                module also seconds since 1970
-    could       trials that could train at once on the nodes that were up
-    training    trials that trained
+    start_h, end_h  hours since the run began, without the pauses between its attempts
+    slots           trials that could train at once on the nodes that were up
+    training        trials that trained
     """
 
-    start: float
-    end: float
-    could: int
+    start_h: float
+    end_h: float
+    slots: int
+    training: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """A time in which nothing changed. start_s and end_s are seconds since 1970; see Step."""
+
+    start_s: float
+    end_s: float
+    slots: int
     training: int
 
 
@@ -127,7 +136,7 @@ def total_hours(periods: Iterable[Period], until: float | None = None) -> Hours:
     return total
 
 
-def _spans(period: Period) -> list[tuple[float, float, Cluster]]:
+def _cluster_spans(period: Period) -> list[tuple[float, float, Cluster]]:
     """The times in which a period had the same nodes: start, end and the cluster."""
     times = [*(cluster.since for cluster in period.clusters), period.end]
     clusters = zip(pairwise(times), period.clusters, strict=True)
@@ -140,7 +149,7 @@ def _node_hours(periods: Iterable[Period], until: float | None = None) -> tuple[
     """
     hours: dict[tuple[float, float], float] = defaultdict(float)
     for period in periods:
-        for start, end, cluster in _spans(period):
+        for start, end, cluster in _cluster_spans(period):
             stop = end if until is None else min(end, until)
             span_h = max(0.0, stop - start) / 3600
             for nodes in cluster.nodes:
@@ -161,7 +170,7 @@ def _hours_of_trials(periods: Iterable[Period]) -> dict[int, Hours]:
 
 
 def _for_trials(period: Period) -> Hours:
-    return _hours(period, period.start, period.end, lambda step: step.could)
+    return _hours(period, period.start, period.end, lambda span: span.slots)
 
 
 def _idle(period: Period) -> tuple[Hours, ...]:
@@ -173,17 +182,17 @@ def _idle(period: Period) -> tuple[Hours, ...]:
     return tuple(_hours(period, start, end, _free) for start, end in pairwise(times))
 
 
-def _free(step: Step) -> int:
+def _free(span: _Span) -> int:
     # a lost node goes before the trials on it are known to be lost
-    return max(0, step.could - step.training)
+    return max(0, span.slots - span.training)
 
 
-def _hours(period: Period, start: float, end: float, count: Callable[[Step], int]) -> Hours:
+def _hours(period: Period, start: float, end: float, count: Callable[[_Span], int]) -> Hours:
     """Computes what so many trials take from start to end, in seconds since 1970."""
     of_trial = period.clusters[0]
     total_s = 0.0
-    for step in _steps_of(period):
-        total_s += count(step) * max(0.0, min(step.end, end) - max(step.start, start))
+    for span in _spans_of(period):
+        total_s += count(span) * max(0.0, min(span.end_s, end) - max(span.start_s, start))
     return Hours(gpus=of_trial.gpus * total_s / 3600, cores=of_trial.cores * total_s / 3600)
 
 
@@ -192,30 +201,32 @@ def _steps(periods: Sequence[Period]) -> tuple[Step, ...]:
     steps = []
     before_s = 0.0
     for period in periods:
-        for step in _steps_of(period):
-            start = (before_s + step.start - period.start) / 3600
-            end = (before_s + step.end - period.start) / 3600
-            steps.append(Step(start=start, end=end, could=step.could, training=step.training))
+        for span in _spans_of(period):
+            start_h = (before_s + span.start_s - period.start) / 3600
+            end_h = (before_s + span.end_s - period.start) / 3600
+            steps.append(
+                Step(start_h=start_h, end_h=end_h, slots=span.slots, training=span.training)
+            )
         before_s += period.end - period.start
     return tuple(steps)
 
 
-def _steps_of(period: Period) -> list[Step]:
-    """The steps of a period, in seconds since 1970."""
+def _spans_of(period: Period) -> list[_Span]:
+    """The times of a period in which nothing changed."""
     changes: dict[float, list[int]] = defaultdict(lambda: [0, 0])
-    could = 0
+    slots = 0
     for cluster in period.clusters:
-        changes[cluster.since][0] += cluster.trials - could
-        could = cluster.trials
+        changes[cluster.since][0] += cluster.trials - slots
+        slots = cluster.trials
     for training in period.trainings:
         changes[training.start][1] += 1
         changes[training.end][1] -= 1
-    steps, could, training_now = [], 0, 0
+    spans, slots, training_count = [], 0, 0
     for start, end in pairwise(sorted({*changes, period.end})):
-        could += changes[start][0]
-        training_now += changes[start][1]
-        steps.append(Step(start=start, end=end, could=could, training=training_now))
-    return steps
+        slots += changes[start][0]
+        training_count += changes[start][1]
+        spans.append(_Span(start_s=start, end_s=end, slots=slots, training=training_count))
+    return spans
 
 
 def _gpu_percent(trials: Iterable[Trial]) -> float | None:

@@ -29,8 +29,8 @@ def trials_at_once(run: Run) -> Plot | None:
     numbers = usage(run)
     if numbers is None or not numbers.steps:
         return None
-    rows = [(step.start, step.end, step.could, step.training) for step in numbers.steps]
-    end = numbers.steps[-1].end
+    rows = [(step.start_h, step.end_h, step.slots, step.training) for step in numbers.steps]
+    end = numbers.steps[-1].end_h
     name, factor = next((name, factor) for name, factor, least in _UNITS if end >= least)
     title = f"{name} since the run began"
     axes = (
@@ -44,7 +44,7 @@ def trials_at_once(run: Run) -> Plot | None:
 
 def _whole_ticks(steps: Sequence[Step]) -> alt.Axis:
     """A tick for each number of trials, or for every second, third, ... if they are many."""
-    most = max(max(step.could, step.training) for step in steps)
+    most = max(max(step.slots, step.training) for step in steps)
     return alt.Axis(values=list(range(0, most + 1, 1 + most // _MOST_TICKS)), format=",d")
 
 
@@ -63,15 +63,15 @@ def _points(steps: Sequence[Step], factor: float) -> list[tuple[float, float, fl
         return _means(steps, factor)
     last = steps[-1]
     points: list[tuple[float, float, float]] = [
-        (step.start * factor, step.could, step.training) for step in steps
+        (step.start_h * factor, step.slots, step.training) for step in steps
     ]
-    return [*points, (last.end * factor, last.could, last.training)]
+    return [*points, (last.end_h * factor, last.slots, last.training)]
 
 
 def _means(steps: Sequence[Step], factor: float) -> list[tuple[float, float, float]]:
     """The same for equal parts of the time: the mean of each."""
-    edges = np.linspace(0.0, steps[-1].end, _MEANS + 1)
-    lengths = np.array([step.end - step.start for step in steps])
+    edges = np.linspace(0.0, steps[-1].end_h, _MEANS + 1)
+    lengths = np.array([step.end_h - step.start_h for step in steps])
     ends = np.concatenate([[0.0], np.cumsum(lengths)])
 
     def means(counts: Sequence[int]) -> Any:
@@ -79,5 +79,6 @@ def _means(steps: Sequence[Step], factor: float) -> list[tuple[float, float, flo
         parts = np.diff(np.interp(edges, ends, totals)) / np.diff(edges)
         return [*parts.tolist(), parts[-1].item()]
 
-    could, training = means([s.could for s in steps]), means([s.training for s in steps])
-    return list(zip((edges * factor).tolist(), could, training, strict=True))
+    slots = means([step.slots for step in steps])
+    training = means([step.training for step in steps])
+    return list(zip((edges * factor).tolist(), slots, training, strict=True))

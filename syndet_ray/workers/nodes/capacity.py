@@ -13,7 +13,7 @@ from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth
 from syndet_ray.workers.nodes.node import Node, trials_on
-from syndet_ray.workers.nodes.unfit import alive_nodes
+from syndet_ray.workers.nodes.unfit import alive_nodes, paid_nodes
 
 _MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
 _RECOUNT_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
@@ -77,12 +77,18 @@ class Capacity:
     def __init__(self, use: Resources, growth: Growth, *, fixed: bool) -> None:
         self._use, self._growth, self._fixed = use, growth, fixed
         self._nodes: list[Node] = []
-        self._trials, self._counted_at = use.parallel, -math.inf
+        self._trials, self._trials_on_nodes = use.parallel, 0
+        self._counted_at = -math.inf
 
     def nodes(self) -> list[Node]:
-        """Returns the nodes, in the same list until they are counted again."""
+        """Returns all nodes that are up, in the same list until they are counted again."""
         self._count()
         return self._nodes
+
+    def trials_on_nodes(self) -> int:
+        """Returns the number of trials that may run now on the nodes that are up."""
+        self._count()
+        return min(self._trials_on_nodes, self._trials)
 
     def trials(self) -> int:
         """Returns the number of trials that may run now, also on nodes that may join."""
@@ -93,9 +99,10 @@ class Capacity:
         """Counts nodes and trials again, if that is due."""
         if time.monotonic() - self._counted_at < _RECOUNT_S:
             return
-        self._nodes = alive_nodes()
+        self._nodes, fit_nodes = paid_nodes(), alive_nodes()
+        self._trials_on_nodes = trials_on(fit_nodes, self._use)
         if not self._fixed:
-            self._trials = trials_at_once(self._use, self._nodes, self._growth)
+            self._trials = trials_at_once(self._use, fit_nodes, self._growth)
         self._counted_at = time.monotonic()
 
 

@@ -3,7 +3,7 @@
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import Resources
 from syndet_ray.workers.nodes.capacity import Capacity
-from syndet_ray.workers.nodes.node import Node, trials_on
+from syndet_ray.workers.nodes.node import Node
 
 
 class Census:
@@ -21,6 +21,6 @@ class Census:
         self._noted = nodes
         self._search.note_cluster(
             [(node.cpus, node.gpus) for node in nodes],
-            min(trials_on(nodes, self._use), self._capacity.trials()),
+            self._capacity.trials_on_nodes(),
             self._use,
         )

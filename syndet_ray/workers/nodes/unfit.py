@@ -53,6 +53,11 @@ def alive_nodes() -> list[Node]:
     return [node_of(node) for node in nodes]
 
 
+def paid_nodes() -> list[Node]:
+    """Returns all nodes that are up: those that lack what trials need cost as much."""
+    return [node_of(node) for node in ray.nodes() if node["Alive"]]
+
+
 def fit_only() -> dict[str, Any]:
     """Returns options of a Ray task that keep it off unfit nodes."""
     return keep_off(unfit_nodes())
