@@ -109,7 +109,7 @@ def test_pauses_between_attempts_count_for_nothing():
     assert used.resource == "core"
     assert used.total == Hours(cores=pytest.approx(2 * 2.5))
     assert used.by_trial[0].cores == pytest.approx(0.5 + 0.5), "from its first step, or its report"
-    assert used.steps[-1].end == pytest.approx(2.5)
+    assert used.steps[-1].end_h == pytest.approx(2.5)
 
 
 def test_a_lost_worker_and_a_wrong_clock_give_no_negative_hours():

@@ -163,10 +163,11 @@ def _phases(sweep: LoadedSweep) -> list[list[_Training]]:
     """
     fixed = [recipe.training.images for recipe in sweep.fixed.values()]
     search = [*fixed, *[sweep.recipe.training.images] * sweep.proposals]
-    return [
-        [_Training(images, sweep.rungs) for images in lengths]
-        for lengths in (search, _confirmations(sweep))
-    ]
+
+    def trainings(lengths: Sequence[int]) -> list[_Training]:
+        return [_Training(images, sweep.rungs) for images in lengths]
+
+    return [trainings(search), trainings(_confirmations(sweep))]
 
 
 def _least_phases(sweep: LoadedSweep) -> list[list[_Training]]:
