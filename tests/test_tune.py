@@ -48,15 +48,16 @@ from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals
+from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_there_is_a_gpu, resources
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import check_nodes
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.moves import Moves
 from syndet_ray.workers.nodes.node import Node
 from syndet_ray.workers.nodes.notice import EarlySaves
 from syndet_ray.workers.nodes.preflight import Needs
+from syndet_ray.workers.report_keys import CAUSE, FAILURE, TRACEBACK, WAITING
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
 
@@ -271,7 +272,7 @@ def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
         task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
         waiting = json.dumps({"host": host, "error": "AWS Error SLOW_DOWN"})
         decision = decisions.on_trial_result(
-            None, SimpleNamespace(config={"task": task}), {"waiting": waiting}
+            None, SimpleNamespace(config={"task": task}), {WAITING: waiting}
         )
         assert decision == "CONTINUE"
     assert notes == ["trial 0 on a waits for a store: AWS Error SLOW_DOWN"]
@@ -368,7 +369,7 @@ def losing(numbers):
 
     def train(config):
         if config["task"].trial.number in numbers:
-            report({"failure": "its worker is gone", "cause": "lost", "traceback": ""})
+            report({FAILURE: "its worker is gone", CAUSE: "lost", TRACEBACK: ""})
             return
         with tempfile.TemporaryDirectory() as folder:
             Reports(has_begun=False).report(100, {"val/mAP": 0.5}, {}, Path(folder))

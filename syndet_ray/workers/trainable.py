@@ -25,9 +25,21 @@ from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
 from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.moves import admit_trial
 from syndet_ray.workers.nodes.here import device
-from syndet_ray.workers.nodes.moves import admit_trial
 from syndet_ray.workers.nodes.notice import EarlySaves, notices
+from syndet_ray.workers.report_keys import (
+    CAUSE,
+    FAILURE,
+    FAULT,
+    IMAGES,
+    NOTICE,
+    PARTS,
+    RUNG,
+    SCENES,
+    TRACEBACK,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
@@ -83,17 +95,17 @@ def train_task(
     except Exception as error:
         fault = disk.fault(error, disk.places(Path(task.run.cache)))
         if fault is not None:
-            tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
+            tune.report({FAULT: f"on {socket.gethostname()}, {fault}"})
             return
         if isinstance(error, NeedsParts):
-            tune.report({"parts": error.parts})
+            tune.report({PARTS: error.parts})
         if worth_another_try(error, reports.has_begun):
             # Python prints notes last, and `hooks` takes the last line of what Ray prints.
             error.add_note(reason(error))
             raise
         cause = cause_of(error, reports.has_begun)
         traceback = unexpected_traceback(error)
-        tune.report({"failure": reason(error), "cause": cause, "traceback": traceback})
+        tune.report({FAILURE: reason(error), CAUSE: cause, TRACEBACK: traceback})
 
 
 def _train(
@@ -157,7 +169,7 @@ class Reports:
         now = time.monotonic()
         if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
             self._last_scenes_s = now
-            tune.report({"scenes": json.dumps({"done": done, "total": total})})
+            tune.report({SCENES: json.dumps({"done": done, "total": total})})
 
     def report(
         self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
@@ -166,12 +178,12 @@ class Reports:
         self.has_begun = True
         # One text: Tune keeps a history and statistics of every number that it sees.
         rung = json.dumps({"metrics": metrics, "effective": effective})
-        self._report_checkpoint({"images": images, "rung": rung}, folder)
+        self._report_checkpoint({IMAGES: images, RUNG: rung}, folder)
 
     def waiting(self, error: str) -> None:
         """Reports that the trial waits for a store that fails."""
         waiting = {"host": socket.gethostname(), "error": error}
-        tune.report({"waiting": json.dumps(waiting)})
+        tune.report({WAITING: json.dumps(waiting)})
 
     def save_early(self, trainer: "Trainer") -> None:
         """Reports a checkpoint between two rungs if this machine is about to be taken away."""
@@ -183,7 +195,7 @@ class Reports:
         self.has_begun = True
         notice = {"host": socket.gethostname(), "announced": announced}
         with checkpoint(trainer) as folder:
-            self._report_checkpoint({"notice": json.dumps(notice)}, folder)
+            self._report_checkpoint({NOTICE: json.dumps(notice)}, folder)
         self.early.note_saved()
 
     def _report_checkpoint(self, facts: dict[str, Any], folder: Path) -> None:

@@ -22,13 +22,13 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
+from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.admission import require
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import Preflight, check_nodes, require_folder
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.moves import Moves
 from syndet_ray.workers.nodes.preflight import demands_of, machine_needs, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
