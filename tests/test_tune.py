@@ -50,13 +50,13 @@ from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals
 from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_there_is_a_gpu, resources
+from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_gpus_join, resources
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import check_nodes
 from syndet_ray.workers.nodes.here import this_node
+from syndet_ray.workers.nodes.needs import Needs
 from syndet_ray.workers.nodes.node import Node
 from syndet_ray.workers.nodes.notice import EarlySaves
-from syndet_ray.workers.nodes.preflight import Needs
 from syndet_ray.workers.report_keys import CAUSE, FAILURE, TRACEBACK, WAITING
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
@@ -289,7 +289,7 @@ def lingering(begun):
 
         number = config["task"].trial.number
         (begun / str(number)).touch()
-        os.environ[trainable.ENDS_WITHIN] = "0"
+        os.environ[trainable.END_LIMIT_VARIABLE] = "0"
         try:
             report_all(config)
         finally:
@@ -681,7 +681,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
 
     with pytest.raises(MachineError, match=rf"the first node that joins: {own}: does not exist"):
         check_nodes(replace(needs, runs=None), Resources(cpus=4, gpus=1, parallel=1), UNKNOWN, join)
-    assert Node(cpus=4, gpus=1) in nodes_once_there_is_a_gpu(0.5)
+    assert Node(cpus=4, gpus=1) in nodes_once_gpus_join(0.5)
     assert resources(None, 0.5, UNKNOWN) == Resources(cpus=2, gpus=0.5, parallel=3)
 
 

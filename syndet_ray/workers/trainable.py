@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 _SCENES_EVERY_S = 2.0
 # How long Tune waits in a worker for a trial that it stopped, before it starts the next one there;
 # by default 2 s. A program may take 5 s to end, and much longer on a busy machine.
-ENDS_WITHIN = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
-os.environ.setdefault(ENDS_WITHIN, "120")
+END_LIMIT_VARIABLE = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
+os.environ.setdefault(END_LIMIT_VARIABLE, "120")
 
 
 def train_alone(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:

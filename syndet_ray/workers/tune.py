@@ -27,9 +27,9 @@ from syndet_ray.workers.nodes.admission import require
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.workers.nodes.census import Census
-from syndet_ray.workers.nodes.check import Preflight, check_nodes, require_folder
+from syndet_ray.workers.nodes.check import NodeCheck, check_nodes, require_folder
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.preflight import demands_of, machine_needs, needs_of, spread_out
+from syndet_ray.workers.nodes.needs import demands_of, machine_needs, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
@@ -83,7 +83,7 @@ class OnRay:
                 f"each node copies the photos into {needs.node_copy.folder}, unless it has them"
             )
         check_nodes(needs, self.use, self.growth, self.note, progress)
-        require(Preflight(needs=needs, use=self.use, driver=this_node()))
+        require(NodeCheck(needs=needs, use=self.use, driver=this_node()))
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
