@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_beside_one_another_are_validated_in_halves(squar
 
     load = predict_module._image
     monkeypatch.setattr(predict_module, "_image", image_of)
-    assert len(predict(model, pool, device=CPU, together=4)) == 4
+    assert len(predict(model, pool, device=CPU, batch_size=4)) == 4
 
 
 def test_validation_without_memory_is_done_in_halves(squares):
@@ -176,7 +176,7 @@ def test_validation_without_memory_is_done_in_halves(squares):
     expected = predict(model, pool, device=CPU)
     small = SmallMemory(2, model.forward)
     model.forward = small
-    found = predict(model, pool, device=CPU, together=5)
+    found = predict(model, pool, device=CPU, batch_size=5)
     assert small.most == 2
     for one, other in zip(expected, found, strict=True):
         assert one.labels.tolist() == other.labels.tolist()

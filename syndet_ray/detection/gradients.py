@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from syndet_ray import seeds
 from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.feed import Batch
-from syndet_ray.detection.memory import out_of_memory
+from syndet_ray.detection.memory import image_out_of_memory
 from syndet_ray.detection.norms import training_norms
 from syndet_ray.detection.team import Team, Total
 from syndet_ray.errors import NeedsParts, first_line
@@ -45,7 +45,7 @@ class Gradients:
             self._model.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             if self.parts >= least:  # its parts are single images
-                raise out_of_memory("training", reason)
+                raise image_out_of_memory("training", reason)
             if self._team.size > 1:
                 raise NeedsParts(2 * self.parts, reason)
             for buffer, value in statistics:
