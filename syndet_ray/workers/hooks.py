@@ -56,10 +56,8 @@ class _Stateless:
 class Proposals(_Stateless, Searcher):
     """Passes the search's proposals to Tune.
 
-    node             where the scenes of trials are rendered before they start; None if trials
-                     render them
+    scenes           those that trials wait for
     most_at_once     returns the number of trials that may run now
-    has_spare_cores  returns whether trials leave cores free for scenes, now or on nodes to come
     check_interrupt  raises the KeyboardInterrupt that is due, if one is
     """
 
@@ -69,22 +67,17 @@ class Proposals(_Stateless, Searcher):
         run: RunSettings,
         use: Resources,
         *,
-        node: str | None,
+        scenes: TrialScenes,
         most_at_once: Callable[[], int],
-        note: Note,
-        has_spare_cores: Callable[[], bool] = lambda: True,
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._search, self._run, self._use = search, run, use
+        self._search, self._run, self._use, self._scenes = search, run, use, scenes
         self._most_at_once, self._check_interrupt = most_at_once, check_interrupt
         self._running: set[str] = set()
         self._waiting: list[Trial] = []  # proposed, and not yet started
         # by trial, since when it could start if its scenes were rendered
         self._delayed: dict[int, float] = {}
-        self._scenes = TrialScenes(
-            search, run, node=node, has_spare_cores=has_spare_cores, note=note
-        )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # while no trial runs, Tune asks again and again, and does nothing else

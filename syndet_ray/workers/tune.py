@@ -34,6 +34,7 @@ from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import train_alone, train_together
+from syndet_ray.workers.trial_scenes import TrialScenes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class OnRay:
             self.use,
             node=node,
             capacity=self.capacity,
-            has_spare=partial(has_spare_cores, self.use, self.growth),
+            has_spare_cores=partial(has_spare_cores, self.use, self.growth),
             note=self.note,
         )
 
@@ -154,19 +155,19 @@ def run_trials(
     *,
     node: str | None = None,
     capacity: Capacity | None = None,
-    has_spare: Callable[[], bool] = lambda: True,
+    has_spare_cores: Callable[[], bool] = lambda: True,
     note: Note = silent,
 ) -> None:
     """Makes Tune run all trials that a search proposes.
 
     trainable  takes a Task from its config, and reports by `Reports`
-    node       where the scenes of a trial are rendered before it starts; None if trials render them
     capacity   counts how many trials may run at once; None if that is always `use.parallel`
-    has_spare  returns whether trials leave cores free for rendering
-    note       shows a message to the user
+    node, has_spare_cores, note
+               as for `TrialScenes`
     """
     capacity = capacity or Capacity(use, NO_GROWTH, fixed=True)
     census = Census(search, use, capacity)
+    scenes = TrialScenes(search, run, node=node, has_spare_cores=has_spare_cores, note=note)
     with deferral() as check_signal:
 
         def check_interrupt() -> None:
@@ -177,10 +178,8 @@ def run_trials(
             search,
             run,
             use,
-            node=node,
+            scenes=scenes,
             most_at_once=capacity.trials,
-            note=note,
-            has_spare_cores=has_spare,
             check_interrupt=check_interrupt,
         )
         moves = Moves(use, note)
