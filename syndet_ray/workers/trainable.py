@@ -24,7 +24,7 @@ from syndet_ray.errors import NeedsParts, reason, unexpected_traceback
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
-from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.ahead import scenes_from
 from syndet_ray.workers.moves import admit_trial
 from syndet_ray.workers.nodes.here import device
 from syndet_ray.workers.nodes.notice import EarlySaves, notices
@@ -121,12 +121,10 @@ def _train(
     # Imported here, where `train_task` catches errors: on a full disk imports may fail too.
     import torch
 
-    from syndet_ray.scenes.generate import generate
     from syndet_ray.workers.members import team_of
     from syndet_ray.workers.trial import run_trial
 
-    rendering = partial(generate, progress=reports.scenes)
-    scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
+    scenes = scenes_from(task.node, reports.scenes)
     try:
         with (
             _restore(task.trial.checkpoint, reports.waiting) as folder,
