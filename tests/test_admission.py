@@ -20,14 +20,15 @@ from syndet_ray.search.task import Resources, RunSettings
 from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions
+from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes import admission
 from syndet_ray.workers.nodes.conditions import Findings
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.moves import NODE, Moves
 from syndet_ray.workers.nodes.node import Node
 from syndet_ray.workers.nodes.notice import drain_notice
 from syndet_ray.workers.nodes.unfit import nodes_except, unfit_nodes
 from syndet_ray.workers.render import _placement
+from syndet_ray.workers.report_keys import NODE
 from syndet_ray.workers.tasks import run_tasks
 
 RUNGS = (50, 100)
@@ -173,9 +174,9 @@ def test_a_search_halts_if_no_node_has_what_trials_need(tmp_path, monkeypatch):
     number = search.propose().number
     task = SimpleNamespace(trial=SimpleNamespace(number=number))
     trial = SimpleNamespace(trial_id="a", max_failures=3, config={"task": task})
-    monkeypatch.setattr("syndet_ray.workers.nodes.moves.unfit_nodes", lambda: ["1"])
+    monkeypatch.setattr("syndet_ray.workers.moves.unfit_nodes", lambda: ["1"])
     nodes = [Node(cpus=1, gpus=0)]
-    monkeypatch.setattr("syndet_ray.workers.nodes.moves.alive_nodes", lambda: nodes)
+    monkeypatch.setattr("syndet_ray.workers.moves.alive_nodes", lambda: nodes)
     moves = Moves(USE, display.note)
     decisions = Decisions(search, moves, display.note)
     lack = f"node 10.0.0.7 (1): lacks what trials need. {PROBLEM}".rstrip(".")

@@ -205,7 +205,7 @@ def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):
     note says so.
     """
     notes = []
-    monkeypatch.setattr(capacity, "nodes_once_there_is_a_gpu", lambda gpus: [Node(cpus=6, gpus=2)])
+    monkeypatch.setattr(capacity, "nodes_once_gpus_join", lambda gpus: [Node(cpus=6, gpus=2)])
     up((0, 0), (16, 0))
     assert resources(None, 1, UNKNOWN, notes.append) == Resources(cpus=3, gpus=1, parallel=3)
     assert notes == ["waiting for the first node with a GPU"]

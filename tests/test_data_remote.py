@@ -38,7 +38,7 @@ from syndet_ray.errors import DataError, MachineError
 from syndet_ray.locks import hold_lock
 from syndet_ray.tuning.options import Options
 from syndet_ray.tuning.record import plain_options, saved_options
-from syndet_ray.workers.nodes.preflight import Needs, problems_here
+from syndet_ray.workers.nodes.needs import Needs, problems_here
 
 SUM = "0" * 64
 

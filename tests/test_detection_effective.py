@@ -157,7 +157,7 @@ def pace_by(name):
 
 def plan_by(name, value):
     def change(made):
-        made._plan = made._plan.model_copy(update={name: value})
+        made._mix = made._mix.model_copy(update={name: value})
 
     return change
 

@@ -80,9 +80,9 @@ def test_parts_give_the_losses_and_gradients_of_the_whole_batch(architecture, pa
     for number, wanted in enumerate(targets):
         wanted["seeds"] = (number, 100 + number)
     together = Batch(images=images, targets=targets)
-    expected = whole._accumulate([together])
+    expected = whole._gradients.accumulate([together], 0)
     gradients = {name: each.grad.clone() for name, each in graded(whole._model)}
-    found = whole._accumulate(together.divide(parts))
+    found = whole._gradients.accumulate(together.divide(parts), 0)
     for name, loss in expected.items():
         torch.testing.assert_close(found[name], loss, rtol=1e-6, atol=0, msg=name)
     for name, each in graded(whole._model):
@@ -124,7 +124,7 @@ def test_statistics_of_norms_forget_a_step_that_failed(squares):
     momenta = [norm.momentum for norm in norms(training)]
     (drawn,) = list(training._draws(4))
     (prepared,) = training._feed.batches(iter([drawn]))
-    training._gradients(prepared, 4)
+    training._gradients.of_batch(prepared, number=0, least=4)
     whole = training._model.state_dict()
     tracked = [name for name in whole if name.endswith("num_batches_tracked")]
     assert tracked
@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_beside_one_another_are_validated_in_halves(squar
 
     load = predict_module._image
     monkeypatch.setattr(predict_module, "_image", image_of)
-    assert len(predict(model, pool, device=CPU, together=4)) == 4
+    assert len(predict(model, pool, device=CPU, batch_size=4)) == 4
 
 
 def test_validation_without_memory_is_done_in_halves(squares):
@@ -176,7 +176,7 @@ def test_validation_without_memory_is_done_in_halves(squares):
     expected = predict(model, pool, device=CPU)
     small = SmallMemory(2, model.forward)
     model.forward = small
-    found = predict(model, pool, device=CPU, together=5)
+    found = predict(model, pool, device=CPU, batch_size=5)
     assert small.most == 2
     for one, other in zip(expected, found, strict=True):
         assert one.labels.tolist() == other.labels.tolist()

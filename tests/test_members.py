@@ -28,6 +28,7 @@ from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task, worth_
 from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions
+from syndet_ray.workers.report_keys import PARTS
 from syndet_ray.workers.trainable import train_together
 from syndet_ray.workers.trial import run_trial
 
@@ -125,6 +126,6 @@ def test_a_trial_with_too_little_memory_begins_again_in_parts():
     task = Task(trial=SimpleNamespace(number=0), run=None, threads=1, processes=2)
     trial = SimpleNamespace(config={"task": task}, max_failures=RETRIES)
     decisions = Decisions(None, None, print)
-    assert decisions.on_trial_result(None, trial, {"parts": 4}) == "CONTINUE"
+    assert decisions.on_trial_result(None, trial, {PARTS: 4}) == "CONTINUE"
     assert trial.config["task"].parts == 4
     assert trial.max_failures == RETRIES + 1

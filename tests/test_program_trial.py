@@ -34,7 +34,7 @@ from syndet_ray.tuning.scoring import score_checkpoint
 from syndet_ray.tuning.settle import settled_sweep
 from syndet_ray.workers.effective import check_settings
 from syndet_ray.workers.local import Local
-from syndet_ray.workers.nodes.preflight import needs_of
+from syndet_ray.workers.nodes.needs import needs_of
 from syndet_ray.workers.trial import run_trial
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "own_program.md").read_text()

@@ -144,11 +144,14 @@ def test_every_module_has_a_rank_and_a_sentence():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not say what it is"
 
 
-def test_nodes_know_no_trials():
+def test_nodes_import_nothing_else_of_workers():
     """What `workers` does with nodes, `workers.nodes` need not know."""
-    for path in (PACKAGE / "workers" / "nodes").glob("*.py"):
+    paths = list((PACKAGE / "workers" / "nodes").glob("*.py"))
+    for path in paths:
         of_workers = [name for name in imports(path) if name.startswith("syndet_ray.workers")]
         assert all(name.startswith("syndet_ray.workers.nodes") for name in of_workers), path
+    assert len(paths) > 10, "the check above could not fail"
+    assert "syndet_ray.workers.nodes.check" in imports(PACKAGE / "workers" / "tune.py")
 
 
 def test_definitions_need_nothing_heavy():

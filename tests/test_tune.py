@@ -48,17 +48,19 @@ from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
 from syndet_ray.workers import tune
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals
+from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_there_is_a_gpu, resources
+from syndet_ray.workers.nodes.capacity import Capacity, nodes_once_gpus_join, resources
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import check_nodes
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.moves import Moves
+from syndet_ray.workers.nodes.needs import Needs
 from syndet_ray.workers.nodes.node import Node
 from syndet_ray.workers.nodes.notice import EarlySaves
-from syndet_ray.workers.nodes.preflight import Needs
+from syndet_ray.workers.report_keys import CAUSE, FAILURE, TRACEBACK, WAITING
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import Reports, train_task
+from syndet_ray.workers.trial_scenes import TrialScenes
 
 RUNGS = (25, 50, 75, 100)
 SWEEP = LoadedSweep(
@@ -271,7 +273,7 @@ def test_trials_that_wait_for_a_store_are_noted_once_a_minute(tmp_path):
         task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
         waiting = json.dumps({"host": host, "error": "AWS Error SLOW_DOWN"})
         decision = decisions.on_trial_result(
-            None, SimpleNamespace(config={"task": task}), {"waiting": waiting}
+            None, SimpleNamespace(config={"task": task}), {WAITING: waiting}
         )
         assert decision == "CONTINUE"
     assert notes == ["trial 0 on a waits for a store: AWS Error SLOW_DOWN"]
@@ -288,7 +290,7 @@ def lingering(begun):
 
         number = config["task"].trial.number
         (begun / str(number)).touch()
-        os.environ[trainable.ENDS_WITHIN] = "0"
+        os.environ[trainable.END_LIMIT_VARIABLE] = "0"
         try:
             report_all(config)
         finally:
@@ -368,7 +370,7 @@ def losing(numbers):
 
     def train(config):
         if config["task"].trial.number in numbers:
-            report({"failure": "its worker is gone", "cause": "lost", "traceback": ""})
+            report({FAILURE: "its worker is gone", CAUSE: "lost", TRACEBACK: ""})
             return
         with tempfile.TemporaryDirectory() as folder:
             Reports(has_begun=False).report(100, {"val/mAP": 0.5}, {}, Path(folder))
@@ -426,6 +428,12 @@ def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster
     )
 
 
+def proposing(search, run, node=None, note=print, **given):
+    """Proposals of up to two trials at once."""
+    scenes = TrialScenes(search, run, node=node, note=note, **given)
+    return Proposals(search, run, USE, scenes=scenes, most_at_once=lambda: 2)
+
+
 def proposed(proposals):
     """What Tune gets when it asks often enough."""
     while (answer := proposals.suggest("ours")) is None:
@@ -435,9 +443,7 @@ def proposed(proposals):
 
 def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):
     search, folder = searching(tmp_path, trials=1, controls=("real_only",))
-    proposals = Proposals(
-        search, settings(tmp_path), USE, node=None, most_at_once=lambda: 2, note=print
-    )
+    proposals = proposing(search, settings(tmp_path))
     begun = [proposals.suggest(name)["task"] for name in ("a", "b")]
     assert [task.waited_s for task in begun] == [0, 0], "they render their scenes themselves"
     assert [task.trial.number for task in begun] == [0, 1]
@@ -483,9 +489,7 @@ def test_scenes_that_cannot_be_rendered_ahead_do_not_end_the_search(cluster, tmp
     under_a_file = RunSettings(
         rungs=len(RUNGS), seed=SWEEP.seed, cache=str(tmp_path / "file" / "cache")
     )
-    proposals = Proposals(
-        search, under_a_file, USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
-    )
+    proposals = proposing(search, under_a_file, node=this_node(), note=notes.append)
     assert proposed(proposals)["task"].node is None
     *retries, note = notes
     assert note.startswith(
@@ -563,9 +567,7 @@ def test_a_generator_that_fails_ends_no_trial_before_it_has_begun(cluster, tmp_p
     recipe = SMALL.replace({"scene.generator": "command:false"})
     search, folder = searching(tmp_path, trials=2, recipe=recipe)
     notes = []
-    proposals = Proposals(
-        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=notes.append
-    )
+    proposals = proposing(search, settings(tmp_path), node=this_node(), note=notes.append)
     tasks = [proposed(proposals)["task"] for _ in range(2)]
     assert [(task.trial.number, task.node) for task in tasks] == [(0, None), (1, None)]
     assert [trial.state for trial in folder.trials()] == ["RUNNING", "RUNNING"]
@@ -582,12 +584,10 @@ def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tm
     """As after the loss of a node: the last cores are those of a worker that waits for a trial."""
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
     notes = []
-    proposals = Proposals(
+    proposals = proposing(
         search,
         settings(tmp_path),
-        USE,
         node=this_node(),
-        most_at_once=lambda: 2,
         note=notes.append,
         has_spare_cores=lambda: False,
     )
@@ -603,9 +603,7 @@ def test_scenes_that_no_core_is_left_for_are_rendered_by_their_trial(cluster, tm
 
 def test_scenes_that_a_trial_waits_for_are_shown_until_they_are_there(cluster, tmp_path):
     search, _ = searching(tmp_path, trials=1, recipe=SMALL)
-    proposals = Proposals(
-        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
-    )
+    proposals = proposing(search, settings(tmp_path), node=this_node())
     task = proposed(proposals)["task"]
     assert task.node == this_node() and task.waited_s > 0, "it could have trained meanwhile"
     first, *_, last = search._display.counts
@@ -618,9 +616,7 @@ def test_scenes_that_cannot_be_asked_for_fail_their_trial_alone(cluster, tmp_pat
     recipe = SMALL.replace({"mix.sources": sources, "scene.image_px": 128})
     space = (SearchSpace({"scene.image_px": Choice(values=(64, 65))}),)
     search, folder = searching(tmp_path, trials=1, recipe=recipe, space=space)
-    proposals = Proposals(
-        search, settings(tmp_path), USE, node=this_node(), most_at_once=lambda: 2, note=print
-    )
+    proposals = proposing(search, settings(tmp_path), node=this_node())
     assert proposed(proposals) == "FINISHED"
     (trial,) = folder.trials()
     assert trial.state == "FAILED"
@@ -680,7 +676,7 @@ def test_nodes_that_join_are_counted_and_asked_for_what_trials_need(cluster, tmp
 
     with pytest.raises(MachineError, match=rf"the first node that joins: {own}: does not exist"):
         check_nodes(replace(needs, runs=None), Resources(cpus=4, gpus=1, parallel=1), UNKNOWN, join)
-    assert Node(cpus=4, gpus=1) in nodes_once_there_is_a_gpu(0.5)
+    assert Node(cpus=4, gpus=1) in nodes_once_gpus_join(0.5)
     assert resources(None, 0.5, UNKNOWN) == Resources(cpus=2, gpus=0.5, parallel=3)
 
 

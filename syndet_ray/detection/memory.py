@@ -49,7 +49,7 @@ def optimizer_out_of_memory(reason: str) -> SyndetError:
     return SyndetError("training", rule, do=do)
 
 
-def out_of_memory(place: str, reason: str) -> SyndetError:
+def image_out_of_memory(place: str, reason: str) -> SyndetError:
     """The error of one image for which the memory of the GPU is not enough.
 
     reason  what torch said, without a full stop

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from syndet_ray.data.pool import Pool
 from syndet_ray.detection.heads import padded_side
-from syndet_ray.detection.memory import out_of_memory
+from syndet_ray.detection.memory import image_out_of_memory
 from syndet_ray.detection.score import Predictions, in_order
 from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.errors import first_line
@@ -17,7 +17,7 @@ from syndet_ray.progress import Progress
 
 # Images in one call of the model. A CPU core gains nothing from several; a GPU waits for the host
 # between single ones.
-_TOGETHER_ON_GPU = 8
+_BATCH_SIZE_ON_GPU = 8
 
 
 def predict(
@@ -26,15 +26,15 @@ def predict(
     *,
     device: torch.device,
     progress: Progress | None = None,
-    together: int | None = None,
+    batch_size: int | None = None,
 ) -> list[Predictions]:
     """The model's detections in every image of the pool, in its pixels; best first in each.
 
     Raises SyndetError if the memory of the GPU is not enough for one image.
 
-    together  images in one call of the model; None takes what suits the device
+    batch_size  images in one call of the model; None takes what suits the device
     """
-    by_index = _detections(model, pool, device, ALONE, progress=progress, together=together)
+    by_index = _detections(model, pool, device, ALONE, progress=progress, batch_size=batch_size)
     return [by_index[i] for i in range(len(pool))]
 
 
@@ -61,15 +61,15 @@ def _detections(
     team: Team,
     *,
     progress: Progress | None = None,
-    together: int | None = None,
+    batch_size: int | None = None,
 ) -> dict[int, Predictions]:
     """The detections in this process's share of a pool, by the index of the image."""
     model = model.to(device).eval()
-    if together is None:
-        together = 1 if device.type == "cpu" else _TOGETHER_ON_GPU
+    if batch_size is None:
+        batch_size = 1 if device.type == "cpu" else _BATCH_SIZE_ON_GPU
     by_index: dict[int, Predictions] = {}
     with torch.inference_mode():
-        for indices in team.share(list(_batches(pool, together))):
+        for indices in team.share(list(_batches(pool, batch_size))):
             outputs = _outputs(model, pool, indices, device)
             for i, output in zip(indices, outputs, strict=True):
                 by_index[i] = _predictions(output)
@@ -78,8 +78,8 @@ def _detections(
     return by_index
 
 
-def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
-    """Yields indices of images that are padded to the same size, at most `together` at once.
+def _batches(pool: Pool, batch_size: int) -> Iterator[list[int]]:
+    """Yields indices of images that are padded to the same size, at most `batch_size` at once.
 
     So no image gets more padding than alone.
     """
@@ -87,7 +87,7 @@ def _batches(pool: Pool, together: int) -> Iterator[list[int]]:
     for i, (width, height) in enumerate(pool.sizes_wh.tolist()):
         group = groups[padded_side(width), padded_side(height)]
         group.append(i)
-        if len(group) == together:
+        if len(group) == batch_size:
             yield group.copy()
             group.clear()
     yield from (group for group in groups.values() if group)
@@ -107,7 +107,7 @@ def _outputs(
     # Not in the block above: until it ends, the error holds tensors.
     torch.cuda.empty_cache()
     if len(indices) == 1:
-        raise out_of_memory("prediction", reason)
+        raise image_out_of_memory("prediction", reason)
     middle = len(indices) // 2
     first, second = indices[:middle], indices[middle:]
     return _outputs(model, pool, first, device) + _outputs(model, pool, second, device)

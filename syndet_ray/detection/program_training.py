@@ -23,7 +23,14 @@ from syndet_ray.detection.score import Predictions
 from syndet_ray.detection.trained_photos import write_trained_photos
 from syndet_ray.errors import DataError
 from syndet_ray.files import temporary_folder
-from syndet_ray.metrics import DRAWN, IMAGES_PER_SECOND, IMAGES_SEEN, REAL_IMAGES
+from syndet_ray.metrics import (
+    DRAWN,
+    IMAGES_PER_SECOND,
+    IMAGES_SEEN,
+    PLANNED,
+    POOLS,
+    REAL_IMAGES,
+)
 
 # Parts of a saved model: facts, and the folder that the program wrote.
 SAVED_PROGRAM, MODEL = "program.json", "model"
@@ -122,11 +129,11 @@ class ProgramTraining:
             "training.images": self.recipe.training.images,
             IMAGES_SEEN: rung.images,
             DRAWN: dict(rung.drawn),
-            "planned": planned_images(self.recipe, self._pools, rung.images),
+            PLANNED: planned_images(self.recipe, self._pools, rung.images),
             REAL_IMAGES: len(self._pools[REAL]) if REAL in self._pools else 0,
             "device": self._task["device"],
             "seed": self._task["seed"],
-            "pools": {name: pool_facts(pool) for name, pool in self._pools.items()},
+            POOLS: {name: pool_facts(pool) for name, pool in self._pools.items()},
         }
 
     def save(self, rung: RungReport, folder: Path) -> None:

@@ -1,22 +1,19 @@
 """Train: one detector on batches of an exact mix, counted in images seen."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.detection.architectures import loss_count
 from syndet_ray.detection.augment import Augmenter
 from syndet_ray.detection.average import moving_average
 from syndet_ray.detection.draws import (
@@ -29,22 +26,33 @@ from syndet_ray.detection.draws import (
 )
 from syndet_ray.detection.effective import effective_detector, effective_mix, effective_training
 from syndet_ray.detection.feed import Batch, Feed, Place
+from syndet_ray.detection.gradients import Gradients
 from syndet_ray.detection.losses import check_finite, loss_values, mean_losses
-from syndet_ray.detection.memory import optimizer_out_of_memory, out_of_memory
-from syndet_ray.detection.models import SAVED_MODEL, build, save_model, without_weights
-from syndet_ray.detection.norms import share_norms, training_norms
+from syndet_ray.detection.memory import optimizer_out_of_memory
+from syndet_ray.detection.models import save_model
+from syndet_ray.detection.norms import share_norms
 from syndet_ray.detection.optimizer import BODY, group_facts, optimizer_of
 from syndet_ray.detection.rate import RateSchedule
-from syndet_ray.detection.team import ALONE, Team, Total
+from syndet_ray.detection.team import ALONE, Team
 from syndet_ray.detection.trained_photos import write_trained_photos
-from syndet_ray.detection.weights_file import WeightsReport
-from syndet_ray.errors import DataError, NeedsParts, first_line
+from syndet_ray.detection.trainer_files import (
+    TrainerState,
+    load_training,
+    read_state,
+    starting_model,
+    write_training,
+)
+from syndet_ray.errors import first_line
 from syndet_ray.metrics import (
     BACKBONE_STAGES,
     BATCH_PARTS,
     DRAWN,
     IMAGES_PER_SECOND,
     IMAGES_SEEN,
+    OPTIMIZER,
+    PLANNED,
+    POOLS,
+    RATE_SET_AT,
     REAL_IMAGES,
     TRAINABLE_BACKBONE,
 )
@@ -54,10 +62,6 @@ from syndet_ray.metrics import (
 _GRADIENT_NORM = 5.0
 # Steps between checks of the loss on a GPU, each of which makes the host wait for it.
 _CHECK_EVERY = 50
-
-# Files of a checkpoint besides those of its model: the weights that are averaged, the optimizer,
-# and all other state.
-_TRAINED, _OPTIMIZER, _STATE = "trained.safetensors", "optimizer.pt", "trainer.json"
 
 
 @dataclass(frozen=True)
@@ -106,15 +110,17 @@ class Trainer:
         self.classes = next(iter(self._pools.values())).classes
         aligned = all(pool.classes == self.classes for pool in self._pools.values())
         assert aligned, "align the pools first"
-        model, self.weights = self._new_model(restore)
+        model_seed = seeds.integer(seed, "weights")
+        model, self.weights = starting_model(recipe.detector, self.classes, model_seed, restore)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._average = moving_average(self._model, recipe.training)
         self._optimizer = optimizer_of(self._model, recipe)
-        self._rate, self._plan = RateSchedule.of(recipe), recipe.mix
+        self._rate, self._mix = RateSchedule.of(recipe), recipe.mix
         self._mixer = mixer_of(recipe, self._pools, seed)
         self._feed = Feed(self._pools, Augmenter.of(recipe.training), seed, device)
         self.images_seen, self._rate_set_at = 0, 0
-        self._batches, self._parts = 0, 1
+        self._batches = 0
+        self._gradients = Gradients(self._model, device=device, seed=seed, team=team)
         self._losses: list[Mapping[str, Tensor]] = []  # of the steps since the last stats
         # The feed draws ahead of the training: the mixer's state after the last trained batch, and
         # after each batch that is drawn and not trained.
@@ -122,7 +128,7 @@ class Trainer:
         self._mixed_ahead: deque[dict[str, Any]] = deque()
         if restore is not None:
             self._restore(restore)
-        self._set_parts(max(parts, self._parts))
+        self._gradients.set_parts(max(parts, self._gradients.parts))
         if team.size > 1:
             share_norms(self._model.train(), team)
 
@@ -160,7 +166,7 @@ class Trainer:
         peak = self._optimizer.param_groups[0]["initial_lr"]  # of "weights"
         metrics["train/learning_rate"] = peak * self._rate.factor(self.images_seen)
         metrics[IMAGES_PER_SECOND] = (self.images_seen - first) / seconds
-        shares = realised_shares(self._plan, self._mixer.drawn, self.images_seen)
+        shares = realised_shares(self._mix, self._mixer.drawn, self.images_seen)
         return TrainingStats(metrics | shares)
 
     @property
@@ -169,23 +175,28 @@ class Trainer:
 
         Plain JSON values. Settings of a recipe stand by dotted path, see `effective.py`; facts are:
 
-        switch_at            share of the training before a staged one switches to real images;
-                             None for others
-        backbone_stages      number of stages of the backbone
-        drawn, planned       images of each source, so far
-        real_images          number of distinct real images in the training
-        optimizer            of each group: number of parameters, the rate of the last step, and its
-                             other settings
-        rate_set_at          images seen before the last step
-        batch_parts          number of parts in which each batch is computed: more than 1 if the
-                             memory of the GPU was not enough for a whole one
-        processes            number of processes that train it together
-        pools                of each source: number of distinct images, and a hash of them
+        switch_at        share of the training before a staged one switches to real images; None
+                         for others
+        backbone_stages  number of stages of the backbone
+        images_seen      so far
+        drawn, planned   images of each source, so far
+        real_images      number of distinct real images in the training
+        optimizer        of each group: number of parameters, the rate of the last step, and its
+                         other settings
+        rate_set_at      images seen before the last step
+        batch_parts      number of parts in which each batch is computed: more than 1 if the memory
+                         of the GPU was not enough for a whole one
+        processes        number of processes that train it together
+        weights          counts of starting weights: loaded, skipped, random
+        device, seed     of the training
+        pools            of each source: number of distinct images, and a hash of them
+        trainable_parameters, trainable_backbone_parameters
+                         number of parameters that train, in the model and in its backbone
         """
         body: Any = self._model.get_submodule(BODY)
         groups = self._optimizer.param_groups
         return {
-            **effective_mix(self._plan, self._pools),
+            **effective_mix(self._mix, self._pools),
             **effective_detector(self._model, self.weights, self._optimizer),
             **effective_training(
                 optimizer=self._optimizer,
@@ -194,22 +205,22 @@ class Trainer:
                 augmenter=self._feed.augmenter,
                 mixer=self._mixer,
             ),
-            "switch_at": self._rate.switch if self._plan.schedule == "staged" else None,
+            "switch_at": self._rate.switch if self._mix.schedule == "staged" else None,
             BACKBONE_STAGES: body.stages,
             IMAGES_SEEN: self.images_seen,
             DRAWN: dict(self._mixer.drawn),
-            "planned": planned_images(self.recipe, self._pools, self.images_seen),
+            PLANNED: planned_images(self.recipe, self._pools, self.images_seen),
             REAL_IMAGES: len(self._pools[REAL]) if REAL in self._pools else 0,
-            "optimizer": {group["name"]: group_facts(group) for group in groups},
-            "rate_set_at": self._rate_set_at,
-            BATCH_PARTS: self._parts,
+            OPTIMIZER: {group["name"]: group_facts(group) for group in groups},
+            RATE_SET_AT: self._rate_set_at,
+            BATCH_PARTS: self._gradients.parts,
             "processes": self.team.size,
             "trainable_parameters": _trainable(self._model),
             TRAINABLE_BACKBONE: _trainable(body),
             "weights": str(self.weights),
             "device": str(self.device),
             "seed": self._seed,
-            "pools": {name: pool_facts(pool) for name, pool in self._pools.items()},
+            POOLS: {name: pool_facts(pool) for name, pool in self._pools.items()},
         }
 
     def save(self, folder: Path) -> None:
@@ -218,61 +229,35 @@ class Trainer:
             folder, self.model, self.recipe.detector, self.classes, images_seen=self.images_seen
         )
         write_trained_photos(folder, self._pools.values())
-        if self._average is not None:
-            state_dict = self._model.state_dict()
-            trained = {name: tensor.contiguous() for name, tensor in state_dict.items()}
-            save_file(trained, folder / _TRAINED)
-        torch.save(self._optimizer.state_dict(), folder / _OPTIMIZER)
-        state = {
-            "images_seen": self.images_seen,
-            "batches": self._batches,
-            "parts": self._parts,
-            "mixer": self._mixed,
-            "weights": asdict(self.weights),
-            "losses": loss_values(self._losses),
-        }
-        (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+        state = TrainerState(
+            images_seen=self.images_seen,
+            batches=self._batches,
+            parts=self._gradients.parts,
+            mixer=self._mixed,
+            weights=self.weights,
+            losses=loss_values(self._losses),
+        )
+        write_training(folder, state, self._optimizer, self._trained)
 
-    def _new_model(self, restore: Path | None) -> tuple[nn.Module, WeightsReport]:
-        """The model and the report of its starting weights.
-
-        A model that a checkpoint is loaded into gets no starting weights.
-        """
-        detector = self.recipe.detector
-        report = None if restore is None else _state(restore).get("weights")
-        # at the start, and for checkpoints of an earlier version, which have no report
-        if report is None:
-            return build(detector, self.classes, seeds.integer(self._seed, "weights"))
-        return without_weights(detector, self.classes), WeightsReport.of(report)
+    @property
+    def _trained(self) -> nn.Module | None:
+        """The model that trains, if another one, with averaged weights, is scored."""
+        return None if self._average is None else self._model
 
     def _restore(self, folder: Path) -> None:
         """Loads the files of `save`.
 
         Raises DataError, before anything is loaded, if they do not fit.
         """
-        # Read into the host's memory: a GPU need not hold two copies, and AdamW wants its counts of
-        # steps on the CPU.
-        saved = load_file(folder / SAVED_MODEL)
-        trained = None if self._average is None else load_file(folder / _TRAINED)
-        optimizer = torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu")
-        expected = _shapes(self._model.state_dict())
-        _check_fits(folder, _shapes(saved), expected)
-        if trained is not None:
-            _check_fits(folder, _shapes(trained), expected)
-        _check_fits(folder, _group_sizes(optimizer), _group_sizes(self._optimizer.state_dict()))
-        self.model.load_state_dict(saved)
-        if trained is not None:
-            self._model.load_state_dict(trained)
-        self._optimizer.load_state_dict(optimizer)
-        state = _state(folder)
-        self.images_seen, self._batches = state["images_seen"], state["batches"]
-        self._set_parts(state.get("parts", 1))  # checkpoints of an earlier version have none
+        state = read_state(folder)
+        load_training(folder, self.model, self._optimizer, self._trained)
+        self.images_seen, self._batches = state.images_seen, state.batches
+        self._gradients.set_parts(state.parts)
         if self._average is not None:
             self._average.n_averaged.fill_(self._batches)
-        self._mixer.load_state_dict(state["mixer"])
-        self._mixed = state["mixer"]
-        # missing in checkpoints of an earlier version, which were saved right after the stats
-        for values in state.get("losses", ()):
+        self._mixer.load_state_dict(state.mixer)
+        self._mixed = state.mixer
+        for values in state.losses:
             self._losses.append({name: self._scalar(value) for name, value in values.items()})
 
     def _scalar(self, value: float) -> Tensor:
@@ -298,7 +283,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._rate_set_at = self.images_seen
-        losses = self._gradients(batch, self.team.least(count))
+        losses = self._gradients.of_batch(batch, number=self._batches, least=self.team.least(count))
         if self.device.type == "cpu":  # where the check costs nothing
             check_finite([losses], self.images_seen)
         self._move_weights()
@@ -324,116 +309,7 @@ class Trainer:
         # Not in the block above: until it ends, the error holds the tensors of the step.
         raise optimizer_out_of_memory(reason)
 
-    def _gradients(self, batch: Batch, least: int) -> dict[str, Tensor]:
-        """Sets the gradients to those of a batch, and returns its losses.
-
-        If the memory of the GPU is not enough, this and all later batches are computed in twice as
-        many parts. A process of a team cannot do that on its own: the team must begin again, see
-        NeedsParts.
-
-        least  images in the smallest share of the batch: all processes compute as many parts
-        """
-        while True:
-            statistics = _statistics(self._model)
-            try:
-                return self._accumulate(batch.divide(min(self._parts, least)))
-            except torch.OutOfMemoryError as error:
-                reason = first_line(error)
-            # Not in the block above: until it ends, the error holds the tensors of the step.
-            self._optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            if self._parts >= least:  # its parts are single images
-                raise out_of_memory("training", reason)
-            if self.team.size > 1:
-                raise NeedsParts(2 * self._parts, reason)
-            for buffer, value in statistics:
-                buffer.copy_(value)
-            self._set_parts(2 * self._parts)
-
-    def _accumulate(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
-        """Sets the gradients to those of all parts of a batch together; returns its losses.
-
-        Each part, and each process, counts by what its losses are means over, so that both are
-        those of the whole batch.
-        """
-        self._optimizer.zero_grad(set_to_none=True)
-        sums, total = dict[str, Tensor](), 0
-        is_whole = len(parts) == 1 and self.team.size == 1
-        gpus = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            # a layer of the model may draw random numbers, such as a dropout
-            torch.manual_seed(seeds.integer(self._seed, "step", self._batches))
-            for part in parts:
-                losses = self._model(part.images, part.targets)
-                count = 1 if is_whole else loss_count(self._model, len(part.images))
-                factor = max(1, count)  # without an object there is one loss, of the background
-                (torch.stack(list(losses.values())).sum() * factor).backward()
-                for name, loss in losses.items():
-                    sums[name] = sums.get(name, 0) + loss.detach() * factor
-                total += count
-        if is_whole:
-            return sums
-        if self.team.size > 1:
-            return self._divide_sums(self.team.add_gradients(self._model, sums, total))
-        return self._divide_sums(Total(sums, total))
-
-    def _divide_sums(self, total: Total) -> dict[str, Tensor]:
-        """Divides gradients that are sums, and the sums of losses, by the count of their terms."""
-        count = max(1, total.count)
-        parameters = self._model.parameters()
-        gradients = [weight.grad for weight in parameters if weight.grad is not None]
-        torch._foreach_div_(gradients, count)
-        return {name: value / count for name, value in total.sums.items()}
-
-    def _set_parts(self, parts: int) -> None:
-        """Sets the number of parts of a batch.
-
-        Each of them updates the statistics of batch norms, so that it must count for less.
-        """
-        for norm in training_norms(self._model):
-            if norm.momentum is not None:
-                norm.momentum *= self._parts / parts
-        self._parts = parts
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    """The state of a checkpoint's trainer besides tensors."""
-    return json.loads((folder / _STATE).read_text(encoding="utf-8"))
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor, by name."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _group_sizes(optimizer: Mapping[str, Any]) -> dict[str, int]:
-    """Number of parameters of each group in the state of an optimizer."""
-    sizes = {}
-    for group in optimizer["param_groups"]:
-        name = group.get("name")
-        sizes[f"the optimizer's group {name}"] = len(group["params"])
-    return sizes
-
-
-def _check_fits(folder: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises DataError for the first part of a checkpoint whose size is not the expected one."""
-    for name in [*expected, *saved]:
-        size = expected.get(name, "missing")
-        saved_size = saved.get(name, "missing")
-        if size != saved_size:
-            rule = "does not fit this detector, whose parameters are others"
-            rule += f" ({name} is {size} here, {saved_size} there)"
-            rule += ": another version or another recipe wrote it"
-            do = "Start a new sweep, or go on with the version that began it."
-            raise DataError(folder, rule, do=do)
-
 
 def _trainable(module: nn.Module) -> int:
     """The number of parameters of a module that train."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """The buffers that a step changes, each with a copy of its value."""
-    buffers = [buffer for norm in training_norms(model) for buffer in norm.buffers()]
-    return [(buffer, buffer.clone()) for buffer in buffers]

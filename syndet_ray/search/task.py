@@ -83,8 +83,9 @@ class Resources:
 
 
 def processes_and_gpus(gpus_per_trial: float) -> tuple[int, float]:
-    """Returns how many processes train a trial, and the GPUs of each: each of several GPUs has one,
-    and so has a part of a GPU.
+    """Returns the number of processes that train a trial, and the GPUs of each.
+
+    There is one process for each of several GPUs, else one process with the share.
     """
     return (int(gpus_per_trial), 1.0) if gpus_per_trial > 1 else (1, gpus_per_trial)
 

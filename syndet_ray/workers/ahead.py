@@ -4,6 +4,8 @@ The scenes are rendered while earlier trials train, and are brought to the trial
 """
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import ray
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.errors import MachineError
-from syndet_ray.progress import Note, silent
+from syndet_ray.progress import Note, Progress, quiet, silent
 from syndet_ray.scenes.cache import is_finished, load_or_make, load_pool
-from syndet_ray.scenes.generate import scene_hash
+from syndet_ray.scenes.generate import generate, scene_hash
 from syndet_ray.scenes.shards import shard_path, shards_folder, shards_of
 from syndet_ray.search.task import RETRIES
 from syndet_ray.workers.nodes.here import at_node, this_node
@@ -88,6 +90,19 @@ class Ahead:
     def _start(self, parameters: SceneParameters, count: int, seed: int) -> Any:
         task = _render_set.options(scheduling_strategy=at_node(this_node()))
         return task.remote(parameters, count, seed, self._cache)
+
+
+def scenes_from(
+    node: str | None, progress: Progress = quiet
+) -> Callable[[SceneParameters, int, int, Path], Pool]:
+    """Returns the function with which a trial gets a set: as `generate`, or `fetched_set`.
+
+    node      that has rendered the trial's scenes; None if the trial renders them
+    progress  of that
+    """
+    if node is None:
+        return partial(generate, progress=progress)
+    return partial(fetched_set, node=node)
 
 
 def fetched_set(

@@ -16,6 +16,9 @@ from syndet_ray.metrics import (
     BACKBONE_STAGES,
     DRAWN,
     IMAGES_SEEN,
+    OPTIMIZER,
+    POOLS,
+    RATE_SET_AT,
     REAL_IMAGES_THERE,
     SCENES,
     TRAINABLE_BACKBONE,
@@ -155,7 +158,7 @@ def _check_sources(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 
     They must be rendered with the scene parameters of the recipe.
     """
-    pools, scenes = effective["pools"], effective[SCENES]
+    pools, scenes = effective[POOLS], effective[SCENES]
     with_a_share = [name for name, share in recipe.mix.shares.items() if share > 0]
     _check("mix.sources", sorted(with_a_share), sorted(pools))
     for name, (parameters, count) in recipe.scenes().items():
@@ -184,9 +187,9 @@ def _check_drawn(recipe: Recipe, effective: Mapping[str, Any]) -> None:
 def _check_optimizer(recipe: Recipe, effective: Mapping[str, Any]) -> None:
     """Raises SyndetError unless the last step of all parameters had the rates of the recipe."""
     training = recipe.training
-    images = effective["rate_set_at"]
+    images = effective[RATE_SET_AT]
     factor = RateSchedule.of(recipe).factor(images)
-    for name, group in effective["optimizer"].items():
+    for name, group in effective[OPTIMIZER].items():
         place = f"({name}, after {images} images)"
         part = recipe.detector.backbone_rate if name.startswith("backbone_") else 1.0
         rate = training.learning_rate * part

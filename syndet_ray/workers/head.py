@@ -22,7 +22,7 @@ _VERSIONS = re.compile(
     r".*started with:\s+Ray: (\S+)\s+Python: (\S+)",
     re.DOTALL,
 )
-_CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
+CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
 
 
 def check_head(address: str) -> None:
@@ -30,7 +30,7 @@ def check_head(address: str) -> None:
 
     ray.init() would try for minutes, and without a message.
     """
-    if address == _NEW or address.startswith(_CLIENT):
+    if address == _NEW or address.startswith(CLIENT):
         return
     _check_port(address)
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]

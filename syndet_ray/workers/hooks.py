@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,21 @@ from syndet_ray.progress import Note
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings, Task
-from syndet_ray.workers.nodes.moves import NODE, Moves
+from syndet_ray.workers.moves import Moves
+from syndet_ray.workers.report_keys import (
+    CAUSE,
+    FAILURE,
+    FAULT,
+    IMAGES,
+    NODE,
+    NOTICE,
+    PARTS,
+    RUNG,
+    SCENES,
+    TEXTS,
+    TRACEBACK,
+    WAITING,
+)
 from syndet_ray.workers.trial_scenes import TrialScenes
 
 _NOTE_EVERY_S = 60.0  # all trials wait for the same store
@@ -42,10 +56,8 @@ class _Stateless:
 class Proposals(_Stateless, Searcher):
     """Passes the search's proposals to Tune.
 
-    node             where the scenes of trials are rendered before they start; None if trials
-                     render them
+    scenes           those that trials wait for
     most_at_once     returns the number of trials that may run now
-    has_spare_cores  returns whether trials leave cores free for scenes, now or on nodes to come
     check_interrupt  raises the KeyboardInterrupt that is due, if one is
     """
 
@@ -55,22 +67,17 @@ class Proposals(_Stateless, Searcher):
         run: RunSettings,
         use: Resources,
         *,
-        node: str | None,
+        scenes: TrialScenes,
         most_at_once: Callable[[], int],
-        note: Note,
-        has_spare_cores: Callable[[], bool] = lambda: True,
         check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._search, self._run, self._use = search, run, use
+        self._search, self._run, self._use, self._scenes = search, run, use, scenes
         self._most_at_once, self._check_interrupt = most_at_once, check_interrupt
         self._running: set[str] = set()
         self._waiting: list[Trial] = []  # proposed, and not yet started
         # by trial, since when it could start if its scenes were rendered
         self._delayed: dict[int, float] = {}
-        self._scenes = TrialScenes(
-            search, run, node=node, has_spare_cores=has_spare_cores, note=note
-        )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # while no trial runs, Tune asks again and again, and does nothing else
@@ -168,6 +175,14 @@ class Decisions(_Stateless, FIFOScheduler):
         self._search, self._moves, self._note = search, moves, note
         self._leaving: set[str] = set()  # machines that are about to be taken away
         self._noted_waiting_s = -math.inf  # monotonic clock
+        # by the key of what a report says: what is done about it
+        self._takers: dict[str, Callable[[Any, Any], None]] = {
+            NODE: self._take_node,
+            PARTS: self._take_parts,
+            SCENES: self._take_scenes,
+            NOTICE: self._take_notice,
+            WAITING: self._take_waiting,
+        }
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         self._moves.place(trial)
@@ -177,48 +192,58 @@ class Decisions(_Stateless, FIFOScheduler):
         self._moves.place(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number = number_of(trial)
-        if "fault" in result:
-            self._search.halt(result["fault"])
+        for key, take in self._takers.items():
+            if key in result:
+                take(trial, result[key])
+        if self._is_over(number_of(trial), result):
             return TrialScheduler.STOP
-        if "failure" in result:
-            self._search.end(number, result["failure"], result["cause"], result["traceback"])
-            return TrialScheduler.STOP
-        if NODE in result:
-            fault = self._moves.take(trial, result[NODE])
-            if fault is not None:
-                self._search.halt(fault)
-        if "parts" in result:
-            # its next attempt begins with them, and is no failure of a worker
-            trial.config["task"] = replace(trial.config["task"], parts=result["parts"])
-            trial.max_failures += 1
-        if "scenes" in result:
-            self._search.show_scenes(number, **json.loads(result["scenes"]))
-        if "notice" in result:
-            self._note_leaving(**json.loads(result["notice"]))
-        if "waiting" in result:
-            self._note_waiting(number, **json.loads(result["waiting"]))
-        # when a trial is over, Tune passes its last result again, or an empty one
-        if "rung" not in result:
-            return TrialScheduler.CONTINUE
-        stop = self._search.report(number, result["images"], **json.loads(result["rung"]))
-        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+        return TrialScheduler.CONTINUE
 
-    def _note_leaving(self, host: str, announced: str) -> None:
+    def _is_over(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Passes a fault, a failure or a rung to the search; True if the trial must stop."""
+        if FAULT in result:
+            self._search.halt(result[FAULT])
+            return True
+        if FAILURE in result:
+            self._search.end(number, result[FAILURE], result[CAUSE], result[TRACEBACK])
+            return True
+        # when a trial is over, Tune passes its last result again, or an empty one
+        if RUNG not in result:
+            return False
+        return self._search.report(number, result[IMAGES], **json.loads(result[RUNG]))
+
+    def _take_node(self, trial: Any, text: str) -> None:
+        fault = self._moves.take(trial, text)
+        if fault is not None:
+            self._search.halt(fault)
+
+    def _take_parts(self, trial: Any, parts: int) -> None:
+        """Has the trial's next attempt begin with more parts, which is no failure of a worker."""
+        trial.config["task"] = replace(trial.config["task"], parts=parts)
+        trial.max_failures += 1
+
+    def _take_scenes(self, trial: Any, text: str) -> None:
+        self._search.show_scenes(number_of(trial), **json.loads(text))
+
+    def _take_notice(self, trial: Any, text: str) -> None:
         """Notes once that a machine is about to be taken away."""
+        notice = json.loads(text)
+        host = notice["host"]
         if host not in self._leaving:
             self._leaving.add(host)
             self._note(
-                f"{host} is about to be taken away ({announced}): its trials save a checkpoint "
-                "now, and continue from there on another machine"
+                f"{host} is about to be taken away ({notice['announced']}): its trials save a "
+                "checkpoint now, and continue from there on another machine"
             )
 
-    def _note_waiting(self, number: int, host: str, error: str) -> None:
+    def _take_waiting(self, trial: Any, text: str) -> None:
         """Notes that a trial waits for a store, unless another one did a moment ago."""
+        waiting = json.loads(text)
         now = time.monotonic()
         if now - self._noted_waiting_s >= _NOTE_EVERY_S:
             self._noted_waiting_s = now
-            self._note(f"trial {number} on {host} waits for a store: {error}")
+            host, error = waiting["host"], waiting["error"]
+            self._note(f"trial {number_of(trial)} on {host} waits for a store: {error}")
 
 
 class Events(_Stateless, tune.Callback):
@@ -284,7 +309,7 @@ class Events(_Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         # Tune would keep them in memory; the decision has been made
-        for name in ("rung", "config", "scenes", "notice", "waiting", NODE):
+        for name in ("config", *TEXTS):
             result.pop(name, None)
 
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from syndet_ray.detection.team import ALONE, Team, connection, interrupt_exchange
 from syndet_ray.errors import MachineError, SyndetError, first_line
 from syndet_ray.files import temporary_folder
-from syndet_ray.scenes.generate import generate
 from syndet_ray.search.task import Task
-from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.ahead import scenes_from
 from syndet_ray.workers.nodes.here import device
+from syndet_ray.workers.tasks import DO_AFTER_LOSS
 from syndet_ray.workers.trial import Rendered, run_trial, training_data
 
 # How long the errors of members may take after one of them has ended the work of the first process:
@@ -99,7 +98,7 @@ class _Member:
                 train,
                 val,
                 others=others,
-                scenes=generate if task.node is None else partial(fetched_set, node=task.node),
+                scenes=scenes_from(task.node),
                 device=place,
                 restore=restore,
                 report=_no_report,
@@ -134,7 +133,7 @@ def _error_of(ending: Any) -> Exception | None:
         return error.cause if isinstance(error.cause, Exception) else error
     except ray.exceptions.RayError as error:
         rule = f"a process of the trial was lost ({first_line(error)})"
-        return MachineError("training", rule, do="See `ray status` and the memory of the nodes.")
+        return MachineError("training", rule, do=DO_AFTER_LOSS)
     return None
 
 

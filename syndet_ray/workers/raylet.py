@@ -12,7 +12,7 @@ from functools import partial
 
 import ray
 
-from syndet_ray.workers.head import answers
+from syndet_ray.workers.head import CLIENT, answers
 from syndet_ray.workers.nodes.here import description_here
 from syndet_ray.workers.stop import Loss
 
@@ -25,7 +25,6 @@ _GONE_S = 2.0  # on this machine a connection is made at once, or refused
 # For a head that is gone Ray waits 60 s. A network that stalls for some seconds ends no run.
 _HEAD_GONE_S = 15.0
 _HEAD_GRACE_S = 35.0
-_CLIENT = "ray://"  # a client of Ray may not reach the head's own port
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def watched_raylet(address: str | None, on_loss: Loss) -> Iterator[None]:
     if address is None:
         with watch(started_raylet(), on_loss):
             yield
-    elif address.startswith(_CLIENT):
+    elif address.startswith(CLIENT):  # a client may not reach the head's own port
         yield
     else:
         head = ray.get_runtime_context().gcs_address

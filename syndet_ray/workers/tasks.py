@@ -14,6 +14,8 @@ from syndet_ray.wording import times
 from syndet_ray.workers.nodes.here import device
 from syndet_ray.workers.nodes.unfit import fit_only
 
+DO_AFTER_LOSS = "See `ray status` and the memory of the nodes."  # of a worker
+
 Key = TypeVar("Key")
 
 
@@ -99,8 +101,7 @@ def result(reference: Any, place: str, attempts: int = RETRIES + 1) -> Any:
     except ray.exceptions.RayError as error:
         reason = first_line(error)
         rule = f"lost its worker {times(attempts)} ({reason})"
-        do = "See `ray status` and the memory of the nodes."
-        raise MachineError(place, rule, do=do) from None
+        raise MachineError(place, rule, do=DO_AFTER_LOSS) from None
 
 
 @ray.remote

@@ -24,10 +24,22 @@ from syndet_ray.errors import NeedsParts, reason, unexpected_traceback
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
-from syndet_ray.workers.ahead import fetched_set
+from syndet_ray.workers.ahead import scenes_from
+from syndet_ray.workers.moves import admit_trial
 from syndet_ray.workers.nodes.here import device
-from syndet_ray.workers.nodes.moves import admit_trial
 from syndet_ray.workers.nodes.notice import EarlySaves, notices
+from syndet_ray.workers.report_keys import (
+    CAUSE,
+    FAILURE,
+    FAULT,
+    IMAGES,
+    NOTICE,
+    PARTS,
+    RUNG,
+    SCENES,
+    TRACEBACK,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from syndet_ray.detection.train import Trainer
@@ -36,8 +48,8 @@ if TYPE_CHECKING:
 _SCENES_EVERY_S = 2.0
 # How long Tune waits in a worker for a trial that it stopped, before it starts the next one there;
 # by default 2 s. A program may take 5 s to end, and much longer on a busy machine.
-ENDS_WITHIN = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
-os.environ.setdefault(ENDS_WITHIN, "120")
+END_LIMIT_VARIABLE = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
+os.environ.setdefault(END_LIMIT_VARIABLE, "120")
 
 
 def train_alone(config: dict[str, Any], train: Pool, val: Pool, others: Mapping[str, Pool]) -> None:
@@ -83,17 +95,17 @@ def train_task(
     except Exception as error:
         fault = disk.fault(error, disk.places(Path(task.run.cache)))
         if fault is not None:
-            tune.report({"fault": f"on {socket.gethostname()}, {fault}"})
+            tune.report({FAULT: f"on {socket.gethostname()}, {fault}"})
             return
         if isinstance(error, NeedsParts):
-            tune.report({"parts": error.parts})
+            tune.report({PARTS: error.parts})
         if worth_another_try(error, reports.has_begun):
             # Python prints notes last, and `hooks` takes the last line of what Ray prints.
             error.add_note(reason(error))
             raise
         cause = cause_of(error, reports.has_begun)
         traceback = unexpected_traceback(error)
-        tune.report({"failure": reason(error), "cause": cause, "traceback": traceback})
+        tune.report({FAILURE: reason(error), CAUSE: cause, TRACEBACK: traceback})
 
 
 def _train(
@@ -109,12 +121,10 @@ def _train(
     # Imported here, where `train_task` catches errors: on a full disk imports may fail too.
     import torch
 
-    from syndet_ray.scenes.generate import generate
     from syndet_ray.workers.members import team_of
     from syndet_ray.workers.trial import run_trial
 
-    rendering = partial(generate, progress=reports.scenes)
-    scenes = rendering if task.node is None else partial(fetched_set, node=task.node)
+    scenes = scenes_from(task.node, reports.scenes)
     try:
         with (
             _restore(task.trial.checkpoint, reports.waiting) as folder,
@@ -157,7 +167,7 @@ class Reports:
         now = time.monotonic()
         if done == total or now - self._last_scenes_s >= _SCENES_EVERY_S:
             self._last_scenes_s = now
-            tune.report({"scenes": json.dumps({"done": done, "total": total})})
+            tune.report({SCENES: json.dumps({"done": done, "total": total})})
 
     def report(
         self, images: int, metrics: dict[str, float], effective: dict[str, Any], folder: Path
@@ -166,12 +176,12 @@ class Reports:
         self.has_begun = True
         # One text: Tune keeps a history and statistics of every number that it sees.
         rung = json.dumps({"metrics": metrics, "effective": effective})
-        self._report_checkpoint({"images": images, "rung": rung}, folder)
+        self._report_checkpoint({IMAGES: images, RUNG: rung}, folder)
 
     def waiting(self, error: str) -> None:
         """Reports that the trial waits for a store that fails."""
         waiting = {"host": socket.gethostname(), "error": error}
-        tune.report({"waiting": json.dumps(waiting)})
+        tune.report({WAITING: json.dumps(waiting)})
 
     def save_early(self, trainer: "Trainer") -> None:
         """Reports a checkpoint between two rungs if this machine is about to be taken away."""
@@ -183,7 +193,7 @@ class Reports:
         self.has_begun = True
         notice = {"host": socket.gethostname(), "announced": announced}
         with checkpoint(trainer) as folder:
-            self._report_checkpoint({"notice": json.dumps(notice)}, folder)
+            self._report_checkpoint({NOTICE: json.dumps(notice)}, folder)
         self.early.note_saved()
 
     def _report_checkpoint(self, facts: dict[str, Any], folder: Path) -> None:

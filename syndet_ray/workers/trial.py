@@ -170,17 +170,17 @@ def _train_rungs(
     """
     recipe, searched = trainer.recipe, tuple(task.trial.params)
     check_settings(recipe, {**trainer.effective, **data_settings}, searched=searched)
-    clock = _FirstStep()
+    first_step = _FirstStep()
 
     def on_step(images_seen: int) -> None:
-        clock()
+        first_step.note()
         after_step(trainer)
 
     for images in rung_images(recipe.training.images, task.run.rungs):
         if images <= trainer.images_seen:
             continue
         stats = trainer.train_until(images, on_step=on_step)
-        effective = {**trainer.effective, **data_settings, FIRST_STEP: clock.first}
+        effective = {**trainer.effective, **data_settings, FIRST_STEP: first_step.time_s}
         check_effective(recipe, effective, searched=searched)
         over = images == recipe.training.images
         predictions = predict_together(trainer.model, val, device=trainer.device, team=trainer.team)
@@ -250,11 +250,12 @@ def _real(mix: Mix, train: Pool, seed: int) -> Pool:
 class _FirstStep:
     """Stores when the first training step was done, in seconds since 1970."""
 
-    first: float | None = None
+    time_s: float | None = None
 
-    def __call__(self) -> None:
-        if self.first is None:
-            self.first = time.time()
+    def note(self) -> None:
+        """Notes that a step is done; only the first one counts."""
+        if self.time_s is None:
+            self.time_s = time.time()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class TrialScenes:
         run: RunSettings,
         *,
         node: str | None,
-        has_spare_cores: Callable[[], bool],
+        has_spare_cores: Callable[[], bool] = lambda: True,
         note: Note,
     ) -> None:
         self._search, self._run, self._node = search, run, node

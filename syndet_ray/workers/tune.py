@@ -22,18 +22,19 @@ from syndet_ray.search.search import Search
 from syndet_ray.search.task import RETRIES, Resources, RunSettings
 from syndet_ray.workers.cluster import connection
 from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
+from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.admission import require
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
 from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.workers.nodes.census import Census
-from syndet_ray.workers.nodes.check import Preflight, check_nodes, require_folder
+from syndet_ray.workers.nodes.check import NodeCheck, check_nodes, require_folder
 from syndet_ray.workers.nodes.here import this_node
-from syndet_ray.workers.nodes.moves import Moves
-from syndet_ray.workers.nodes.preflight import demands_of, machine_needs, needs_of, spread_out
+from syndet_ray.workers.nodes.needs import demands_of, machine_needs, needs_of, spread_out
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import train_alone, train_together
+from syndet_ray.workers.trial_scenes import TrialScenes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class OnRay:
                 f"each node copies the photos into {needs.node_copy.folder}, unless it has them"
             )
         check_nodes(needs, self.use, self.growth, self.note, progress)
-        require(Preflight(needs=needs, use=self.use, driver=this_node()))
+        require(NodeCheck(needs=needs, use=self.use, driver=this_node()))
 
     def search(self, search: Search, run: RunSettings, data: RealData, home: str) -> None:
         """Runs all trials that a search proposes. home: where their checkpoints lie."""
@@ -104,7 +105,7 @@ class OnRay:
             self.use,
             node=node,
             capacity=self.capacity,
-            has_spare=partial(has_spare_cores, self.use, self.growth),
+            has_spare_cores=partial(has_spare_cores, self.use, self.growth),
             note=self.note,
         )
 
@@ -154,19 +155,19 @@ def run_trials(
     *,
     node: str | None = None,
     capacity: Capacity | None = None,
-    has_spare: Callable[[], bool] = lambda: True,
+    has_spare_cores: Callable[[], bool] = lambda: True,
     note: Note = silent,
 ) -> None:
     """Makes Tune run all trials that a search proposes.
 
     trainable  takes a Task from its config, and reports by `Reports`
-    node       where the scenes of a trial are rendered before it starts; None if trials render them
     capacity   counts how many trials may run at once; None if that is always `use.parallel`
-    has_spare  returns whether trials leave cores free for rendering
-    note       shows a message to the user
+    node, has_spare_cores, note
+               as for `TrialScenes`
     """
     capacity = capacity or Capacity(use, NO_GROWTH, fixed=True)
     census = Census(search, use, capacity)
+    scenes = TrialScenes(search, run, node=node, has_spare_cores=has_spare_cores, note=note)
     with deferral() as check_signal:
 
         def check_interrupt() -> None:
@@ -177,10 +178,8 @@ def run_trials(
             search,
             run,
             use,
-            node=node,
+            scenes=scenes,
             most_at_once=capacity.trials,
-            note=note,
-            has_spare_cores=has_spare,
             check_interrupt=check_interrupt,
         )
         moves = Moves(use, note)

@@ -25,7 +25,7 @@ _ADMITTED: set[tuple[str, bool]] = set()  # jobs of Ray that this process may wo
 
 
 class Check(Protocol):
-    """The check that a node makes of itself.
+    """Anything that looks for what the node on which it is called lacks.
 
     trains  whether it trains trials, or only renders scenes
     """

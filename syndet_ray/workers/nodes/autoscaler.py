@@ -40,8 +40,8 @@ class Growth:
 
         Nodes that are up without trials take places of them.
         """
-        counts = [node.fits(use) for node in self.nodes]
-        without_trials = [node for node in self.always if not node.fits(use)]
+        counts = [node.trials(use) for node in self.nodes]
+        without_trials = [node for node in self.always if not node.trials(use)]
         places = max(0, self.most - len(without_trials))
         return sum(sorted(counts, reverse=True)[:places])
 

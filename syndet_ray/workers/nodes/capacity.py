@@ -28,9 +28,11 @@ def resources(
     """Returns the resources of each trial and the number of trials at once.
 
     If the cluster has GPUs or may get some, a trial gets one GPU and its share of the cores; else
-    one core, or as many as `parallel` trials can have. parallel is the number of trials at once;
-    None takes as many as will fit once the cluster has grown. Raises MachineError if a trial asks
-    for a GPU that no node will ever have.
+    one core, or as many as `parallel` trials can have. If a trial asks for GPUs that no node has,
+    and it is not known which nodes may join, it waits without limit for a node that has them, with
+    a note. Raises MachineError for GPUs that no node will ever have.
+
+    parallel  the number of trials at once; None takes as many as fit once the cluster has grown
     """
     nodes = alive_nodes()
     gpus = gpus_per_trial
@@ -40,7 +42,7 @@ def resources(
     processes, share = processes_and_gpus(gpus)
     if gpus > 0 and not growth.is_known and not _with_gpus(nodes, processes):
         note(f"waiting for the first node with {_gpu_words(processes)}")
-        nodes = nodes_once_there_is_a_gpu(gpus)
+        nodes = nodes_once_gpus_join(gpus)
     if gpus > 0:
         with_gpus = _with_gpus([*nodes, *growth.nodes], processes)
         cpus = _cores_per_gpu_share(share, with_gpus, processes)
@@ -113,7 +115,7 @@ def has_spare_cores(use: Resources, growth: Growth = NO_GROWTH) -> bool:
     spare_cores = sum(node.cpus for node in nodes) - trials * use.cpus_per_trial
     if spare_cores >= 1:
         return True
-    without_trials = [node for node in growth.nodes if not node.fits(use)]
+    without_trials = [node for node in growth.nodes if not node.trials(use)]
     return any(node.cpus >= 1 for node in without_trials)
 
 
@@ -149,20 +151,26 @@ def _gpu_words(count: int) -> str:
     return "a GPU" if count == 1 else f"{count} GPUs"
 
 
-def _cores_per_gpu_share(gpus: float, nodes: Sequence[Node], least: int) -> int:
+def _cores_per_gpu_share(share: float, nodes: Sequence[Node], processes: int) -> int:
     """Returns the cores of a process, on the node that has the fewest for one process.
 
-    `nodes` have as many GPUs as a trial needs at least, `least`.
+    Raises MachineError if there is no node.
+
+    share      of a GPU, for each process
+    nodes      those with a GPU for each process of a trial
+    processes  of a trial
     """
     if not nodes:
-        words = _gpu_words(least)
+        words = _gpu_words(processes)
         rule = f"no node has {words}, and no node with {words} may join"
         do = "Leave it out, or join nodes with GPUs first."
-        if least > 1:
+        if processes > 1:
             rule += ": a trial trains on one node"
             do = "Set it to 1: more GPUs train more trials at once."
-        raise MachineError("`gpus_per_trial`", rule, got=least if least > 1 else gpus, do=do)
-    cores = min(int(node.cpus / node.gpu_shares(gpus)) for node in nodes)
+        raise MachineError(
+            "`gpus_per_trial`", rule, got=processes if processes > 1 else share, do=do
+        )
+    cores = min(int(node.cpus / node.gpu_shares(share)) for node in nodes)
     return max(1, min(_MOST_CORES, cores))
 
 
@@ -181,10 +189,10 @@ def _cores_of(parallel: int | None, nodes: Sequence[Node], growth: Growth) -> in
     return 1
 
 
-def nodes_once_there_is_a_gpu(gpus: float) -> list[Node]:
-    """Waits for a node with a GPU and returns the nodes that are up.
+def nodes_once_gpus_join(gpus: float) -> list[Node]:
+    """Waits for the first node with GPUs where it is not known which nodes may join.
 
-    Only then is it known how many cores a trial can have.
+    Returns the nodes that are up. Only then is it known how many cores a trial can have.
     """
     ray.get(_nothing.options(num_cpus=0, num_gpus=gpus).remote())
     return alive_nodes()

@@ -25,8 +25,8 @@ from syndet_ray.workers.nodes.here import (
     session_folder,
     this_node,
 )
+from syndet_ray.workers.nodes.needs import DO_STORE, Needs, problems_here
 from syndet_ray.workers.nodes.node import node_name, node_of, trials_on
-from syndet_ray.workers.nodes.preflight import DO_STORE, Needs, problems_here
 from syndet_ray.workers.nodes.unfit import alive_nodes
 
 _ANY_NODE = "the first node that joins"
@@ -37,8 +37,8 @@ _CLOCK_READINGS = 3  # of the driver's: the first one starts a process
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preflight:
-    """A check that a node makes of itself.
+class NodeCheck:
+    """Checks the node on which it is called for what the trials of a run need.
 
     driver  the node of the driver
     mark    a file that the driver has written where checkpoints go; None if they go to a store
@@ -76,8 +76,8 @@ def check_nodes(
     left to the check before their first trial, see `admission`.
     """
     with _mark(needs.runs) as mark:
-        preflight = Preflight(needs=needs, use=use, mark=mark, driver=this_node())
-        tasks, trains_elsewhere = _tasks(preflight)
+        node_check = NodeCheck(needs=needs, use=use, mark=mark, driver=this_node())
+        tasks, trains_elsewhere = _tasks(node_check)
         if needs.runs is not None and growth.nodes and not trains_elsewhere:
             rule = (
                 "is needed if nodes may join: "
@@ -87,7 +87,7 @@ def check_nodes(
         if needs.has_files and not _fits(use) and growth.is_possible:
             note("waiting for the first node, to check that it has the files that trials need")
             tasks[_ANY_NODE] = _findings.options(num_cpus=use.cpus, num_gpus=use.gpus).remote(
-                preflight, trains=True
+                node_check, trains=True
             )
             ray.wait([tasks[_ANY_NODE]])
         answers = _answers(tasks, note, progress)
@@ -103,7 +103,7 @@ def require_folder(home: str) -> None:
     Checkpoints may go to a store instead.
     """
     check = required_check()
-    if isinstance(check, Preflight) and check.needs.runs is not None:
+    if isinstance(check, NodeCheck) and check.needs.runs is not None:
         require(replace(check, mark=Path(home) / LEDGER))
 
 
@@ -111,20 +111,20 @@ def _fits(use: Resources) -> bool:
     return trials_on(alive_nodes(), use) > 0
 
 
-def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
+def _tasks(node_check: NodeCheck) -> tuple[dict[str, Any], bool]:
     """Starts a check on each node that is up and that trials or renderers may use.
 
     Returns the references of the answers by the name of the node, and whether trials fit on another
     node than the driver's.
     """
     tasks, trains_elsewhere = {}, False
-    use, driver = preflight.use, preflight.driver
+    use, driver = node_check.use, node_check.driver
     for description in ray.nodes():
         node, node_id = node_of(description), description["NodeID"]
-        trains = node.fits(use) > 0
+        trains = node.trials(use) > 0
         if not description["Alive"] or not (trains or node.cpus >= 1):
             continue
-        needs = preflight.needs
+        needs = node_check.needs
         if node_id == driver:
             if not trains or needs.demands is None:
                 continue
@@ -134,7 +134,7 @@ def _tasks(preflight: Preflight) -> tuple[dict[str, Any], bool]:
         # As a trial: the training step needs its cores and its GPU.
         occupied = {"num_cpus": use.cpus, "num_gpus": use.gpus} if trains else {"num_cpus": 0}
         check = _findings.options(scheduling_strategy=at_node(node_id), **occupied)
-        tasks[node_name(description)] = check.remote(replace(preflight, needs=needs), trains)
+        tasks[node_name(description)] = check.remote(replace(node_check, needs=needs), trains)
     return tasks, trains_elsewhere
 
 
@@ -188,8 +188,8 @@ def _refuse(problems: Mapping[str, Sequence[str]]) -> None:
 
 
 @ray.remote
-def _findings(preflight: Preflight, trains: bool) -> Findings:
-    findings = preflight.findings(trains)
+def _findings(node_check: NodeCheck, trains: bool) -> Findings:
+    findings = node_check.findings(trains)
     if not findings.problems:
         record(findings, trains=trains)
     return findings
@@ -199,7 +199,7 @@ def _host(use: Resources | None, driver: str) -> Host:
     """Describes the node that this process runs on. use: of a trial; None if none runs here."""
     description = description_here()
     return Host(
-        trials=node_of(description).fits(use) if use else 0,
+        trials=node_of(description).trials(use) if use else 0,
         threads=use.cpus if use else 1,
         device=device(),
         store_bytes=int(description["Resources"].get("object_store_memory", 0)),

@@ -35,5 +35,5 @@ def device() -> str:
 
 
 def at_node(node: str) -> NodeAffinitySchedulingStrategy:
-    """Makes Ray run a task on this node only."""
+    """Returns the scheduling strategy of Ray for a task that runs on `node` alone."""
     return NodeAffinitySchedulingStrategy(node, soft=False)

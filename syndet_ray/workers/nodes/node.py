@@ -18,14 +18,14 @@ class Node:
     gpus: float
     is_head: bool = False
 
-    def gpu_shares(self, gpus: float) -> int:
+    def gpu_shares(self, share: float) -> int:
         """Returns the number of processes that its GPUs can serve.
 
         Each takes a share of one GPU, above 0 and at most 1.
         """
-        return int(self.gpus) * int(1 / gpus + _ROUNDING)
+        return int(self.gpus) * int(1 / share + _ROUNDING)
 
-    def fits(self, use: Resources) -> int:
+    def trials(self, use: Resources) -> int:
         """Returns the number of trials that fit at once, each with all its processes."""
         by_cores = int(self.cpus // use.cpus)
         processes = min(by_cores, self.gpu_shares(use.gpus)) if use.gpus else by_cores
@@ -34,7 +34,7 @@ class Node:
 
 def trials_on(nodes: Iterable[Node], use: Resources) -> int:
     """Returns the number of trials that fit at once on these nodes."""
-    return sum(node.fits(use) for node in nodes)
+    return sum(node.trials(use) for node in nodes)
 
 
 def node_of(description: Mapping[str, Any]) -> Node:

@@ -18,14 +18,15 @@ from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 # both providers answer there, and only to the machine itself
 _ADDRESS = "http://169.254.169.254"
-_OTHER_ADDRESS = "SYNDET_METADATA_URL"  # for tests, and for services in front of it
-_IS_OFF = "AWS_EC2_METADATA_DISABLED"  # by which users of AWS's own programs forbid to ask
+_ADDRESS_VARIABLE = "SYNDET_METADATA_URL"  # for tests, and for services in front of it
+# by which users of AWS's own programs forbid to ask
+_DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
 _ASK_EVERY_S = 5.0  # AWS gives two minutes, Google Cloud half a minute
 _TIMEOUT_S = 1.0  # the service is on the same host, and answers in milliseconds
 _LONGEST_ANSWER = 1 << 16  # bytes
 _TOKEN_S = "60"  # a token serves for one look
-# Between two checkpoints of a trial on a machine that is about to go: the work of so long is lost.
-SAVE_EVERY_S = 30.0
+# Seconds between two checkpoints on a machine that is about to go: at most so much work is lost.
+_SAVE_EVERY_S = 30.0
 
 # of a service that does not answer, and of something else that does
 _FAILURES = (OSError, HTTPException, ValueError)
@@ -70,7 +71,7 @@ class EarlySaves:
     The machine may stay for minutes after a notice, or go at any moment.
     """
 
-    def __init__(self, notices: Notices | None, every_s: float = SAVE_EVERY_S) -> None:
+    def __init__(self, notices: Notices | None, every_s: float = _SAVE_EVERY_S) -> None:
         self._notices, self._every_s = notices, every_s
         self._saved_at: float | None = None  # seconds of the monotonic clock
 
@@ -94,8 +95,8 @@ def notices() -> Notices:
 
 def _address() -> str | None:
     """Returns the address of the metadata service; None if it must not be asked."""
-    address = os.environ.get(_OTHER_ADDRESS)
-    if not address and os.environ.get(_IS_OFF, "").lower() == "true":
+    address = os.environ.get(_ADDRESS_VARIABLE)
+    if not address and os.environ.get(_DISABLED_VARIABLE, "").lower() == "true":
         return None
     return (address or _ADDRESS).rstrip("/")
 
@@ -104,7 +105,7 @@ def drain_notice() -> str | None:
     """Returns that Ray drains this node, in words; None if it does not.
 
     A node that ends in order is drained before: by Ray itself at a SIGTERM, which pods get, by
-    its autoscaler, and by `ray drain-node`.
+    its autoscaler, and by `ray drain-node`. Raises OSError if Ray does not answer.
     """
     import ray
     from ray._private.state import state

@@ -11,8 +11,7 @@ from syndet_ray.search.task import Resources
 from syndet_ray.workers.nodes.admission import UnfitNode, admit_here
 from syndet_ray.workers.nodes.node import trials_on
 from syndet_ray.workers.nodes.unfit import alive_nodes, nodes_except, unfit_nodes
-
-NODE = "node"  # key of a report on a node
+from syndet_ray.workers.report_keys import NODE
 
 
 def admit_trial() -> None:

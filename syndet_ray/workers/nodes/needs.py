@@ -1,4 +1,4 @@
-"""Preflight: what trials need on a node, and which of it this machine lacks.
+"""Needs: what trials need on a node, and which of it this machine lacks.
 
 They need files, weights, photos and a store, and a machine that can train, see `conditions`.
 """

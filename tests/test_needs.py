@@ -15,8 +15,8 @@ from syndet_ray.data.storage import store_error
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.needs import SceneInputs
-from syndet_ray.workers.nodes import check, preflight
-from syndet_ray.workers.nodes.preflight import Needs, needs_of, problems_here, spread_out
+from syndet_ray.workers.nodes import check
+from syndet_ray.workers.nodes.needs import Needs, needs_of, problems_here, spread_out
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_store_that_is_away_for_a_moment_makes_no_node_unfit(monkeypatch):
         if code := answers.pop(0):
             raise store_error(address, code, "advice")
 
-    monkeypatch.setattr(preflight, "check_bucket", check_bucket)
+    monkeypatch.setattr("syndet_ray.workers.nodes.needs.check_bucket", check_bucket)
     monkeypatch.setattr(outage.time, "sleep", lambda seconds: None)
     assert problems_here(needs(storage="s3://b"), None, trains=True) == []
     (problem,) = problems_here(needs(storage="s3://b"), None, trains=True)
@@ -159,7 +159,7 @@ def test_a_store_that_is_away_for_a_moment_makes_no_node_unfit(monkeypatch):
 
 
 def test_a_store_that_a_node_does_not_reach_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "_STORE_S", 0.0)
+    monkeypatch.setattr("syndet_ray.workers.nodes.needs._STORE_S", 0.0)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with socket.create_server(("127.0.0.1", 0)) as closed:
