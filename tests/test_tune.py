@@ -304,13 +304,24 @@ def lingering(begun):
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
-def test_a_trial_starts_elsewhere_if_the_one_before_it_does_not_end(cluster, tmp_path, caplog):
+def test_a_trial_starts_elsewhere_if_the_one_before_it_does_not_end(
+    cluster, tmp_path, caplog, monkeypatch
+):
+    given_up = []
+
+    class Noting(Proposals):
+        def take_back(self, trial_id, task):
+            given_up.append(task.trial.number)
+            super().take_back(trial_id, task)
+
+    monkeypatch.setattr(tune, "Proposals", Noting)
     search, folder = searching(tmp_path, trials=2)
     begun = tmp_path / "begun"
     begun.mkdir()
     one = replace(USE, parallel=1)
     tune.run_trials(lingering(begun), search, settings(tmp_path), str(tmp_path), one)
-    assert "Could not re-use actor for trial" in caplog.text, "Tune gave the second one up"
+    assert given_up == [1]
+    assert "trial-001" not in caplog.text, "a user need not know"
     assert [trial.state for trial in folder.trials()] == ["COMPLETE", "COMPLETE"]
     assert {trial.retries for trial in folder.trials()} == {0}
 
@@ -439,6 +450,20 @@ def proposed(proposals):
     while (answer := proposals.suggest("ours")) is None:
         ray.wait(list(proposals._scenes._ahead._sets.values()), timeout=10)
     return answer
+
+
+def test_a_trial_that_lost_a_worker_and_was_given_up_continues_from_its_checkpoint(tmp_path):
+    search, folder = searching(tmp_path, trials=1)
+    proposals = proposing(search, settings(tmp_path))
+    first = proposals.suggest("a")["task"]
+    search.report(0, 50, {OBJECTIVE: 0.5}, {})
+    search.checkpoint(0, f"{tmp_path}/c")
+    search.retry(0, "its node died")
+    for _ in range(2):
+        proposals.take_back("a", replace(first, parts=4))
+    again = proposals.suggest("b")["task"]
+    assert (again.trial.images, again.trial.checkpoint, again.parts) == (50, f"{tmp_path}/c", 4)
+    assert proposals.suggest("c") is None, "it was taken back once"
 
 
 def test_a_control_that_is_lost_while_the_last_trial_runs_is_asked_for_again(tmp_path):

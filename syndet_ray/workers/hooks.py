@@ -78,6 +78,7 @@ class Proposals(_Stateless, Searcher):
         self._waiting: list[Trial] = []  # proposed, and not yet started
         # by trial, since when it could start if its scenes were rendered
         self._delayed: dict[int, float] = {}
+        self._parts: dict[int, int] = {}  # of batches, by trial that is started again
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # while no trial runs, Tune asks again and again, and does nothing else
@@ -126,6 +127,7 @@ class Proposals(_Stateless, Searcher):
             threads=self._use.cpus,
             gpus=self._use.gpus,
             processes=self._use.processes,
+            parts=self._parts.pop(trial.number, 1),
             node=self._scenes.node_for(trial),
             waited_s=now - self._delayed.pop(trial.number, now),
         )
@@ -145,11 +147,16 @@ class Proposals(_Stateless, Searcher):
     ) -> None:
         self._running.discard(trial_id)
 
-    def take_back(self, trial_id: str, trial: Trial) -> None:
-        """Starts a trial under another id if Tune gave it up before it began."""
+    def take_back(self, trial_id: str, task: Task) -> None:
+        """Starts a trial under another id if Tune gave it up before its worker began.
+
+        It continues from its newest checkpoint: it may have lost an earlier worker.
+        """
         if trial_id in self._running:
             self._running.remove(trial_id)
-            self._waiting.insert(0, trial)
+            number = task.trial.number
+            self._parts[number] = task.parts
+            self._waiting.insert(0, self._search.trials[number])
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         return True  # `suggest` limits itself; the answer keeps Tune from queueing further trials
@@ -251,7 +258,8 @@ class Events(_Stateless, tune.Callback):
 
     Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
 
-    take_back  is called with the id and the trial that Tune gave up before it began
+    take_back  is called with the id and the task of a trial that Tune gave up before its worker
+               began
     """
 
     def __init__(
@@ -261,7 +269,7 @@ class Events(_Stateless, tune.Callback):
         moves: Moves,
         check_interrupt: Callable[[], None] = lambda: None,
         on_step: Callable[[], None] = lambda: None,
-        take_back: Callable[[str, Trial], None] = lambda _, __: None,
+        take_back: Callable[[str, Task], None] = lambda _, __: None,
     ) -> None:
         self._search, self._home, self._moves = search, home, moves
         self._take_back = take_back
@@ -294,7 +302,7 @@ class Events(_Stateless, tune.Callback):
         self._trial_count = len(trials)
 
     def _take_back_given_up(self) -> None:
-        """Has the trials started again that Tune gave up before they began.
+        """Has the trials started again that Tune gave up before their worker began.
 
         If the trial before does not end, its worker cannot be used again. Tune then gives up the
         trial that should begin there, and tells nothing of it to searcher and callbacks.
@@ -303,7 +311,7 @@ class Events(_Stateless, tune.Callback):
         given_up = [trial for trial in unfinished if trial.status == trial.ERROR]
         for trial in given_up:
             del self._unfinished[trial.trial_id]
-            self._take_back(trial.trial_id, trial.config["task"].trial)
+            self._take_back(trial.trial_id, trial.config["task"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

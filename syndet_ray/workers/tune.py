@@ -5,6 +5,7 @@ else: `Search` proposes trials and says which of them stop. Nothing is restored 
 files (they are pickles, and a kill can leave them incomplete); a run is resumed from our ledger.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +36,10 @@ from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
 from syndet_ray.workers.trainable import train_alone, train_together
 from syndet_ray.workers.trial_scenes import TrialScenes
+
+_TUNE_LOGGERS = ("ray.tune.execution.tune_controller", "ray.tune.tune")
+# begins the lines on trials whose worker could not begin, see `Events`
+_GIVEN_UP = ("Could not re-use actor for trial", "Trials did not complete")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +201,28 @@ def run_trials(
 def _fit(tuner: tune.Tuner, events: Events) -> None:
     """Runs all trials. At an interrupt it stops their workers too."""
     try:
-        tuner.fit()
+        with _without_lines_on_given_up_trials():
+            tuner.fit()
     except KeyboardInterrupt:
         events.stop_workers()
         raise
+
+
+@contextmanager
+def _without_lines_on_given_up_trials() -> Iterator[None]:
+    """Keeps what Tune logs of trials that it gave up from the terminal: they are started again."""
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_GIVEN_UP)
+
+    loggers = [logging.getLogger(name) for name in _TUNE_LOGGERS]
+    for logger in loggers:
+        logger.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_shown)
 
 
 def _tuner(
