@@ -112,6 +112,19 @@ def test_pauses_between_attempts_count_for_nothing():
     assert used.steps[-1].end_h == pytest.approx(2.5)
 
 
+def test_a_trial_that_its_machine_loses_before_it_reports_has_trained_if_there_was_a_notice():
+    events = [
+        attempt(0.0),
+        cluster(0.0, [[*GPU_NODE, 1]], trials=1),
+        *trained(0, asked=0.0, first_step=1.5, reported=2.0, ended=3.0),
+        (0.9, "training", 0, {FIRST_STEP: 0.2 * H}),
+        (1.0, "retry", 0, {"reason": "its node died"}),
+    ]
+    used = usage(timed_run(*sorted(events, key=lambda event: event[0]), finished=3.0 * H))
+    assert used.by_trial[0].gpus == pytest.approx(0.8 + 1.5)
+    assert used.idle.gpus == pytest.approx(0.2 + 0.5)
+
+
 def test_a_lost_worker_and_a_wrong_clock_give_no_negative_hours():
     """The first step was done before the run began, says the worker."""
     events = [

@@ -369,7 +369,7 @@ def test_a_trial_on_a_machine_with_a_notice_continues_from_between_two_rungs(clu
     assert (trial.state, trial.retries) == ("COMPLETE", 1)
     events = [event["event"] for event in folder.ledger.events()]
     events = [event for event in events if event not in ("ended", "cluster")]
-    assert events[2:6] == ["report", "checkpoint", "checkpoint", "retry"]
+    assert events[2:7] == ["report", "checkpoint", "training", "checkpoint", "retry"]
     assert notes == [
         f"{socket.gethostname()} is about to be taken away (AWS will terminate it at noon): its "
         "trials save a checkpoint now, and continue from there on another machine"

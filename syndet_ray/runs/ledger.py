@@ -33,8 +33,8 @@ class Ledger:
         self._path = folder / LEDGER
 
     def append(self, event: str, trial: int | None, **facts: Any) -> dict[str, Any]:
-        """Appends an event of a trial: asked, report, checkpoint, retry or ended; or of the run:
-        attempt, cluster or opened, with None for the trial.
+        """Appends an event of a trial: asked, report, training, checkpoint, retry or ended; or of
+        the run: attempt, cluster or opened, with None for the trial.
 
         Returns the event as it will be read.
         """

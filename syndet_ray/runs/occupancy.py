@@ -94,12 +94,10 @@ class _Attempt:
             # it was there before it was first looked at
             since = time if self.clusters else self.start
             self.clusters.append(_cluster(event, since))
-        elif kind == "report" and number not in self._begun:
-            first_step = event["effective"].get(FIRST_STEP)
-            begun = time if first_step is None else first_step
-            # the clock of the worker may be another than ours
-            earliest = self._stopped.get(number, self.start)
-            self._begun[number] = min(max(begun, earliest), time)
+        elif kind == "report":
+            self._begin_training(number, time, event["effective"].get(FIRST_STEP))
+        elif kind == "training":
+            self._begin_training(number, time, event[FIRST_STEP])
         elif kind in ("retry", "ended") and number in self._begun:
             self._end_training(number, time)
 
@@ -112,6 +110,18 @@ class _Attempt:
             clusters=tuple(self.clusters),
             trainings=tuple(sorted(self._trainings, key=lambda training: training.start)),
         )
+
+    def _begin_training(self, number: int, time: float, first_step: float | None) -> None:
+        """Notes since when a trial trains, unless it is known.
+
+        time  of the event that says so
+        """
+        if number in self._begun:
+            return
+        begun = time if first_step is None else first_step
+        # the clock of the worker may be another than ours
+        earliest = self._stopped.get(number, self.start)
+        self._begun[number] = min(max(begun, earliest), time)
 
     def _end_training(self, number: int, end: float) -> None:
         start = self._begun.pop(number)

@@ -294,6 +294,8 @@ def after_event(trial: Trial | None, event: Mapping[str, Any]) -> Trial:
         return replace(trial, checkpoint=event["path"])
     if kind == "retry":
         return replace(trial, retries=trial.retries + 1)
+    if kind == "training":  # for the hours of the run, see occupancy
+        return trial
     assert kind == "ended", event
     return _ended_trial(trial, event)
 

@@ -202,6 +202,10 @@ class Search:
         """Notes where a trial's newest checkpoint lies."""
         self._record("checkpoint", number, path=self._ledger.relative(path))
 
+    def note_first_step(self, number: int, time: float) -> None:
+        """Notes when a trial made the first step of an attempt, in seconds since 1970."""
+        self._record("training", number, first_step=time)
+
     def retry(self, number: int, reason: str, traceback: str = "") -> None:
         """Notes that a trial failed or lost its worker, and continues from its checkpoint.
 

@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.progress import Note
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Search
@@ -233,8 +234,12 @@ class Decisions(_Stateless, FIFOScheduler):
         self._search.show_scenes(number_of(trial), **json.loads(text))
 
     def _take_notice(self, trial: Any, text: str) -> None:
-        """Notes once that a machine is about to be taken away."""
+        """Notes once that a machine is about to be taken away.
+
+        Its trial may be lost before it reports, and has trained all the same.
+        """
         notice = json.loads(text)
+        self._search.note_first_step(number_of(trial), notice[FIRST_STEP])
         host = notice["host"]
         if host not in self._leaving:
             self._leaving.add(host)

@@ -14,7 +14,7 @@ TRACEBACK = "traceback"  # of an error that we did not expect; "" for others
 PARTS = "parts"  # number of parts of a batch with which the trial must begin again
 NODE = "node"  # text on what the trial's node lacks, or a user should know, see `moves`
 SCENES = "scenes"  # text: done and total number of rendered scenes
-NOTICE = "notice"  # text: host, and what is announced for it
+NOTICE = "notice"  # text: host, what is announced for it, and when the trial's first step was done
 WAITING = "waiting"  # text: host that waits for a store, and the store's error
 
 IMAGES = "images"  # seen at a rung

@@ -21,6 +21,7 @@ from syndet_ray.data.outage import outlast
 from syndet_ray.data.pool import Pool
 from syndet_ray.data.storage import copy_whole, local_copy
 from syndet_ray.errors import NeedsParts, reason, unexpected_traceback
+from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Task, cause_of, worth_another_try
 from syndet_ray.workers import disk
@@ -158,6 +159,7 @@ class Reports:
     has_begun: bool
     early: EarlySaves = field(default_factory=partial(EarlySaves, None))
     _last_scenes_s: float = field(default=-math.inf, init=False)  # the last report of scenes
+    _first_step: float | None = field(default=None, init=False)  # when it was done, since 1970
 
     def scenes(self, done: int, total: int) -> None:
         """Reports the number of rendered scenes of the trial, every few seconds.
@@ -184,14 +186,20 @@ class Reports:
         tune.report({WAITING: json.dumps(waiting)})
 
     def save_early(self, trainer: "Trainer") -> None:
-        """Reports a checkpoint between two rungs if this machine is about to be taken away."""
+        """Reports a checkpoint between two rungs if this machine is about to be taken away.
+
+        It is called after each step.
+        """
+        if self._first_step is None:
+            self._first_step = time.time()
         announced = self.early.due
         if announced is None:
             return
         from syndet_ray.workers.trial import checkpoint
 
         self.has_begun = True
-        notice = {"host": socket.gethostname(), "announced": announced}
+        host = socket.gethostname()
+        notice = {"host": host, "announced": announced, FIRST_STEP: self._first_step}
         with checkpoint(trainer) as folder:
             self._report_checkpoint({NOTICE: json.dumps(notice)}, folder)
         self.early.note_saved()
