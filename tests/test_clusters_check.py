@@ -18,10 +18,12 @@ from syndet_ray.clusters.check import (
     check_cluster_file,
     cluster_words,
     trial_errors,
+    trials_there,
 )
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.quotas import quota_of
 from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.search.task import Resources
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
@@ -163,6 +165,16 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     )
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
+
+
+def test_trials_are_counted_on_the_nodes_of_the_file(cluster):
+    documented = cluster()
+    assert trials_there(documented, None, None) == Resources(cpus=8, gpus=1, parallel=10)
+    halves = trials_there(documented, None, 0.5)
+    assert (halves.cpus, halves.gpus, halves.parallel) == (4, 0.5, 20)
+    assert trials_there(documented, 3, None).parallel == 3
+    uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
+    assert trials_there(uncounted, None, None) is None
 
 
 def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):

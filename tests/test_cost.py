@@ -157,6 +157,20 @@ def test_check_projects_what_trials_hold_and_what_that_costs(use, prices, expect
     assert (facts["money"] is None) == (not prices.are_given)
 
 
+def test_what_depends_on_the_speed_of_other_machines_is_left_open():
+    prices = Prices(gpu_hour_price=2.5)
+    cost = replace(cost_at(sweep(), RATES, 10, use(4, gpus=1.0)), speed_is_known=False)
+    assert list(listing.cost_lines(cost)) == [
+        f"cost     {cost.images:,} images in {cost.trials} trainings",
+        "         this machine is not like the nodes: their speed is known once one is up",
+    ]
+    assert list(listing.held_lines(cost, prices)) == []
+    facts = cost_facts(cost, prices)
+    assert (facts["hours"], facts["gpu_hours"], facts["money"]) == (None, None, None)
+    assert (facts["parallel"], facts["gpus_per_trial"]) == (4, 1.0)
+    check_hours(cost, Budget(hours=1e-6))
+
+
 def test_without_pruning_there_is_one_number():
     cost = replace(cost_at(sweep(), RATES, 10, use(2)), trial_hours=0.02, least_trial_hours=0.02)
     assert list(listing.held_lines(cost, Prices(core_hour_price=2.0))) == [

@@ -1,7 +1,7 @@
 """Check: the verb that checks a sweep, its data and this machine, and starts nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from syndet_ray.data.real import RealData
     from syndet_ray.definitions.loaded_sweep import LoadedSweep
     from syndet_ray.search.search import Display
+    from syndet_ray.search.task import Resources
     from syndet_ray.tuning.cost import Cost
     from syndet_ray.tuning.disk import Room
     from syndet_ray.tuning.options import Options
@@ -103,18 +104,35 @@ def check(
     with one_document("check", is_wanted=as_json) as document:
         document.facts["ready"] = False
         options = options.with_project(read_project(Path.cwd()))
-        _check(name, options, document, cluster=cluster, force=force, as_json=as_json)
+        _check(name, options, document, file=cluster, force=force, as_json=as_json)
         document.facts["ready"] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cluster:
+    """A cluster that a file describes, before it is up.
+
+    nodes  lines on its nodes
+    notes  on what could not be looked up
+    use    what each trial takes there; None if the file does not say what nodes have
+    """
+
+    file: Path
+    nodes: list[str]
+    notes: list[str]
+    use: "Resources | None"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Preview:
     """The data, the cost and the places of a run, before it starts.
 
-    experiment  what MLflow's store has of the sweep, in words
+    cluster     where it is to run; None for this machine, or for one that is up
+    experiment  what MLflow's store has of the sweep, in words; "" for a cluster that has its own
     notes       what the user was told meanwhile
     """
 
+    cluster: _Cluster | None
     definition: "LoadedSweep"
     options: "Options"
     data: "RealData"
@@ -123,32 +141,43 @@ class _Preview:
     experiment: str
     notes: list[str]
 
-    def facts(self, cluster: Path | None, nodes: list[str]) -> dict[str, Any]:
-        """The preview for a program; nodes: lines on those of a cluster that a file describes."""
+    def facts(self) -> dict[str, Any]:
+        """The preview for a program."""
         from syndet_ray.cli import facts
 
+        there = self.cluster
+        cluster_facts = None if there is None else {"file": there.file, "nodes": there.nodes}
         return {
             "data": facts.data_facts(self.data),
             "cost": facts.cost_facts(self.cost, self.options.prices),
             "disk": facts.disk_facts(self.cost, self.room),
             "places": facts.place_facts(self.options, self.experiment),
             "machine": facts.machine_facts(usable_cores(), _gpus()),
-            "cluster": None if cluster is None else {"file": cluster, "nodes": nodes},
+            "cluster": cluster_facts,
         }
 
-    def lines(self, name: str, cluster: Path | None, nodes: list[str]) -> list[str]:
-        """The preview for a person; the rest as in `facts`."""
+    def lines(self, name: str) -> list[str]:
+        """The preview for a person."""
         from syndet_ray.cli import listing
 
-        return [
+        lines = [
             *listing.sweep_lines(name, self.definition),
             *listing.data_lines(self.data),
             *listing.cost_lines(self.cost),
             *listing.held_lines(self.cost, self.options.prices),
+        ]
+        if self.cluster is not None:
+            if self.cost.speed_is_known:
+                lines.append("         if its nodes are as fast as this machine")
+            elif self.cluster.use is not None:
+                lines.append(f"hours    {listing.holders(self.cost)}")
+            places = listing.place_lines(self.options, self.experiment, self.cluster.file)
+            return [*lines, *places, *listing.cluster_lines(self.cluster.nodes)]
+        return [
+            *lines,
             *listing.disk_lines(self.cost.disk, self.room, self.options.storage),
-            *listing.place_lines(self.options, self.experiment, cluster),
+            *listing.place_lines(self.options, self.experiment),
             f"machine  {counted(usable_cores(), 'core')}, {counted(_gpus(), 'GPU')}",
-            *listing.cluster_lines(nodes),
         ]
 
 
@@ -157,13 +186,13 @@ def _check(
     shared: SweepOptions,
     document: "Document",
     *,
-    cluster: Path | None,
+    file: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Checks a sweep. What it learns is printed as lines, and kept in the document.
 
-    cluster  a file for `ray up`, which is checked before data are read
+    file  of a cluster, for `ray up`, which is checked before data are read
     """
     from syndet_ray.cli import facts, terminal
 
@@ -171,7 +200,9 @@ def _check(
     request = make_request(name, shared)
     definition = request.definition
     terminal.print_lines(console, request.lines)
-    nodes, cluster_notes = _check_cluster(cluster, name, request, shared, console)
+    cluster = None
+    if file is not None:
+        cluster = _check_cluster(file, name, request, shared, console)
     with open_display(console) as display, display.step(LOADING):
         import_module("syndet_ray.tuning.run")  # which imports whatever the rest needs
         from syndet_ray.tuning.cost import check_images
@@ -179,11 +210,10 @@ def _check(
     document.facts["sweep"] = facts.sweep_facts(name, definition)
     if not force:
         check_images(definition, options.budget)
-    preview = _preview(name, definition, options, console)
-    notes = [*request.notes, *cluster_notes, *preview.notes]
-    document.facts |= preview.facts(cluster, nodes) | {"notes": notes}
+    preview = _preview(name, definition, options, cluster, console)
+    document.facts |= preview.facts() | {"notes": [*request.notes, *preview.notes]}
     if not as_json:
-        terminal.print_lines(console, preview.lines(name, cluster, nodes))
+        terminal.print_lines(console, preview.lines(name))
     if not force:
         _check_limits(preview, document)
     if not as_json:
@@ -191,9 +221,16 @@ def _check(
 
 
 def _preview(
-    name: str, definition: "LoadedSweep", options: "Options", console: "Console"
+    name: str,
+    definition: "LoadedSweep",
+    options: "Options",
+    cluster: _Cluster | None,
+    console: "Console",
 ) -> _Preview:
-    """Checks the data, this machine and MLflow's store, and estimates the cost."""
+    """Checks the data, this machine and MLflow's store, and estimates the cost.
+
+    A store that a cluster uses may be seen from its head alone.
+    """
     from syndet_ray.definitions.loader import find
     from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
     from syndet_ray.tracking.store import store_address
@@ -203,20 +240,27 @@ def _preview(
         keeper = NoteKeeper(display)
         noting = cast("Display", keeper)
         data = run.check(definition, options, noting)
-        cost = run.estimate(definition, options, data, noting)
-        with display.step("looking into MLflow's store"):
-            store = options.tracking or store_address(options.runs)
-            experiment = find(name).stem
-            check_artifact_place(store, experiment)
-            words = experiment_words(store, experiment)
+        use = None if cluster is None else cluster.use
+        cost = run.estimate(definition, options, data, noting, use)
+        if cluster is not None and use is None:
+            cost = replace(cost, speed_is_known=False)
+        words = ""
+        if cluster is None:
+            with display.step("looking into MLflow's store"):
+                store = options.tracking or store_address(options.runs)
+                experiment = find(name).stem
+                check_artifact_place(store, experiment)
+                words = experiment_words(store, experiment)
+    cluster_notes = [] if cluster is None else cluster.notes
     return _Preview(
+        cluster=cluster,
         definition=definition,
         options=options,
         data=data,
         cost=cost,
         room=disk.room(options.runs, options.cache),
         experiment=words,
-        notes=[*keeper.notes, *data.scale_words, *data.notes],
+        notes=[*cluster_notes, *keeper.notes, *data.scale_words, *data.notes],
     )
 
 
@@ -226,25 +270,24 @@ def _check_limits(preview: _Preview, document: "Document") -> None:
     from syndet_ray.tuning.disk import check_fits
 
     cost, options = preview.cost, preview.options
-    hours = partial(check_hours, cost, options.budget)
-    fits = partial(check_fits, cost.disk, preview.room, options.runs, options.storage)
-    _raise_first([hours, fits], document)
+    checks: list[Callable[[], object]] = [partial(check_hours, cost, options.budget)]
+    if preview.cluster is None:  # the disk of its head is not known before it is up
+        room = preview.room
+        checks.append(partial(check_fits, cost.disk, room, options.runs, options.storage))
+    _raise_first(checks, document)
 
 
 def _check_cluster(
-    file: Path | None,
+    file: Path,
     name: str,
     request: SweepRequest,
     options: SweepOptions,
     console: "Console",
-) -> tuple[list[str], list[str]]:
-    """Checks a cluster that a file describes, and what would be sent there. Returns lines on its
-    nodes, and notes.
+) -> _Cluster:
+    """Checks a cluster that a file describes, and what would be sent there.
 
     Raises DataError, DefinitionError or MachineError, with all problems of the file or the cloud.
     """
-    if file is None:
-        return [], []
     from syndet_ray.cli import terminal
     from syndet_ray.cli.sent_options import check_options
     from syndet_ray.cli.submit import rehearse
@@ -252,7 +295,11 @@ def _check_cluster(
     check_options(options)
     with open_display(console) as display:
         with display.step("loading Ray and boto3"):
-            from syndet_ray.clusters.check import check_cluster_file, cluster_words
+            from syndet_ray.clusters.check import (
+                check_cluster_file,
+                cluster_words,
+                trials_there,
+            )
         cluster, notes = check_cluster_file(
             file, options.storage, display.step, options.gpus_per_trial
         )
@@ -260,7 +307,8 @@ def _check_cluster(
         for note in notes:
             display.note(note)
     terminal.print_lines(console, lines)
-    return cluster_words(cluster), notes
+    use = trials_there(cluster, options.parallel, options.gpus_per_trial)
+    return _Cluster(file=file, nodes=cluster_words(cluster), notes=notes, use=use)
 
 
 def _raise_first(checks: Sequence[Callable[[], object]], document: "Document") -> None:

@@ -69,30 +69,36 @@ def machine_facts(cores: int, gpus: int) -> dict[str, int]:
 def cost_facts(cost: "Cost", prices: "Prices") -> dict[str, Any]:
     """Time, images and money: at most, and at least if pruning is as early as possible.
 
-    GPU hours, core hours and money are of what trials hold; money is null without prices.
+    GPU hours, core hours and money are of what trials hold; money is null without prices. All that
+    depends on the speed of the nodes is null where this is not known.
     """
-    use = cost.use
+    use, rates = cost.use, cost.rates
+    measured: dict[str, float | None] = {
+        "hours": cost.hours,
+        "least_hours": cost.least_hours,
+        "scoring_hours": cost.scoring_hours,
+        "seconds_per_training_image": rates.train_s,
+        "seconds_per_scored_image": rates.score_s,
+        "seconds_per_scene": rates.scene_s,
+        "images_per_second": 1 / rates.train_s,
+        "gpu_hours": cost.gpu_hours(cost.trial_hours),
+        "least_gpu_hours": cost.gpu_hours(cost.least_trial_hours),
+        "core_hours": cost.core_hours(cost.trial_hours),
+        "least_core_hours": cost.core_hours(cost.least_trial_hours),
+        "money": cost.money(cost.trial_hours, prices),
+        "least_money": cost.money(cost.least_trial_hours, prices),
+    }
+    if not cost.speed_is_known:
+        measured = dict.fromkeys(measured)
     return {
         "trainings": cost.trials,
         "parallel": cost.parallel,
         "images": cost.images,
         "least_images": cost.least_images,
-        "hours": cost.hours,
-        "least_hours": cost.least_hours,
-        "scoring_hours": cost.scoring_hours,
-        "seconds_per_training_image": cost.rates.train_s,
-        "seconds_per_scored_image": cost.rates.score_s,
-        "seconds_per_scene": cost.rates.scene_s,
-        "images_per_second": 1 / cost.rates.train_s,
         "gpus_per_trial": use.gpus_per_trial,
         "cores_per_trial": use.cpus_per_trial,
-        "gpu_hours": cost.gpu_hours(cost.trial_hours),
-        "least_gpu_hours": cost.gpu_hours(cost.least_trial_hours),
-        "core_hours": cost.core_hours(cost.trial_hours),
-        "least_core_hours": cost.core_hours(cost.least_trial_hours),
         **vars(prices),
-        "money": cost.money(cost.trial_hours, prices),
-        "least_money": cost.money(cost.least_trial_hours, prices),
+        **measured,
     }
 
 

@@ -103,6 +103,10 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
     Without the start of processes and without external generators, whose time is not known.
     """
+    if not cost.speed_is_known:
+        yield f"cost     {cost.images:,} images in {counted(cost.trials, 'training')}"
+        yield "         this machine is not like the nodes: their speed is known once one is up"
+        return
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
     yield f"cost     {most} in {counted(cost.trials, 'training')}, at {rate}"
@@ -116,20 +120,26 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
 def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
     """Lines on the hours of GPUs or cores that trials hold, and with prices on what they cost."""
+    if not cost.speed_is_known:
+        return
     use, most_hours, least_hours = cost.use, cost.trial_hours, cost.least_trial_hours
     if use.gpus_per_trial:
         name, most, least = "GPU", cost.gpu_hours(most_hours), cost.gpu_hours(least_hours)
-        gpus = use.gpus_per_trial
-        share = f"{gpus:g} GPU" if gpus <= 1 else f"{gpus:g} GPUs"
     else:
         name, most, least = "core", cost.core_hours(most_hours), cost.core_hours(least_hours)
-        share = counted(use.cpus_per_trial, "core")
-    holders = f"{counted(cost.parallel, 'trial')} at once, {share} each"
-    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders}"
+    yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders(cost)}"
     money_most, money_least = cost.money(most_hours, prices), cost.money(least_hours, prices)
     if money_most is not None and money_least is not None:
         yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"
         yield "         for what trials hold; nodes that stand idle or render cost more"
+
+
+def holders(cost: "Cost") -> str:
+    """Words on the number of trials at once, and on what each of them holds."""
+    gpus, cores = cost.use.gpus_per_trial, cost.use.cpus_per_trial
+    gpu_words = f"{gpus:g} GPU" if gpus <= 1 else f"{gpus:g} GPUs"
+    share = gpu_words if gpus else counted(cores, "core")
+    return f"{counted(cost.parallel, 'trial')} at once, {share} each"
 
 
 def _range(most: float, least: float, words: Callable[[float], str]) -> str:
@@ -154,6 +164,12 @@ def place_lines(options: "Options", experiment: str, cluster: Path | None = None
     from syndet_ray.tracking.address import mask
     from syndet_ray.tracking.store import REGISTRY_VARIABLE, store_address, store_file
 
+    if cluster is not None:
+        yield f"runs     {options.runs}: can be written; the report is brought here"
+        if options.storage is not None:
+            yield f"storage  {mask(options.storage)}: can be written and read"
+        yield f"ray      the cluster of {cluster}"
+        return
     yield f"runs     {options.runs}: can be written; rendered scenes in {options.cache}"
     if options.storage is not None:
         yield f"storage  {mask(options.storage)}: can be written and read"
@@ -163,8 +179,6 @@ def place_lines(options: "Options", experiment: str, cluster: Path | None = None
         yield f"         {REGISTRY_VARIABLE} is set, but the best model is registered in this store"
     if options.local:
         yield "ray      none: trials run in this process, one at a time"
-    elif cluster is not None:
-        yield f"ray      the cluster of {cluster}"
     elif options.address is None:
         yield "ray      a new cluster on this machine, for this run alone"
     else:

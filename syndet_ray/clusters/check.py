@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from syndet_ray.clusters import aws, here
@@ -19,6 +20,7 @@ from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
+from syndet_ray.workers.nodes.capacity import resources_on
 from syndet_ray.workers.nodes.node import Node, trials_on
 
 ShowStep = Callable[[str], AbstractContextManager[None]]
@@ -89,12 +91,9 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
 
     Nothing is said of nodes whose cores or GPUs only the cloud or the machine knows.
     """
-    workers = cluster.workers if cluster.growth.most else []
-    kinds = {kind.name: kind for kind in (cluster.head, *workers)}.values()
-    if not all(map(_is_counted, kinds)):
+    nodes = _counted_nodes(cluster)
+    if nodes is None:
         return []
-    amounts = [kind.resources for kind in kinds]
-    nodes = [Node(cpus=amount["CPU"], gpus=amount.get("GPU", 0)) for amount in amounts]
     gpus = gpus_per_trial
     if gpus is None:
         gpus = min(1.0, max(node.gpus for node in nodes))
@@ -109,6 +108,30 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     nodes_for_trials = "node with a GPU" if gpus else "node"
     rule = f"gives no {nodes_for_trials} a core on which a trial could train"
     return [MachineError(cluster.path, rule, do=_DO_CORES)]
+
+
+def trials_there(
+    cluster: ClusterFile, parallel: int | None, gpus_per_trial: float | None
+) -> Resources | None:
+    """What each trial would get of the nodes, and how many could train at once.
+
+    None for nodes whose cores or GPUs only the cloud or the machine knows.
+    """
+    if _counted_nodes(cluster) is None:
+        return None
+    head = replace(_node(cluster.head), is_head=True)
+    return resources_on([head], cluster.growth, parallel, gpus_per_trial)
+
+
+def _counted_nodes(cluster: ClusterFile) -> list[Node] | None:
+    """A node of each kind that may be up; None if the file does not say what one of them has."""
+    workers = cluster.workers if cluster.growth.most else []
+    kinds = {kind.name: kind for kind in (cluster.head, *workers)}.values()
+    return [_node(kind) for kind in kinds] if all(map(_is_counted, kinds)) else None
+
+
+def _node(kind: NodeType) -> Node:
+    return Node(cpus=kind.resources["CPU"], gpus=kind.resources.get("GPU", 0))
 
 
 def _is_counted(kind: NodeType) -> bool:

@@ -5,7 +5,7 @@ steps, measured on the machine of its trials.
 import heapq
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,7 @@ class Cost:
     """The cost of a sweep: at most, if every trial trains to its end; and at least, if all that can
     be pruned are pruned at once.
 
+    speed_is_known  whether `rates` are of machines like those of the trials
     use          what each trial takes
     parallel     trials that train at once: no more than the sweep has
     trials       all trainings, with confirmations and controls
@@ -75,6 +76,7 @@ class Cost:
     least_trial_hours: float
     scoring_hours: float
     disk: Disk
+    speed_is_known: bool = True
 
     def gpu_hours(self, trial_hours: float) -> float:
         """Returns the hours of all GPUs that trials hold for so many hours of trials."""
@@ -103,12 +105,23 @@ class _Training:
     rungs: int
 
 
-def estimate(sweep: LoadedSweep, data: RealData, runner: Runner, display: Display) -> Cost:
-    """Estimates the cost of a sweep from a measurement, which takes some seconds."""
+def estimate(
+    sweep: LoadedSweep,
+    data: RealData,
+    runner: Runner,
+    display: Display,
+    use: Resources | None = None,
+) -> Cost:
+    """Estimates the cost of a sweep from a measurement, which takes some seconds.
+
+    use  what trials take elsewhere, where the sweep is to run; None if it is to run here
+    """
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
         (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
-    return cost_at(sweep, rates, len(data.pools["val"]), runner.use)
+    cost = cost_at(sweep, rates, len(data.pools["val"]), use or runner.use)
+    is_alike = use is None or bool(use.gpus) == bool(runner.use.gpus)
+    return replace(cost, speed_is_known=is_alike)
 
 
 def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -> Cost:
@@ -212,7 +225,7 @@ def check_hours(cost: Cost, budget: Budget) -> None:
     """Raises DefinitionError for a budget of fewer hours than the least cost: the sweep could never
     end.
     """
-    if cost.least_hours > budget.hours:
+    if cost.speed_is_known and cost.least_hours > budget.hours:
         hours = f"{cost.least_hours:.2g} hours"
         rule = (
             f"must be at least the {hours} that the sweep takes if pruning is as early as possible"

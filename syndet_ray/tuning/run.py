@@ -17,7 +17,7 @@ from syndet_ray.errors import DefinitionError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.search.search import Budget, Display
-from syndet_ray.search.task import check_gpus
+from syndet_ray.search.task import Resources, check_gpus
 from syndet_ray.tracking.backup import backup_address, exclusive_lease
 from syndet_ray.tracking.parent_run import check_artifact_place
 from syndet_ray.tracking.server import ServerAway
@@ -208,12 +208,21 @@ def _check_local(options: Options) -> None:
         raise DefinitionError("`local`", rule + " and ".join(others.values()), do=do)
 
 
-def estimate(sweep: LoadedSweep, options: Options, data: RealData, display: Display) -> cost.Cost:
-    """Estimates the cost of a sweep from a few steps, measured on the machine of its trials."""
+def estimate(
+    sweep: LoadedSweep,
+    options: Options,
+    data: RealData,
+    display: Display,
+    use: Resources | None = None,
+) -> cost.Cost:
+    """Estimates the cost of a sweep from a few steps, measured on the machine of its trials.
+
+    use  what trials take on a cluster that is not up; the steps are then measured here
+    """
     filled = fill_scenes(sweep, data, options.cache, display)
     with runner_of(options, display) as runner:
         settled = _settled_and_checked(filled.sweep, options, data, runner, display)
-        return cost.estimate(settled, data, runner, display)
+        return cost.estimate(settled, data, runner, display, use)
 
 
 def _check_budget(

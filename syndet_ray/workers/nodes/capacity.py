@@ -35,14 +35,23 @@ def resources(
     parallel  the number of trials at once; None takes as many as fit once the cluster has grown
     """
     nodes = alive_nodes()
+    processes, _ = processes_and_gpus(gpus_per_trial or 0.0)
+    waits = gpus_per_trial and not growth.is_known and not _with_gpus(nodes, processes)
+    if gpus_per_trial and waits:
+        note(f"waiting for the first node with {_gpu_words(processes)}")
+        nodes = nodes_once_gpus_join(gpus_per_trial)
+    return resources_on(nodes, growth, parallel, gpus_per_trial)
+
+
+def resources_on(
+    nodes: Sequence[Node], growth: Growth, parallel: int | None, gpus_per_trial: float | None
+) -> Resources:
+    """Returns the same for nodes that are up, or would be."""
     gpus = gpus_per_trial
     if gpus is None:
         gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
     # one GPU for each process: a trial fits on a node with as many
     processes, share = processes_and_gpus(gpus)
-    if gpus > 0 and not growth.is_known and not _with_gpus(nodes, processes):
-        note(f"waiting for the first node with {_gpu_words(processes)}")
-        nodes = nodes_once_gpus_join(gpus)
     if gpus > 0:
         with_gpus = _with_gpus([*nodes, *growth.nodes], processes)
         cpus = _cores_per_gpu_share(share, with_gpus, processes)
