@@ -153,7 +153,11 @@ def test_the_order_is_that_of_our_own_trainer(squares, tmp_path):
             r"epoch 4 \| no memory",
         ),
         ("raise ValueError('odd')", DataError, r"exit code 1.*ValueError: odd"),
+        ("sys.exit(-1)", DataError, "and ended, got 'exit code 255'"),
+        ("sys.exit(137)", DataError, "and ended, got 'exit code 137'"),
         ("os.kill(os.getpid(), 9)", MachineError, "was killed by signal 9"),
+        ("os.kill(os.getpid(), 11)", MachineError, "was killed by signal 11"),
+        ("os.kill(os.getppid(), 9); time.sleep(1000)", MachineError, "was killed by signal 9"),
         (
             "print('{\"images\": 4')",
             DataError,
@@ -245,6 +249,18 @@ def test_what_a_program_has_left_behind_is_ended(starts, tmp_path):
     with starts(f"import subprocess; {note}") as training:
         training.train_until(4)
     assert is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_program_has_left_behind_is_no_zombie_while_it_trains(starts, tmp_path):
+    shell = "sleep 0.1 > /dev/null & echo $!"
+    note = f"pathlib.Path({str(tmp_path / 'orphan')!r}).write_text(os.popen({shell!r}).read())"
+    with starts(note) as training:
+        training.train_until(4)
+        orphan = Path("/proc", (tmp_path / "orphan").read_text().strip())
+        deadline = time.monotonic() + 10
+        while orphan.exists():
+            assert time.monotonic() < deadline, (orphan / "stat").read_text()
+            time.sleep(0.02)
 
 
 def test_a_program_that_takes_too_long_is_stopped(starts):

@@ -33,7 +33,6 @@ _READ_BYTES = 1 << 16
 _MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
-_SIGNALLED = 128  # exit codes above are signals, as in a shell
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -103,14 +102,14 @@ class Program:
         self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
             raise _no_program(self.place, words[0])
-        order = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
+        command = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-I", program_sitter.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,
-            env={**environment, program_sitter.ORDER: json.dumps(order)},
+            env={**environment, program_sitter.COMMAND_VARIABLE: json.dumps(command)},
             start_new_session=True,  # its own process group, which is ended as one
         )
 
@@ -251,8 +250,8 @@ class Program:
         """The same, without a cause."""
         code = self._process.wait()
         rule, do = f"must report {self._due}", self.log_words()
-        if code > _SIGNALLED:
-            rule += f", and was killed by signal {code - _SIGNALLED}"
+        if code < 0:
+            rule += f", and was killed by signal {-code}"
             return MachineError(self.place, rule, do=do)
         if code == program_sitter.CANNOT_START:
             do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"
