@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +218,25 @@ def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error,
 def test_a_report_may_be_drawn_over_a_progress_bar(starts):
     with starts(r"print('50 %\r100 %\r', end='')") as training:
         assert training.train_until(4).images == 4
+
+
+def test_what_a_program_prints_after_its_last_report_breaks_no_rule(starts):
+    long = "sys.stdout.write('{\"history\": ' + '1' * (2 << 20)); sys.stdout.flush()"
+    with starts(f"import atexit; atexit.register(lambda: exec({long!r}))") as training:
+        assert training.train_until(4).images == 4
+
+
+def test_a_program_is_read_in_a_process_with_many_open_files(starts):
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, 2048), most))
+    try:
+        with ExitStack() as files:
+            for _ in range(1024):  # the files of select(2) have lower numbers
+                files.enter_context(open(os.devnull))
+            with starts() as training:
+                assert training.train_until(4).images == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
 
 
 def test_the_log_of_a_program_is_kept_small(starts, monkeypatch):

@@ -112,6 +112,8 @@ class Program:
             env={**environment, program_sitter.COMMAND_VARIABLE: json.dumps(command)},
             start_new_session=True,  # its own process group, which is ended as one
         )
+        self._poll = select.poll()  # unlike select.select it takes files of any number
+        self._poll.register(self._output, select.POLLIN)
 
     def report(self, within_s: float | None = None) -> tuple[str, Any]:
         """The next report: the place of its line, for errors, and the object that it holds.
@@ -151,7 +153,7 @@ class Program:
         try:
             # one that is too late gets no more time
             self._limit = limit = _Limit.of(0.0 if self._is_late else GRACE_S)
-            while self._line() is not None:  # its output must not block it
+            while self._read():  # its output must not block it, and says nothing any more
                 continue
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, limit.rest_s()))
@@ -223,8 +225,8 @@ class Program:
                 self._is_late = True
                 rule = f"must report within {self._limit.seconds:.3g} s and was stopped"
                 raise MachineError(self.place, rule, do=self.log_words())
-            is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
-            if is_ready:
+            wait_ms = 1000 * min(_LOOK_S, rest_s)
+            if self._poll.poll(wait_ms):
                 return os.read(self._output.fileno(), _READ_BYTES)
             if self._process.poll() is not None:
                 return b""
