@@ -185,6 +185,18 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
             training.train_until(8)
 
 
+def test_a_program_that_fails_after_a_restore_may_be_tried_again(starts, tmp_path):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with starts() as training:
+        training.save(training.train_until(4), saved)
+    with (
+        pytest.raises(MachineError, match="and ended, got 'exit code 1'"),
+        starts("sys.exit(1)", restore=saved) as training,
+    ):
+        training.train_until(8)
+
+
 def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
     full = "raise OSError(28, os.strerror(28), 'checkpoint.pt')"
     with pytest.raises(DataError, match="No space left") as error, starts(full) as training:

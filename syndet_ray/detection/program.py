@@ -46,17 +46,26 @@ def running(
     threads: int,
     limit_s: float | None = None,
     due: str = "every rung",
+    has_reported: bool = False,
 ) -> Iterator["Program"]:
     """Starts a program on a folder; when the block ends, it is told to stop, and ended.
 
     device, threads  that it may use: other GPUs are hidden from it
     limit_s          seconds that it may take in all; None without a limit
     due              what it must report, for errors
+    has_reported     True if it goes on from what it has reported in an earlier process
 
     Raises MachineError if it cannot be started.
     """
     environment = _environment(device, threads)
-    program = Program(words, folder, environment, limit_s=limit_s, due=due)
+    program = Program(
+        words,
+        folder,
+        environment,
+        limit_s=limit_s,
+        due=due,
+        has_reported=has_reported,
+    )
     try:
         yield program
     finally:
@@ -90,6 +99,7 @@ class Program:
         *,
         limit_s: float | None,
         due: str,
+        has_reported: bool,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
         self.log = folder / LOG
@@ -97,7 +107,7 @@ class Program:
         self._lines = 0  # given so far
         self._read_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
-        self._has_reported, self._is_late = False, False
+        self._has_reported, self._is_late = has_reported, False
         self._whole = None if limit_s is None else _Limit.of(limit_s)
         self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:

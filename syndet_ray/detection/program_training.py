@@ -191,7 +191,8 @@ def program_training(
             task["restore"] = shutil.copytree(restore / MODEL, folder / "restore")
         write_order(recipe, sources, seed, rungs, folder / ORDER)
         write_task(folder, "train", task)
-        program = stack.enter_context(_running(words, folder, place))
+        is_restored = restore is not None
+        program = stack.enter_context(_running(words, folder, place, has_reported=is_restored))
         yield ProgramTraining(
             recipe,
             sources,
@@ -276,7 +277,12 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _running(
-    words: Sequence[str], folder: Path, place: Place, *, due: str = "every rung"
+    words: Sequence[str],
+    folder: Path,
+    place: Place,
+    *,
+    due: str = "every rung",
+    has_reported: bool = False,
 ) -> AbstractContextManager[Program]:
     return running(
         words,
@@ -285,4 +291,5 @@ def _running(
         threads=place.threads,
         limit_s=place.limit_s,
         due=due,
+        has_reported=has_reported,
     )
