@@ -26,7 +26,7 @@ from syndet_ray.detection import program_training as trainings
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.program_files import image_files, write_order
 from syndet_ray.detection.program_report import read_predictions, read_rung
-from syndet_ray.detection.program_training import Place, predict_by_program, program_training
+from syndet_ray.detection.program_training import Workplace, predict_by_program, program_training
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError, NonFiniteLoss
 from syndet_ray.tracking.champions import saved_in
@@ -36,12 +36,12 @@ RUNGS = [4, 8, 12]
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(cache=tmp_path / "cache", device="cpu", threads=1)
+def workplace(tmp_path):
+    return Workplace(cache=tmp_path / "cache", device="cpu", threads=1)
 
 
 @pytest.fixture
-def starts(squares, tmp_path, place):
+def starts(squares, tmp_path, workplace):
     """Starts a program that is broken by some code, on eight photos."""
 
     def start(broken="pass", restore=None, **limits):
@@ -50,7 +50,7 @@ def starts(squares, tmp_path, place):
             recipe,
             {"real": squares(8)},
             squares(3, seed=7),
-            replace(place, **limits),
+            replace(workplace, **limits),
             seed=1,
             rungs=RUNGS,
             restore=restore,
@@ -60,7 +60,7 @@ def starts(squares, tmp_path, place):
 
 
 def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
-    squares, starts, tmp_path, place
+    squares, starts, tmp_path, workplace
 ):
     saved = tmp_path / "saved"
     saved.mkdir()
@@ -82,7 +82,7 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
         assert rest.rungs == (12,)
         assert rest.train_until(12).drawn == {"real": 12}
     command = recipe_of(write_program(tmp_path / "my_train.py")).detector.program
-    (found, _) = predict_by_program(saved, squares(2, seed=9), command, place)
+    (found, _) = predict_by_program(saved, squares(2, seed=9), command, workplace)
     assert found.scores.tolist() == [0.9]
     assert saved_in(tmp_path / "saved", "saved") == saved
     with pytest.raises(DataError, match="is the model of a training program, which this command"):
@@ -96,7 +96,7 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
     [("cuda", 0.249999, 0.25), ("cuda", 1.0, None), ("cpu", 0.249999, None)],
 )
 def test_a_program_is_told_its_share_of_the_memory_of_a_gpu(
-    device, limit, told, starts, squares, place, tmp_path, monkeypatch
+    device, limit, told, starts, squares, workplace, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: limit)
     saved = tmp_path / "saved"
@@ -108,7 +108,7 @@ def test_a_program_is_told_its_share_of_the_memory_of_a_gpu(
     write_program(file)
     file.write_text(file.read_text().replace('if task["task"]', f'{check}\nif task["task"]'))
     command = f"command:{sys.executable} {file}"
-    assert predict_by_program(saved, squares(1), command, replace(place, device=device))
+    assert predict_by_program(saved, squares(1), command, replace(workplace, device=device))
 
 
 def test_the_images_are_those_of_the_pool_and_shared(squares, tmp_path):
@@ -213,7 +213,7 @@ def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
         ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
     ],
 )
-def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error, message):
+def test_a_program_that_cannot_be_started(squares, tmp_path, workplace, word, error, message):
     (tmp_path / "plain").write_text("print(1)")
     (tmp_path / "script").write_text("print(1)")
     (tmp_path / "script").chmod(0o755)
@@ -221,7 +221,7 @@ def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error,
     with (
         pytest.raises(error, match=message),
         program_training(
-            recipe, {"real": squares(4)}, squares(1), place, seed=0, rungs=[12]
+            recipe, {"real": squares(4)}, squares(1), workplace, seed=0, rungs=[12]
         ) as training,
     ):
         training.train_until(12)
@@ -315,7 +315,7 @@ def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(sta
             training.train_until(8)
 
 
-def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, monkeypatch):
+def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, workplace, monkeypatch):
     saved = tmp_path / "saved"
     saved.mkdir()
     with starts() as training:
@@ -324,7 +324,7 @@ def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, mon
     monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
     hanging = f"command:{sys.executable} -c input()"
     with pytest.raises(MachineError, match=r"must report within 0\.3 s and was stopped"):
-        predict_by_program(saved, squares(2), hanging, place)
+        predict_by_program(saved, squares(2), hanging, workplace)
 
 
 def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):

@@ -22,7 +22,7 @@ from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.program import program_name
-from syndet_ray.detection.program_training import Place, predict_by_program
+from syndet_ray.detection.program_training import Workplace, predict_by_program
 from syndet_ray.errors import DataError, DefinitionError, SyndetError
 from syndet_ray.runs.ingredients import program_hashes
 from syndet_ray.runs.results import Trial
@@ -153,8 +153,8 @@ def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
     recipe = recipe_of(f"command:{sys.executable} {tmp_path / 'example.py'}")
     reports = run(squares, tmp_path, recipe)
     assert [images for images, _, _ in reports] == [4, 8, 12]
-    place = Place(cache=tmp_path / "cache", device="cpu", threads=1)
-    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, place)
+    workplace = Workplace(cache=tmp_path / "cache", device="cpu", threads=1)
+    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, workplace)
     assert [len(image.scores) for image in found] == [2, 2], "a box of each class"
     shown = found_by_hand(tmp_path / "12", tmp_path)
     assert [line.split(" {")[0] for line in shown] == ["my photo.jpg", "my photo.jpg"]

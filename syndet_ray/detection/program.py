@@ -104,7 +104,7 @@ class Program:
         self.place = f"program {shlex.join(words)}"
         self.log = folder / LOG
         self._due = due
-        self._lines = 0  # given so far
+        self._line_number = 0  # from 1, of the line that was given last
         self._read_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
         self._has_reported, self._is_late = has_reported, False
@@ -147,7 +147,7 @@ class Program:
             if text.startswith(_BEGINNING):
                 self._has_reported = True
                 self._log_file.flush()
-                place = f"{self.place}, line {self._lines} of its output"
+                place = f"{self.place}, line {self._line_number} of its output"
                 return place, _object(place, text)
             self._log_file.write(line + b"\n")
 
@@ -156,7 +156,7 @@ class Program:
         self._tell(b"continue\n")
 
     def end(self) -> None:
-        """Tells the program to stop, and ends it with all that it started after a grace time."""
+        """Tells the program to stop; after a grace time, kills it and all that it has started."""
         self._tell(b"stop\n")
         with suppress(OSError):
             self._input.close()
@@ -210,17 +210,17 @@ class Program:
             content = self._read()
             if not content:
                 last, self._rest = self._rest, b""
-                self._lines += bool(last)
+                self._line_number += bool(last)
                 return last or None
             *lines, self._rest = (self._rest + content).split(b"\n")
             self._read_lines += lines
-        self._lines += 1
+        self._line_number += 1
         return self._read_lines.popleft()
 
     def _overlong_line(self) -> bytes:
         """The beginning of a line that is too long to be a report."""
         if self._rest.lstrip().startswith(_BEGINNING):
-            place = f"{self.place}, line {self._lines + 1} of its output"
+            place = f"{self.place}, line {self._line_number + 1} of its output"
             rule = f"a report must have at most {_LONGEST_LINE:,} bytes"
             raise DataError(place, rule, do="Write predictions into a file, and report its name.")
         line, self._rest = self._rest, b""
@@ -251,15 +251,15 @@ class Program:
         """The error of a program that ended although a report was due. Its cause is a full disk if
         the program has printed so: what it wrote is deleted with its folder.
         """
-        error = self._error_of_end()
+        error = self._error_by_exit_code()
         printed = last_lines(self.log)
         for number in _FULL:
             if os.strerror(number) in printed:
                 error.__cause__ = OSError(number, os.strerror(number), self.place)
         return error
 
-    def _error_of_end(self) -> SyndetError:
-        """The same, without a cause."""
+    def _error_by_exit_code(self) -> SyndetError:
+        """The error that the exit code of the ended program stands for."""
         code = self._process.wait()
         rule, do = f"must report {self._due}", self.log_words()
         if code < 0:
