@@ -165,6 +165,11 @@ def test_the_order_is_that_of_our_own_trainer(squares, tmp_path):
             DataError,
             r"my_train.py, line 2 of its output: begins like a report, and is no JSON .*got '\{",
         ),
+        (
+            "rung['metrics']['loss ' + chr(0xD800)] = 1",
+            DataError,
+            r"line 2 .*must hold whole characters, not half of a surrogate pair, got '\\ud800'",
+        ),
         ("print('{\"' * 700_000)", DataError, "a report must have at most 1,048,576 bytes"),
         (
             "rung['images'] = 5",
@@ -404,6 +409,10 @@ def reads(squares, tmp_path):
         ({"predictions": "no.json"}, "must be a file with COCO's results"),
         ({"predictions": "../found.json"}, '"predictions" must lie in the folder'),
         ({"predictions": 7}, '"predictions" must be a path in the folder, got 7'),
+        ({"predictions": "a\0"}, '"predictions" must be a path in the folder'),
+        ({"predictions": "a" * 300}, '"predictions" must be a path in the folder, got .{1,2}aaa'),
+        ({"predictions": "linked/loop"}, '"predictions" must be a path in the folder'),
+        ({"checkpoint": "b" * 300}, '"checkpoint" must be a path in the folder, got .{1,2}bbb'),
         ({"checkpoint": "/etc"}, '"checkpoint" must lie in the folder'),
         ({"checkpoint": "."}, '"checkpoint" must be a folder of its own'),
         ({"checkpoint": "empty"}, "must not be empty"),
@@ -424,6 +433,7 @@ def test_what_a_report_gets_wrong_is_named(rung, reads, tmp_path, changes, messa
     (tmp_path / "empty").mkdir()
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "a").symlink_to("/etc/passwd")
+    (tmp_path / "linked" / "loop").symlink_to("loop")
     with pytest.raises(DataError, match=message):
         reads(rung | changes)
 

@@ -125,6 +125,8 @@ def test_a_program_says_what_it_chose_where_the_recipe_leaves_it_open():
     named = recipe.replace({"detector.backbone": "resnet50"})
     with pytest.raises(SyndetError, match=r"backbone: was proposed as 'resnet50'.*got 'mine'"):
         check_settings(named, {"detector.backbone": "mine"})
+    with pytest.raises(SyndetError, match=r"learning_rate: was proposed as 0\.001.*got 1000"):
+        check_settings(named, {RATE: 10**400})
 
 
 def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_path):

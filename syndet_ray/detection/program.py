@@ -301,6 +301,10 @@ def _object(place: str, line: bytes) -> dict[str, Any]:
     """The JSON object of a line."""
     try:
         report = json.loads(line)
+        json.dumps(report, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        rule = "a report must hold whole characters, not half of a surrogate pair"
+        raise DataError(place, rule, got=error.object[error.start]) from None
     except (ValueError, RecursionError) as error:
         rule = f"begins like a report, and is no JSON ({str(error) or 'nested too deep'})"
         raise DataError(place, rule, got=line[:80].decode(errors="replace")) from None

@@ -198,10 +198,14 @@ def _checkpoint(report: Mapping[str, Any], place: str, folder: Path) -> Path:
 def _path_inside(report: Mapping[str, Any], key: str, place: str, folder: Path) -> Path:
     """The path that a report names, with links resolved. Raises DataError if it is elsewhere."""
     value = report.get(key)
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise DataError(place, f'"{key}" must be a path in the folder', got=_short(value))
-    root = folder.resolve()
-    path = (root / value).resolve()
+    root, rule = folder.resolve(), f'"{key}" must be a path in the folder'
+    if not isinstance(value, str) or not value:
+        raise DataError(place, rule, got=_short(value))
+    try:
+        path = (root / value).resolve()
+        path.exists()  # raises an error for a name that no file can have, such as too long a one
+    except (OSError, RuntimeError, ValueError):  # links that lead to one another; a null character
+        raise DataError(place, rule, got=_short(value)) from None
     if not path.is_relative_to(root):
         rule = f'"{key}" must lie in the folder that the program was started with'
         raise DataError(place, rule, got=_short(value))

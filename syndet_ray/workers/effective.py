@@ -144,9 +144,12 @@ def _same(proposed: Any, effective: Any) -> bool:
             return False
         return all(map(_same, proposed, effective))
     if isinstance(proposed, float) and isinstance(effective, (int, float)):
-        return math.isclose(
-            proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
-        )
+        try:
+            return math.isclose(
+                proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
+            )
+        except OverflowError:  # an integer that no float can hold
+            return False
     return bool(effective == proposed)
 
 
