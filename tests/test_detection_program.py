@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from syndet_ray.detection import program_training as trainings
 from syndet_ray.detection.models import load_model
 from syndet_ray.detection.program_files import image_files, write_order
 from syndet_ray.detection.program_report import read_predictions, read_rung
-from syndet_ray.detection.program_training import Place, predict_by_program, program_training
+from syndet_ray.detection.program_training import Workplace, predict_by_program, program_training
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError, NonFiniteLoss
 from syndet_ray.tracking.champions import saved_in
@@ -34,12 +36,12 @@ RUNGS = [4, 8, 12]
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(cache=tmp_path / "cache", device="cpu", threads=1)
+def workplace(tmp_path):
+    return Workplace(cache=tmp_path / "cache", device="cpu", threads=1)
 
 
 @pytest.fixture
-def starts(squares, tmp_path, place):
+def starts(squares, tmp_path, workplace):
     """Starts a program that is broken by some code, on eight photos."""
 
     def start(broken="pass", restore=None, **limits):
@@ -48,7 +50,7 @@ def starts(squares, tmp_path, place):
             recipe,
             {"real": squares(8)},
             squares(3, seed=7),
-            replace(place, **limits),
+            replace(workplace, **limits),
             seed=1,
             rungs=RUNGS,
             restore=restore,
@@ -58,7 +60,7 @@ def starts(squares, tmp_path, place):
 
 
 def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
-    squares, starts, tmp_path, place
+    squares, starts, tmp_path, workplace
 ):
     saved = tmp_path / "saved"
     saved.mkdir()
@@ -80,7 +82,7 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
         assert rest.rungs == (12,)
         assert rest.train_until(12).drawn == {"real": 12}
     command = recipe_of(write_program(tmp_path / "my_train.py")).detector.program
-    (found, _) = predict_by_program(saved, squares(2, seed=9), command, place)
+    (found, _) = predict_by_program(saved, squares(2, seed=9), command, workplace)
     assert found.scores.tolist() == [0.9]
     assert saved_in(tmp_path / "saved", "saved") == saved
     with pytest.raises(DataError, match="is the model of a training program, which this command"):
@@ -94,7 +96,7 @@ def test_a_program_trains_from_rung_to_rung_and_its_model_predicts(
     [("cuda", 0.249999, 0.25), ("cuda", 1.0, None), ("cpu", 0.249999, None)],
 )
 def test_a_program_is_told_its_share_of_the_memory_of_a_gpu(
-    device, limit, told, starts, squares, place, tmp_path, monkeypatch
+    device, limit, told, starts, squares, workplace, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: limit)
     saved = tmp_path / "saved"
@@ -106,7 +108,7 @@ def test_a_program_is_told_its_share_of_the_memory_of_a_gpu(
     write_program(file)
     file.write_text(file.read_text().replace('if task["task"]', f'{check}\nif task["task"]'))
     command = f"command:{sys.executable} {file}"
-    assert predict_by_program(saved, squares(1), command, replace(place, device=device))
+    assert predict_by_program(saved, squares(1), command, replace(workplace, device=device))
 
 
 def test_the_images_are_those_of_the_pool_and_shared(squares, tmp_path):
@@ -153,11 +155,20 @@ def test_the_order_is_that_of_our_own_trainer(squares, tmp_path):
             r"epoch 4 \| no memory",
         ),
         ("raise ValueError('odd')", DataError, r"exit code 1.*ValueError: odd"),
+        ("sys.exit(-1)", DataError, "and ended, got 'exit code 255'"),
+        ("sys.exit(137)", DataError, "and ended, got 'exit code 137'"),
         ("os.kill(os.getpid(), 9)", MachineError, "was killed by signal 9"),
+        ("os.kill(os.getpid(), 11)", MachineError, "was killed by signal 11"),
+        ("os.kill(os.getppid(), 9); time.sleep(1000)", MachineError, "was killed by signal 9"),
         (
             "print('{\"images\": 4')",
             DataError,
             r"my_train.py, line 2 of its output: begins like a report, and is no JSON .*got '\{",
+        ),
+        (
+            "rung['metrics']['loss ' + chr(0xD800)] = 1",
+            DataError,
+            r"line 2 .*must hold whole characters, not half of a surrogate pair, got '\\ud800'",
         ),
         ("print('{\"' * 700_000)", DataError, "a report must have at most 1,048,576 bytes"),
         (
@@ -179,6 +190,18 @@ def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
             training.train_until(8)
 
 
+def test_a_program_that_fails_after_a_restore_may_be_tried_again(starts, tmp_path):
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with starts() as training:
+        training.save(training.train_until(4), saved)
+    with (
+        pytest.raises(MachineError, match="and ended, got 'exit code 1'"),
+        starts("sys.exit(1)", restore=saved) as training,
+    ):
+        training.train_until(8)
+
+
 def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
     full = "raise OSError(28, os.strerror(28), 'checkpoint.pt')"
     with pytest.raises(DataError, match="No space left") as error, starts(full) as training:
@@ -195,7 +218,7 @@ def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
         ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
     ],
 )
-def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error, message):
+def test_a_program_that_cannot_be_started(squares, tmp_path, workplace, word, error, message):
     (tmp_path / "plain").write_text("print(1)")
     (tmp_path / "script").write_text("print(1)")
     (tmp_path / "script").chmod(0o755)
@@ -203,7 +226,7 @@ def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error,
     with (
         pytest.raises(error, match=message),
         program_training(
-            recipe, {"real": squares(4)}, squares(1), place, seed=0, rungs=[12]
+            recipe, {"real": squares(4)}, squares(1), workplace, seed=0, rungs=[12]
         ) as training,
     ):
         training.train_until(12)
@@ -212,6 +235,25 @@ def test_a_program_that_cannot_be_started(squares, tmp_path, place, word, error,
 def test_a_report_may_be_drawn_over_a_progress_bar(starts):
     with starts(r"print('50 %\r100 %\r', end='')") as training:
         assert training.train_until(4).images == 4
+
+
+def test_what_a_program_prints_after_its_last_report_breaks_no_rule(starts):
+    long = "sys.stdout.write('{\"history\": ' + '1' * (2 << 20)); sys.stdout.flush()"
+    with starts(f"import atexit; atexit.register(lambda: exec({long!r}))") as training:
+        assert training.train_until(4).images == 4
+
+
+def test_a_program_is_read_in_a_process_with_many_open_files(starts):
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, 2048), most))
+    try:
+        with ExitStack() as files:
+            for _ in range(1024):  # the files of select(2) have lower numbers
+                files.enter_context(open(os.devnull))
+            with starts() as training:
+                assert training.train_until(4).images == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
 
 
 def test_the_log_of_a_program_is_kept_small(starts, monkeypatch):
@@ -247,6 +289,18 @@ def test_what_a_program_has_left_behind_is_ended(starts, tmp_path):
     assert is_gone(int((tmp_path / "child").read_text()))
 
 
+def test_what_a_program_has_left_behind_is_no_zombie_while_it_trains(starts, tmp_path):
+    shell = "sleep 0.1 > /dev/null & echo $!"
+    note = f"pathlib.Path({str(tmp_path / 'orphan')!r}).write_text(os.popen({shell!r}).read())"
+    with starts(note) as training:
+        training.train_until(4)
+        orphan = Path("/proc", (tmp_path / "orphan").read_text().strip())
+        deadline = time.monotonic() + 10
+        while orphan.exists():
+            assert time.monotonic() < deadline, (orphan / "stat").read_text()
+            time.sleep(0.02)
+
+
 def test_a_program_that_takes_too_long_is_stopped(starts):
     with (
         pytest.raises(MachineError, match=r"must report within 0\.8 s and was stopped"),
@@ -266,7 +320,7 @@ def test_a_program_that_hangs_after_a_rung_is_stopped_and_may_be_tried_again(sta
             training.train_until(8)
 
 
-def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, monkeypatch):
+def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, workplace, monkeypatch):
     saved = tmp_path / "saved"
     saved.mkdir()
     with starts() as training:
@@ -275,7 +329,7 @@ def test_predictions_that_hang_are_stopped(starts, squares, tmp_path, place, mon
     monkeypatch.setattr(trainings, "_PATIENCE", 0.0)
     hanging = f"command:{sys.executable} -c input()"
     with pytest.raises(MachineError, match=r"must report within 0\.3 s and was stopped"):
-        predict_by_program(saved, squares(2), hanging, place)
+        predict_by_program(saved, squares(2), hanging, workplace)
 
 
 def test_a_program_ends_when_only_the_process_around_it_is_killed(starts, tmp_path):
@@ -355,6 +409,10 @@ def reads(squares, tmp_path):
         ({"predictions": "no.json"}, "must be a file with COCO's results"),
         ({"predictions": "../found.json"}, '"predictions" must lie in the folder'),
         ({"predictions": 7}, '"predictions" must be a path in the folder, got 7'),
+        ({"predictions": "a\0"}, '"predictions" must be a path in the folder'),
+        ({"predictions": "a" * 300}, '"predictions" must be a path in the folder, got .{1,2}aaa'),
+        ({"predictions": "linked/loop"}, '"predictions" must be a path in the folder'),
+        ({"checkpoint": "b" * 300}, '"checkpoint" must be a path in the folder, got .{1,2}bbb'),
         ({"checkpoint": "/etc"}, '"checkpoint" must lie in the folder'),
         ({"checkpoint": "."}, '"checkpoint" must be a folder of its own'),
         ({"checkpoint": "empty"}, "must not be empty"),
@@ -375,6 +433,7 @@ def test_what_a_report_gets_wrong_is_named(rung, reads, tmp_path, changes, messa
     (tmp_path / "empty").mkdir()
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "a").symlink_to("/etc/passwd")
+    (tmp_path / "linked" / "loop").symlink_to("loop")
     with pytest.raises(DataError, match=message):
         reads(rung | changes)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from made_programs import recipe_of, write_program
 from PIL import Image
+from safetensors.torch import save_file
 from test_search import Silent
 from test_settle import CPU, DATA
 
@@ -22,7 +24,7 @@ from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.program import program_name
-from syndet_ray.detection.program_training import Place, predict_by_program
+from syndet_ray.detection.program_training import Workplace, predict_by_program
 from syndet_ray.errors import DataError, DefinitionError, SyndetError
 from syndet_ray.runs.ingredients import program_hashes
 from syndet_ray.runs.results import Trial
@@ -37,8 +39,10 @@ from syndet_ray.workers.local import Local
 from syndet_ray.workers.nodes.needs import needs_of
 from syndet_ray.workers.trial import run_trial
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "own_program.md").read_text()
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "own_program.md").read_text()
 RATE = "training.learning_rate"
+LITE0 = "tf_efficientnet_lite0"
 
 
 def run(squares, tmp_path, recipe, searched=(), restore=None):
@@ -125,6 +129,8 @@ def test_a_program_says_what_it_chose_where_the_recipe_leaves_it_open():
     named = recipe.replace({"detector.backbone": "resnet50"})
     with pytest.raises(SyndetError, match=r"backbone: was proposed as 'resnet50'.*got 'mine'"):
         check_settings(named, {"detector.backbone": "mine"})
+    with pytest.raises(SyndetError, match=r"learning_rate: was proposed as 0\.001.*got 1000"):
+        check_settings(named, {RATE: 10**400})
 
 
 def test_images_in_other_shares_than_those_of_the_mix_are_named(squares, tmp_path):
@@ -153,8 +159,8 @@ def test_the_example_of_the_guide_trains_and_predicts(squares, tmp_path):
     recipe = recipe_of(f"command:{sys.executable} {tmp_path / 'example.py'}")
     reports = run(squares, tmp_path, recipe)
     assert [images for images, _, _ in reports] == [4, 8, 12]
-    place = Place(cache=tmp_path / "cache", device="cpu", threads=1)
-    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, place)
+    workplace = Workplace(cache=tmp_path / "cache", device="cpu", threads=1)
+    found = predict_by_program(tmp_path / "12", squares(2), recipe.detector.program, workplace)
     assert [len(image.scores) for image in found] == [2, 2], "a box of each class"
     shown = found_by_hand(tmp_path / "12", tmp_path)
     assert [line.split(" {")[0] for line in shown] == ["my photo.jpg", "my photo.jpg"]
@@ -171,6 +177,66 @@ def found_by_hand(model, folder):
     words = [sys.executable, str(folder / "find.py"), str(model), str(folder / "photos")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[1:]
+
+
+@pytest.fixture
+def ssdlite(monkeypatch):
+    """The example for torchvision's SSDLite: makes its net for settings of the detector."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    example = import_module("ssdlite")
+
+    def make(**settings):
+        settings = {"working_px": 320, "anchor_px": [32]} | settings
+        recipe = Recipe(detector=Detector(program="command:ssdlite", **settings)).flat()
+        task = SimpleNamespace(setting=recipe.__getitem__, classes=["a"], state=None)
+        torch.manual_seed(0)
+        return example.SSDLite(task)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("settings", "built"),
+    [
+        ({}, ("mobilenet_v3_large", "none", 0)),
+        ({"weights": "none", "frozen_stages": 0}, ("mobilenet_v3_large", "none", 0)),
+        ({"backbone": LITE0}, (LITE0, "imagenet", 0)),
+        ({"backbone": LITE0, "weights": "none"}, (LITE0, "none", 0)),
+        ({"backbone": LITE0, "frozen_stages": "all"}, (LITE0, "imagenet", "all")),
+    ],
+)
+def test_the_example_with_several_nets_reports_what_it_has_built(ssdlite, settings, built):
+    detector = ssdlite(**settings)
+    assert tuple(detector.effective().values()) == built
+    is_lite0, (_, weights, frozen) = "lite0" in built[0], built
+    trains = {weight.requires_grad for weight in detector.net.backbone.parameters()}
+    assert trains == ({True, False} if frozen == "all" else {True})
+    if is_lite0:
+        others = ssdlite(backbone=LITE0, weights="none").net.backbone.body.state_dict()
+        body = detector.net.backbone.body.state_dict()
+        is_random = all(torch.equal(body[name], others[name]) for name in body)
+        assert is_random == (weights == "none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "resnet50"}, "backbone must be one of auto, mobilenet_v3_large, tf_effic"),
+        ({"weights": "imagenet"}, "weights must be one of auto, none, the path of a .* with mobil"),
+        ({"weights": "coco"}, "weights must be one of auto, none, .*, got 'coco'"),
+        ({"frozen_stages": "all"}, "frozen_stages must be one of auto, 0 with mobilenet"),
+        ({"frozen_stages": 3, "backbone": LITE0}, "must be one of auto, 0, all with tf_.*got 3"),
+        ({"weights": "FOLDER/other.safetensors"}, "weights: no tensor of .*other.safetensors fits"),
+    ],
+)
+def test_the_example_with_several_nets_refuses_what_it_cannot_build(
+    ssdlite, tmp_path, settings, message
+):
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    if "weights" in settings:
+        settings = {"weights": settings["weights"].replace("FOLDER", str(tmp_path))}
+    with pytest.raises(SystemExit, match=message):
+        ssdlite(**settings)
 
 
 def test_a_model_of_a_program_is_scored_on_the_test_set(squares, tmp_path):

@@ -33,7 +33,6 @@ _READ_BYTES = 1 << 16
 _MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
-_SIGNALLED = 128  # exit codes above are signals, as in a shell
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -47,17 +46,26 @@ def running(
     threads: int,
     limit_s: float | None = None,
     due: str = "every rung",
+    has_reported: bool = False,
 ) -> Iterator["Program"]:
     """Starts a program on a folder; when the block ends, it is told to stop, and ended.
 
     device, threads  that it may use: other GPUs are hidden from it
     limit_s          seconds that it may take in all; None without a limit
     due              what it must report, for errors
+    has_reported     True if it goes on from what it has reported in an earlier process
 
     Raises MachineError if it cannot be started.
     """
     environment = _environment(device, threads)
-    program = Program(words, folder, environment, limit_s=limit_s, due=due)
+    program = Program(
+        words,
+        folder,
+        environment,
+        limit_s=limit_s,
+        due=due,
+        has_reported=has_reported,
+    )
     try:
         yield program
     finally:
@@ -91,28 +99,31 @@ class Program:
         *,
         limit_s: float | None,
         due: str,
+        has_reported: bool,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
         self.log = folder / LOG
         self._due = due
-        self._lines = 0  # given so far
+        self._line_number = 0  # from 1, of the line that was given last
         self._read_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
-        self._has_reported, self._is_late = False, False
+        self._has_reported, self._is_late = has_reported, False
         self._whole = None if limit_s is None else _Limit.of(limit_s)
         self._limit = self._whole  # of what is waited for
         if shutil.which(words[0]) is None:
             raise _no_program(self.place, words[0])
-        order = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
+        command = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-I", program_sitter.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_file,
-            env={**environment, program_sitter.ORDER: json.dumps(order)},
+            env={**environment, program_sitter.COMMAND_VARIABLE: json.dumps(command)},
             start_new_session=True,  # its own process group, which is ended as one
         )
+        self._poll = select.poll()  # unlike select.select it takes files of any number
+        self._poll.register(self._output, select.POLLIN)
 
     def report(self, within_s: float | None = None) -> tuple[str, Any]:
         """The next report: the place of its line, for errors, and the object that it holds.
@@ -136,7 +147,7 @@ class Program:
             if text.startswith(_BEGINNING):
                 self._has_reported = True
                 self._log_file.flush()
-                place = f"{self.place}, line {self._lines} of its output"
+                place = f"{self.place}, line {self._line_number} of its output"
                 return place, _object(place, text)
             self._log_file.write(line + b"\n")
 
@@ -145,14 +156,14 @@ class Program:
         self._tell(b"continue\n")
 
     def end(self) -> None:
-        """Tells the program to stop, and ends it with all that it started after a grace time."""
+        """Tells the program to stop; after a grace time, kills it and all that it has started."""
         self._tell(b"stop\n")
         with suppress(OSError):
             self._input.close()
         try:
             # one that is too late gets no more time
             self._limit = limit = _Limit.of(0.0 if self._is_late else GRACE_S)
-            while self._line() is not None:  # its output must not block it
+            while self._read():  # its output must not block it, and says nothing any more
                 continue
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, limit.rest_s()))
@@ -199,17 +210,17 @@ class Program:
             content = self._read()
             if not content:
                 last, self._rest = self._rest, b""
-                self._lines += bool(last)
+                self._line_number += bool(last)
                 return last or None
             *lines, self._rest = (self._rest + content).split(b"\n")
             self._read_lines += lines
-        self._lines += 1
+        self._line_number += 1
         return self._read_lines.popleft()
 
     def _overlong_line(self) -> bytes:
         """The beginning of a line that is too long to be a report."""
         if self._rest.lstrip().startswith(_BEGINNING):
-            place = f"{self.place}, line {self._lines + 1} of its output"
+            place = f"{self.place}, line {self._line_number + 1} of its output"
             rule = f"a report must have at most {_LONGEST_LINE:,} bytes"
             raise DataError(place, rule, do="Write predictions into a file, and report its name.")
         line, self._rest = self._rest, b""
@@ -224,8 +235,8 @@ class Program:
                 self._is_late = True
                 rule = f"must report within {self._limit.seconds:.3g} s and was stopped"
                 raise MachineError(self.place, rule, do=self.log_words())
-            is_ready, _, _ = select.select([self._output], [], [], min(_LOOK_S, rest_s))
-            if is_ready:
+            wait_ms = 1000 * min(_LOOK_S, rest_s)
+            if self._poll.poll(wait_ms):
                 return os.read(self._output.fileno(), _READ_BYTES)
             if self._process.poll() is not None:
                 return b""
@@ -240,19 +251,19 @@ class Program:
         """The error of a program that ended although a report was due. Its cause is a full disk if
         the program has printed so: what it wrote is deleted with its folder.
         """
-        error = self._error_of_end()
+        error = self._error_by_exit_code()
         printed = last_lines(self.log)
         for number in _FULL:
             if os.strerror(number) in printed:
                 error.__cause__ = OSError(number, os.strerror(number), self.place)
         return error
 
-    def _error_of_end(self) -> SyndetError:
-        """The same, without a cause."""
+    def _error_by_exit_code(self) -> SyndetError:
+        """The error that the exit code of the ended program stands for."""
         code = self._process.wait()
         rule, do = f"must report {self._due}", self.log_words()
-        if code > _SIGNALLED:
-            rule += f", and was killed by signal {code - _SIGNALLED}"
+        if code < 0:
+            rule += f", and was killed by signal {-code}"
             return MachineError(self.place, rule, do=do)
         if code == program_sitter.CANNOT_START:
             do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"
@@ -290,6 +301,10 @@ def _object(place: str, line: bytes) -> dict[str, Any]:
     """The JSON object of a line."""
     try:
         report = json.loads(line)
+        json.dumps(report, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        rule = "a report must hold whole characters, not half of a surrogate pair"
+        raise DataError(place, rule, got=error.object[error.start]) from None
     except (ValueError, RecursionError) as error:
         rule = f"begins like a report, and is no JSON ({str(error) or 'nested too deep'})"
         raise DataError(place, rule, got=line[:80].decode(errors="replace")) from None

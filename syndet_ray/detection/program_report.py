@@ -17,12 +17,12 @@ from syndet_ray.detection.score import NOTHING_FOUND, Predictions, in_order
 from syndet_ray.errors import DataError, NonFiniteLoss, nearest
 from syndet_ray.metrics import DRAWN
 
+PROGRAM_SETTINGS = ("detector.", "training.")  # beginnings of those that a program carries out
 _KEYS = ("images", "predictions", "checkpoint", "metrics", "effective")
 _ENTRY = ("image_id", "category_id", "bbox", "score")  # of COCO's results
 _MOST_PREDICTION_BYTES = 256 << 20  # three million detections
 _MOST_OF_AN_IMAGE = 300  # detections, as of our own models
 _MOST_FILES, _MOST_CHECKPOINT_BYTES = 10_000, 16 << 30
-_REPORTED_PARTS = ("detector.", "training.")  # settings that the program carries out
 _LARGEST = 1e300  # number; JSON has integers that no float can hold
 _LONGEST_VALUE = 200  # characters of a value that an error shows
 
@@ -198,10 +198,14 @@ def _checkpoint(report: Mapping[str, Any], place: str, folder: Path) -> Path:
 def _path_inside(report: Mapping[str, Any], key: str, place: str, folder: Path) -> Path:
     """The path that a report names, with links resolved. Raises DataError if it is elsewhere."""
     value = report.get(key)
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise DataError(place, f'"{key}" must be a path in the folder', got=_short(value))
-    root = folder.resolve()
-    path = (root / value).resolve()
+    root, rule = folder.resolve(), f'"{key}" must be a path in the folder'
+    if not isinstance(value, str) or not value:
+        raise DataError(place, rule, got=_short(value))
+    try:
+        path = (root / value).resolve()
+        path.exists()  # raises an error for a name that no file can have, such as too long a one
+    except (OSError, RuntimeError, ValueError):  # links that lead to one another; a null character
+        raise DataError(place, rule, got=_short(value)) from None
     if not path.is_relative_to(root):
         rule = f'"{key}" must lie in the folder that the program was started with'
         raise DataError(place, rule, got=_short(value))
@@ -227,7 +231,7 @@ def _effective(report: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(effective, dict):
         rule = '"effective" must be an object: the settings that were used, and "drawn"'
         raise DataError(place, rule, got=_short(effective))
-    settings = [path for path in field_paths() if path.startswith(_REPORTED_PARTS)]
+    settings = [path for path in field_paths() if path.startswith(PROGRAM_SETTINGS)]
     for path in effective:
         if path != DRAWN and path not in settings:
             rule = f'"effective": {_short(path)} is no setting of detector or training'

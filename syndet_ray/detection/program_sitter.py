@@ -11,44 +11,45 @@ children, so that the outer one may go before it can do anything.
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-ORDER = "SYNDET_SITTER"  # the environment variable with the parent's id and the program, as JSON
+COMMAND_VARIABLE = "SYNDET_SITTER"  # the variable with the parent's id and the program, as JSON
 CANNOT_START = 126  # exit code, as a shell's
 _SET_CHILD_SUBREAPER = 36  # of prctl(2)
-_EVERY_S = 0.5  # between looks at the parent: a program may live that much longer
-_SIGNALLED = 128  # added to the number of the signal that ended the program, as a shell does
+_EVERY_S = 0.05  # between looks at the program, and at the parent, which it may outlive so long
 
 
 def main() -> int:
-    """Runs the program to its end; returns its exit code."""
-    order = json.loads(os.environ.pop(ORDER))
-    words, environment = order["words"], dict(os.environ)
-    if order["is_outer"]:
+    """Runs the program to its end; returns its exit code, or ends by the signal that ended it."""
+    command = json.loads(os.environ.pop(COMMAND_VARIABLE))
+    words, environment = command["words"], dict(os.environ)
+    if command["is_outer"]:
         inner = {"parent": os.getpid(), "words": words, "is_outer": False}
         words = [sys.executable, "-I", __file__]
-        environment[ORDER] = json.dumps(inner)
+        environment[COMMAND_VARIABLE] = json.dumps(inner)
     _adopt_orphans()
     try:
         program = subprocess.Popen(words, env=environment)
     except OSError as error:
         sys.stderr.write(f"cannot be started ({error.strerror})\n")
         return CANNOT_START
-    while True:
-        try:
-            code = program.wait(_EVERY_S)
-        except subprocess.TimeoutExpired:
-            if os.getppid() != order["parent"]:
-                _kill(_descendants(os.getpid()))
-                os.killpg(0, signal.SIGKILL)  # this process too
-            continue
-        _kill(_descendants(os.getpid()))  # what it has left behind
-        return code if code >= 0 else _SIGNALLED - code
+    while (code := _exit_code(program.pid)) is None:
+        if os.getppid() != command["parent"]:
+            _kill(_descendants(os.getpid()))
+            os.killpg(0, signal.SIGKILL)  # this process too
+        time.sleep(_EVERY_S)
+    program.returncode = code  # which Popen did not see
+    _kill(_descendants(os.getpid()))  # what it has left behind
+    if code < 0:
+        _end_by(-code)
+    return code
 
 
 def end_group(pid: int) -> None:
@@ -56,6 +57,27 @@ def end_group(pid: int) -> None:
     _kill(_descendants(pid))
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _exit_code(pid: int) -> int | None:
+    """The exit code of a child that has ended, the negative number of the signal that ended it, or
+    None while it runs. No child that has ended, such as an adopted one, stays as a zombie.
+    """
+    while True:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+        if ended == 0:
+            return None
+
+
+def _end_by(number: int) -> None:
+    """Ends this process by a signal: an exit code for it might be the program's, too."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the program has dumped its core, if any
+    with suppress(OSError):  # SIGKILL has no handler
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
 
 
 def _adopt_orphans() -> None:

@@ -43,7 +43,7 @@ _PATIENCE, _LEAST_PATIENCE_S = 10.0, 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Workplace:
     """The folder, device and threads that a program works with.
 
     cache    images that it reads are written there
@@ -166,7 +166,7 @@ def program_training(
     recipe: Recipe,
     pools: Mapping[str, Pool],
     val: Pool,
-    place: Place,
+    workplace: Workplace,
     *,
     seed: int,
     rungs: Sequence[int],
@@ -186,19 +186,20 @@ def program_training(
         folder = stack.enter_context(temporary_folder()).resolve()
         files = {}
         for name, pool in sources.items():
-            files[name] = stack.enter_context(image_files(pool, place.cache, "train"))
-        task = _training_task(recipe, place, seed=seed, rungs=rungs, images_seen=images_seen)
+            files[name] = stack.enter_context(image_files(pool, workplace.cache, "train"))
+        task = _training_task(recipe, workplace, seed=seed, rungs=rungs, images_seen=images_seen)
         task |= {
             "classes": val.classes,
             "order": folder / ORDER,
             "sources": files,
-            "val": stack.enter_context(image_files(val, place.cache, "val")),
+            "val": stack.enter_context(image_files(val, workplace.cache, "val")),
         }
         if restore is not None:
             task["restore"] = shutil.copytree(restore / MODEL, folder / "restore")
         write_order(recipe, sources, seed, rungs, folder / ORDER)
         write_task(folder, "train", task)
-        program = stack.enter_context(_running(words, folder, place))
+        is_restored = restore is not None
+        program = stack.enter_context(_running(words, folder, workplace, has_reported=is_restored))
         yield ProgramTraining(
             recipe,
             sources,
@@ -211,7 +212,7 @@ def program_training(
 
 
 def _training_task(
-    recipe: Recipe, place: Place, *, seed: int, rungs: Sequence[int], images_seen: int
+    recipe: Recipe, workplace: Workplace, *, seed: int, rungs: Sequence[int], images_seen: int
 ) -> dict[str, Any]:
     """The part of a training's task that names no files. images_seen: at the last checkpoint."""
     return {
@@ -220,23 +221,25 @@ def _training_task(
         "rungs": [images for images in rungs if images > images_seen],
         "images_seen": images_seen,
         "restore": None,
-        **_machine(place),
+        **_machine(workplace),
     }
 
 
-def _machine(place: Place) -> dict[str, Any]:
+def _machine(workplace: Workplace) -> dict[str, Any]:
     """The device, threads and GPU memory that a program may use, for its task.
 
     The limit of this process's GPU memory does not hold in the program, which has to set its own.
     """
     return {
-        "device": place.device,
-        "threads": place.threads,
-        "gpu_memory_fraction": limited_fraction(place.device),
+        "device": workplace.device,
+        "threads": workplace.threads,
+        "gpu_memory_fraction": limited_fraction(workplace.device),
     }
 
 
-def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> list[Predictions]:
+def predict_by_program(
+    model: Path, pool: Pool, command: str, workplace: Workplace
+) -> list[Predictions]:
     """The detections of a saved model in every image of the pool, in its pixels.
 
     The program is started again, without the labels of the images.
@@ -247,19 +250,19 @@ def predict_by_program(model: Path, pool: Pool, command: str, place: Place) -> l
     """
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder()).resolve()
-        files = stack.enter_context(image_files(pool, place.cache, "test", labelled=False))
+        files = stack.enter_context(image_files(pool, workplace.cache, "test", labelled=False))
         task = {
             "classes": pool.classes,
-            **_machine(place),
+            **_machine(workplace),
             "model": shutil.copytree(model / MODEL, folder / MODEL),
             "images": files,
         }
         write_task(folder, "predict", task)
         words = words_of(command, _SETTING)
-        program = stack.enter_context(_running(words, folder, place, due="its predictions"))
-        report_place, report = program.report(_patience_of(model, len(pool)))
+        program = stack.enter_context(_running(words, folder, workplace, due="its predictions"))
+        place, report = program.report(_patience_of(model, len(pool)))
         try:
-            return read_predictions(report, report_place, folder, pool)
+            return read_predictions(report, place, folder, pool)
         except DataError as error:
             raise program.quote_log(error) from None
 
@@ -283,13 +286,19 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _running(
-    words: Sequence[str], folder: Path, place: Place, *, due: str = "every rung"
+    words: Sequence[str],
+    folder: Path,
+    workplace: Workplace,
+    *,
+    due: str = "every rung",
+    has_reported: bool = False,
 ) -> AbstractContextManager[Program]:
     return running(
         words,
         folder,
-        device=place.device,
-        threads=place.threads,
-        limit_s=place.limit_s,
+        device=workplace.device,
+        threads=workplace.threads,
+        limit_s=workplace.limit_s,
         due=due,
+        has_reported=has_reported,
     )

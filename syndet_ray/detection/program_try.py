@@ -9,7 +9,7 @@ from syndet_ray.cache_folders import folder_bytes
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.mix import REAL
 from syndet_ray.definitions.recipe import Recipe
-from syndet_ray.detection.program_training import Place, predict_by_program, program_training
+from syndet_ray.detection.program_training import Workplace, predict_by_program, program_training
 from syndet_ray.files import temporary_folder
 
 LIMIT_S = 300.0  # for the training and again for the predictions: libraries take long to start
@@ -46,8 +46,8 @@ def try_program(
     pools = {REAL: train.select(range(min(rungs[-1], len(train))))}
     seconds = []
     with temporary_folder() as work:
-        place = Place(cache=work / "cache", device=device, threads=threads, limit_s=LIMIT_S)
-        with program_training(short, pools, photos, place, seed=seed, rungs=rungs) as training:
+        workplace = Workplace(cache=work / "cache", device=device, threads=threads, limit_s=LIMIT_S)
+        with program_training(short, pools, photos, workplace, seed=seed, rungs=rungs) as training:
             for images in rungs:
                 began = time.perf_counter()
                 rung = training.train_until(images)
@@ -55,7 +55,7 @@ def try_program(
             model = work / "saved"
             model.mkdir()
             training.save(rung, model)
-        predict_by_program(model, photos, recipe.detector.program, place)
+        predict_by_program(model, photos, recipe.detector.program, workplace)
         return ProgramTry(
             effective=training.effective(rung),
             image_s=_image_s(seconds, batch, len(photos)),

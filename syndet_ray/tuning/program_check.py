@@ -16,8 +16,7 @@ from syndet_ray.search.task import Runner
 if TYPE_CHECKING:
     from syndet_ray.detection.program_try import ProgramTry
 
-_OF_PROGRAMS = ("detector.", "training.")  # settings that a program carries out
-_OURS = ("detector.program", "training.images")  # and those of them that we carry out
+_OURS = ("detector.program", "training.images")  # of a program's settings, what we carry out
 
 
 def check_program_gpus(sweep: LoadedSweep, gpus_per_trial: float | None) -> None:
@@ -71,14 +70,13 @@ def _check_reported(sweep: LoadedSweep, recipe: Recipe, result: "ProgramTry") ->
     """Raises SyndetError for a searched setting that acts in the recipe and is not reported, and
     for one that is reported with another value.
     """
-    from syndet_ray.workers.effective import check_settings
+    from syndet_ray.workers.effective import DO_BY_PROGRAM, check_settings
 
     for path, parameter in sweep.parameters.items():
         acts = not parameter.when and no_effect(path, recipe) is None
         if _is_the_programs(path) and acts and path not in result.effective:
             rule = f"is searched, and {program_name(recipe.detector.program)} does not report it"
-            do = 'Let the program use it and report its value in "effective", '
-            raise SyndetError(path, rule, do=f"{do}or take it out of the space.")
+            raise SyndetError(path, rule, do=DO_BY_PROGRAM)
     reported = {}
     for path, value in result.effective.items():
         if _is_the_programs(path):
@@ -88,4 +86,6 @@ def _check_reported(sweep: LoadedSweep, recipe: Recipe, result: "ProgramTry") ->
 
 def _is_the_programs(path: str) -> bool:
     """True for a setting that only the program can carry out."""
-    return path.startswith(_OF_PROGRAMS) and path not in _OURS
+    from syndet_ray.detection.program_report import PROGRAM_SETTINGS
+
+    return path.startswith(PROGRAM_SETTINGS) and path not in _OURS

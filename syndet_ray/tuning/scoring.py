@@ -210,11 +210,11 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
 def _of_program(
     test: Pool, device: str, threads: int, checkpoint: str, *, program: str, cache: str
 ) -> "Sequence[Predictions]":
-    from syndet_ray.detection.program_training import Place, predict_by_program
+    from syndet_ray.detection.program_training import Workplace, predict_by_program
 
-    place = Place(cache=Path(cache), device=device, threads=threads)
+    workplace = Workplace(cache=Path(cache), device=device, threads=threads)
     with outlasted_copy(checkpoint) as folder:
-        return predict_by_program(folder, test, program, place)
+        return predict_by_program(folder, test, program, workplace)
 
 
 def _keep_predictions(

@@ -25,15 +25,16 @@ from syndet_ray.metrics import (
 )
 from syndet_ray.scenes.made_from import facts, made_from
 
+DO_BY_PROGRAM = (
+    'Let the program use it and report its value in "effective", or take it out of the space.'
+)
+
 # Far above the rounding of doubles, far below any difference between two proposals.
 _RELATIVE_ROUNDING, _ABSOLUTE_ROUNDING = 1e-9, 1e-12
 
 _DO_ABOUT_SEARCHED = (
     "Take it out of the space, or name in its `when` "
     "the values of other settings under which it acts."
-)
-_DO_BY_PROGRAM = (
-    'Let the program use it and report its value in "effective", or take it out of the space.'
 )
 
 
@@ -52,7 +53,7 @@ def check_settings(
     for path in searched:
         if not _is_effective(path, recipe, effective):
             rule = "is searched, and nothing in this training acts on it"
-            do = _DO_BY_PROGRAM if recipe.detector.program else _DO_ABOUT_SEARCHED
+            do = DO_BY_PROGRAM if recipe.detector.program else _DO_ABOUT_SEARCHED
             raise SyndetError(f"trial: {path}", rule, got=proposed[path], do=do)
     for path, value in proposed.items():
         is_left_open = value == "auto"  # a program of the user has chosen a value
@@ -147,9 +148,12 @@ def _same(proposed: Any, effective: Any) -> bool:
             return False
         return all(map(_same, proposed, effective))
     if isinstance(proposed, float) and isinstance(effective, (int, float)):
-        return math.isclose(
-            proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
-        )
+        try:
+            return math.isclose(
+                proposed, effective, rel_tol=_RELATIVE_ROUNDING, abs_tol=_ABSOLUTE_ROUNDING
+            )
+        except OverflowError:  # an integer that no float can hold
+            return False
     return bool(effective == proposed)
 
 

@@ -9,7 +9,7 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.detection.evaluation import rung_metrics
-from syndet_ray.detection.program_training import Place, program_training
+from syndet_ray.detection.program_training import Workplace, program_training
 from syndet_ray.files import temporary_folder
 from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.search.task import Task
@@ -38,11 +38,11 @@ def run_program_trial(
     """
     trial, run = task.trial, task.run
     recipe, searched = trial.recipe, tuple(trial.params)
-    place = Place(cache=Path(run.cache), device=device, threads=task.threads)
+    workplace = Workplace(cache=Path(run.cache), device=device, threads=task.threads)
     seed = seeds.integer(run.seed, "train", trial.seed_number)
     rungs = rung_images(recipe.training.images, run.rungs)
     with program_training(
-        recipe, pools, val, place, seed=seed, rungs=rungs, restore=restore
+        recipe, pools, val, workplace, seed=seed, rungs=rungs, restore=restore
     ) as training:
         started = time.time()  # nearly the first step: when that is, only the program knows
         for images in training.rungs:
