@@ -113,7 +113,7 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
 def trials_there(
     cluster: ClusterFile, parallel: int | None, gpus_per_trial: float | None
 ) -> Resources | None:
-    """What each trial would get of the nodes, and how many could train at once.
+    """Computes what each trial would get of the nodes, and how many could train at once.
 
     None for nodes whose cores or GPUs only the cloud or the machine knows.
     """
