@@ -6,7 +6,7 @@
 import json
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -54,19 +54,19 @@ def _awaited_run(submission: Submission) -> RunFolder | None:
     display = terminal.display(console)
     shown = ""
     try:
-        while True:
-            is_running = submission.is_running
-            run = submission.run
-            if run is not None and (not is_running or _is_shown(run, submission.began)):
-                return run
-            if not is_running:
-                return None
-            line = submission.last_line()
-            if line != shown:
-                shown = line
-                with display.step(line):
-                    time.sleep(_LOOK_EVERY_S)
-            else:
+        with ExitStack() as step:
+            while True:
+                is_running = submission.is_running
+                run = submission.run
+                if run is not None and (not is_running or _is_shown(run, submission.began)):
+                    return run
+                if not is_running:
+                    return None
+                line = submission.last_line()
+                if line != shown:  # a step lasts until the next one
+                    step.close()
+                    step.enter_context(display.step(line))
+                    shown = line
                 time.sleep(_LOOK_EVERY_S)
     finally:
         display.end()
