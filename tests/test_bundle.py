@@ -9,7 +9,8 @@ from syndet_ray.clusters.bundle import bundle, paths_of
 from syndet_ray.clusters.definition_files import write_definitions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.located import OF_FILES
+from syndet_ray.definitions.located import OF_FILES, with_absolute_paths
+from syndet_ray.definitions.program import files_of
 from syndet_ray.errors import DataError, DefinitionError
 
 FOLDER = PurePosixPath("/home/ubuntu/syndet_projects/x/submitted/y")
@@ -136,6 +137,27 @@ def test_what_a_command_names_goes_along(project):
         f"command:python3 {FOLDER}/files/{sent.place(project / 'meshes')} "
         f"--config={FOLDER}/files/{sent.place(project / 'conf.yaml')} --in=/tmp --x=/none"
     )
+
+
+def test_paths_of_a_command_may_have_equals_signs_and_its_other_words_may_be_anything(project):
+    weights, conf = project / "lr=0.1" / "w.pt", project / "conf=2.yaml"
+    weights.parent.mkdir()
+    for file in (weights, conf):
+        file.touch()
+    text = "x=1;" * 100  # too long for a path
+    command = (
+        f"command:python3 make.py --weights=lr=0.1/w.pt --set=a={conf} --x= ~x --b=~x -c '{text}'"
+    )
+    located = with_absolute_paths("detector.program", command, project)
+    assert f"--weights={weights} --set=a={conf} --x= '~x' '--b=~x'" in located
+    assert {str(weights), str(conf)} < set(files_of(located, "detector.program"))
+    changed = with_given(load("mugs"), {"settings": {"detector.program": located}})
+    assert {weights, conf} < paths_of(changed).keys()
+    sent = bundle(changed, [], FOLDER)
+    there = sent.translate(command, project)
+    assert f"--weights={FOLDER}/files/{sent.place(weights)} " in there
+    assert f"--set=a={FOLDER}/files/{sent.place(conf)} --x= '~x' '--b=~x' -c '{text}'" in there
+    assert with_absolute_paths("scene.assets", "~x/meshes", project) == f"{project}/~x/meshes"
 
 
 def test_an_interpreter_of_this_machine_is_refused(project):

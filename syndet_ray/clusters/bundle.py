@@ -133,16 +133,19 @@ class Bundle:
 
     def _translate_word(self, word: str, root: Path) -> str:
         """A word of a command; paths are absolute, because a program may start in any folder."""
-        option, equals, value = word.rpartition("=")
-        if path := self._translate_path(word, root):
-            return str(self.folder / FILES / path)
-        if equals and (path := self._translate_path(value, root)):
-            return f"{option}={self.folder / FILES / path}"
-        return word
+
+        def is_sent(text: str) -> bool:
+            return self._translate_path(text, root) is not None
+
+        option, path = path_in(word, is_sent)
+        place = self._translate_path(path, root)
+        return word if place is None else f"{option}{self.folder / FILES / place}"
 
     def _translate_path(self, text: str, root: Path) -> str | None:
         """The path that a text names, as the cluster has it; None if the text names none."""
-        path = root / Path(text).expanduser()
+        if not text:
+            return None
+        path = root / os.path.expanduser(text)  # "~x" stays if there is no such user
         return self.place(path) or (str(path) if self.is_mounted(path) else None)
 
     @property
@@ -227,7 +230,7 @@ def _words(command: str) -> list[str]:
 
 def _stays_as_it_is(path: Path) -> bool:
     """True for a path that is not sent: of the system, a whole disk, or of nothing that is here."""
-    if not path.exists() or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
+    if not os.path.exists(path) or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
         return True
     return any(map(path.is_relative_to, _OF_THE_SYSTEM))
 

@@ -1,5 +1,6 @@
 """Here: what this machine must have before `ray up` starts a cluster from it."""
 
+import os
 import re
 import shutil
 import stat
@@ -59,7 +60,7 @@ def mounts(cluster: ClusterFile) -> dict[str, Path]:
     Ray looks for them from the folder in which it runs.
     """
     pairs = cluster.prepared.get("file_mounts") or {}
-    return {str(remote): Path(str(local)).expanduser() for remote, local in pairs.items()}
+    return {str(remote): Path(os.path.expanduser(str(local))) for remote, local in pairs.items()}
 
 
 def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
