@@ -188,6 +188,32 @@ def test_another_sweep_that_cannot_be_read_goes_along_as_it_is(project, tmp_path
         assert (tmp_path / "staged" / "sweeps" / f"{name}.py").read_bytes() == content
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_file_stays_in_its_encoding(encoding, project, tmp_path):
+    file = project / "sweeps" / "mugs.py"
+    text = file.read_text(encoding="utf-8").replace('"meshes"', r'"\u03ba"')
+    cookie = f"# -*- coding: {encoding} -*-\n" if encoding == "latin-1" else ""
+    file.write_bytes((cookie + text).encode(encoding))
+    (project / "meshes").rename(project / "κ")
+    sent = bundle(load("mugs"), [], FOLDER)
+    staged = tmp_path / "staged"
+    write_definitions("mugs", {}, sent, staged)
+    there = load(str(staged / "sweeps" / "mugs.py"), staged)
+    assert there.recipe.scene.assets == str(staged / sent.place(project / "κ"))
+    assert "Größe" in (staged / "sweeps" / "mugs.py").read_text(encoding)
+
+
+def test_paths_in_an_expression_name_the_places_there(project, tmp_path):
+    file = project / "sweeps" / "mugs.py"
+    chosen = f'assets="{project}/meshes" if len("{project}/meshes") > 1 else "shapes"'
+    file.write_text(file.read_text(encoding="utf-8").replace('assets="meshes"', chosen))
+    sent = bundle(load("mugs"), [], FOLDER)
+    write_definitions("mugs", {}, sent, tmp_path / "staged")
+    meshes = sent.place(project / "meshes")
+    text = (tmp_path / "staged" / "sweeps" / "mugs.py").read_text(encoding="utf-8")
+    assert f"assets='{meshes}' if len('{meshes}') > 1 else \"shapes\"" in text
+
+
 def test_a_link_out_of_a_folder_is_refused_and_one_within_is_followed(project, tmp_path):
     link = project / "meshes" / "link.bin"
     link.symlink_to(project / "meshes" / "mug" / "file.bin")

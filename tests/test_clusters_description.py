@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndet_ray.clusters import ec2
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.errors import DataError, DefinitionError
 
@@ -53,6 +54,15 @@ def test_the_documented_cluster_is_read_as_it_is_meant():
     assert not cluster.head.is_spot
     assert cluster.head.name not in [kind.name for kind in cluster.workers]
     assert cluster.growth.most == cluster.prepared["max_workers"]
+
+
+def test_a_broken_profile_of_this_machine_is_no_mistake_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("[default")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    for reading in (ec2._regions, ec2._shape_of_a_launch):
+        reading.cache_clear()
+    assert read_cluster_file(ROOT / "cluster.yaml").region == "us-east-1"
 
 
 def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):

@@ -52,13 +52,13 @@ def files_of(command: str, setting: str) -> list[str]:
     return files
 
 
-def is_absolute_path(text: str) -> bool:
+def _is_absolute_path(text: str) -> bool:
     """True for an absolute path of a file or folder that exists here."""
     # os.path: a program text among the words is no path, and may be too long for one
     return text.startswith("/") and os.path.exists(text)
 
 
-def path_in(word: str, is_path: Callable[[str], bool] = is_absolute_path) -> tuple[str, str]:
+def path_in(word: str, is_path: Callable[[str], bool] = _is_absolute_path) -> tuple[str, str]:
     """Splits a word of a command into an option and a path: ("--config=", "/my.yaml").
 
     The path is the whole word, or what follows the first equals sign after which there is one: it
