@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -120,16 +120,30 @@ class Bundle:
 
         root  the folder that relative paths start from
         """
-        if isinstance(value, Mapping):
-            return {name: self.translate(inner, root) for name, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.translate(inner, root) for inner in value]
-        return self._translate_text(value, root) if isinstance(value, str) else value
 
-    def _translate_text(self, text: str, root: Path) -> str:
-        if not text.startswith(COMMAND):
+        def translate_text(text: str) -> str:
+            if text.startswith(COMMAND):
+                return self._translate_command(text, root)
             return self._translate_path(text, root) or text
-        return COMMAND + shlex.join(self._translate_word(word, root) for word in _words(text))
+
+        return _with_texts(value, translate_text)
+
+    def translate_recorded(self, value: Any) -> Any:
+        """The same for a value that a run has recorded, whose paths are absolute: other texts may
+        read like relative ones. The places are absolute too.
+        """
+
+        def translate_text(text: str) -> str:
+            if text.startswith(COMMAND):
+                return self._translate_command(text, Path.cwd())
+            place = self._translate_path(text, Path.cwd()) if text.startswith("/") else None
+            return text if place is None else str(self.folder / FILES / place)
+
+        return _with_texts(value, translate_text)
+
+    def _translate_command(self, text: str, root: Path) -> str:
+        words = [self._translate_word(word, root) for word in _words(text)]
+        return COMMAND + shlex.join(words) if words else text
 
     def _translate_word(self, word: str, root: Path) -> str:
         """A word of a command; paths are absolute, because a program may start in any folder."""
@@ -219,6 +233,15 @@ def _texts(value: Any, setting: str) -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             word = name.rpartition(".")[2]
             yield from _texts(inner, word if word in FILE_SETTINGS else setting)
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a value of JSON with changed texts, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _with_texts(inner, change) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def _words(command: str) -> list[str]:
