@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -76,7 +77,7 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
             yield MachineError(path, rule, do=_DO_GENERATE)
         elif stat.S_IMODE(path.stat().st_mode) & _OTHERS:
             rule = "is the token of the cluster, and other users can read it"
-            yield MachineError(path, rule, do=f"chmod 600 {path}")
+            yield MachineError(path, rule, do=f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
