@@ -157,9 +157,36 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     assert "c.yaml: gives no node a core on which a trial could train. Give workers" in str(none)
     coreless = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 0, "GPU": 1}'))
     (none,) = trial_errors(coreless, None)
-    assert "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers" in str(none)
+    assert (
+        "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers"
+        in str(none)
+    )
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
+
+
+GOOGLE = """
+cluster_name: c
+max_workers: 0
+provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: p}
+auth: {ssh_user: me}
+head_start_ray_commands: [ray start --head --dashboard-host=127.0.0.1]
+head_node_type: head
+available_node_types:
+  head:
+    resources: {CPU: 8}
+    node_config: {machineType: n1-standard-8, guestAccelerators: [{acceleratorCount: 1}]}
+"""
+
+
+def test_a_gpu_that_the_file_does_not_count_may_be_there(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOGLE)
+    assert trial_errors(read_cluster_file(file), 1) == []
+    file.write_text(GOOGLE.replace("CPU: 8", "CPU: 8, GPU: 0"))
+    assert len(trial_errors(read_cluster_file(file), 1)) == 1
+    file.write_text(GOOGLE.replace("CPU: 8", "CPU: 0"))
+    assert len(trial_errors(read_cluster_file(file), 1)) == 1
 
 
 def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):

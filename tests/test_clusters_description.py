@@ -141,6 +141,20 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
     assert lines == sorted(lines)
 
 
+def test_mistakes_are_counted_as_they_are_shown(refused):
+    text = "w: {}\n" + DOCUMENTED.replace("available_node_types:", "available_node_types:\n    w: {}")
+    count, *lines = refused(text).splitlines()
+    assert f"has {len(lines)} mistakes:" in count and len(set(lines)) == len(lines)
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    file = tmp_path / "c.yaml"
+    text = changed('"CPU": 8', '"CPU": 8.0').replace("max_workers: 8", "max_workers: 8.0")
+    file.write_text(text, encoding="utf-8")
+    kind = read_cluster_file(file).node_types["gpu_spot_l4"]
+    assert str((kind.max_workers, kind.resources["CPU"])) == "(8, 8)"
+
+
 def test_mistakes_by_the_schema_hide_no_others(refused):
     text = changed("upscaling_speed", "upscaling_sped").replace("VolumeType", "VolumeTyp", 1)
     text = text.replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0")
