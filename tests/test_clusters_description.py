@@ -142,7 +142,9 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
 
 
 def test_mistakes_are_counted_as_they_are_shown(refused):
-    text = "w: {}\n" + DOCUMENTED.replace("available_node_types:", "available_node_types:\n    w: {}")
+    text = "w: {}\n" + DOCUMENTED.replace(
+        "available_node_types:", "available_node_types:\n    w: {}"
+    )
     count, *lines = refused(text).splitlines()
     assert f"has {len(lines)} mistakes:" in count and len(set(lines)) == len(lines)
 
