@@ -1,7 +1,8 @@
 """Cache folders: folders that processes make once and share, their sizes, their deletion.
 
-Beside a folder lie two empty files, which processes lock: one while a process makes, opens or
-deletes it, and one as long as processes use it. Locks end with their process, however it ends.
+Beside a folder <key>/ lie two empty files, which processes lock: .<key>.lock while a process makes,
+opens or deletes it, and .<key>.used as long as processes use it. Locks end with their process,
+however it ends.
 """
 
 import os
@@ -13,6 +14,13 @@ from pathlib import Path
 
 from syndet_ray.files import make_folder, may_write, whole_folder
 from syndet_ray.locks import hold_lock, lock, open_to_lock
+
+GRAVE = "-dropped-"  # in the name of a folder that is being deleted, after its key
+
+
+def is_grave(name: str) -> bool:
+    """True for the name of a folder that is being deleted, or that a kill has left of one."""
+    return name.startswith(".") and GRAVE in name
 
 
 def folder_bytes(folder: Path) -> int:
@@ -54,7 +62,7 @@ def use_marker(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.used")
 
 
-def making_lock(folder: Path) -> Path:
+def _making_lock(folder: Path) -> Path:
     """The empty file beside a folder that a process locks which makes, opens or deletes it."""
     return folder.with_name(f".{folder.name}.lock")
 
@@ -66,7 +74,7 @@ def hold_folder(folder: Path) -> Iterator[bool]:
     Gives False if the file system cannot lock.
     """
     make_folder(folder.parent)
-    with hold_lock(making_lock(folder)) as is_alone:
+    with hold_lock(_making_lock(folder)) as is_alone:
         yield is_alone
 
 
@@ -95,7 +103,7 @@ def last_use(folder: Path) -> float:
     A folder that was never used as a whole has no marker: its last change counts, or that of the
     lock under which it is made.
     """
-    for path in (use_marker(folder), folder, making_lock(folder)):
+    for path in (use_marker(folder), folder, _making_lock(folder)):
         with suppress(FileNotFoundError):
             return path.stat().st_mtime
     return 0.0
@@ -111,13 +119,13 @@ def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = Non
     cache, key = folder.parent, folder.name
     try:
         with (
-            hold_lock(making_lock(folder), wait=False) as is_alone,
+            hold_lock(_making_lock(folder), wait=False) as is_alone,
             hold_lock(use_marker(folder), wait=False) as is_unused,
         ):
             if not (is_alone and is_unused):  # without locks it may be in use
                 return False
             for part in [folder] if parts is None else parts():
-                grave = tempfile.mkdtemp(prefix=f".{key}-dropped-", dir=cache)
+                grave = tempfile.mkdtemp(prefix=f".{key}{GRAVE}", dir=cache)
                 part.rename(Path(grave) / part.name)
                 shutil.rmtree(grave)
     except OSError:  # among them BlockingIOError: another process uses it

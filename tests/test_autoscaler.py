@@ -93,6 +93,13 @@ def test_types_that_stand_in_for_one_another_and_idle_nodes_count_once():
     assert grown.trials(trial_of(cpus=8, gpus=0)) == 4 * 2 + 4
 
 
+def test_whole_numbers_may_be_written_with_a_point():
+    worker = {"resources": {"CPU": 8}, "min_workers": 1.0, "max_workers": 2.0}
+    kinds = {"head": {"resources": {"CPU": 0}}, "w": worker}
+    grown = growth_of({"max_workers": 3.0, "head_node_type": "head", "available_node_types": kinds})
+    assert (len(grown.nodes), len(grown.always), str(grown.most)) == (2, 1, "3")
+
+
 def test_machines_that_count_their_resources_themselves_have_unknown_ones():
     kinds = {"local.cluster.node": {"resources": {}, "node_config": {}, "max_workers": 2}}
     config = {

@@ -9,7 +9,8 @@ from syndet_ray.clusters.bundle import bundle, paths_of
 from syndet_ray.clusters.definition_files import write_definitions
 from syndet_ray.definitions.given import with_given
 from syndet_ray.definitions.loader import load
-from syndet_ray.definitions.located import OF_FILES
+from syndet_ray.definitions.located import OF_FILES, with_absolute_paths
+from syndet_ray.definitions.program import files_of
 from syndet_ray.errors import DataError, DefinitionError
 
 FOLDER = PurePosixPath("/home/ubuntu/syndet_projects/x/submitted/y")
@@ -138,6 +139,27 @@ def test_what_a_command_names_goes_along(project):
     )
 
 
+def test_paths_of_a_command_may_have_equals_signs_and_its_other_words_may_be_anything(project):
+    weights, conf = project / "lr=0.1" / "w.pt", project / "conf=2.yaml"
+    weights.parent.mkdir()
+    for file in (weights, conf):
+        file.touch()
+    text = "x=1;" * 100  # too long for a path
+    command = (
+        f"command:python3 make.py --weights=lr=0.1/w.pt --set=a={conf} --x= ~x --b=~x -c '{text}'"
+    )
+    located = with_absolute_paths("detector.program", command, project)
+    assert f"--weights={weights} --set=a={conf} --x= '~x' '--b=~x'" in located
+    assert {str(weights), str(conf)} < set(files_of(located, "detector.program"))
+    changed = with_given(load("mugs"), {"settings": {"detector.program": located}})
+    assert {weights, conf} < paths_of(changed).keys()
+    sent = bundle(changed, [], FOLDER)
+    there = sent.translate(command, project)
+    assert f"--weights={FOLDER}/files/{sent.place(weights)} " in there
+    assert f"--set=a={FOLDER}/files/{sent.place(conf)} --x= '~x' '--b=~x' -c '{text}'" in there
+    assert with_absolute_paths("scene.assets", "~x/meshes", project) == f"{project}/~x/meshes"
+
+
 def test_an_interpreter_of_this_machine_is_refused(project):
     program = project / ".venv" / "bin" / "python"
     program.parent.mkdir(parents=True)
@@ -164,6 +186,32 @@ def test_another_sweep_that_cannot_be_read_goes_along_as_it_is(project, tmp_path
     write_definitions("mugs", {}, bundle(load("mugs"), [], FOLDER), tmp_path / "staged")
     for name, content in contents.items():
         assert (tmp_path / "staged" / "sweeps" / f"{name}.py").read_bytes() == content
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_file_stays_in_its_encoding(encoding, project, tmp_path):
+    file = project / "sweeps" / "mugs.py"
+    text = file.read_text(encoding="utf-8").replace('"meshes"', r'"\u03ba"')
+    cookie = f"# -*- coding: {encoding} -*-\n" if encoding == "latin-1" else ""
+    file.write_bytes((cookie + text).encode(encoding))
+    (project / "meshes").rename(project / "κ")
+    sent = bundle(load("mugs"), [], FOLDER)
+    staged = tmp_path / "staged"
+    write_definitions("mugs", {}, sent, staged)
+    there = load(str(staged / "sweeps" / "mugs.py"), staged)
+    assert there.recipe.scene.assets == str(staged / sent.place(project / "κ"))
+    assert "Größe" in (staged / "sweeps" / "mugs.py").read_text(encoding)
+
+
+def test_paths_in_an_expression_name_the_places_there(project, tmp_path):
+    file = project / "sweeps" / "mugs.py"
+    chosen = f'assets="{project}/meshes" if len("{project}/meshes") > 1 else "shapes"'
+    file.write_text(file.read_text(encoding="utf-8").replace('assets="meshes"', chosen))
+    sent = bundle(load("mugs"), [], FOLDER)
+    write_definitions("mugs", {}, sent, tmp_path / "staged")
+    meshes = sent.place(project / "meshes")
+    text = (tmp_path / "staged" / "sweeps" / "mugs.py").read_text(encoding="utf-8")
+    assert f"assets='{meshes}' if len('{meshes}') > 1 else \"shapes\"" in text
 
 
 def test_a_link_out_of_a_folder_is_refused_and_one_within_is_followed(project, tmp_path):

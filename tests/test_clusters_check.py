@@ -177,6 +177,30 @@ def test_trials_are_counted_on_the_nodes_of_the_file(cluster):
     assert trials_there(uncounted, None, None) is None
 
 
+GOOGLE = """
+cluster_name: c
+max_workers: 0
+provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: p}
+auth: {ssh_user: me}
+head_start_ray_commands: [ray start --head --dashboard-host=127.0.0.1]
+head_node_type: head
+available_node_types:
+  head:
+    resources: {CPU: 8}
+    node_config: {machineType: n1-standard-8, guestAccelerators: [{acceleratorCount: 1}]}
+"""
+
+
+def test_a_gpu_that_the_file_does_not_count_may_be_there(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOGLE)
+    assert trial_errors(read_cluster_file(file), 1) == []
+    file.write_text(GOOGLE.replace("CPU: 8", "CPU: 8, GPU: 0"))
+    assert len(trial_errors(read_cluster_file(file), 1)) == 1
+    file.write_text(GOOGLE.replace("CPU: 8", "CPU: 0"))
+    assert len(trial_errors(read_cluster_file(file), 1)) == 1
+
+
 def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):
     file = tmp_path / "c.yaml"
     text = DOCUMENTED.replace("upscaling_speed", "upscaling_sped").replace('"GPU": 1', '"GPU": 0.5')

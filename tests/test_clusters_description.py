@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndet_ray.clusters import ec2
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.errors import DataError, DefinitionError
 
@@ -53,6 +54,15 @@ def test_the_documented_cluster_is_read_as_it_is_meant():
     assert not cluster.head.is_spot
     assert cluster.head.name not in [kind.name for kind in cluster.workers]
     assert cluster.growth.most == cluster.prepared["max_workers"]
+
+
+def test_a_broken_profile_of_this_machine_is_no_mistake_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("[default")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    for reading in (ec2._regions, ec2._shape_of_a_launch):
+        reading.cache_clear()
+    assert read_cluster_file(ROOT / "cluster.yaml").region == "us-east-1"
 
 
 def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):
@@ -129,6 +139,22 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
     lines = [int(line.split(":")[1]) for line in message.splitlines()[1:]]
     assert len(lines) >= 5
     assert lines == sorted(lines)
+
+
+def test_mistakes_are_counted_as_they_are_shown(refused):
+    text = "w: {}\n" + DOCUMENTED.replace(
+        "available_node_types:", "available_node_types:\n    w: {}"
+    )
+    count, *lines = refused(text).splitlines()
+    assert f"has {len(lines)} mistakes:" in count and len(set(lines)) == len(lines)
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    file = tmp_path / "c.yaml"
+    text = changed('"CPU": 8', '"CPU": 8.0').replace("max_workers: 8", "max_workers: 8.0")
+    file.write_text(text, encoding="utf-8")
+    kind = read_cluster_file(file).node_types["gpu_spot_l4"]
+    assert str((kind.max_workers, kind.resources["CPU"])) == "(8, 8)"
 
 
 def test_mistakes_by_the_schema_hide_no_others(refused):

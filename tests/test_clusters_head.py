@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -50,6 +51,15 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
         f"cluster nobody-has-started-it of {file.path}: is not up. Start it: ray up {file.path}"
     )
     assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
+
+
+def test_commands_in_messages_are_those_of_a_shell(tmp_path, head):
+    path = tmp_path / "my cluster.yaml"
+    path.write_text(FILE)
+    with pytest.raises(MachineError, match=r"ray up '.*/my cluster\.yaml'"):
+        find_head(read_cluster_file(path))
+    with pytest.raises(MachineError, match=r"ray exec 'my c.yaml' 'ray status'`; `ray up 'my c.ya"):
+        replace(head, file=Path("my c.yaml")).answer("true")
 
 
 def test_a_missing_program_is_named(file, monkeypatch, tmp_path):

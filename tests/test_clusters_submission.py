@@ -7,8 +7,8 @@ import time
 import pytest
 from made_runs import ABOUT, made_run
 
-from syndet_ray.cli import on_head
-from syndet_ray.clusters.submission import Submission
+from syndet_ray.cli import head_facts, on_head
+from syndet_ray.clusters.submission import PROJECTS, Submission
 from syndet_ray.tuning.shown import Recorder
 
 
@@ -83,6 +83,37 @@ def test_its_run_is_the_one_that_began_in_its_files(submission):
     assert submission.run.path == run.path
     other.describe(other.about | {"folder": str(submission.files)})
     assert submission.run.path == other.path, "the newest of them"
+
+
+def test_a_head_whose_home_is_a_link_knows_its_runs(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    submission = Submission(tmp_path / "home" / PROJECTS / "dice-1" / "submitted" / "tiny-1")
+    submission.files.mkdir(parents=True)
+    ended(submission, ["--help"])
+    run = run_of(submission, "tiny-1", folder=str(submission.files.resolve()))
+    assert submission.run.path == run.path
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    facts = head_facts.facts(PROJECTS)
+    (record,) = facts["submissions"]
+    assert record["run"] == str(run.path.resolve())
+    assert facts["root"] == str(tmp_path / "disk" / PROJECTS), "the name that a process there has"
+    assert head_facts.submissions(tmp_path / "home" / PROJECTS)[0]["run"] == str(run.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"folder": 5}', "{}"])
+def test_damaged_records_hide_no_others(text, submission):
+    ended(submission, ["--help"])
+    run = run_of(submission, "tiny-1")
+    damaged = run_of(submission, "damaged", started=ABOUT["started"] + 1).path
+    other = submission.folder.with_name("damaged")
+    other.mkdir()
+    for file in (damaged / "run.json", submission.runs / "no" / "run.json", other / "process.json"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert submission.run.path == run.path
+    (record,) = head_facts.submissions(submission.folder.parents[2])
+    assert record["run"] == str(run.path)
 
 
 def test_a_run_has_begun_once_an_attempt_shows_itself(submission, capsys):

@@ -21,6 +21,7 @@ import boto3
 import pytest
 from conftest import keys
 
+from syndet_ray.cache_folders import delete_unused, is_grave
 from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.remote import bucket, download, node_cache, unpack
@@ -1053,3 +1054,19 @@ def test_the_verbs_take_addresses(stored, tmp_path, syndet_here, monkeypatch):
     done = syndet_here("check", "smoke", "--local", "--real", "https://x.org/a.zip")
     assert done.stderr.startswith("syndet_ray: https://x.org/a.zip: must come with its checksum")
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache"]
+
+
+def test_what_a_kill_left_of_a_deleted_copy_is_deleted(tmp_path, monkeypatch):
+    folder = tmp_path / ("0" * 20)
+    (folder / "photos").mkdir(parents=True)
+
+    def kill(grave):
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", kill)
+        assert not delete_unused(folder)
+    names = [path.name for path in tmp_path.iterdir() if path.is_dir()]
+    assert any(map(is_grave, names)) and not folder.exists()
+    assert list(node_cache._datasets(tmp_path)) == []
+    assert not any(path.is_dir() for path in tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
@@ -16,6 +16,7 @@ from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import ANSWER
+from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError, MachineError
 
 # options that are settings of the recipe, or that say where to run and what is brought back
@@ -104,18 +105,40 @@ def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, mo
     )
 
 
-def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path):
-    submission = submission_below("/head")
-    bundle = bundle_on(submission)
+def test_a_folder_that_every_node_has_may_be_written_with_a_slash(tmp_path):
+    file = tmp_path / "slash.yaml"
+    file.write_text(CLUSTER.replace("/data/floors", "/data/floors/"))
+    request = SimpleNamespace(definition=load("smoke"))
+    options = SweepOptions(runs=None)
+    bundle = submit._bundle(request, options, read_cluster_file(file), PurePosixPath("/x"))
+    assert bundle.mounted == (Path("/data/floors"),)
+
+
+def test_the_recipes_of_an_earlier_run_name_the_places_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    item = replace(MESHES, source=tmp_path / "meshes")
+    bundle = Bundle(items=(PHOTOS, item), folder=submission_below("/head").folder)
     for name in submit._POINT_FILES:
-        values = {"scene.assets": str(MESHES.source), "other": f"{MESHES.source}-2"}
+        values = {
+            "scene.assets": str(item.source),
+            "scene.generator": f"command:python3 make.py --in={item.source}",
+            "other": f"{item.source}-2",
+            "name": "meshes",
+        }
         (tmp_path / name).write_text(json.dumps(values))
+    with (tmp_path / "ledger.jsonl").open("a") as ledger:
+        ledger.write(f'\n["{PHOTOS.source}"]\n{{"ev')
     submit._move_paths(tmp_path, bundle)
-    moved = json.loads((tmp_path / "ledger.jsonl").read_text())
-    assert moved == {
-        "scene.assets": f"/head/project/submitted/tiny-2/files/given/{MESHES.place}",
-        "other": "/laptop/meshes-2",
+    moved, photos, rest = (tmp_path / "ledger.jsonl").read_text().split("\n")
+    meshes = f"/head/project/submitted/tiny-2/files/given/{item.place}"
+    assert json.loads(moved) == {
+        "scene.assets": meshes,
+        "scene.generator": f"command:python3 make.py --in={meshes}",
+        "other": f"{item.source}-2",
+        "name": "meshes",
     }
+    assert photos == f'["/head/project/submitted/tiny-2/data/{PHOTOS.place}"]'
+    assert rest == '{"ev', "as it was cut off"
 
 
 def test_the_script_for_heads_which_imports_nothing_of_ours_begins_its_answer_as_is_expected():

@@ -21,27 +21,30 @@ _NEEDED = ("ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pydantic"
 def submissions(root: Path) -> list[dict[str, Any]]:
     """Submissions, oldest first: folder, run ("" if there is none yet), process, and its start."""
     runs = {}
-    for record in root.glob("*/runs/*/run.json"):
-        try:
-            folder = json.loads(record.read_text(encoding="utf-8"))["folder"]
-        except (OSError, ValueError, KeyError):
-            continue
-        runs[folder] = record.parent
+    for file in root.glob("*/runs/*/run.json"):
+        folder = _record(file).get("folder")
+        if isinstance(folder, str):
+            runs[folder] = str(file.parent)
     items = []
-    for record in root.glob("*/submitted/*/process.json"):
-        files = str(record.parent / "files")
-        run = runs.get(files)
-        try:
-            item = {
-                "folder": str(record.parent),
-                "run": "" if run is None else str(run),
-                "began": record.stat().st_mtime,
-                **json.loads(record.read_text(encoding="utf-8")),
-            }
-        except (OSError, ValueError):  # it is being deleted, or damaged: others are not
-            continue
-        items.append(item)
+    for file in root.glob("*/submitted/*/process.json"):
+        record = _record(file)
+        if "pid" in record:
+            # a process knows its folder without links, such as that of a home folder elsewhere
+            files = str((file.parent / "files").resolve())
+            items.append({"folder": str(file.parent), "run": runs.get(files, ""), **record})
     return sorted(items, key=lambda submission: submission["began"])
+
+
+def _record(file: Path) -> dict[str, Any]:
+    """The content of a record, and when it "began" to be; {} for one that is damaged, or is being
+    deleted: others are not.
+    """
+    try:
+        began = file.stat().st_mtime
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {"began": began, **content} if isinstance(content, dict) else {}
 
 
 def sent_paths(root: Path) -> list[str]:
@@ -62,7 +65,8 @@ def _submission_of(path: Path) -> Path:
 
 def facts(projects: str) -> dict[str, Any]:
     """Facts about this machine."""
-    root = Path.home() / projects
+    # a process there finds its files without links, and two names of a file would be two values
+    root = (Path.home() / projects).resolve()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     ray = "" if "ray" in missing else importlib.metadata.version("ray")
     return {

@@ -197,7 +197,7 @@ def _bundle(
 
     paths = (_photos(options), options.classes, points)
     others = [path for path in paths if path is not None]
-    mounted = [local for remote, local in mounts(cluster).items() if str(local) == remote]
+    mounted = [local for remote, local in mounts(cluster).items() if Path(remote) == local]
     return bundle(request.definition, others, folder, mounted)
 
 
@@ -229,10 +229,19 @@ def _move_paths(run: Path, bundle: "Bundle") -> None:
     for name in _POINT_FILES:
         file = run / name
         text = file.read_text(encoding="utf-8")
-        for item in bundle.items:
-            place = json.dumps(str(bundle.path_on_head(item)))
-            text = text.replace(json.dumps(str(item.source)), place)
-        file.write_text(text, encoding="utf-8")
+        values = text.split("\n") if file.suffix == ".jsonl" else [text]
+        file.write_text("\n".join(_moved_json(value, bundle) for value in values), encoding="utf-8")
+
+
+def _moved_json(text: str, bundle: "Bundle") -> str:
+    """The text of a value of JSON with the places of the cluster; itself for another one, such as
+    the last line of a ledger whose writer was killed.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return json.dumps(bundle.translate_recorded(value))
 
 
 def _check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:

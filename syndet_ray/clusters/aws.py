@@ -13,7 +13,7 @@ from syndet_ray.clusters.description import ClusterFile, NodeType
 from syndet_ray.clusters.ec2 import OF_RAY
 from syndet_ray.clusters.quotas import quota_of
 from syndet_ray.clusters.rules import NODE_TYPES
-from syndet_ray.data.storage import read_error
+from syndet_ray.data.storage import error_code, read_advice
 from syndet_ray.errors import MachineError, SyndetError, nearest
 from syndet_ray.wording import counted
 
@@ -98,15 +98,15 @@ def _answer(subject: str, check: Callable[[], Problems]) -> list[SyndetError | s
     try:
         return list(check())
     except (BotoCoreError, ClientError) as error:
-        if _code(error) in _FORBIDDEN:
+        if error_code(error) in _FORBIDDEN:
             return [f"{subject} could not be looked up: these credentials may not ask for them"]
-        rule = f"{subject} cannot be looked up ({_code(error) or type(error).__name__})"
-        return [MachineError("AWS", rule, do=read_error("", error).do)]
+        rule = f"{subject} cannot be looked up ({error_code(error)})"
+        return [MachineError("AWS", rule, do=read_advice(error))]
 
 
 def _account_error(error: Exception) -> MachineError:
-    rule = f"cannot be used ({_code(error) or type(error).__name__})"
-    return MachineError("AWS account", rule, do=read_error("", error).do)
+    rule = f"cannot be used ({error_code(error)})"
+    return MachineError("AWS account", rule, do=read_advice(error))
 
 
 def _zones(account: Account, cluster: ClusterFile) -> Problems:
@@ -228,7 +228,7 @@ def _rights(account: Account, cluster: ClusterFile) -> Problems:
     try:
         account.client("ec2").run_instances(**(request | dry))
     except ClientError as error:
-        if _code(error) in _FORBIDDEN:
+        if error_code(error) in _FORBIDDEN:
             place = _place(cluster, cluster.head, "InstanceType")
             rule = "these credentials may not start the head, or not give it its profile"
             yield MachineError(place, rule, do=_DO_RIGHTS)
@@ -266,11 +266,6 @@ def _kinds(cluster: ClusterFile) -> list[NodeType]:
 
 def _instance_types(cluster: ClusterFile) -> list[str]:
     return sorted({kind.instance_type for kind in _kinds(cluster) if kind.instance_type})
-
-
-def _code(error: Exception) -> str:
-    """The code with which AWS refused; "" for another error."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
 
 
 def _place(cluster: ClusterFile, kind: NodeType, key: str) -> str:

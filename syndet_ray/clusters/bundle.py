@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -120,29 +120,46 @@ class Bundle:
 
         root  the folder that relative paths start from
         """
-        if isinstance(value, Mapping):
-            return {name: self.translate(inner, root) for name, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.translate(inner, root) for inner in value]
-        return self._translate_text(value, root) if isinstance(value, str) else value
 
-    def _translate_text(self, text: str, root: Path) -> str:
-        if not text.startswith(COMMAND):
+        def translate_text(text: str) -> str:
+            if text.startswith(COMMAND):
+                return self._translate_command(text, root)
             return self._translate_path(text, root) or text
-        return COMMAND + shlex.join(self._translate_word(word, root) for word in _words(text))
+
+        return _with_texts(value, translate_text)
+
+    def translate_recorded(self, value: Any) -> Any:
+        """The same for a value that a run has recorded, whose paths are absolute: other texts may
+        read like relative ones. The places are absolute too.
+        """
+
+        def translate_text(text: str) -> str:
+            if text.startswith(COMMAND):
+                return self._translate_command(text, Path.cwd())
+            place = self._translate_path(text, Path.cwd()) if text.startswith("/") else None
+            return text if place is None else str(self.folder / FILES / place)
+
+        return _with_texts(value, translate_text)
+
+    def _translate_command(self, text: str, root: Path) -> str:
+        words = [self._translate_word(word, root) for word in _words(text)]
+        return COMMAND + shlex.join(words) if words else text
 
     def _translate_word(self, word: str, root: Path) -> str:
         """A word of a command; paths are absolute, because a program may start in any folder."""
-        option, equals, value = word.rpartition("=")
-        if path := self._translate_path(word, root):
-            return str(self.folder / FILES / path)
-        if equals and (path := self._translate_path(value, root)):
-            return f"{option}={self.folder / FILES / path}"
-        return word
+
+        def is_sent(text: str) -> bool:
+            return self._translate_path(text, root) is not None
+
+        option, path = path_in(word, is_sent)
+        place = self._translate_path(path, root)
+        return word if place is None else f"{option}{self.folder / FILES / place}"
 
     def _translate_path(self, text: str, root: Path) -> str | None:
         """The path that a text names, as the cluster has it; None if the text names none."""
-        path = root / Path(text).expanduser()
+        if not text:
+            return None
+        path = root / os.path.expanduser(text)  # "~x" stays if there is no such user
         return self.place(path) or (str(path) if self.is_mounted(path) else None)
 
     @property
@@ -218,6 +235,15 @@ def _texts(value: Any, setting: str) -> Iterator[tuple[str, str]]:
             yield from _texts(inner, word if word in FILE_SETTINGS else setting)
 
 
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a value of JSON with changed texts, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _with_texts(inner, change) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
+
+
 def _words(command: str) -> list[str]:
     try:
         return words_of(command, "program")
@@ -227,7 +253,7 @@ def _words(command: str) -> list[str]:
 
 def _stays_as_it_is(path: Path) -> bool:
     """True for a path that is not sent: of the system, a whole disk, or of nothing that is here."""
-    if not path.exists() or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
+    if not os.path.exists(path) or (path.is_dir() and len(path.parts) <= _DISK_DEPTH):
         return True
     return any(map(path.is_relative_to, _OF_THE_SYSTEM))
 

@@ -15,7 +15,7 @@ from syndet_ray.clusters.description import (
     mistakes_error,
 )
 from syndet_ray.clusters.quotas import may_have_gpus
-from syndet_ray.clusters.rules import as_lines
+from syndet_ray.clusters.rules import as_lines, unique
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.search.task import Resources, processes_and_gpus
@@ -127,18 +127,24 @@ def _counted_nodes(cluster: ClusterFile) -> list[Node] | None:
     """A node of each kind that may be up; None if the file does not say what one of them has."""
     workers = cluster.workers if cluster.growth.most else []
     kinds = {kind.name: kind for kind in (cluster.head, *workers)}.values()
-    return [_node(kind) for kind in kinds] if all(map(_is_counted, kinds)) else None
+    if not all(_is_counted(kind, cluster.provider) for kind in kinds):
+        return None
+    return [_node(kind) for kind in kinds]
 
 
 def _node(kind: NodeType) -> Node:
     return Node(cpus=kind.resources["CPU"], gpus=kind.resources.get("GPU", 0))
 
 
-def _is_counted(kind: NodeType) -> bool:
+def _is_counted(kind: NodeType, provider: str) -> bool:
     """True if the file says all that trials can have of a node: Ray adds what it does not name."""
-    if "CPU" not in kind.resources:
-        return False
-    return "GPU" in kind.resources or kind.instance_type is None or not may_have_gpus(kind)
+    cores = kind.resources.get("CPU")
+    # on a node without a core no trial trains, whatever GPU it has
+    if not cores:
+        return cores == 0
+    # the machines of other clouds are not told by their names
+    has_no_gpu = provider == AWS and not may_have_gpus(kind)
+    return "GPU" in kind.resources or has_no_gpu
 
 
 def _bucket_errors(storage: str | None) -> list[MachineError]:
@@ -152,10 +158,11 @@ def _bucket_errors(storage: str | None) -> list[MachineError]:
 
 def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
     """The only error as it is, or one with a line for each."""
-    if len(errors) == 1:
-        return errors[0]
-    reasons = counted(len(errors), "reason")
-    rule = f"cannot be started as it is, for {reasons}:{as_lines(errors)}"
+    distinct = unique(errors)
+    if len(distinct) == 1:
+        return distinct[0]
+    reasons = counted(len(distinct), "reason")
+    rule = f"cannot be started as it is, for {reasons}:{as_lines(distinct)}"
     return MachineError(path, rule)
 
 

@@ -1,6 +1,8 @@
 """Definition files: sweeps and search spaces as they are sent to a cluster, with its paths."""
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,10 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
 def _translate_file(file: Path, bundle: Bundle) -> bytes:
     content = file.read_bytes()
     try:
-        return _translate_source(content.decode("utf-8"), bundle).encode()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = _translate_source(content.decode(encoding), bundle)
+        # a place stands in quotes, where Python reads such escapes
+        return text.encode(encoding, "backslashreplace")
     # of another sweep, which is not used: this one has been loaded
     except (SyntaxError, ValueError):
         return content
@@ -55,7 +60,10 @@ def _translate_file(file: Path, bundle: Bundle) -> bytes:
 def _translate_source(source: str, bundle: Bundle) -> str:
     """The text of a definition file, with the places of the cluster for paths of this machine."""
     lines = source.encode().splitlines(keepends=True)
-    for node in reversed(list(_path_nodes(ast.parse(source), is_path=False))):
+    nodes = list(_path_nodes(ast.parse(source), is_path=False))
+    # the last first: a replacement moves what follows it
+    nodes.sort(key=lambda node: (node.lineno, node.col_offset), reverse=True)
+    for node in nodes:
         place = bundle.translate(node.value, Path.cwd())
         if place == node.value:
             continue
@@ -67,7 +75,7 @@ def _translate_source(source: str, bundle: Bundle) -> str:
 
 
 def _path_nodes(node: ast.AST, *, is_path: bool) -> Iterator[ast.Constant]:
-    """The texts of a definition file that may name files, in their order."""
+    """The texts of a definition file that may name files."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         if is_path or node.value.startswith(COMMAND):
             yield node

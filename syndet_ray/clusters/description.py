@@ -14,9 +14,10 @@ from syndet_ray.clusters.rules import (
     NODE_TYPES,
     as_lines,
     has_token,
+    node_type_errors,
     safety_errors,
     schema_errors,
-    type_errors,
+    unique,
     without_wrong_types,
 )
 from syndet_ray.data.readers.yaml_file import load_yaml
@@ -127,9 +128,10 @@ def cluster_and_mistakes(path: Path) -> tuple[ClusterFile | None, list[Definitio
 
 def mistakes_error(path: Path, mistakes: list[DefinitionError]) -> DefinitionError:
     """The only mistake as it is, or one error with a line for each."""
-    if len(mistakes) == 1:
-        return mistakes[0]
-    rule = f"has {counted(len(mistakes), 'mistake')}:{as_lines(mistakes)}"
+    distinct = unique(mistakes)
+    if len(distinct) == 1:
+        return distinct[0]
+    rule = f"has {counted(len(distinct), 'mistake')}:{as_lines(distinct)}"
     return DefinitionError(path, rule)
 
 
@@ -156,7 +158,7 @@ def _errors(
         place = lines.place((), "provider")
         errors.append(DefinitionError(place, f"is refused by Ray ({refusal})"))
     if not errors:
-        errors += type_errors(completed, lines)
+        errors += node_type_errors(completed, lines)
     usable = without_wrong_types(completed)
     errors += safety_errors(usable, lines)
     if (usable["provider"] or {}).get("type") == AWS:
@@ -194,8 +196,9 @@ def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     profile, market = (_mapping(node.get(key)) for key in _EC2_MAPPINGS)
     return NodeType(
         name=name,
-        resources=kind["resources"],
-        max_workers=kind["max_workers"],
+        # for the schema 2.0 is a whole number too
+        resources={unit: int(amount) for unit, amount in kind["resources"].items()},
+        max_workers=int(kind["max_workers"]),
         priority=kind.get("priority", 0),
         is_spot=market.get("MarketType") == "spot",
         instance_type=node.get("InstanceType"),

@@ -67,19 +67,22 @@ def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
 @cache
 def _regions() -> list[str]:
     """Returns the names of all regions of EC2 that boto3 knows."""
-    import botocore.session
+    from botocore.loaders import Loader
+    from botocore.regions import EndpointResolver
 
-    session = botocore.session.get_session()
-    parts = session.get_available_partitions()
-    return [name for part in parts for name in session.get_available_regions("ec2", part)]
+    # a session would read the profile of this machine, which may be broken, and is not needed
+    resolver = EndpointResolver(Loader().load_data("endpoints"))
+    parts = resolver.get_available_partitions()
+    return [name for part in parts for name in resolver.get_available_endpoints("ec2", part)]
 
 
 @cache
 def _shape_of_a_launch() -> Any:
     """Returns what EC2 takes when it launches nodes; reading the model of its API takes 0.4 s."""
-    import botocore.session
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
 
-    service = botocore.session.get_session().get_service_model("ec2")
+    service = ServiceModel(Loader().load_service_model("ec2", "service-2"), "ec2")
     return service.operation_model("RunInstances").input_shape
 
 

@@ -181,8 +181,9 @@ class Head:
         return done
 
     def _error(self, rule: str, do: str = "") -> MachineError:
+        file = shlex.quote(str(self.file))
         hint = do or (
-            f"See `ray exec {self.file} 'ray status'`; `ray up {self.file}` mends it, "
+            f"See `ray exec {file} 'ray status'`; `ray up {file}` mends it, "
             "and ends runs there, for a later resume."
         )
         return MachineError(self.words, rule, do=hint)
@@ -276,7 +277,7 @@ def _refusals_named(file: ClusterFile) -> Iterator[None]:
     except Exception as error:
         reason = first_line(error)
         rule = "is not up" if "not found" in reason else f"cannot be looked up ({reason})"
-        do = f"Start it: ray up {file.path}"
+        do = f"Start it: ray up {shlex.quote(str(file.path))}"
         raise MachineError(f"cluster {file.cluster_name} of {file.path}", rule, do=do) from None
 
 

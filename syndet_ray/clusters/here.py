@@ -1,6 +1,8 @@
 """Here: what this machine must have before `ray up` starts a cluster from it."""
 
+import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -59,7 +61,7 @@ def mounts(cluster: ClusterFile) -> dict[str, Path]:
     Ray looks for them from the folder in which it runs.
     """
     pairs = cluster.prepared.get("file_mounts") or {}
-    return {str(remote): Path(str(local)).expanduser() for remote, local in pairs.items()}
+    return {str(remote): Path(os.path.expanduser(str(local))) for remote, local in pairs.items()}
 
 
 def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
@@ -75,7 +77,7 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
             yield MachineError(path, rule, do=_DO_GENERATE)
         elif stat.S_IMODE(path.stat().st_mode) & _OTHERS:
             rule = "is the token of the cluster, and other users can read it"
-            yield MachineError(path, rule, do=f"chmod 600 {path}")
+            yield MachineError(path, rule, do=f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:

@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
+
+Error = TypeVar("Error", bound=SyndetError)
 
 NODE_TYPES = "available_node_types"  # key of the types of nodes in a file
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,7 +40,7 @@ def without_wrong_types(content: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with None for values of a type that the schema refuses, and without keys that are no
     words: the other rules can then be applied to it.
     """
-    copy: dict[str, Any] = _with_words_as_keys(content)
+    copy: dict[str, Any] = _without_other_keys(content)
     for error in list(_mistakes(copy)):
         if error.validator == "type":
             *keys, last = error.absolute_path
@@ -57,16 +59,16 @@ def _mistakes(content: Mapping[str, Any]) -> Iterator[Any]:
     schema_file = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     validator = jsonschema.Draft7Validator(schema)
-    yield from validator.iter_errors(_with_words_as_keys(content))
+    yield from validator.iter_errors(_without_other_keys(content))
 
 
-def _with_words_as_keys(value: Any) -> Any:
+def _without_other_keys(value: Any) -> Any:
     """A copy of a value without keys that are no texts."""
     if isinstance(value, list):
-        return [_with_words_as_keys(inner) for inner in value]
+        return [_without_other_keys(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    return {key: _with_words_as_keys(inner) for key, inner in value.items() if isinstance(key, str)}
+    return {key: _without_other_keys(inner) for key, inner in value.items() if isinstance(key, str)}
 
 
 def _key_errors(value: Any, keys: tuple[Any, ...], lines: Lines) -> Iterator[DefinitionError]:
@@ -107,9 +109,14 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
         yield DefinitionError(lines.place(keys), f"{where}is refused by Ray ({error.message})")
 
 
+def unique(errors: Iterable[Error]) -> list[Error]:
+    """Errors without those that say the same as one before: two rules may refuse one value."""
+    return list({str(error): error for error in errors}.values())
+
+
 def as_lines(errors: Iterable[SyndetError]) -> str:
-    """Errors as lines for the end of a message; equal ones are one."""
-    return "".join(f"\n  {sentence}" for sentence in dict.fromkeys(map(str, errors))) + "\n"
+    """Errors as lines for the end of a message."""
+    return "".join(f"\n  {error}" for error in errors) + "\n"
 
 
 def _words(keys: Sequence[Any]) -> str:
@@ -117,7 +124,7 @@ def _words(keys: Sequence[Any]) -> str:
     return f"{'.'.join(map(str, keys))} " if keys else ""
 
 
-def type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
+def node_type_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Mistakes among the node types of a file that breaks no rule of the schema."""
     kinds = content.get(NODE_TYPES) or {}
     errors = []
@@ -192,12 +199,12 @@ def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Def
 
 
 def _token_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    if not has_token(prepared) and asks_for_token(prepared):
+    if not has_token(prepared) and _asks_for_token(prepared):
         rule = "RAY_AUTH_MODE=token is set, but no node would have the token, and none would start"
         yield DefinitionError(lines.place((), "file_mounts"), rule, do=_DO_TOKEN)
 
 
-def asks_for_token(prepared: Mapping[str, Any]) -> bool:
+def _asks_for_token(prepared: Mapping[str, Any]) -> bool:
     """True if the commands make Ray ask for a token; it does also where it finds one."""
     return any("RAY_AUTH_MODE=token" in command for _, command in commands(prepared))
 

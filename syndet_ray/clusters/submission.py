@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.locks import hold_lock
 from syndet_ray.runs.folder import RunFolder
@@ -73,7 +74,7 @@ class Submission:
 
     @property
     def is_running(self) -> bool:
-        """True while the process exists, which works in the files.
+        """True while the recorded process exists and works in the files.
 
         Another one may have its number, above all after a restart of the machine.
         """
@@ -96,16 +97,22 @@ class Submission:
         if self._record["continues"]:
             return RunFolder(Path(self._record["continues"]))
         newest = newest_run(self.runs)
-        if newest is not None and newest.about.get("folder") == str(self.files):
+        if newest is not None and self._began_here(newest):
             return newest
         return self._older_run()
 
     def _older_run(self) -> RunFolder | None:
         for path in self.runs.glob("*/run.json"):
-            with suppress(OSError, ValueError):
-                if json.loads(path.read_text(encoding="utf-8"))["folder"] == str(self.files):
-                    return RunFolder(path.parent)
+            run = RunFolder(path.parent)
+            with suppress(OSError, DataError):  # of a damaged one
+                if self._began_here(run):
+                    return run
         return None
+
+    def _began_here(self, run: RunFolder) -> bool:
+        """True for a run that began in the files. Raises DataError if run.json is damaged."""
+        # a process knows its folder without links, such as that of a home folder elsewhere
+        return run.about.get("folder") == str(self.files.resolve())
 
     def last_line(self) -> str:
         """The last line that the process has printed; "" before the first."""
@@ -133,7 +140,7 @@ class Submission:
 
 @contextmanager
 def _hangup_ignored() -> Iterator[None]:
-    """Ignores SIGHUP, as does for good what is started meanwhile."""
+    """Ignores SIGHUP in this block; a process that is started in it ignores it to its end."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield

@@ -35,24 +35,24 @@ Answer = TypeVar("Answer")
 
 _PATIENCE_S = 5.0  # to connect, and again to wait for an answer
 _PROBE = ".syndet-ray-was-here"
-_BUCKET = "Create the bucket, or correct the address."
-_RIGHTS = "Let this machine's role or key read, write and delete objects under this address."
-_RIGHTS_TO_READ = "Let this machine's role or key list and read the objects under this address."
-_RIGHT_BUCKET = "Correct the address, or the region and endpoint in the environment."
-_CREDENTIALS = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-_NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
+_DO_CREATE_BUCKET = "Create the bucket, or correct the address."
+_DO_PERMIT = "Let this machine's role or key read, write and delete objects under this address."
+_DO_PERMIT_READING = "Let this machine's role or key list and read the objects under this address."
+_DO_CORRECT_BUCKET = "Correct the address, or the region and endpoint in the environment."
+_DO_GIVE_KEY = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+_DO_CHECK_NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
 # advice by the code that S3 answers, or by the name of botocore's exception
 _ADVICE = {
-    "NoSuchBucket": _BUCKET,
-    "InvalidBucketName": _BUCKET,
-    "ParamValidationError": _BUCKET,
-    "404": _BUCKET,
-    "AccessDenied": _RIGHTS,
-    "403": _RIGHTS,
-    "AllAccessDisabled": _RIGHTS,
-    "NoCredentialsError": _CREDENTIALS,
-    "PartialCredentialsError": _CREDENTIALS,
-    "ProfileNotFound": _CREDENTIALS,
+    "NoSuchBucket": _DO_CREATE_BUCKET,
+    "InvalidBucketName": _DO_CREATE_BUCKET,
+    "ParamValidationError": _DO_CREATE_BUCKET,
+    "404": _DO_CREATE_BUCKET,
+    "AccessDenied": _DO_PERMIT,
+    "403": _DO_PERMIT,
+    "AllAccessDisabled": _DO_PERMIT,
+    "NoCredentialsError": _DO_GIVE_KEY,
+    "PartialCredentialsError": _DO_GIVE_KEY,
+    "ProfileNotFound": _DO_GIVE_KEY,
     "InvalidAccessKeyId": "Correct AWS_ACCESS_KEY_ID.",
     "SignatureDoesNotMatch": "Correct AWS_SECRET_ACCESS_KEY.",
     "ExpiredToken": "Renew the credentials.",
@@ -60,11 +60,13 @@ _ADVICE = {
     "PermanentRedirect": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "AuthorizationHeaderMalformed": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "InvalidEndpointURL": "Correct AWS_ENDPOINT_URL, or the address.",
-    "EndpointConnectionError": _NETWORK,
-    "ConnectTimeoutError": _NETWORK,
-    "ReadTimeoutError": _NETWORK,
-    "ConnectionClosedError": _NETWORK,
+    "EndpointConnectionError": _DO_CHECK_NETWORK,
+    "ConnectTimeoutError": _DO_CHECK_NETWORK,
+    "ReadTimeoutError": _DO_CHECK_NETWORK,
+    "ConnectionClosedError": _DO_CHECK_NETWORK,
 }
+# in the place of advice for those who write
+_ADVICE_TO_READ = {_DO_PERMIT: _DO_PERMIT_READING, _DO_CREATE_BUCKET: _DO_CORRECT_BUCKET}
 
 
 def check_bucket(address: str) -> None:
@@ -85,12 +87,8 @@ def check_bucket(address: str) -> None:
             client.get_object(**probe)
         finally:  # no later check has this name
             client.delete_object(**probe)
-    except ClientError as error:
-        raise store_error(address, error.response["Error"]["Code"], str(error)) from None
-    # botocore raises ValueError for an endpoint that is no URL
-    except (BotoCoreError, ValueError) as error:
-        code = "InvalidEndpointURL" if isinstance(error, ValueError) else type(error).__name__
-        raise store_error(address, code, str(error)) from None
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise store_error(address, error_code(error), str(error)) from None
 
 
 def s3(address: str, config: Config | None = None) -> tuple[Any, dict[str, str]]:
@@ -120,20 +118,28 @@ def store_error(address: str, code: str, message: str) -> MachineError:
     A StoreUnavailable unless the advice says what to change.
     """
     do = _ADVICE.get(code, message)
-    kind = StoreUnavailable if do in (message, _NETWORK) else MachineError
+    kind = StoreUnavailable if do in (message, _DO_CHECK_NETWORK) else MachineError
     return kind(address, f"cannot be written ({code})", do=do)
 
 
 def read_error(address: str, error: Exception) -> MachineError:
     """An error with advice for an exception of boto3, which wanted to read only."""
-    code = type(error).__name__
+    return MachineError(address, f"cannot be read ({error_code(error)})", do=read_advice(error))
+
+
+def error_code(error: Exception) -> str:
+    """The code with which a service of AWS refused, or the name of another exception of boto3."""
     if isinstance(error, ClientError):
-        code = error.response["Error"]["Code"]
-    elif isinstance(error, ValueError):  # of botocore, for an endpoint that is no URL
-        code = "InvalidEndpointURL"
-    do = _ADVICE.get(code, str(error))
-    advice = {_RIGHTS: _RIGHTS_TO_READ, _BUCKET: _RIGHT_BUCKET}.get(do, do)
-    return MachineError(address, f"cannot be read ({code})", do=advice)
+        return str(error.response["Error"]["Code"])
+    if isinstance(error, ValueError):  # of botocore, for an endpoint that is no URL
+        return "InvalidEndpointURL"
+    return type(error).__name__
+
+
+def read_advice(error: Exception) -> str:
+    """Advice for an exception of boto3, which wanted to read only."""
+    do = _ADVICE.get(error_code(error), str(error))
+    return _ADVICE_TO_READ.get(do, do)
 
 
 def inside(address: str, name: str) -> str:

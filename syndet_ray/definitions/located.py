@@ -1,11 +1,12 @@
 """Located: the files that settings name, as absolute paths."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.definitions.program import words_of
+from syndet_ray.definitions.program import path_in, words_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.definitions.value import Value
@@ -45,17 +46,18 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
 
 def _located_word(word: str, root: Path) -> str:
     """A word of a command, with an absolute path if it names a file, also as --option=FILE."""
-    if _is_started(root / word):
-        return str(root / word)
-    option, equals, value = word.rpartition("=")
-    if equals and (root / value).is_file():
-        return f"{option}={root / value}"
-    return word
+
+    def is_program(text: str) -> bool:
+        return bool(text) and _is_program(root / text)
+
+    option, path = path_in(word, is_program)
+    return f"{option}{root / path}" if is_program(path) else word
 
 
-def _is_started(path: Path) -> bool:
+def _is_program(path: Path) -> bool:
     """True for a file, and for a folder that Python runs."""
-    return path.is_file() or (path / "__main__.py").is_file()
+    # os.path: a program text among the words is no path, and may be too long for one
+    return os.path.isfile(path) or os.path.isfile(path / "__main__.py")
 
 
 def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
@@ -80,4 +82,4 @@ def _located_source(source: Any, root: Path) -> Any:
 def _absolute(path: Any, root: Path) -> Any:
     if not isinstance(path, str):  # the recipe says what is wrong with it
         return path
-    return str(root / Path(path).expanduser())
+    return str(root / os.path.expanduser(path))  # "~x" stays if there is no such user

@@ -1,7 +1,9 @@
 """Program: a program of the user that a setting names, as "command:PROGRAM ARG..."."""
 
 import os
+import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from syndet_ray.definitions.scene_parameters import COMMAND
@@ -43,22 +45,28 @@ def files_of(command: str, setting: str) -> list[str]:
     files: list[str] = []
     for word in words_of(command, setting):
         _, path = path_in(word)
-        if Path(path).is_file():
+        if os.path.isfile(path):
             files.append(path)
-        if Path(word, "__main__.py").is_file():
+        if os.path.isfile(Path(word, "__main__.py")):
             files += _modules(word)
     return files
 
 
-def path_in(word: str) -> tuple[str, str]:
-    """Splits a word of a command into an option and an absolute path: ("--config=", "/my.yaml").
+def _is_absolute_path(text: str) -> bool:
+    """True for an absolute path of a file or folder that exists here."""
+    # os.path: a program text among the words is no path, and may be too long for one
+    return text.startswith("/") and os.path.exists(text)
 
-    The option is "" for a word that is a path itself, or has none.
+
+def path_in(word: str, is_path: Callable[[str], bool] = _is_absolute_path) -> tuple[str, str]:
+    """Splits a word of a command into an option and a path: ("--config=", "/my.yaml").
+
+    The path is the whole word, or what follows the first equals sign after which there is one: it
+    may have equals signs itself. The option is "" for a word that is a path, or has none.
     """
-    option, equals, value = word.rpartition("=")
-    if value.startswith("/") and not word.startswith("/"):
-        return option + equals, value
-    return "", word
+    starts = [0, *(match.end() for match in re.finditer("=", word))]
+    start = next((start for start in starts if is_path(word[start:])), 0)
+    return word[:start], word[start:]
 
 
 def _modules(root: str) -> list[str]:

@@ -131,9 +131,12 @@ class RunFolder:
     def about(self) -> dict[str, Any]:
         """Facts about how the run was made. Raises DataError if run.json is damaged."""
         try:
-            return json.loads(self._about_file.read_text(encoding="utf-8"))
+            about = json.loads(self._about_file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise damaged_file(self._about_file, error) from None
+        if not isinstance(about, dict):
+            raise damaged_file(self._about_file, "no object of it")
+        return about
 
     def define(self, sweep: LoadedSweep) -> None:
         """Writes sweep.json, or replaces it."""

@@ -1,9 +1,7 @@
 """Cache: rendered sets on disk, each rendered once; the least recently used are deleted.
 
-Next to a set in CACHE/<key>/ lie .<key>.lock, locked by a process that makes or deletes the set,
-and .<key>.used, locked by all processes that use it. Both are empty, and locks end with their
-process, however it ends. On a file system without locks each process renders what it does not find,
-and nothing is deleted.
+A set lies in CACHE/<key>/, with the locks of `cache_folders` next to it. On a file system without
+locks each process renders what it does not find, and nothing is deleted.
 """
 
 import os

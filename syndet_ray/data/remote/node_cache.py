@@ -1,7 +1,7 @@
 """Node cache: copies of datasets on this node; those used longest ago are deleted, each whole.
 
-A dataset lies in CACHE/data/<key>/<name>/. Next to <key>/ lie .<key>.lock, locked by a process that
-copies or deletes the dataset, and .<key>.used, locked by all processes that use it until they end.
+A dataset lies in CACHE/data/<key>/<name>/, with the locks of `cache_folders` next to <key>/. A
+process uses a dataset until it ends.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from syndet_ray.cache_folders import (
     delete_unused,
     folder_bytes,
     hold_folder,
+    is_grave,
     last_use,
     mark_used,
     note_use,
@@ -30,7 +31,6 @@ from syndet_ray.locks import hold_lock, lock
 BOUND_VARIABLE = "SYNDET_DATA_CACHE_GB"
 _KEY_DIGITS = 20
 _KEY = re.compile(r"[0-9a-f]{20}")
-_GRAVE = re.compile(r"\.[0-9a-f]{20}-dropped-")
 _SPARE_BYTES = 10**9  # of the disk, for others that write meanwhile
 # Datasets that this process uses: the open file of each that is locked.
 _uses: dict[Path, int] = {}
@@ -159,7 +159,7 @@ class _Dataset:
 def _datasets(place: Path) -> Iterator[_Dataset]:
     """All datasets in a cache, whole or not; what a kill left of deleted ones is deleted first."""
     for path in sorted(place.iterdir()):
-        if _GRAVE.match(path.name):
+        if is_grave(path.name):
             shutil.rmtree(path, ignore_errors=True)
         if _KEY.fullmatch(path.name) and path.is_dir():
             yield _Dataset(key=path.name, size=folder_bytes(path), used=last_use(path))

@@ -134,7 +134,7 @@ def growth_of(config: dict[str, Any]) -> Growth:
 
     The configuration is the one that `ray up` passes to the head.
     """
-    most = config.get("max_workers", 0)
+    most = int(config.get("max_workers", 0))  # for Ray 2.0 is a whole number too
     kinds = config["available_node_types"]
     head = kinds[config["head_node_type"]]
     # of machines that exist already, each counts its resources itself
@@ -145,8 +145,8 @@ def growth_of(config: dict[str, Any]) -> Growth:
     for name, kind in kinds.items():
         if name != config["head_node_type"]:
             node = _node(kind.get("resources", {}))
-            nodes += [node] * min(most, kind.get("max_workers", most), _MANY)
-            always += [node] * min(kind.get("min_workers", 0), _MANY)
+            nodes += [node] * min(most, int(kind.get("max_workers", most)), _MANY)
+            always += [node] * min(int(kind.get("min_workers", 0)), _MANY)
     return Growth(nodes=tuple(nodes), most=most, always=tuple(always))
 
 
