@@ -229,19 +229,20 @@ def _preview(
 ) -> _Preview:
     """Checks the data, this machine and MLflow's store, and estimates the cost.
 
-    A store that a cluster uses may be seen from its head alone.
+    A server of MLflow that a cluster uses may be seen from its head alone.
     """
     from syndet_ray.definitions.loader import find
     from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
     from syndet_ray.tracking.store import store_address
     from syndet_ray.tuning import disk, run
 
+    here = options if cluster is None else replace(options, tracking=None)
     with open_display(console) as display:
         keeper = NoteKeeper(display)
         noting = cast("Display", keeper)
-        data = run.check(definition, options, noting)
+        data = run.check(definition, here, noting)
         use = None if cluster is None else cluster.use
-        cost = run.estimate(definition, options, data, noting, use)
+        cost = run.estimate(definition, here, data, noting, use)
         if cluster is not None and use is None:
             cost = replace(cost, speed_is_known=False)
         words = ""
