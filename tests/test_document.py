@@ -232,6 +232,32 @@ def test_a_check_says_everything_that_it_has_looked_at(home, dice, answered):
     assert any(note.startswith("the detector is") for note in document["notes"])
 
 
+GPU_CLUSTER = """
+cluster_name: c
+max_workers: 1
+provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: p}
+auth: {ssh_user: me}
+head_start_ray_commands: [ray start --head --dashboard-host=127.0.0.1]
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}, node_config: {machineType: n1-standard-2}}
+  gpu: {resources: {CPU: 8, GPU: 2}, max_workers: 1, node_config: {machineType: n1-standard-8}}
+"""
+
+
+@pytest.mark.cluster
+def test_a_check_for_a_cluster_counts_its_nodes_and_not_this_machine(home, dice, answered, s3):
+    """Nothing listens at the address of the MLflow server: it is one of the head."""
+    home()
+    Path("c.yaml").write_text(GPU_CLUSTER)
+    address = "http://127.0.0.1:1"
+    places = ("--cluster", "c.yaml", "--tracking", address, "--storage", "s3://photos/runs")
+    document = answered("check", "tiny", *places, "--real", dice)
+    cost = document["cost"]
+    assert (cost["parallel"], cost["gpus_per_trial"], cost["cores_per_trial"]) == (2, 1, 4)
+    assert (cost["hours"], cost["gpu_hours"]) == (None, None)
+
+
 def test_notes_name_options_by_their_flags(capsys):
     with one_document("check", is_wanted=True) as document:
         document.facts["notes"] = ["take a larger share with `hold_out`"]
