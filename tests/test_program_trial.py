@@ -110,7 +110,8 @@ def test_a_trial_that_is_pruned_stops_its_program(squares, tmp_path):
         (
             f"rung['effective']['{RATE}'] = 0.5",
             RATE,
-            rf"{RATE}: was proposed as 0.001, but the effective value differs, got 0.5",
+            rf"{RATE}: was proposed as 0\.001, but my_train\.py reports another value, got 0\.5\. "
+            r"Let the program use the proposed value, and report the one that it uses, read from",
         ),
     ],
 )
