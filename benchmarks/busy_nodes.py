@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kills import ROOT, only_run
+from kills import child_environment, only_run
 from ray.cluster_utils import Cluster
 
 from syndet_ray.analysis.usage import Hours, usage
@@ -39,12 +39,6 @@ SWEEP = Sweep(
     confirm=Confirmation(top=1, seeds=0),
 )
 """
-# Workers at Ray's default priority wait for every other process of a machine of two cores.
-ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_worker_niceness": "0",
-    "OMP_WAIT_POLICY": "passive",
-}
 
 
 def run_sweep(work: Path, photos: Path, text: str) -> Path:
@@ -72,8 +66,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--work", type=Path, default=Path("/tmp/busy"))
     given = parser.parse_args()
-    os.environ |= ENVIRONMENT
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    os.environ |= child_environment(RAY_AUTH_MODE="disabled")
     text = SWEEP.format(trials=given.trials, images=given.images)
     folder = only_run(run_sweep(given.work.resolve(), given.photos.resolve(), text))
     assert folder is not None

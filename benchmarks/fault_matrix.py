@@ -48,10 +48,11 @@ from pathlib import Path
 from fault_world import DISK, DISKS, World, raylet_pid, training_processes
 from kills import (
     ENDS_S,
-    ROOT,
+    STORE_KEYS,
     SWEEP,
     Undisturbed,
     accept_interrupts,
+    child_environment,
     descendants,
     differences,
     end_leftovers,
@@ -67,19 +68,6 @@ from kills import (
 from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.runs.folder import RunFolder
 
-# The settings of a user's environment must reach neither the nodes nor the driver.
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "RAY_AUTH_MODE": "disabled",
-    # Otherwise workers have so low a priority, and wait so busily for each other, that other
-    # processes starve them.
-    "RAY_worker_niceness": "0",
-    "OMP_WAIT_POLICY": "passive",
-    "COLUMNS": "100",
-}
 STORAGE = "s3://runs-bucket/sweeps"
 THIRDS = 3  # of a run: moments come from each in turn
 FAULT_S = 30.0  # how long a store is sick
@@ -356,10 +344,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("/tmp/faults"))
     given = parser.parse_args()
-    os.environ |= ENVIRONMENT
+    # the settings of a user's environment must reach neither the nodes nor the driver
+    os.environ |= child_environment(**STORE_KEYS, RAY_AUTH_MODE="disabled", COLUMNS="100")
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # a line for each request
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     sweeps = ClusterSweeps(given.work.resolve())
     whole = sweeps.undisturbed()
     length_s = whole.moments[-1] - whole.moments[0]

@@ -6,7 +6,6 @@ make it sick, and a folder may lie on a small disk, which is mounted for this (n
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kills import ENDS_S, descendants, trial_workers
+from kills import ENDS_S, descendants, free_port, trial_workers
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from fault_proxy import Proxy
@@ -106,9 +105,7 @@ class MlflowServer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

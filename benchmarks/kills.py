@@ -28,6 +28,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -83,6 +84,13 @@ DAMAGES = (
     "half a line in the ledger",
     "Ray's state files gone",
 )
+# of a store that takes any keys: none of a user may reach it, or be used elsewhere
+STORE_KEYS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 ENDS_S = 400  # many times what the sweep takes: a process that runs longer hangs
 DRIVER, WORKER, NODE = "driver", "worker", "node"
 
@@ -224,6 +232,22 @@ def write_photos(work: Path) -> Path:
     return work / "photos"
 
 
+def child_environment(**others: str) -> dict[str, str]:
+    """The environment of processes that run this checkout, with other variables."""
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # Otherwise workers have so low a priority, and wait so busily for each other, that other
+    # processes starve them.
+    alone = {"RAY_worker_niceness": "0", "OMP_WAIT_POLICY": "passive"}
+    return os.environ | alone | {"PYTHONPATH": paths} | others
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Sweeps:
     """Runs the tiny sweep, each time in a separate folder."""
 
@@ -291,11 +315,7 @@ class Sweeps:
         return self._start(home, "resume", str(folder.path))
 
     def _start(self, home: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        # Otherwise workers have so low a priority, and wait so busily for each other, that other
-        # processes starve them.
-        alone = {"RAY_worker_niceness": "0", "OMP_WAIT_POLICY": "passive"}
-        environment = os.environ | alone | {"PYTHONPATH": paths, "COLUMNS": "100"}
+        environment = child_environment(COLUMNS="100")
         with (home / "output.txt").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "syndet_ray", *arguments],

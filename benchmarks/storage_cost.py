@@ -22,18 +22,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import boto3
-from kills import ENDS_S, SWEEP, last_words, only_run, write_photos
+from kills import (
+    ENDS_S,
+    STORE_KEYS,
+    SWEEP,
+    child_environment,
+    free_port,
+    last_words,
+    only_run,
+    write_photos,
+)
 
 from syndet_ray.tracking.store import local_store
 
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "RAY_worker_niceness": "0",
-    "OMP_WAIT_POLICY": "passive",
-}
 CHECKPOINTS = 20  # of 5 trials, at 4 rungs each
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -41,9 +42,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 @contextmanager
 def store(folder: Path) -> Iterator[tuple[str, int]]:
     """An S3 server with the bucket `runs`; yields its address and the number of its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "store.txt").open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -114,7 +113,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/storage"))
     given = parser.parse_args()
     work = given.work.resolve()
-    os.environ |= ENVIRONMENT
+    os.environ |= child_environment(**STORE_KEYS)
     shutil.rmtree(work, ignore_errors=True)
     write_photos(work)
     ratios, without_store = [], []

@@ -359,7 +359,10 @@ def one_thread():
     """PyTorch computes in one thread: small models are faster so, and their results are equal."""
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

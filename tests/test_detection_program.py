@@ -213,12 +213,16 @@ def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
     ("word", "error", "message"),
     [
         ("no-such-program", MachineError, r"program no-such-program -x: .*\(there is no such"),
+        ("python", MachineError, r"no such program\)\. Activate the virtual env.* write python3\."),
         ("FOLDER", MachineError, r"\(it is a folder\)\. Name a file in it"),
         ("FOLDER/plain", MachineError, r"\(it is not executable\)\. Name its interpreter"),
         ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
     ],
 )
-def test_a_program_that_cannot_be_started(squares, tmp_path, workplace, word, error, message):
+def test_a_program_that_cannot_be_started(
+    squares, tmp_path, workplace, word, error, message, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "plain").write_text("print(1)")
     (tmp_path / "script").write_text("print(1)")
     (tmp_path / "script").chmod(0o755)

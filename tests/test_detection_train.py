@@ -24,6 +24,8 @@ from syndet_ray.detection.rate import RateSchedule
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, DefinitionError, MachineError, NonFiniteLoss, SyndetError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 # As a sweep settles torchvision's detectors, without fetching their weights.
 RESNET50 = TINY.model_copy(
@@ -63,11 +65,6 @@ def drawn_in_order(made, images):
     made._mixer.draw = noted
     made.train_until(images)
     return found
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 THREE = {

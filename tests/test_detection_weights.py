@@ -16,13 +16,10 @@ from syndet_ray.detection import weights
 from syndet_ray.detection.models import build, save_model
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BODY = "backbone.body.net."
 LITE0 = {"backbone": "tf_efficientnet_lite0", "weights": "imagenet", "frozen_stages": "all"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 def start(path, classes=CLASSES, **changes):

@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT.parent / "shared" / "data" / "kuberay"
+GUIDE = (ROOT / "docs" / "cluster_kubernetes.md").read_text(encoding="utf-8")
 JOB = yaml.safe_load((ROOT / "docs" / "kuberay.yaml").read_text(encoding="utf-8"))
 CLUSTER = JOB["spec"]["rayClusterSpec"]
 GROUPS = {group["groupName"]: group for group in CLUSTER["workerGroupSpecs"]}
@@ -128,14 +129,20 @@ def test_versions_and_options_are_those_of_the_project():
     assert images == {f"YOUR-REGISTRY/syndet-ray:{__version__}"}
     words = JOB["spec"]["entrypoint"].split()
     assert words[:5] == ["python", "-m", "syndet_ray", "sweep", "obstruction"]
+    (example,) = re.findall(r"entrypoint: >-\n(.*?)```", GUIDE, re.DOTALL)
     sweep = get_command(app).commands["sweep"]
     flags = {flag for option in sweep.params for flag in option.opts}
-    assert {word for word in words if word.startswith("--")} <= flags
+    assert {word for word in (*words, *example.split()) if word.startswith("--")} <= flags
+
+
+def test_the_report_is_fetched_from_where_a_run_is_copied_to():
+    from syndet_ray.tracking.backup import COPY
+
+    assert f"s3://YOUR-BUCKET/runs/RUN/{COPY}/report.html" in GUIDE
 
 
 def test_the_image_has_ten_lines_and_the_projects_python():
-    text = (ROOT / "docs" / "cluster_kubernetes.md").read_text(encoding="utf-8")
-    lines = re.search(r"( +FROM python.*?)\n +```", text, re.DOTALL)[1].splitlines()
+    lines = re.search(r"( +FROM python.*?)\n +```", GUIDE, re.DOTALL)[1].splitlines()
     assert len(lines) <= 10
     assert f"python:{sys.version_info.major}.{sys.version_info.minor}" in lines[0]
     assert any("-c constraints.txt" in line for line in lines)

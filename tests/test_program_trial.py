@@ -110,7 +110,8 @@ def test_a_trial_that_is_pruned_stops_its_program(squares, tmp_path):
         (
             f"rung['effective']['{RATE}'] = 0.5",
             RATE,
-            rf"{RATE}: was proposed as 0.001, but the effective value differs, got 0.5",
+            rf"{RATE}: was proposed as 0\.001, but my_train\.py reports another value, got 0\.5\. "
+            r"Let the program use the proposed value, and report the one that it uses, read from",
         ),
     ],
 )
@@ -365,6 +366,20 @@ def test_a_file_of_an_option_is_found_from_any_folder(tmp_path):
     sweep = sweep_of(recipe_of(command))
     assert set(map(Path, program_hashes(sweep))) == {script, config}
     assert {script, config} <= set(paths_of(sweep))
+
+
+def test_a_folder_among_the_words_is_found_from_any_folder_and_sent(tmp_path):
+    for name in ("cfg", "nets", "python"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "my_train.py").write_text("")
+    given = settings_of(
+        ["detector=command:python my_train.py cfg --nets=nets/ --all=. --up .."], tmp_path
+    )
+    words = f"{tmp_path}/my_train.py {tmp_path}/cfg --nets={tmp_path}/nets --all=. --up .."
+    assert given == {"detector.program": f"command:python {words}"}
+    sent = paths_of(sweep_of(recipe_of(given["detector.program"])))
+    assert set(sent) >= {tmp_path / name for name in ("my_train.py", "cfg", "nets")}
+    assert tmp_path / "python" not in sent
 
 
 def test_a_program_may_use_any_setting_but_the_one_that_names_our_detector():

@@ -110,3 +110,10 @@ def test_the_sweep_it_shows_is_valid():
     values = {}
     exec(code, values)
     assert values["SWEEP"].trials == 20
+
+
+def test_what_a_cluster_needs_stands_before_the_line_that_starts_it():
+    start = README.index("ray up cluster.yaml")
+    for needed in ("docs/cluster_aws.md", "YOUR-BUCKET", "check obstruction --cluster", "checkout"):
+        assert 0 < README.find(needed, README.index("## The cluster in five lines")) < start
+    assert "YOUR-BUCKET" in (ROOT / "cluster.yaml").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -475,6 +476,15 @@ def test_a_run_that_goes_on_needs_no_tracking_server_that_answers(home, dice):
         check(sweep, options, Quiet())
     data = check(sweep, options, Quiet(), is_resumed=True)
     assert data.pools.keys() == {"train", "val", "test"}
+
+
+def test_an_address_without_a_cluster_is_told_before_photos_are_read(home):
+    sweep = load(str(home()))
+    options = Options(runs=Path("runs"), real=Path("photos-not-there"), address="127.0.0.1:9")
+    with pytest.raises(MachineError, match=r"^Ray cluster 127\.0\.0\.1:9: cannot be reached"):
+        check(sweep, options, Quiet())
+    with pytest.raises(DataError, match="photos-not-there"):
+        check(sweep, replace(options, address=None), Quiet())
 
 
 def test_the_split_that_a_check_proposes_reads_labels_as_the_check_did(home):

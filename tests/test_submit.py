@@ -17,7 +17,7 @@ from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import ANSWER
 from syndet_ray.definitions.loader import load
-from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 
 # options that are settings of the recipe, or that say where to run and what is brought back
 ELSEWHERE = {"assets", "backgrounds", "generator", "synthetic", "settings", "project", "taken"}
@@ -25,7 +25,7 @@ HERE = {"runs", "address", "local"}
 OF_FILES = {"real", "classes", "skip_bad"}
 PHOTOS = Item(source=Path("/laptop/photos"), for_nodes=False, size=5 * 10**9, files=9)
 MESHES = Item(source=Path("/laptop/meshes"), for_nodes=True, size=10**6, files=2)
-DISPLAY = SimpleNamespace(step=lambda text: nullcontext())
+DISPLAY = SimpleNamespace(step=lambda text: nullcontext(), progress=lambda *_: None)
 CLUSTER = """
 cluster_name: c
 provider: {type: local, head_ip: 127.0.0.1, worker_ips: [127.0.0.2]}
@@ -74,10 +74,28 @@ def test_photos_at_an_address_are_not_read_here_but_all_else_is_checked(tmp_path
     options = SweepOptions(runs=None, real="s3://nobody/photos")
     request = make_request("tiny", options)
     submit._check_here(request, options, DISPLAY, force=False)
+    submit._check_photos(request, options, DISPLAY)
     few = SweepOptions(runs=None, real="s3://nobody/photos", images=1)
     with pytest.raises(DefinitionError, match="`images`"):
         submit._check_here(request, few, DISPLAY, force=False)
     submit._check_here(request, few, DISPLAY, force=True)
+
+
+def test_a_head_that_is_missing_is_told_before_photos_are_read(cluster, tmp_path, monkeypatch):
+    def find_no_head(name, cluster, display):
+        raise MachineError("c.yaml", "has no head", do="Start it.")
+
+    monkeypatch.chdir(tmp_path)
+    write_tiny_sweep(tmp_path)
+    options = SweepOptions(runs=None, real="photos-that-are-not-there")
+    request = make_request("tiny", options)
+    monkeypatch.setattr(submit, "open_display", lambda console: nullcontext(DISPLAY))
+    monkeypatch.setattr(submit, "_new_submission", find_no_head)
+    with pytest.raises(MachineError, match="has no head"):
+        submit.submit("tiny", options, request, file=cluster.path, points=None, force=False)
+    monkeypatch.setattr(submit, "_new_submission", lambda *_: (submission_below("/h"), {}))
+    with pytest.raises(DataError, match="photos-that-are-not-there"):
+        submit.submit("tiny", options, request, file=cluster.path, points=None, force=False)
 
 
 def test_streamed_photos_of_this_machine_are_refused_where_nodes_join(cluster):

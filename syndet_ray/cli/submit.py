@@ -65,6 +65,7 @@ def submit(
         _check_nodes(cluster, options)
         _check_here(request, options, display, force=force)
         submission, facts = _new_submission(name, cluster, display)
+        _check_photos(request, options, display)  # after the head: this may take minutes
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
             bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
@@ -156,19 +157,25 @@ def _check_nodes(cluster: "ClusterFile", options: SweepOptions) -> None:
 def _check_here(
     request: "SweepRequest", options: SweepOptions, display: "Plain | Bar", *, force: bool
 ) -> None:
-    """Makes the checks of the sweep and its data that need no cluster."""
+    """Makes the checks of the sweep that need neither a cluster nor photos."""
     with display.step(LOADING):
-        from syndet_ray.data.remote.address import is_address
         from syndet_ray.tuning.cost import check_images
-        from syndet_ray.tuning.run import check_sweep, read_data
+        from syndet_ray.tuning.run import check_sweep
     for_run = options.for_run()
     check_sweep(request.definition, for_run)
     if not force:
         check_images(request.definition, for_run.budget)
     check_writable(for_run.runs)  # the report is brought there
+
+
+def _check_photos(request: "SweepRequest", options: SweepOptions, display: "Plain | Bar") -> None:
+    """Reads the photos. Those at an address the head reads, and perhaps this machine cannot."""
+    from syndet_ray.data.remote.address import is_address
+    from syndet_ray.tuning.run import read_data
+
+    for_run = options.for_run()
     if for_run.real is None or not is_address(for_run.real):
         read_data(request.definition, for_run, display)
-    # the head reads an address, and perhaps this machine cannot
 
 
 def _new_id(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +40,36 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
             words = words_of(value, path)
         except DefinitionError:
             return value  # an error of the setting says what is wrong with it
-        return COMMAND + shlex.join(_located_word(word, root) for word in words)
+        # the system looks for a program like "blender", whatever folders there are
+        program = _located_word(words[0], root, _is_program)
+        arguments = [_located_word(word, root, _is_file_or_folder) for word in words[1:]]
+        return COMMAND + shlex.join([program, *arguments])
     return value
 
 
-def _located_word(word: str, root: Path) -> str:
-    """A word of a command, with an absolute path if it names a file, also as --option=FILE."""
+def _located_word(word: str, root: Path, is_path: Callable[[Path, Path], bool]) -> str:
+    """A word of a command, with an absolute path if it names a file, also as --option=FILE.
 
-    def is_program(text: str) -> bool:
-        return bool(text) and _is_program(root / text)
+    is_path  whether a path counts, given the root
+    """
 
-    option, path = path_in(word, is_program)
-    return f"{option}{root / path}" if is_program(path) else word
+    def is_named(text: str) -> bool:
+        return bool(text) and is_path(root / text, root)
+
+    option, path = path_in(word, is_named)
+    return f"{option}{root / path}" if is_named(path) else word
 
 
-def _is_program(path: Path) -> bool:
+def _is_program(path: Path, root: Path) -> bool:
     """True for a file, and for a folder that Python runs."""
     # os.path: a program text among the words is no path, and may be too long for one
     return os.path.isfile(path) or os.path.isfile(path / "__main__.py")
+
+
+def _is_file_or_folder(path: Path, root: Path) -> bool:
+    """True for a file or folder, but not for "." and "..": all of a project is no argument."""
+    is_of_all = root.is_relative_to(os.path.normpath(path))
+    return _is_program(path, root) or (os.path.isdir(path) and not is_of_all)
 
 
 def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DefinitionError
 
+# beginnings of the settings that a training program carries out
+PROGRAM_SETTINGS = ("detector.", "training.")
+
 
 def words_of(command: str, setting: str) -> list[str]:
     """The program and its arguments of "command:PROGRAM ARG...", quoted as in a shell; no shell is

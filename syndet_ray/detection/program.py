@@ -285,6 +285,8 @@ def _no_program(place: str, word: str) -> MachineError:
     else:
         rule = "cannot be started (there is no such program)"
         do = "Correct detector.program, or install it on every node."
+        if word == "python":  # only a virtual environment has this name for certain
+            do = "Activate the virtual environment that has it, or write python3."
     return MachineError(place, rule, do=do)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from syndet_ray.data.pool import Pool
+from syndet_ray.definitions.program import PROGRAM_SETTINGS
 from syndet_ray.definitions.recipe import field_paths
 from syndet_ray.detection.score import NOTHING_FOUND, Predictions, in_order
 from syndet_ray.errors import DataError, NonFiniteLoss, nearest
 from syndet_ray.metrics import DRAWN
 
-PROGRAM_SETTINGS = ("detector.", "training.")  # beginnings of those that a program carries out
 _KEYS = ("images", "predictions", "checkpoint", "metrics", "effective")
 _ENTRY = ("image_id", "category_id", "bbox", "score")  # of COCO's results
 _MOST_PREDICTION_BYTES = 256 << 20  # three million detections

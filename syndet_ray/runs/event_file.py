@@ -74,15 +74,15 @@ def mend_lines(path: Path) -> None:
         os.truncate(path, len(whole_lines(path.read_bytes())))
 
 
-def append_whole(path: Path, line: bytes) -> None:
-    """Appends a line, or nothing of it: half a line, left by a full disk, would make the file
+def append_whole(path: Path, lines: bytes) -> None:
+    """Appends lines, or nothing of them: half a line, left by a full disk, would make the file
     unreadable.
     """
     with path.open("ab", buffering=0) as file:
         size = file.tell()
         try:
-            written = file.write(line)
-            if written != len(line):
+            written = file.write(lines)
+            if written != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except BaseException:
             os.truncate(path, size)

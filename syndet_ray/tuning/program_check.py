@@ -6,7 +6,7 @@ from syndet_ray.data.pool import Pool
 from syndet_ray.data.real import RealData
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.definitions.program import program_name
+from syndet_ray.definitions.program import PROGRAM_SETTINGS, program_name
 from syndet_ray.definitions.reach import programs_of
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.errors import DefinitionError, SyndetError
@@ -86,6 +86,4 @@ def _check_reported(sweep: LoadedSweep, recipe: Recipe, result: "ProgramTry") ->
 
 def _is_the_programs(path: str) -> bool:
     """True for a setting that only the program can carry out."""
-    from syndet_ray.detection.program_report import PROGRAM_SETTINGS
-
     return path.startswith(PROGRAM_SETTINGS) and path not in _OURS

@@ -33,6 +33,7 @@ from syndet_ray.tuning.record import description
 from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.shown import Recorder
+from syndet_ray.workers.head import check_head
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _folder_name(sweep_name: str) -> str:
 def check(
     sweep: LoadedSweep, options: Options, display: Display, *, is_resumed: bool = False
 ) -> RealData:
-    """Checks a sweep, its data, this machine and MLflow's store; returns the data.
+    """Checks a sweep, its data, this machine, MLflow's store and whether Ray answers at an address;
+    returns the data.
 
     is_resumed  true for a run that goes on: it does not need a tracking server that answers
     """
@@ -140,6 +142,9 @@ def check(
         notes = machine_check.lock_notes(options.runs, options.tracking)
         for sentence in [*notes, *machine_check.cache_notes(options.cache)]:
             display.note(sentence)
+    if options.address is not None:  # before the photos, which may take minutes
+        with display.step(f"looking for Ray at {options.address}"):
+            check_head(options.address)
     return read_data(sweep, options, display)
 
 

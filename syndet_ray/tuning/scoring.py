@@ -182,7 +182,9 @@ def score_checkpoint(
     if checkpoint is None:
         predictions: Sequence[Predictions] = [NOTHING_FOUND] * len(test)
     elif program:
-        predictions = _of_program(test, device, threads, checkpoint, program=program, cache=cache)
+        predictions = _program_predictions(
+            test, device, threads, checkpoint, program=program, cache=cache
+        )
     else:
         predictions = _predictions(test, device, threads, checkpoint)
     evaluation = evaluate(test, predictions, seed=PAIRED_SEED, resamples=RESAMPLES)
@@ -207,7 +209,7 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
     return predict(model, test, device=torch.device(device))
 
 
-def _of_program(
+def _program_predictions(
     test: Pool, device: str, threads: int, checkpoint: str, *, program: str, cache: str
 ) -> "Sequence[Predictions]":
     from syndet_ray.detection.program_training import Workplace, predict_by_program

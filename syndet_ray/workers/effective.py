@@ -7,6 +7,7 @@ from typing import Any
 
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.mix import Mix, Scenes
+from syndet_ray.definitions.program import PROGRAM_SETTINGS, program_name
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.scene_parameters import SceneParameters
 from syndet_ray.definitions.schedule import images_until
@@ -27,6 +28,10 @@ from syndet_ray.scenes.made_from import facts, made_from
 
 DO_BY_PROGRAM = (
     'Let the program use it and report its value in "effective", or take it out of the space.'
+)
+_DO_ABOUT_REPORT = (
+    "Let the program use the proposed value, and report the one that it uses, read from the object "
+    "that uses it, such as the optimizer."
 )
 
 # Far above the rounding of doubles, far below any difference between two proposals.
@@ -58,7 +63,11 @@ def check_settings(
     for path, value in proposed.items():
         is_left_open = value == "auto"  # a program of the user has chosen a value
         if path in effective and not is_left_open:
-            _check(path, _expected_value(path, value, recipe, effective), effective[path])
+            expected = _expected_value(path, value, recipe, effective)
+            if recipe.detector.program and path.startswith(PROGRAM_SETTINGS):
+                _check_reported(path, expected, effective[path], recipe.detector.program)
+            else:
+                _check(path, expected, effective[path])
 
 
 def check_effective(
@@ -135,6 +144,13 @@ def _check(setting: str, proposed: Any, effective: Any) -> None:
     if not _same(proposed, effective):
         rule = f"was proposed as {proposed!r}, but the effective value differs"
         raise SyndetError(f"trial: {setting}", rule, got=effective)
+
+
+def _check_reported(setting: str, proposed: Any, reported: Any, program: str) -> None:
+    """Raises SyndetError for a value of a setting that a program of the user reports as another."""
+    if not _same(proposed, reported):
+        rule = f"was proposed as {proposed!r}, but {program_name(program)} reports another value"
+        raise SyndetError(f"trial: {setting}", rule, got=reported, do=_DO_ABOUT_REPORT)
 
 
 def _same(proposed: Any, effective: Any) -> bool:

@@ -246,7 +246,7 @@ def _train_step(demands: Demands, host: Host, batch: int) -> tuple[int, int]:
     from syndet_ray.detection.train import Trainer
 
     limit_threads(host.threads)
-    photos = _made_up(demands)
+    photos = _noise_photos(demands)
     recipe = demands.recipe.replace(
         {"mix.schedule": "real_only", "mix.real_images": "all", "training.batch_size": batch}
     )
@@ -263,8 +263,8 @@ def _train_step(demands: Demands, host: Host, batch: int) -> tuple[int, int]:
             torch.cuda.empty_cache()
 
 
-def _made_up(demands: Demands) -> Pool:
-    """Returns noise with an object in the middle of each image."""
+def _noise_photos(demands: Demands) -> Pool:
+    """Returns noise in place of photos, with an object in the middle of each."""
     side = demands.recipe.training.crop_px
     assert side != "auto", "the recipe is settled"
     rng = np.random.default_rng(demands.seed)
