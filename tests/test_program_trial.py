@@ -369,17 +369,17 @@ def test_a_file_of_an_option_is_found_from_any_folder(tmp_path):
 
 
 def test_a_folder_among_the_words_is_found_from_any_folder_and_sent(tmp_path):
-    for name in ("cfg", "nets", "python"):
+    for name in ("cfg", "nets", "python", "train"):
         (tmp_path / name).mkdir()
     (tmp_path / "my_train.py").write_text("")
     given = settings_of(
-        ["detector=command:python my_train.py cfg --nets=nets/ --all=. --up .."], tmp_path
+        ["detector=command:python my_train.py train ./cfg --nets=nets/ --all=. --up ../"], tmp_path
     )
-    words = f"{tmp_path}/my_train.py {tmp_path}/cfg --nets={tmp_path}/nets --all=. --up .."
+    words = f"{tmp_path}/my_train.py train {tmp_path}/cfg --nets={tmp_path}/nets --all=. --up ../"
     assert given == {"detector.program": f"command:python {words}"}
     sent = paths_of(sweep_of(recipe_of(given["detector.program"])))
     assert set(sent) >= {tmp_path / name for name in ("my_train.py", "cfg", "nets")}
-    assert tmp_path / "python" not in sent
+    assert not {tmp_path / "python", tmp_path / "train"} & set(sent), "a program and a subcommand"
 
 
 def test_a_program_may_use_any_setting_but_the_one_that_names_our_detector():

@@ -47,29 +47,33 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
     return value
 
 
-def _located_word(word: str, root: Path, is_path: Callable[[Path, Path], bool]) -> str:
+def _located_word(word: str, root: Path, is_path: Callable[[str, Path], bool]) -> str:
     """A word of a command, with an absolute path if it names a file, also as --option=FILE.
 
-    is_path  whether a path counts, given the root
+    is_path  whether a text counts as a path, given the root
     """
 
     def is_named(text: str) -> bool:
-        return bool(text) and is_path(root / text, root)
+        return bool(text) and is_path(text, root)
 
     option, path = path_in(word, is_named)
     return f"{option}{root / path}" if is_named(path) else word
 
 
-def _is_program(path: Path, root: Path) -> bool:
+def _is_program(text: str, root: Path) -> bool:
     """True for a file, and for a folder that Python runs."""
     # os.path: a program text among the words is no path, and may be too long for one
-    return os.path.isfile(path) or os.path.isfile(path / "__main__.py")
+    return os.path.isfile(root / text) or os.path.isfile(root / text / "__main__.py")
 
 
-def _is_file_or_folder(path: Path, root: Path) -> bool:
-    """True for a file or folder, but not for "." and "..": all of a project is no argument."""
-    is_of_all = root.is_relative_to(os.path.normpath(path))
-    return _is_program(path, root) or (os.path.isdir(path) and not is_of_all)
+def _is_file_or_folder(text: str, root: Path) -> bool:
+    """True for a file, and for a folder with a slash, but not for "./" and "../".
+
+    Without a slash "train" may be a subcommand; and all of a project is no argument.
+    """
+    is_of_all = root.is_relative_to(os.path.normpath(root / text))
+    is_folder = "/" in text and os.path.isdir(root / text) and not is_of_all
+    return _is_program(text, root) or is_folder
 
 
 def located_changes(changes: Mapping[str, Any], root: Path) -> dict[str, Any]:
