@@ -17,7 +17,7 @@ from syndet_ray.cli.head_folder import (
     start,
 )
 from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
-from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DataError, DefinitionError, MachineError
@@ -27,7 +27,9 @@ from syndet_ray.wording import resume_hint
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.clusters.head import Head
+    from syndet_ray.runs.folder import RunFolder
 
 _RECONNECTIONS = 6  # of one follower, with pauses that grow: about two minutes
 _FIRST_PAUSE_S = 2.0
@@ -104,18 +106,34 @@ def _conclude(
     if not end["has_begun"] and (is_new or not end["run"]):
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
-    with open_display(console) as display, display.step("bringing the run back"):
-        folder = RunFolder.open(_fetch(submission.head, end, runs))
+    with open_display(console) as display:
+        with display.step("bringing the run back"):
+            folder = RunFolder.open(_fetch(submission.head, end, runs))
+            folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
+        is_published = _publish(folder, display)
     followed = end_of(folder)
     where = ("--cluster", str(submission.head.file))
     # the process there names its own folder
     hints = resume_hint(Path(end["run"])), resume_hint(folder.path, *where)
     followed = replace(followed, error=followed.error.replace(*hints))
     outcome = followed.outcome
-    if outcome is not None and not outcome.trials_url:
+    if outcome is not None and not outcome.trials_url and not is_published:
         pages = _pages_command(submission, end["run"])
         followed = replace(followed, outcome=replace(outcome, trials_url=pages))
     conclude(folder, followed, console, *where)
+
+
+def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:
+    """Writes the trials into MLflow's store here; False, with a note, if they cannot be written."""
+    with display.step(LOADING):
+        from syndet_ray.tuning.publish import publish_copy
+
+    try:
+        publish_copy(folder, display)
+    except MachineError as error:
+        display.note(f"{error} The run itself is complete, in {folder.path}.")
+        return False
+    return True
 
 
 def _pages_command(submission: HeadFolder, run: str) -> str:
