@@ -1,5 +1,6 @@
 """A sweep is sent to a cluster with all that only this machine has."""
 
+import ast
 import json
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -11,6 +12,7 @@ from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
+from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
@@ -146,6 +148,20 @@ def test_the_script_for_heads_which_imports_nothing_of_ours_begins_its_answer_as
     assert f'print("\\n{ANSWER}"' in text
 
 
+def test_the_script_for_heads_runs_with_an_old_python_which_it_must_be_able_to_name():
+    tree = ast.parse(Path(head_facts.__file__).read_text(), feature_version=(3, 6))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.ImportFrom) or node.module != "__future__"
+        assert not isinstance(node, ast.AnnAssign | ast.NamedExpr)
+        if isinstance(node, ast.Subscript):
+            assert ast.unparse(node.value) not in ("list", "dict", "tuple", "set", "type")
+    top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert "importlib.metadata" not in top, "of Python 3.8"
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        notes = [function.returns, *(argument.annotation for argument in function.args.args)]
+        assert all(isinstance(note, ast.Name | ast.Constant) for note in notes)
+
+
 def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     submission = submission_below(tmp_path)
     bundle = bundle_on(submission)
@@ -232,6 +248,18 @@ def test_a_start_without_an_answer_may_have_begun_a_run():
         MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
     ):
         start(submission, ["sweep", "tiny"])
+
+
+def test_ctrl_c_before_the_answer_of_a_start_says_that_a_run_may_have_begun(capsys):
+    def answer(command):
+        raise KeyboardInterrupt
+
+    head = head_with(answer=answer)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    with pytest.raises(SystemExit) as done:
+        start(submission, ["sweep", "tiny"])
+    assert done.value.code == INTERRUPTED
+    assert "the run may have begun all the same; look for it first: " in capsys.readouterr().out
 
 
 def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the_same(
