@@ -480,6 +480,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         RunFolder.open(tmp_path)
     with pytest.raises(DataError, match=r"nope: does not exist\. Runs lie under runs/\."):
         RunFolder.open(tmp_path / "nope")
+    with pytest.raises(DataError, match=r"^s3://photos/runs/1: is not a folder on .* `resume`"):
+        RunFolder.open(Path("s3://photos/runs/1"))
 
 
 def test_the_name_of_a_run_alone_is_answered_with_its_folder(tmp_path, monkeypatch):

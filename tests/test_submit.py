@@ -223,6 +223,25 @@ def test_the_newest_submission_of_this_folder_comes_before_those_of_others(clust
     assert on_cluster._submission(None, cluster.path)[1] == items[2]
 
 
+def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatch, capsys):
+    item = {"folder": "/h/p/submitted/tiny-1", "run": "/h/p/runs/tiny-2", "pid": 7}
+    head = head_with(answer=lambda command: {"goes_on": True})
+    monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
+    monkeypatch.setattr(on_cluster, "head_and_facts", lambda _: (head, {"submissions": [item]}))
+    monkeypatch.setattr(on_cluster, "follow", lambda *_, **__: print("shown"))
+    on_cluster.attach_there(None, cluster.path, Path("runs"))
+    assert capsys.readouterr().out == "run      tiny-2, the newest, which goes on\nshown\n"
+    on_cluster.attach_there("tiny-2", cluster.path, Path("runs"))
+    assert capsys.readouterr().out == "shown\n"
+
+
+def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
+    options = SweepOptions(runs=tmp_path)
+    address = "s3://photos/runs/tiny-2/?scheme=http"
+    with pytest.raises(DefinitionError, match="Name a run of the head, such as tiny-2, or leave"):
+        on_cluster.resume_there(address, tmp_path / "c.yaml", options, force=False)
+
+
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     head = head_with(
         show=lambda command, on_terminal: 137, answer=lambda command: {"goes_on": True}

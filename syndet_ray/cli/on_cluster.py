@@ -165,10 +165,14 @@ def _may_hold(folder: Path, started: float) -> bool:
 def attach_there(run: str | None, file: Path, runs: Path) -> None:
     """Follows a run of a cluster, the newest if none is named, and brings it back when it ends."""
     from syndet_ray.cli import terminal
+    from syndet_ray.cli.attach import print_newest
 
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
+        goes_on = run is None and submission.head.answer(submission.command("end"))["goes_on"]
+    if run is None:
+        print_newest(_names_of(record)[0], console, goes_on=goes_on)
     follow(submission, record["pid"], runs, console, is_new=False)
 
 
@@ -177,6 +181,11 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     from syndet_ray.cli import terminal
 
     check_options(options)
+    if "://" in run:
+        name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
+        rule = "cannot be resumed with `cluster`, which continues runs that lie on that head"
+        do = f"Name a run of the head, such as {name}, or leave out `cluster` to go on here."
+        raise DefinitionError(run, rule, do=do)
     if options.real is not None:
         rule = "cannot be given again with `cluster`: the photos are those that were sent"
         raise DefinitionError("`real`", rule, do="Leave it out.")

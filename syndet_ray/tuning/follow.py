@@ -14,6 +14,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.shown import SHOWN
+from syndet_ray.workers.stop import LEAVE_HINT
 
 _LOOK_EVERY_S = 0.3  # a person sees no delay, and reading what is new takes less than a millisecond
 # How often in a row no process may carry the run out before it counts as left: there is a moment
@@ -111,7 +112,7 @@ class Follower:
             if step_over is not None:
                 step_over.__exit__(None, None, None)
         elif event["event"] == "note":
-            display.note(**facts)
+            display.note(facts["text"].removesuffix(LEAVE_HINT))
         elif event["event"] == "begin":
             display.begin(**facts)
         elif event["event"] == "progress":
