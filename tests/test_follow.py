@@ -132,9 +132,9 @@ def test_what_ctrl_c_does_there_is_not_said_here(folder, clock):
     told.begin(2, 100)
     told.note(stop._STOPPING_RUN)
     heard = Heard()
-    Follower(folder, lambda clock: heard).advance()
+    Follower(folder, lambda clock: heard, str.upper).advance()
     (_, text) = heard.calls[-1]
-    assert text == "stopping: trials keep their last checkpoint, and resume continues from there"
+    assert text == "STOPPING: TRIALS KEEP THEIR LAST CHECKPOINT, AND RESUME CONTINUES FROM THERE"
 
 
 def test_the_display_has_the_times_of_the_run_and_not_of_the_look_at_it(folder, clock):

@@ -12,12 +12,14 @@ from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
+from syndet_ray.cli.on_head import with_sources
 from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import ANSWER
+from syndet_ray.clusters.submission import Submission
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DefinitionError, MachineError
 
@@ -184,6 +186,19 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     submit._check_room(facts, bundle, submission)
     with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
         submit._check_room({**facts, "sent": []}, bundle, submission)
+
+
+def test_messages_of_a_run_there_name_the_files_here(tmp_path):
+    root = PurePosixPath(tmp_path, "submission")
+    bundle = Bundle(items=(PHOTOS, MESHES), folder=root)
+    submission = Submission(Path(root))
+    meshes = bundle.place(MESHES.source)
+    problem = f"{root}/files/{meshes}/assets.json, {meshes}/a, {bundle.place(PHOTOS.source)}: wrong"
+    assert with_sources(submission, problem) == problem, "an earlier version sent no sources"
+    submission.files.mkdir(parents=True)
+    submit._write_sources(bundle, submission.files)
+    text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
+    assert with_sources(submission, problem) == text
 
 
 def test_progress_is_shown_of_what_takes_a_while():

@@ -19,6 +19,8 @@ from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
+# among the files of a submission: where each path there comes from, {there: elsewhere}
+SOURCES = "sources.json"
 _LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
@@ -41,11 +43,29 @@ def follow(submission: Submission, words: list[str]) -> None:
         if run is not None:
             from syndet_ray.tuning import follow as following
 
-            following.follow(run, partial(terminal.display, console))
+            open_display = partial(terminal.display, console)
+            following.follow(run, open_display, partial(with_sources, submission))
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None
     except SyndetError as error:  # the machine that fetches the run will meet it too
         console.print(str(error))
+
+
+def with_sources(submission: Submission, text: str) -> str:
+    """Returns a text with the paths of the machine that has sent the files: its user can change
+    those, and the next sweep sends them again.
+    """
+    file = submission.files / SOURCES
+    if not file.exists():  # of a submission of an earlier version
+        return text
+    sources = json.loads(file.read_text(encoding="utf-8"))
+    for place, source in sources.items():
+        text = text.replace(place, source)
+    for place, source in sources.items():  # a sweep names what nodes get relative to the files
+        path = Path(place)
+        if path.is_relative_to(submission.files):
+            text = text.replace(str(path.relative_to(submission.files)), source)
+    return text
 
 
 def _awaited_run(submission: Submission) -> RunFolder | None:
@@ -93,7 +113,7 @@ def end(submission: Submission, words: list[str]) -> None:
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
             "goes_on": submission.is_running and not (run and has_begun and _is_over(run)),
-            "error": submission.error(),
+            "error": with_sources(submission, submission.error()),
         }
     )
 
