@@ -2,18 +2,24 @@
 
 import shutil
 from contextlib import nullcontext
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
 import pytest
 from made_runs import ABOUT, TIED, append, confirmed_run, made_run
 from mlflow import MlflowClient
+from rich.console import Console
 
+from syndet_ray.cli import on_cluster
 from syndet_ray.cli import runs as run_verbs
+from syndet_ray.cli.head_folder import HeadFolder
 from syndet_ray.cli.sweeps import _hint_at_cluster
-from syndet_ray.errors import DataError
+from syndet_ray.errors import DataError, MachineError
 from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.ui import addresses, has_run
+from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.publish import publish_copy
+from syndet_ray.tuning.shown import Recorder
 
 DISPLAY = SimpleNamespace(step=nullcontext, note=pytest.fail)
 # as the head has recorded it, in a store of its own
@@ -87,3 +93,38 @@ def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
         raise DataError("/there/photos", "does not exist")
     (note,) = refusal.value.__notes__
     assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
+    home, monkeypatch, capsys, is_away
+):
+    folder = made_run(about=THERE | {"status": "interrupted"}).write(home / "there")
+    shown = Recorder(DISPLAY)
+    shown.keep_in(folder)
+    shown.outcome(Outcome(folder=folder, status="interrupted"))
+    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {"/h": "/here"}}
+    head = SimpleNamespace(file=Path("c.yaml"), show=lambda *_, **__: 0, answer=lambda _: end)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/submitted/there"))
+    monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
+    if is_away:
+        monkeypatch.setattr("syndet_ray.tuning.publish.local_store", refuse)
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, 7, home, Console(width=500))
+    output = capsys.readouterr().out
+    assert f"continue with: python -m syndet_ray resume {folder.path} --cluster c.yaml" in output
+    last = output.splitlines()[-1]
+    if is_away:
+        assert "not in MLflow's store here (store: is full); the run itself is in" in output
+        assert last.startswith("trials   ray exec c.yaml --port-forward 5001 ")
+    else:
+        assert last == f"trials   python -m syndet_ray ui {folder.path} --open"
+    shown.error(DataError("/h/meshes", "does not exist"))
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, 7, home, Console(width=500))
+    assert capsys.readouterr().err == "syndet_ray: /here/meshes: does not exist.\n"
+    assert folder.about["cluster"] == str(Path("c.yaml").absolute())
+
+
+def refuse(runs):
+    raise MachineError("store", "is full")

@@ -12,7 +12,7 @@ from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
-from syndet_ray.cli.on_head import with_sources
+from syndet_ray.cli.on_head import sources_of, with_sources
 from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
@@ -194,11 +194,11 @@ def test_messages_of_a_run_there_name_the_files_here(tmp_path):
     submission = Submission(Path(root))
     meshes = bundle.place(MESHES.source)
     problem = f"{root}/files/{meshes}/assets.json, {meshes}/a, {bundle.place(PHOTOS.source)}: wrong"
-    assert with_sources(submission, problem) == problem, "an earlier version sent no sources"
+    assert sources_of(submission) == {}, "an earlier version sent no sources"
     submission.files.mkdir(parents=True)
     submit._write_sources(bundle, submission.files)
     text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
-    assert with_sources(submission, problem) == text
+    assert with_sources(sources_of(submission), problem) == text
 
 
 def test_progress_is_shown_of_what_takes_a_while():

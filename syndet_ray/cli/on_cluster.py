@@ -20,7 +20,7 @@ from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError, SyndetError, message
 from syndet_ray.files import make_folder, numbered_paths
 from syndet_ray.wording import resume_hint
 
@@ -93,6 +93,7 @@ def _conclude(
     status  with which the display there has ended
     """
     from syndet_ray.cli.attach import conclude
+    from syndet_ray.cli.on_head import with_sources
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
 
@@ -115,7 +116,8 @@ def _conclude(
     where = ("--cluster", str(submission.head.file))
     # the process there names its own folder
     hints = resume_hint(Path(end["run"])), resume_hint(folder.path, *where)
-    followed = replace(followed, error=followed.error.replace(*hints))
+    error = with_sources(end.get("sources", {}), followed.error.replace(*hints))
+    followed = replace(followed, error=error)
     outcome = followed.outcome
     if outcome is not None and not outcome.trials_url and not is_published:
         pages = _pages_command(submission, end["run"])
@@ -130,8 +132,9 @@ def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:
 
     try:
         publish_copy(folder, display)
-    except MachineError as error:
-        display.note(f"{error} The run itself is complete, in {folder.path}.")
+    except (OSError, SyndetError) as error:
+        lack = "the trials are not in MLflow's store here"
+        display.note(f"{lack} ({message(error).rstrip('.')}); the run itself is in {folder.path}")
         return False
     return True
 
