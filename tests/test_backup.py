@@ -42,6 +42,12 @@ def exclusive_lease(folder, store):
     return backup.exclusive_lease(folder, store, lambda: pytest.fail("nobody has taken it"))
 
 
+@pytest.mark.parametrize("address", ["s3://", "file:///runs/1", "gs://photos/runs/1"])
+def test_a_run_is_fetched_from_an_address_of_s3_alone(address, tmp_path):
+    with pytest.raises(MachineError, match=f"^{address}: must be s3://bucket or"):
+        backup.fetch(address, tmp_path)
+
+
 def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     folder, store = made_run().write(tmp_path / "runs" / "dice-1"), str(tmp_path / "store")
     folder.checkpoints.mkdir()

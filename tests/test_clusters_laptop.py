@@ -20,11 +20,13 @@ import psutil
 import pytest
 import yaml
 from conftest import write_tiny_sweep
+from mlflow import MlflowClient
 from PIL import Image
 
 from syndet_ray import cli
 from syndet_ray.cli import on_cluster
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.tracking.store import store_address
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 SEPARATION = Path("/run/sshd")  # that sshd insists on if root starts it
@@ -170,6 +172,15 @@ def kill_first_follower(home, output):
             output.append(process.pid)
 
 
+def trials_here(folder):
+    """Checks that the store of this machine has every trial of a run once, and its test scores."""
+    client = MlflowClient(store_address(folder.path.parent))
+    parent = client.get_run(folder.about["mlflow_run"])
+    assert "test/mAP" in parent.data.metrics
+    runs = client.search_runs([parent.info.experiment_id])
+    assert len(runs) == 1 + len(folder.trials())
+
+
 @pytest.mark.cluster
 def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     cluster, home, laptop, monkeypatch
@@ -191,10 +202,13 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert "trial 0 starts: real only" in output
     (run,) = Path("runs").glob("tiny-*")
     assert f"report   {run}/report.html\n" in output
-    assert f"ray exec {cluster} --port-forward 5001 'cd {home}/syndet_projects/dice-" in output
+    assert f"trials   python -m syndet_ray ui {run} --open\n" in output
     folder = RunFolder(run)
+    trials_here(folder)
     assert folder.report.exists() and (run / "champion" / "model.safetensors").exists()
     assert not folder.checkpoints.exists(), "only resume needs them"
+    (sources,) = home.glob("syndet_projects/*/submitted/*/files/sources.json")
+    assert str(Path.cwd() / "photos") in sources.read_text()
     assert folder.about["options"]["real"].startswith(f"{home}/syndet_projects/dice-")
     assert Path(folder.sweep.recipe.scene.backgrounds).match("*/files/given/*/floors")
     assert {path.name for path in Path.cwd().iterdir()} == {"sweeps", "photos", "runs"}
@@ -204,6 +218,7 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert status == 0, output + errors
     assert f"report   {run}/report.html\n" in output
     assert folder.report.exists()
+    trials_here(folder)
     status, _, errors = laptop("attach", "other", "--cluster", cluster)
     assert (status, errors) == (
         1,

@@ -138,6 +138,9 @@ def test_what_is_no_lease_and_a_store_that_is_not_there_are_named(s3, monkeypatc
             lease("1 on a").take()
     with pytest.raises(MachineError, match=r"s3://lost/x: cannot be written \(NoSuchBucket\)"):
         Lease("s3://lost/x", Claim(who="1 on a", place="a")).take()
+    rule = r"s3://lost/x: cannot be read \(NoSuchBucket\)\. Correct the address"
+    with pytest.raises(MachineError, match=rule):
+        check_free("s3://lost/x", place="a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(MachineError, match=r"\(EndpointConnectionError\)"):
         lease("1 on a").take()

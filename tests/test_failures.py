@@ -31,7 +31,7 @@ BEFORE_THE_RUN = (
     "syndet_ray.runs.folder.RunFolder.create",
 )
 IN_THE_RUN = (
-    "syndet_ray.tuning.attempt.local_store",
+    "syndet_ray.tuning.publish.local_store",
     "syndet_ray.search.search.Search.propose",
     "syndet_ray.tuning.attempt.Attempt._conclude",
     "syndet_ray.tuning.attempt.record_end",

@@ -16,6 +16,7 @@ from syndet_ray.tuning import follow as following
 from syndet_ray.tuning.follow import Follower, follow
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.shown import SHOWN, Recorder
+from syndet_ray.workers import stop
 
 BEGAN = 1_000.0  # of the attempt, in the seconds of its clock
 
@@ -125,6 +126,17 @@ def test_of_earlier_attempts_only_the_trials_are_shown(folder, clock):
     assert heard.calls == [("trial", 0, "RUNNING", 0), ("begin", 2, 100)]
 
 
+def test_what_ctrl_c_does_there_is_not_said_here(folder, clock):
+    told = recorder(clock)
+    told.keep_in(folder)
+    told.begin(2, 100)
+    told.note(stop._STOPPING_RUN)
+    heard = Heard()
+    Follower(folder, lambda clock: heard, str.upper).advance()
+    (_, text) = heard.calls[-1]
+    assert text == "STOPPING: TRIALS KEEP THEIR LAST CHECKPOINT, AND RESUME CONTINUES FROM THERE"
+
+
 def test_the_display_has_the_times_of_the_run_and_not_of_the_look_at_it(folder, clock):
     told = recorder(clock)
     told.keep_in(folder)
@@ -213,6 +225,14 @@ def test_a_run_whose_process_is_gone_is_said_to_be_left(
     done = syndet_here("attach", str(folder.path))
     assert done.returncode == 1
     assert "is carried out by no process any more" in done.stdout.replace("\n", " ")
+    assert ", the newest" not in done.stdout
+
+
+def test_a_run_that_nobody_named_is_named_first_with_its_state(folder, at_once, syndet_here):
+    done = syndet_here("attach", "--runs", str(folder.path.parent))
+    first, question, *_ = done.stdout.splitlines()
+    assert first == f"run      {folder.path}, the newest, which is over"
+    assert question == folder.sweep.question
     assert f"continue with: python -m syndet_ray resume {folder.path}" in done.stdout
 
 

@@ -234,7 +234,9 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     display = Silent()
     steps = []
     monkeypatch.setattr(display, "step", lambda what: steps.append(what) or nullcontext())
+    folder.describe(folder.about | {"cluster": "/c.yaml"})
     again = resume(folder, {}, display)
+    assert "cluster" not in folder.about, "it goes on here now"
     assert "continuing the run in MLflow" in steps
     done = "is finished, and there is nothing to train; `trials` N extends it"
     assert f"{folder.path} {done}" in display.notes
@@ -480,6 +482,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         RunFolder.open(tmp_path)
     with pytest.raises(DataError, match=r"nope: does not exist\. Runs lie under runs/\."):
         RunFolder.open(tmp_path / "nope")
+    with pytest.raises(DataError, match=r"^s3://photos/runs/1: is not a folder on .* `resume`"):
+        RunFolder.open(Path("s3://photos/runs/1"))
 
 
 def test_the_name_of_a_run_alone_is_answered_with_its_folder(tmp_path, monkeypatch):

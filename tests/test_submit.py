@@ -1,5 +1,6 @@
 """A sweep is sent to a cluster with all that only this machine has."""
 
+import ast
 import json
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -11,11 +12,14 @@ from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
+from syndet_ray.cli.on_head import sources_of, with_sources
+from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import ANSWER
+from syndet_ray.clusters.submission import Submission
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError
 
@@ -164,6 +168,20 @@ def test_the_script_for_heads_which_imports_nothing_of_ours_begins_its_answer_as
     assert f'print("\\n{ANSWER}"' in text
 
 
+def test_the_script_for_heads_runs_with_an_old_python_which_it_must_be_able_to_name():
+    tree = ast.parse(Path(head_facts.__file__).read_text(), feature_version=(3, 6))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.ImportFrom) or node.module != "__future__"
+        assert not isinstance(node, ast.AnnAssign | ast.NamedExpr)
+        if isinstance(node, ast.Subscript):
+            assert ast.unparse(node.value) not in ("list", "dict", "tuple", "set", "type")
+    top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert "importlib.metadata" not in top, "of Python 3.8"
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        notes = [function.returns, *(argument.annotation for argument in function.args.args)]
+        assert all(isinstance(note, ast.Name | ast.Constant) for note in notes)
+
+
 def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     submission = submission_below(tmp_path)
     bundle = bundle_on(submission)
@@ -186,6 +204,19 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     submit._check_room(facts, bundle, submission)
     with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
         submit._check_room({**facts, "sent": []}, bundle, submission)
+
+
+def test_messages_of_a_run_there_name_the_files_here(tmp_path):
+    root = PurePosixPath(tmp_path, "submission")
+    bundle = Bundle(items=(PHOTOS, MESHES), folder=root)
+    submission = Submission(Path(root))
+    meshes = bundle.place(MESHES.source)
+    problem = f"{root}/files/{meshes}/assets.json, {meshes}/a, {bundle.place(PHOTOS.source)}: wrong"
+    assert sources_of(submission) == {}, "an earlier version sent no sources"
+    submission.files.mkdir(parents=True)
+    submit._write_sources(bundle, submission.files)
+    text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
+    assert with_sources(sources_of(submission), problem) == text
 
 
 def test_progress_is_shown_of_what_takes_a_while():
@@ -225,6 +256,25 @@ def test_the_newest_submission_of_this_folder_comes_before_those_of_others(clust
     assert on_cluster._submission(None, cluster.path)[1] == items[2]
 
 
+def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatch, capsys):
+    item = {"folder": "/h/p/submitted/tiny-1", "run": "/h/p/runs/tiny-2", "pid": 7}
+    head = head_with(answer=lambda command: {"goes_on": True})
+    monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
+    monkeypatch.setattr(on_cluster, "head_and_facts", lambda _: (head, {"submissions": [item]}))
+    monkeypatch.setattr(on_cluster, "follow", lambda *_, **__: print("shown"))
+    on_cluster.attach_there(None, cluster.path, Path("runs"))
+    assert capsys.readouterr().out == "run      tiny-2, the newest, which goes on\nshown\n"
+    on_cluster.attach_there("tiny-2", cluster.path, Path("runs"))
+    assert capsys.readouterr().out == "shown\n"
+
+
+def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
+    options = SweepOptions(runs=tmp_path)
+    address = "s3://photos/runs/tiny-2/?scheme=http"
+    with pytest.raises(DefinitionError, match="Name a run of the head, such as tiny-2, or leave"):
+        on_cluster.resume_there(address, tmp_path / "c.yaml", options, force=False)
+
+
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     head = head_with(
         show=lambda command, on_terminal: 137, answer=lambda command: {"goes_on": True}
@@ -250,6 +300,18 @@ def test_a_start_without_an_answer_may_have_begun_a_run():
         MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
     ):
         start(submission, ["sweep", "tiny"])
+
+
+def test_ctrl_c_before_the_answer_of_a_start_says_that_a_run_may_have_begun(capsys):
+    def answer(command):
+        raise KeyboardInterrupt
+
+    head = head_with(answer=answer)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    with pytest.raises(SystemExit) as done:
+        start(submission, ["sweep", "tiny"])
+    assert done.value.code == INTERRUPTED
+    assert "the run may have begun all the same; look for it first: " in capsys.readouterr().out
 
 
 def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the_same(

@@ -15,7 +15,7 @@ from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.metrics import MAP
 from syndet_ray.runs import names
 from syndet_ray.runs.results import TestScores, Trial
-from syndet_ray.runs.run import Run
+from syndet_ray.runs.run import Run, resume_command
 from syndet_ray.spread import (
     BySeed,
     Difference,
@@ -172,7 +172,7 @@ def _test_scores_of(run: Run) -> TestScores:
     test = run.test
     if test is None or test.row("best") is None:
         rule = "has no scores on the test set yet, so it cannot be compared"
-        raise DataError(run.path, rule, do=f"Finish it: {wording.command_line('resume', run.path)}")
+        raise DataError(run.path, rule, do=f"Finish it: {resume_command(run.path, run.about)}")
     return test
 
 

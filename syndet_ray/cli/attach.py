@@ -37,6 +37,8 @@ def attach(
         return
     folder = _folder(run, runs)
     console = terminal.console()
+    if run is None:
+        print_newest(folder.path, console, goes_on=folder.is_carried_out())
     console.print(folder.sweep.question, style="bold")
     try:
         followed = show(folder, console)
@@ -44,7 +46,17 @@ def attach(
         again = command_line("attach", folder.path)
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
-    conclude(folder, followed, console)
+    cluster_file = folder.about.get("cluster")  # of a run that was brought here
+    where = () if cluster_file is None else ("--cluster", cluster_file)
+    conclude(folder, followed, console, *where)
+
+
+def print_newest(run: Path | str, console: "Console", *, goes_on: bool) -> None:
+    """Prints which run is followed if none was named: perhaps a sweep that has begun no run yet was
+    meant.
+    """
+    state = "which goes on" if goes_on else "which is over"
+    console.print(f"run      {run}, the newest, {state}", soft_wrap=True)
 
 
 def show(folder: "RunFolder", console: "Console") -> "Followed":

@@ -3,11 +3,11 @@
 It is sent as text, since the head need not have this package, so names of files and the beginning
 of the answer are written out here: see `submission` and `bundle`, and `ANSWER` in `head`. Its
 argument is the folder of all projects, relative to the home folder.
+
+A head may have an older Python, and must be able to say so: all here runs with Python 3.6, which
+does not look into an annotation that is text.
 """
 
-from __future__ import annotations  # a head may have an older Python, which it must be able to say
-
-import importlib.metadata
 import importlib.util
 import json
 import shutil
@@ -18,7 +18,7 @@ from typing import Any
 _NEEDED = ("ray", "torch", "torchvision", "timm", "optuna", "mlflow", "pydantic", "typer", "rich")
 
 
-def submissions(root: Path) -> list[dict[str, Any]]:
+def submissions(root: Path) -> "list[dict[str, Any]]":
     """Submissions, oldest first: folder, run ("" if there is none yet), process, and its start."""
     runs = {}
     for file in root.glob("*/runs/*/run.json"):
@@ -35,7 +35,7 @@ def submissions(root: Path) -> list[dict[str, Any]]:
     return sorted(items, key=lambda submission: submission["began"])
 
 
-def _record(file: Path) -> dict[str, Any]:
+def _record(file: Path) -> "dict[str, Any]":
     """The content of a record, and when it "began" to be; {} for one that is damaged, or is being
     deleted: others are not.
     """
@@ -47,11 +47,11 @@ def _record(file: Path) -> dict[str, Any]:
     return {"began": began, **content} if isinstance(content, dict) else {}
 
 
-def sent_paths(root: Path) -> list[str]:
+def sent_paths(root: Path) -> "list[str]":
     """Paths of sent files, also of submissions that were never started, oldest first: code, folders
     of definitions, and items.
     """
-    paths = list[Path]()
+    paths = []  # type: list[Path]
     for pattern in ("files/*", "files/given/*/*", "data/*/*"):
         paths += root.glob(f"*/submitted/*/{pattern}")
     paths.sort(key=lambda path: _submission_of(path).stat().st_ctime)
@@ -63,15 +63,24 @@ def _submission_of(path: Path) -> Path:
     return next(parent for parent in path.parents if parent.parent.name == "submitted")
 
 
-def facts(projects: str) -> dict[str, Any]:
+def _version_of_ray() -> str:
+    """The version of Ray; "" if there is none, or Python is too old to know."""
+    try:
+        from importlib import metadata
+
+        return metadata.version("ray")
+    except ImportError:
+        return ""
+
+
+def facts(projects: str) -> "dict[str, Any]":
     """Facts about this machine."""
     # a process there finds its files without links, and two names of a file would be two values
     root = (Path.home() / projects).resolve()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    ray = "" if "ray" in missing else importlib.metadata.version("ray")
     return {
         "python": list(sys.version_info[:3]),
-        "ray": ray,
+        "ray": _version_of_ray(),
         "missing": missing,
         "root": str(root),
         "free": shutil.disk_usage(Path.home()).free,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.errors import MachineError
 from syndet_ray.wording import command_line
 
@@ -86,13 +87,18 @@ def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
 
     run  the folder of the run that it continues; "" for a new one
 
-    Raises MachineError if that run still goes on, or if it is not known whether it has begun.
+    Raises MachineError if that run still goes on, or if it is not known whether it has begun, and
+    SystemExit if Ctrl-C leaves that open.
     """
+    look = f"the run may have begun all the same; look for it first: {again_words(submission)}"
     try:
         pid = submission.head.answer(submission.command("start", run, *words))["pid"]
     except MachineError as error:  # another start would be paid for twice
-        do = f"The run may have begun all the same; look for it first: {again_words(submission)}"
+        do = f"{look[0].upper()}{look[1:]}"
         raise MachineError(error.place, error.rule, do=do) from None
+    except KeyboardInterrupt:
+        print(f"interrupted; {look}")
+        raise SystemExit(INTERRUPTED) from None
     if pid is None:
         raise MachineError(
             run or submission.folder, "still goes on", do=f"Follow it: {again_words(submission)}"

@@ -17,17 +17,19 @@ from syndet_ray.cli.head_folder import (
     start,
 )
 from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
-from syndet_ray.cli.screen import open_display
+from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
-from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError, SyndetError, message
 from syndet_ray.files import make_folder, numbered_paths
 from syndet_ray.wording import resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.clusters.head import Head
+    from syndet_ray.runs.folder import RunFolder
 
 _RECONNECTIONS = 6  # of one follower, with pauses that grow: about two minutes
 _FIRST_PAUSE_S = 2.0
@@ -91,6 +93,7 @@ def _conclude(
     status  with which the display there has ended
     """
     from syndet_ray.cli.attach import conclude
+    from syndet_ray.cli.on_head import with_sources
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
 
@@ -104,18 +107,36 @@ def _conclude(
     if not end["has_begun"] and (is_new or not end["run"]):
         print(f"syndet_ray: {end['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
-    with open_display(console) as display, display.step("bringing the run back"):
-        folder = RunFolder.open(_fetch(submission.head, end, runs))
+    with open_display(console) as display:
+        with display.step("bringing the run back"):
+            folder = RunFolder.open(_fetch(submission.head, end, runs))
+            folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
+        is_published = _publish(folder, display)
     followed = end_of(folder)
     where = ("--cluster", str(submission.head.file))
     # the process there names its own folder
     hints = resume_hint(Path(end["run"])), resume_hint(folder.path, *where)
-    followed = replace(followed, error=followed.error.replace(*hints))
+    error = with_sources(end.get("sources", {}), followed.error.replace(*hints))
+    followed = replace(followed, error=error)
     outcome = followed.outcome
-    if outcome is not None and not outcome.trials_url:
+    if outcome is not None and not outcome.trials_url and not is_published:
         pages = _pages_command(submission, end["run"])
         followed = replace(followed, outcome=replace(outcome, trials_url=pages))
     conclude(folder, followed, console, *where)
+
+
+def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:
+    """Writes the trials into MLflow's store here; False, with a note, if they cannot be written."""
+    with display.step(LOADING):
+        from syndet_ray.tuning.publish import publish_copy
+
+    try:
+        publish_copy(folder, display)
+    except (OSError, SyndetError) as error:
+        lack = "the trials are not in MLflow's store here"
+        display.note(f"{lack} ({message(error).rstrip('.')}); the run itself is in {folder.path}")
+        return False
+    return True
 
 
 def _pages_command(submission: HeadFolder, run: str) -> str:
@@ -147,10 +168,14 @@ def _may_hold(folder: Path, started: float) -> bool:
 def attach_there(run: str | None, file: Path, runs: Path) -> None:
     """Follows a run of a cluster, the newest if none is named, and brings it back when it ends."""
     from syndet_ray.cli import terminal
+    from syndet_ray.cli.attach import print_newest
 
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
+        goes_on = run is None and submission.head.answer(submission.command("end"))["goes_on"]
+    if run is None:
+        print_newest(_names_of(record)[0], console, goes_on=goes_on)
     follow(submission, record["pid"], runs, console, is_new=False)
 
 
@@ -159,6 +184,11 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     from syndet_ray.cli import terminal
 
     check_options(options)
+    if "://" in run:
+        name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
+        rule = "cannot be resumed with `cluster`, which continues runs that lie on that head"
+        do = f"Name a run of the head, such as {name}, or leave out `cluster` to go on here."
+        raise DefinitionError(run, rule, do=do)
     if options.real is not None:
         rule = "cannot be given again with `cluster`: the photos are those that were sent"
         raise DefinitionError("`real`", rule, do="Leave it out.")

@@ -6,6 +6,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
+# among the files of a submission: where each path there comes from, {there: elsewhere}
+SOURCES = "sources.json"
 _LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
@@ -41,11 +44,38 @@ def follow(submission: Submission, words: list[str]) -> None:
         if run is not None:
             from syndet_ray.tuning import follow as following
 
-            following.follow(run, partial(terminal.display, console))
+            open_display = partial(terminal.display, console)
+            following.follow(run, open_display, partial(with_sources, sources_of(submission)))
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None
     except SyndetError as error:  # the machine that fetches the run will meet it too
         console.print(str(error))
+
+
+def sources_of(submission: Submission) -> dict[str, str]:
+    """Returns where each path of a submission comes from: {path there: path elsewhere}.
+
+    Absolute paths are first, as they may end with a relative one.
+    """
+    file = submission.files / SOURCES
+    if not file.exists():  # of a submission of an earlier version
+        return {}
+    sources: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    relative = {}
+    for place, source in sources.items():  # a sweep names what nodes get relative to the files
+        path = Path(place)
+        if path.is_relative_to(submission.files):
+            relative[str(path.relative_to(submission.files))] = source
+    return sources | relative
+
+
+def with_sources(sources: Mapping[str, str], text: str) -> str:
+    """Returns a text with the paths of the machine that has sent the files: its user can change
+    those, and the next sweep sends them again.
+    """
+    for place, source in sources.items():
+        text = text.replace(place, source)
+    return text
 
 
 def _awaited_run(submission: Submission) -> RunFolder | None:
@@ -82,10 +112,10 @@ def _is_shown(run: RunFolder, since: float) -> bool:
 
 def end(submission: Submission, words: list[str]) -> None:
     """Answers with the state of a submission: its run, "" if there is none, and when that started;
-    whether its process has begun to carry the run out, whether it still does, and the error that
-    ended the process.
+    whether its process has begun to carry the run out, whether it still does, the error that
+    ended the process, and where its files come from.
     """
-    run = submission.run
+    run, sources = submission.run, sources_of(submission)
     has_begun = run is not None and _is_shown(run, submission.began)
     _answer(
         {
@@ -93,7 +123,8 @@ def end(submission: Submission, words: list[str]) -> None:
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
             "goes_on": submission.is_running and not (run and has_begun and _is_over(run)),
-            "error": submission.error(),
+            "error": with_sources(sources, submission.error()),
+            "sources": sources,
         }
     )
 

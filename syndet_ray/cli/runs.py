@@ -226,6 +226,8 @@ def _links_and_server(
 
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
+    if folder is not None and tracking is None:
+        _publish_again(folder, display)
     if tracking is not None and is_server(tracking):
         with display.step("asking the tracking server"):
             pages.check_kept_server(tracking, folder)
@@ -239,6 +241,20 @@ def _links_and_server(
     with display.step("starting MLflow's server"):
         say = partial(print, end="", file=sys.stderr, flush=True)
         return links, stack.enter_context(pages.server(store, home / "artifacts", port, say))
+
+
+def _publish_again(folder: "RunFolder", display: "Plain | Bar") -> None:
+    """Writes a run that was brought here from a cluster into the store beside it, if that lacks it:
+    the head's store has it, and `resume` goes on there.
+    """
+    from syndet_ray.tracking.store import store_address
+    from syndet_ray.tracking.ui import has_run
+
+    if "cluster" not in folder.about or has_run(store_address(folder.path.parent), folder):
+        return
+    from syndet_ray.tuning.publish import publish_copy
+
+    publish_copy(folder, display)
 
 
 def _choice(

@@ -70,6 +70,7 @@ def submit(
         with display.step("looking at the files that go along"):
             bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
+            _write_sources(bundle, staged / "definitions")
         if earlier is not None:
             _move_paths(earlier, bundle)
         _check_room(facts, bundle, submission)
@@ -116,6 +117,14 @@ def rehearse(
         bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
         write_definitions(name, request.given, bundle, folder)
     return [_sent_words(bundle), *_variable_notes(options)]
+
+
+def _write_sources(bundle: "Bundle", folder: Path) -> None:
+    """Writes where each item comes from: messages of the run name its path here, not there."""
+    from syndet_ray.cli.on_head import SOURCES
+
+    sources = {str(bundle.path_on_head(item)): str(item.source) for item in bundle.items}
+    (folder / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
 
 
 def _sent_words(bundle: "Bundle") -> str:
@@ -288,7 +297,7 @@ def _send(
 ) -> None:
     """Sends everything. What an earlier submission of this project has is linked there, not sent.
 
-    definitions  the folder of sweeps and search spaces
+    definitions  the folder of sweeps, search spaces, and where the items come from
     """
     package = Path(syndet_ray.__file__).parent
     targets = {item.source: bundle.path_on_head(item) for item in bundle.items}

@@ -1,7 +1,8 @@
 """Verbs that run or continue a sweep: sweep and resume."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request, with_points
+from syndet_ray.errors import SyndetError
 from syndet_ray.wording import command_line, resume_hint
 
 if TYPE_CHECKING:
@@ -201,8 +203,28 @@ def resume(
     with open_display(console) as display:
         with display.step(LOADING):
             from syndet_ray.tuning.resume import resume as continued
-        outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
+        with _hint_at_cluster(folder):
+            outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     finish(outcome, console)
+
+
+@contextmanager
+def _hint_at_cluster(folder: "RunFolder") -> Iterator[None]:
+    """Adds to an error of `resume` where a run goes on that was brought here from a cluster.
+
+    Its photos and checkpoints are there; a run that has all of them at addresses goes on here too.
+    """
+    from syndet_ray.runs.run import resume_command
+
+    about = folder.about
+    try:
+        yield
+    except SyndetError as error:
+        if "cluster" in about:
+            command = resume_command(folder.path, about)
+            hint = f"it was brought here from a cluster; continue it there with: {command}"
+            error.__notes__ = [hint]  # in the place of the command that was refused
+        raise
 
 
 def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from syndet_ray.data.storage import inside, s3, store_error
+from syndet_ray.data.storage import inside, read_error, s3, write_error
 from syndet_ray.errors import MachineError
 from syndet_ray.timer import timer
 
@@ -227,7 +227,7 @@ def tenure(lease: Lease, lost: Callable[[], None]) -> Iterator[Lease]:
 def check_free(address: str, place: str) -> None:
     """Raises MachineError where another process holds the lease of an s3:// address."""
     lease = Lease(address, Claim(who="", place=place))
-    with _as_machine_error(address):
+    with _as_machine_error(address, read_error):
         stored = lease._read_lease()
     if stored is not None and not stored.is_free_for(lease.claim):
         raise stored.refusal(address)
@@ -244,14 +244,14 @@ def _clock_s() -> float:
 
 
 @contextmanager
-def _as_machine_error(address: str) -> Iterator[None]:
+def _as_machine_error(
+    address: str, named: Callable[[str, Exception], MachineError] = write_error
+) -> Iterator[None]:
     """Raises boto3's errors, and those of a file that is no lease, as MachineError."""
     try:
         yield
-    except ClientError as error:
-        raise store_error(address, error.response["Error"]["Code"], str(error)) from None
-    except BotoCoreError as error:
-        raise store_error(address, type(error).__name__, str(error)) from None
+    except (BotoCoreError, ClientError) as error:
+        raise named(address, error) from None
     except (ValueError, KeyError, TypeError) as error:
         rule = f"holds a {_NAME} that is no lease ({type(error).__name__}: {error})"
         do = f"Delete {inside(address, _NAME)} if no process carries out the run."

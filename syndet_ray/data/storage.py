@@ -76,10 +76,7 @@ def check_bucket(address: str) -> None:
     few seconds for an answer. Raises MachineError, with advice, where the store refuses or does not
     answer.
     """
-    place = urlsplit(address)
-    if place.scheme != "s3" or not place.netloc:
-        rule = "must be s3://bucket or s3://bucket/prefix"
-        raise MachineError(address, rule, do="Correct the address.")
+    check_form(address)
     try:
         client, probe = s3(inside(address, f"{_PROBE}-{uuid.uuid4().hex}"))
         client.put_object(**probe, Body=b"")
@@ -88,7 +85,15 @@ def check_bucket(address: str) -> None:
         finally:  # no later check has this name
             client.delete_object(**probe)
     except (BotoCoreError, ClientError, ValueError) as error:
-        raise store_error(address, error_code(error), str(error)) from None
+        raise write_error(address, error) from None
+
+
+def check_form(address: str) -> None:
+    """Raises MachineError unless an address reads like one of S3."""
+    place = urlsplit(address)
+    if place.scheme != "s3" or not place.netloc:
+        rule = "must be s3://bucket or s3://bucket/prefix"
+        raise MachineError(address, rule, do="Correct the address.")
 
 
 def s3(address: str, config: Config | None = None) -> tuple[Any, dict[str, str]]:
@@ -120,6 +125,11 @@ def store_error(address: str, code: str, message: str) -> MachineError:
     do = _ADVICE.get(code, message)
     kind = StoreUnavailable if do in (message, _DO_CHECK_NETWORK) else MachineError
     return kind(address, f"cannot be written ({code})", do=do)
+
+
+def write_error(address: str, error: Exception) -> MachineError:
+    """An error with advice for an exception of boto3, which wanted to write too."""
+    return store_error(address, error_code(error), str(error))
 
 
 def read_error(address: str, error: Exception) -> MachineError:

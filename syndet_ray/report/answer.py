@@ -12,7 +12,7 @@ from syndet_ray.metrics import MAP
 from syndet_ray.report import words
 from syndet_ray.runs import names
 from syndet_ray.runs.results import REAL_ONLY, RowKey, TestScores, Trial
-from syndet_ray.runs.run import Run
+from syndet_ray.runs.run import Run, resume_command
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
 _MOST_OFFERS = 4  # of a Pareto front: more make the sentence hard to read
@@ -343,7 +343,7 @@ def _ablation(lines: Sequence[VariantLine], where: str) -> list[str]:
 
 def _how_to_go_on(run: Run) -> str:
     """Says that a run was left unfinished, and how to continue it."""
-    command = wording.command_line("resume", run.path)
+    command = resume_command(run.path, run.about)
     if run.halt == "spent":
         return f"The budget is spent; continue with: {command} --hours TOTAL, or --images TOTAL."
     return f"The run was interrupted; continue with: {command}." if run.halt else ""

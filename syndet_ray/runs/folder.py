@@ -25,6 +25,7 @@ runs/<sweep>-<time>/
 import io
 import json
 import os
+import re
 import shlex
 import socket
 import time
@@ -316,6 +317,11 @@ def _is_process(number: str) -> bool:
 def _no_run_error(path: Path) -> DataError:
     """The error for a path that is no run: perhaps the folder of all runs."""
     do = "Runs lie under runs/."
+    address = re.fullmatch(r"(\w+):/+(.*)", str(path))  # a path has lost one of the slashes
+    if address and not path.exists():
+        fetch = "Bring the run here with `resume`, which takes an address"
+        do = f"{fetch}; its report alone is there in run/report.html."
+        return DataError("://".join(address.groups()), "is not a folder on this machine", do=do)
     if not path.exists():
         below = Path("runs") / path
         if (below / "sweep.json").exists():

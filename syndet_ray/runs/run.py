@@ -10,6 +10,7 @@ import numpy as np
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.runs.occupancy import Period
 from syndet_ray.runs.results import Picture, TestScores, Trial
+from syndet_ray.wording import command_line
 
 # How the last attempt at an unfinished run ended: it was stopped or failed, or its budget is
 # spent.
@@ -66,6 +67,18 @@ class Run:
         """True if a recipe that was trained, or is to be, has synthetic images."""
         recipes = [*(trial.recipe for trial in self.trials), *self.sweep.fixed.values()]
         return any(recipe.mix.synthetic > 0 for recipe in recipes)
+
+
+def resume_command(path: Path, about: Mapping[str, Any]) -> str:
+    """Returns the command that resumes a run: one that was brought here from a cluster goes on
+    there, where its photos and checkpoints are.
+
+    about  what run.json keeps of the run
+    """
+    cluster = about.get("cluster")
+    if cluster is None:
+        return command_line("resume", path)
+    return command_line("resume", path, "--cluster", cluster)
 
 
 def halt_of(about: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Halt | None:

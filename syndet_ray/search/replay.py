@@ -21,9 +21,9 @@ from syndet_ray.errors import DataError, DefinitionError, nearest
 from syndet_ray.metrics import OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
+from syndet_ray.runs.run import resume_command
 from syndet_ray.search import optuna_terms
 from syndet_ray.search.pruning import make_pruner
-from syndet_ray.wording import command_line
 
 LEAST_CURVES = 4  # the three best, and one that may be pruned
 
@@ -122,7 +122,7 @@ def full_curves(trials: Sequence[Trial], place: object = "replay", do: str = "")
 def advice_on_curves(folder: RunFolder) -> str:
     """Returns advice on how to get more full curves: finish the run, extend it, or take another."""
     sweep, trials = folder.sweep, folder.trials()
-    resume = command_line("resume", folder.path)
+    resume = resume_command(folder.path, folder.about)
     if not sweep.trials:
         return "Replay a run of a sweep that searches: this one compares variants."
     if folder.about.get("status") == "spent":

@@ -16,6 +16,7 @@ from pathlib import Path
 from syndet_ray.data.lease import Claim, Lease, check_free, tenure
 from syndet_ray.data.storage import (
     Version,
+    check_form,
     content,
     download,
     filesystem,
@@ -272,6 +273,8 @@ def fetch(address: str, runs: Path) -> RunFolder:
     The folder appears only when it is complete: a run fetched in part would go on from that part,
     and its copy would replace the complete one.
     """
+    if "://" in address:
+        check_form(address)
     name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     path = runs / (_folder_name(name) if "://" in address else name)
     if path.exists():

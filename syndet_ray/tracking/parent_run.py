@@ -95,6 +95,7 @@ class ParentRun:
         self._client = client
         self._note = note
         self._identity: dict[str, str] = {}
+        self._started = time.time() if begun is None else begun[1]
         if begun is not None:
             self._identity = {"run": begun[0], "begun": repr(begun[1])}
 
@@ -245,5 +246,8 @@ class ParentRun:
             "question": sweep.question,
             **self._identity,
         }
-        run_name = f"{name} {time.strftime('%Y-%m-%d %H:%M')}"
-        return self._client.create_run(self.experiment, run_name=run_name, tags=tags)
+        # a run that was carried out elsewhere may have begun long ago
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(self._started))
+        return self._client.create_run(
+            self.experiment, int(self._started * 1000), tags, f"{name} {began}"
+        )

@@ -16,11 +16,11 @@ from mlflow.exceptions import MlflowException
 
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.run import resume_command
 from syndet_ray.tracking.address import kept_address, mask
 from syndet_ray.tracking.server import ServerAway, bypass_proxy, check_server
-from syndet_ray.tracking.store import store_client
+from syndet_ray.tracking.store import has_tables, named_failures, store_client
 from syndet_ray.tracking.view import VIEW_TAG, experiments_link, links
-from syndet_ray.wording import command_line
 
 _HOST = "127.0.0.1"
 # Without its job runners the server is 2 processes instead of 10.
@@ -61,7 +61,7 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
         return {"trials": experiments_link(server)}
     parent = folder.about.get("mlflow_run")
     if parent is None:
-        do = f"Continue it: {command_line('resume', folder.path)}"
+        do = f"Continue it: {resume_command(folder.path, folder.about)}"
         raise DataError(folder.path, "is not in MLflow yet", do=do)
     client = store_client(uri)
     try:
@@ -71,10 +71,25 @@ def addresses(uri: str, server: str, folder: RunFolder | None) -> dict[str, str]
         raise _read_error(uri, error, folder) from None
     if LifecycleStage.DELETED in (run.info.lifecycle_stage, experiment.lifecycle_stage):
         rule = f"shows nothing of {folder.path}: its runs there are deleted"
-        do = f"This restores them: {command_line('resume', folder.path)}"
+        do = f"This restores them: {resume_command(folder.path, folder.about)}"
         raise MachineError(f"MLflow's store {mask(uri)}", rule, do=do)
     has_view = VIEW_TAG + parent in experiment.tags
     return links(server, experiment.experiment_id, parent, has_view=has_view)
+
+
+def has_run(uri: str, folder: RunFolder) -> bool:
+    """True if a store has something of a run. Makes no store; raises MachineError."""
+    parent = folder.about.get("mlflow_run")
+    with named_failures(uri):
+        if parent is None or not has_tables(uri):
+            return False
+        try:
+            store_client(uri).get_run(parent)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+    return True
 
 
 def _read_error(uri: str, error: MlflowException, folder: RunFolder) -> MachineError:
@@ -83,7 +98,7 @@ def _read_error(uri: str, error: MlflowException, folder: RunFolder) -> MachineE
         return MachineError(place, f"cannot be read ({mask(str(error))})")
     do = (
         "Name another with `tracking`, or have it written there: "
-        f"{command_line('resume', folder.path)}"
+        f"{resume_command(folder.path, folder.about)}"
     )
     return MachineError(place, f"has nothing of {folder.path}", do=do)
 

@@ -12,7 +12,6 @@ from syndet_ray.data.outage import outlast
 from syndet_ray.data.real import RealData
 from syndet_ray.errors import MachineError, message, traceback_text
 from syndet_ray.files import write_whole
-from syndet_ray.metrics import MAP
 from syndet_ray.report import page
 from syndet_ray.report.answer import answer
 from syndet_ray.runs.folder import RunFolder
@@ -21,18 +20,21 @@ from syndet_ray.runs.results import BEST, RowKey
 from syndet_ray.search.listener import Listener
 from syndet_ray.search.search import Display, Search, halt_message
 from syndet_ray.search.task import RunSettings
-from syndet_ray.tracking.address import mask
 from syndet_ray.tracking.backup import Backup, check_models, run_address
 from syndet_ray.tracking.mirror import Mirror
 from syndet_ray.tracking.mlflow import Tracking
-from syndet_ray.tracking.registry import champion_name
-from syndet_ray.tracking.store import local_store, open_store
 from syndet_ray.tuning import scoring
 from syndet_ray.tuning.checkpoints import Checkpoints
 from syndet_ray.tuning.options import Options, Outcome, Status
 from syndet_ray.tuning.packages import Packages
+from syndet_ray.tuning.publish import (
+    MLFLOW_STATUS,
+    open_tracking,
+    publish_best,
+    publish_files,
+    record_parent,
+)
 from syndet_ray.tuning.record import record_end
-from syndet_ray.tuning.summary import summary_metrics, summary_tags
 from syndet_ray.wording import command_line, counted
 from syndet_ray.workers.disk import fault, places
 from syndet_ray.workers.stop import Stop
@@ -42,12 +44,6 @@ if TYPE_CHECKING:
     from syndet_ray.workers.local import Local
     from syndet_ray.workers.tune import OnRay
 
-_MLFLOW_STATUS: dict[Status, str] = {
-    "finished": "FINISHED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-    "spent": "KILLED",
-}
 _PATIENCE_S = 60.0  # how long a run waits at its end for an MLflow or a store that does not answer
 # The same for a run that was stopped: a person waits, or the machine is about to go. A request that
 # hangs is not waited for either.
@@ -70,7 +66,7 @@ def carry_out(
     backup = Backup(folder, options.storage, display.note, lease)
     with backup.copying():
         try:
-            tracking = _open_tracking(folder, options, display)
+            tracking = open_tracking(folder, options, display)
         except KeyboardInterrupt:
             with suppress(OSError, MachineError):  # resume does not need this record
                 record_end(folder, "interrupted")
@@ -116,36 +112,6 @@ def _outcome(attempt: "Attempt") -> Outcome:
         unwritten=unwritten,
         is_reported=ending.is_reported,
     )
-
-
-def _open_tracking(folder: RunFolder, options: Options, display: Display) -> Tracking:
-    """Begins the run in MLflow, and records its address and id in the folder."""
-    about, server = folder.about, options.tracking
-    with display.step("opening MLflow's store"):
-        uri = local_store(options.runs) if server is None else open_store(server)
-    artifacts = None if server else options.runs / "artifacts"
-    verb = "continuing" if about.get("mlflow_run") else "beginning"
-    with display.step(f"{verb} the run in MLflow"):
-        tracking = Tracking(
-            uri,
-            artifacts,
-            about["name"],
-            folder.sweep,
-            parent=about.get("mlflow_run"),
-            begun=(folder.path.name, about["started"]),
-            note=display.note,
-            may_begin_later=True,
-        )
-    folder.describe(about | {"mlflow_uri": mask(uri)})
-    _record_parent(folder, tracking)
-    return tracking
-
-
-def _record_parent(folder: RunFolder, tracking: Tracking) -> None:
-    """Records the id of the run in MLflow, once there is one."""
-    about = folder.about
-    if tracking.parent and about.get("mlflow_run") != tracking.parent:
-        folder.describe(about | {"mlflow_run": tracking.parent})
 
 
 def _board(folder: RunFolder, display: Display) -> "TensorBoard":
@@ -285,24 +251,15 @@ class Attempt:
         """Keeps pictures that the best recipe was trained on; sends its scores and its model to
         MLflow.
         """
-        folder, test = self.folder, self.folder.test()
         show_training(
-            folder,
+            self.folder,
             best.trial,
             self.data.pools["train"],
             self.options.cache,
             self.display.note,
             others=self.data.others,
         )
-        assert test is not None
-        self.tracking.result(summary_metrics(best, test), summary_tags(best, test, folder.about))
-        champion = next(trial for trial in folder.trials() if trial.number == test.champion)
-        row = test.row("best")
-        assert row is not None
-        champion_map = row.seeds[row.models.index(champion.number)]
-        scores = {MAP: champion_map, "mAP of its recipe": row.metrics[MAP]}
-        name = champion_name(folder.about["name"])
-        self.tracking.register_champion(name, folder.champion, champion, scores)
+        publish_best(self.folder, best, self.tracking)
 
     def end(self, status: Status) -> Ending:
         """Writes to all places how the attempt ended; returns the ending.
@@ -348,9 +305,9 @@ class Attempt:
             with self.display.step(f"copying the run to {self.backup.address}"):
                 self.backup.copy(patience_s, limit_s)
         with self.display.step("handing the run to MLflow"):
-            unwritten = self.tracking.end(_MLFLOW_STATUS[status], patience_s, limit_s)
+            unwritten = self.tracking.end(MLFLOW_STATUS[status], patience_s, limit_s)
         with suppress(OSError, MachineError):  # `resume` finds the run without this record
-            _record_parent(self.folder, self.tracking)
+            record_parent(self.folder, self.tracking)
         return Ending(status=status, unwritten=unwritten, is_reported=is_reported)
 
     def _record_end(self, status: Status) -> None:
@@ -365,11 +322,7 @@ class Attempt:
     def publish(self) -> bool:
         """Writes the report and sends the run's files to MLflow; False if there is no report."""
         folder, is_reported = self.folder, self._report()
-        paths = [folder.report, folder.figures] if is_reported else []
-        paths += [folder.path / name for name in ("sweep.json", "run.json", "test.json")]
-        for path in paths:
-            if path.exists():
-                self.tracking.artifact(path)
+        publish_files(folder, self.tracking, is_reported=is_reported)
         if self.board is not None:
             self.board.publish(folder)
         return is_reported

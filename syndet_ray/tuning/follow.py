@@ -14,6 +14,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.shown import SHOWN
+from syndet_ray.workers.stop import LEAVE_HINT
 
 _LOOK_EVERY_S = 0.3  # a person sees no delay, and reading what is new takes less than a millisecond
 # How often in a row no process may carry the run out before it counts as left: there is a moment
@@ -38,14 +39,16 @@ class Follower:
 
     open_display  returns a new display for each attempt; it gets the clock that the display must
                   take: while past events are shown, it has their time
+    translate     returns the text of a note as it is shown
     """
 
     def __init__(
         self,
         folder: RunFolder,
         open_display: Callable[[Callable[[], float]], Display],
+        translate: Callable[[str], str] = str,
     ) -> None:
-        self._folder, self._open_display = folder, open_display
+        self._folder, self._open_display, self._translate = folder, open_display, translate
         self._ledger, self._shown = Tail(folder.path / LEDGER), Tail(folder.path / SHOWN)
         self._trials: dict[int, Trial] = {}
         self._display: Display | None = None
@@ -111,7 +114,7 @@ class Follower:
             if step_over is not None:
                 step_over.__exit__(None, None, None)
         elif event["event"] == "note":
-            display.note(**facts)
+            display.note(self._translate(facts["text"].removesuffix(LEAVE_HINT)))
         elif event["event"] == "begin":
             display.begin(**facts)
         elif event["event"] == "progress":
@@ -128,12 +131,16 @@ class _Unwritten(MachineError):
         Exception.__init__(self, words)
 
 
-def follow(folder: RunFolder, open_display: Callable[[Callable[[], float]], Display]) -> Followed:
+def follow(
+    folder: RunFolder,
+    open_display: Callable[[Callable[[], float]], Display],
+    translate: Callable[[str], str] = str,
+) -> Followed:
     """Shows a run until it ends, or until no process carries it out any more.
 
-    open_display  as for `Follower`
+    open_display, translate  as for `Follower`
     """
-    follower = Follower(folder, open_display)
+    follower = Follower(folder, open_display, translate)
     try:
         looks = 0
         while looks < _LOOKS:

@@ -89,7 +89,9 @@ def _resume(
         # Near copies may be allowed from now on. A reader of the scores must know of them.
         real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
         real["notes"] = list(dict.fromkeys([*real.get("notes", ()), *forced]))
-        folder.describe(folder.about | {"options": plain_options(options), "real": real})
+        about = folder.about | {"options": plain_options(options), "real": real}
+        about.pop("cluster", None)  # from here on it is a run of this machine
+        folder.describe(about)
         with runner_of(options, display, stop.lose) as runner:
             check_nodes(folder.sweep, options, data, runner, display)
             return carry_out(

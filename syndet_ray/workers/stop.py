@@ -27,10 +27,11 @@ Loss = Callable[[str, threading.Event, float], None]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_STOPPING = "stopping; Ctrl-C once more leaves at once"
+# for the terminal of the run alone: in another one that follows it, Ctrl-C leaves the run alone
+LEAVE_HINT = "; Ctrl-C once more leaves at once"
+_STOPPING = f"stopping{LEAVE_HINT}"
 _STOPPING_RUN = (
-    "stopping: trials keep their last checkpoint, and resume continues from there; "
-    "Ctrl-C once more leaves at once"
+    f"stopping: trials keep their last checkpoint, and resume continues from there{LEAVE_HINT}"
 )
 
 # How long the end waits until its message is shown. It takes milliseconds, unless the terminal

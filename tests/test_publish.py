@@ -1,0 +1,130 @@
+"""Publish: a run that another machine has carried out is in MLflow's store here, once."""
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+
+import pytest
+from made_runs import ABOUT, TIED, append, confirmed_run, made_run
+from mlflow import MlflowClient
+from rich.console import Console
+
+from syndet_ray.cli import on_cluster
+from syndet_ray.cli import runs as run_verbs
+from syndet_ray.cli.head_folder import HeadFolder
+from syndet_ray.cli.sweeps import _hint_at_cluster
+from syndet_ray.errors import DataError, MachineError
+from syndet_ray.tracking.store import store_address
+from syndet_ray.tracking.ui import addresses, has_run
+from syndet_ray.tuning.options import Outcome
+from syndet_ray.tuning.publish import publish_copy
+from syndet_ray.tuning.shown import Recorder
+
+DISPLAY = SimpleNamespace(step=nullcontext, note=pytest.fail)
+# as the head has recorded it, in a store of its own
+THERE = ABOUT | {"mlflow_run": "0" * 32, "status": "finished", "options": {"tracking": None}}
+
+
+@pytest.fixture
+def home(tmp_path, empty_store):
+    """A folder of runs with an empty store of MLflow."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    shutil.copy(empty_store, runs)
+    return runs
+
+
+def children(folder):
+    client = MlflowClient(store_address(folder.path.parent))
+    parent = client.get_run(folder.about["mlflow_run"])
+    return parent, client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+
+
+def test_a_run_that_was_brought_here_is_in_the_store_once_however_often_it_is_brought(home):
+    folder = confirmed_run(about=THERE).write(home / "there")
+    folder.report.write_text("a report")
+    uri = store_address(home)
+    assert not has_run(uri, folder)
+    for _ in range(2):
+        folder.describe(THERE)  # as it comes from the head again
+        publish_copy(folder, DISPLAY)
+        assert has_run(uri, folder)
+        parent, trials = children(folder)
+        assert len(trials) == len(folder.trials())
+        assert len(MlflowClient(uri).search_runs([parent.info.experiment_id])) == len(trials) + 1
+        assert parent.data.metrics["test/mAP"] == pytest.approx(0.31)
+        assert (parent.info.status, parent.info.start_time) == ("FINISHED", 1_760_000_000_000)
+    artifacts = MlflowClient(uri).list_artifacts(parent.info.run_id)
+    assert {"report.html", "test.json"} <= {entry.path for entry in artifacts}
+    assert "trials" in addresses(uri, "http://host", folder)
+
+
+def test_a_trial_that_is_not_over_there_is_not_shown_as_running_here(home):
+    folder = made_run(about=THERE | {"status": "interrupted"}).write(home / "stopped")
+    append(folder, 7, "search", 40, 0.4, 0.002, (0.1,), "RUNNING", "")
+    publish_copy(folder, DISPLAY)
+    parent, trials = children(folder)
+    status = {run.data.tags["trial"]: run.info.status for run in trials}
+    assert (parent.info.status, status["7"], status["2"]) == ("KILLED", "KILLED", "FINISHED")
+
+
+def test_a_run_with_a_tracking_server_and_one_without_trials_make_no_store(tmp_path):
+    served = THERE | {"options": {"tracking": "http://host:5000"}}
+    for name, run in (("served", made_run(about=served)), ("empty", made_run((), about=THERE))):
+        publish_copy(run.write(tmp_path / name), DISPLAY)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monkeypatch):
+    folder = made_run(scores=TIED, about=THERE | {"cluster": "/c.yaml"}).write(home / "there")
+    run_verbs._publish_again(folder, DISPLAY)
+    assert has_run(store_address(home), folder)
+    monkeypatch.setattr("syndet_ray.tuning.publish.publish_copy", pytest.fail)
+    run_verbs._publish_again(folder, DISPLAY)
+    run_verbs._publish_again(made_run(about=THERE).write(home / "of here"), DISPLAY)
+
+
+def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
+    folder = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
+    with pytest.raises(DataError) as refusal, _hint_at_cluster(folder):
+        raise DataError("/there/photos", "does not exist")
+    (note,) = refusal.value.__notes__
+    assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
+    home, monkeypatch, capsys, is_away
+):
+    folder = made_run(about=THERE | {"status": "interrupted"}).write(home / "there")
+    shown = Recorder(DISPLAY)
+    shown.keep_in(folder)
+    shown.outcome(Outcome(folder=folder, status="interrupted"))
+    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {"/h": "/here"}}
+    head = SimpleNamespace(file=Path("c.yaml"), show=lambda *_, **__: 0, answer=lambda _: end)
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/submitted/there"))
+    monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
+    if is_away:
+        monkeypatch.setattr("syndet_ray.tuning.publish.local_store", refuse)
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, 7, home, Console(width=500))
+    output = capsys.readouterr().out
+    assert f"continue with: python -m syndet_ray resume {folder.path} --cluster c.yaml" in output
+    last = output.splitlines()[-1]
+    if is_away:
+        assert "not in MLflow's store here (store: is full); the run itself is in" in output
+        assert last.startswith("trials   ray exec c.yaml --port-forward 5001 ")
+    else:
+        assert last == f"trials   python -m syndet_ray ui {folder.path} --open"
+    shown.error(DataError("/h/meshes", "does not exist"))
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, 7, home, Console(width=500))
+    assert capsys.readouterr().err == "syndet_ray: /here/meshes: does not exist.\n"
+    assert folder.about["cluster"] == str(Path("c.yaml").absolute())
+
+
+def refuse(runs):
+    raise MachineError("store", "is full")
