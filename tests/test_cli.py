@@ -15,8 +15,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from syndet_ray import Int, SearchSpace, cli
+from syndet_ray.cli import last_words, sweeps
 from syndet_ray.cli import runs as verbs
-from syndet_ray.cli import sweeps
 from syndet_ray.cli.check import check
 from syndet_ray.cli.listing import place_lines
 from syndet_ray.cli.options import FLAGS, with_flags
@@ -50,7 +50,7 @@ def test_the_last_words_of_a_run_are_what_they_are(tmp_path, capsys, status):
     failed = [(*trial[:4], (), "FAILED", REASON) for trial in TRIALS]
     folder = made_run(trials=failed).write(tmp_path / "[red]" / "[/run]")
     with pytest.raises(SystemExit) as done:
-        sweeps.finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
+        last_words.finish(Outcome(folder=folder, status=status, why="of [/hours]"), console())
     text = capsys.readouterr().out.replace("\n", "")
     assert done.value.code == {"failed": 1, "interrupted": 130, "spent": 3}[status]
     assert "[red]/[/run]" in text
@@ -70,7 +70,7 @@ def test_what_mlflow_lacks_is_said_at_the_end_with_how_it_comes_there(tmp_path, 
         unwritten=lacking,
     )
     with pytest.raises(SystemExit) as done:
-        sweeps.finish(outcome, console())
+        last_words.finish(outcome, console())
     assert done.value.code == {"finished": 1, "interrupted": 130, "spent": 3}[status]
     assert capsys.readouterr().out.endswith(
         "MLflow's store http://host: lacks trial 3. resume\ntrials   http://host/#/x\n"

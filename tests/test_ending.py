@@ -9,7 +9,7 @@ from made_runs import made_run
 from mlflow import MlflowClient
 from test_search import Silent
 
-from syndet_ray.cli import sweeps
+from syndet_ray.cli import last_words
 from syndet_ray.cli.terminal import console
 from syndet_ray.report import page
 from syndet_ray.runs.folder import RunFolder
@@ -81,7 +81,7 @@ def test_a_report_that_fails_is_noted_and_all_else_of_the_end_happens(
     assert (copy / "report-error.log").exists()
     assert in_mlflow(folder) == ("FINISHED", {"sweep.json", "run.json", "test.json"})
     with pytest.raises(SystemExit) as done:
-        sweeps.finish(outcome, console())
+        last_words.finish(outcome, console())
     assert done.value.code == 1
     assert "report   " not in capsys.readouterr().out, "what is not there is not named"
 

@@ -185,6 +185,14 @@ def place_lines(options: "Options", experiment: str, cluster: Path | None = None
         yield f"ray      the cluster at {options.address}"
 
 
+def newest_line(run: Path | str, *, goes_on: bool) -> str:
+    """A line on the run that is followed if none was named: perhaps a sweep was meant that has
+    begun no run yet.
+    """
+    state = "which goes on" if goes_on else "which is over"
+    return f"run      {run}, the newest, {state}"
+
+
 def cluster_lines(nodes: Sequence[str]) -> Iterator[str]:
     """Lines on the nodes of a cluster that a file describes."""
     for i, words in enumerate(nodes):

@@ -16,6 +16,8 @@ from syndet_ray.cli.head_folder import (
     project_name,
     start,
 )
+from syndet_ray.cli.last_words import conclude
+from syndet_ray.cli.listing import newest_line
 from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
@@ -92,7 +94,6 @@ def _conclude(
 
     status  with which the display there has ended
     """
-    from syndet_ray.cli.attach import conclude
     from syndet_ray.cli.on_head import with_sources
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import end_of
@@ -168,14 +169,13 @@ def _may_hold(folder: Path, started: float) -> bool:
 def attach_there(run: str | None, file: Path, runs: Path) -> None:
     """Follows a run of a cluster, the newest if none is named, and brings it back when it ends."""
     from syndet_ray.cli import terminal
-    from syndet_ray.cli.attach import print_newest
 
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
         goes_on = run is None and submission.head.answer(submission.command("end"))["goes_on"]
     if run is None:
-        print_newest(_names_of(record)[0], console, goes_on=goes_on)
+        console.print(newest_line(_names_of(record)[0], goes_on=goes_on), soft_wrap=True)
     follow(submission, record["pid"], runs, console, is_new=False)
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli.ending import leave
+from syndet_ray.cli.last_words import finish
 from syndet_ray.cli.options import (
-    FAILED,
     INTERRUPTED,
-    SPENT,
     Address,
     AddressAgain,
     Assets,
@@ -46,14 +45,12 @@ from syndet_ray.cli.options import (
     TrackingAgain,
     TrackingUri,
     Trials,
-    with_flags,
 )  # fmt: skip
 from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request, with_points
 from syndet_ray.errors import SyndetError
-from syndet_ray.wording import command_line, resume_hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -237,44 +234,3 @@ def _folder(run: str, runs: Path, display: "Plain | Bar") -> "RunFolder":
         from syndet_ray.tracking.backup import fetch
 
         return fetch(run, runs)
-
-
-def finish(outcome: "Outcome", console: "Console", *where: str) -> None:
-    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0.
-
-    where  words of the command that resumes it, if that is not here
-    """
-    from syndet_ray.cli import results_table, terminal
-    from syndet_ray.cli.tables import print_table
-    from syndet_ray.report.answer import answer
-
-    folder = outcome.folder
-    go_on = resume_hint(folder.path, *where)
-    so_far = f"report so far: {command_line('report', folder.path)}"
-    trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
-    if outcome.status == "interrupted":
-        console.print(f"interrupted; {go_on}\n{so_far}", soft_wrap=True)
-        _print_trials(outcome, trials, console)
-        raise SystemExit(INTERRUPTED)
-    if outcome.status == "spent":
-        more = "--hours" if "hours" in outcome.why else "--images"
-        console.print(f"stopped: {outcome.why}; {go_on} {more} TOTAL\n{so_far}", soft_wrap=True)
-        _print_trials(outcome, trials, console)
-        raise SystemExit(SPENT)
-    run = folder.read()
-    if run.test is not None:
-        print_table(console, results_table.test_table(run.test, console.width))
-        terminal.print_lines(console, results_table.recipe_lines(run.test, run.trials))
-    console.print(answer(run), style="bold")
-    if outcome.is_reported:
-        console.print(f"report   {folder.report}", soft_wrap=True)
-    _print_trials(outcome, trials, console)
-    if outcome.status == "failed" or outcome.unwritten is not None or not outcome.is_reported:
-        raise SystemExit(FAILED)
-
-
-def _print_trials(outcome: "Outcome", trials: str, console: "Console") -> None:
-    """Prints what MLflow lacks of a run, and on the last line where its trials are."""
-    if outcome.unwritten is not None:
-        console.print(with_flags(str(outcome.unwritten)), soft_wrap=True)
-    console.print(trials, soft_wrap=True)
