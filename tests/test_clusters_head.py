@@ -6,17 +6,21 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+import botocore.client
 import pytest
+from botocore.exceptions import ClientError
 
 from syndet_ray.cli import on_cluster
 from syndet_ray.cli.head_folder import _check_versions
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.clusters import head as head_module
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import Head, find_head, sizes_sent
 from syndet_ray.errors import DefinitionError, MachineError
 
+DOCUMENTED = Path(__file__).parents[1] / "cluster.yaml"
 FILE = """
 cluster_name: nobody-has-started-it
 provider: {type: local, head_ip: 127.0.0.1, worker_ips: []}
@@ -51,6 +55,39 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
         f"cluster nobody-has-started-it of {file.path}: is not up. Start it: ray up {file.path}"
     )
     assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (None, "(NoCredentialsError). Give this machine a role, or set AWS_ACCESS_KEY_ID and"),
+        ("ExpiredToken", "(ExpiredToken). Renew the credentials."),
+        ("UnauthorizedOperation", "(UnauthorizedOperation). An error occurred (Unauthorized"),
+    ],
+)
+def test_a_refusal_of_aws_is_named_with_its_own_advice(code, advice, tmp_path, monkeypatch, capfd):
+    """Whether Ray logs and raises it, as without credentials, or gives up in its own way."""
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL")
+    for name in keys:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where Ray keeps what it has read
+    monkeypatch.setattr(head_module, "program_errors", list)
+
+    def refuse(client, operation, arguments):
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+    if code is not None:
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refuse)
+        for name in keys[:2]:
+            monkeypatch.setenv(name, "x")
+    with pytest.raises(MachineError) as refused:
+        find_head(read_cluster_file(DOCUMENTED))
+    start = f"cluster syndet-ray of {DOCUMENTED}: cannot be looked up {advice}"
+    assert str(refused.value).startswith(start)
+    assert "".join(capfd.readouterr()) == "", "Ray prints and logs nothing of its own"
 
 
 def test_commands_in_messages_are_those_of_a_shell(tmp_path, head):

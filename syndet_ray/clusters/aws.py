@@ -21,7 +21,7 @@ Problems = Iterator[SyndetError | str]
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # answers to a question that this machine may not ask
-_FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 _SERVICES = ("ec2", "iam", "service-quotas", "sts")
 _DO_PROFILE = "docs/cluster_aws.md has the commands that make it."
 _DO_IMAGE = "docs/cluster_aws.md has the command that names one of this region."
@@ -98,7 +98,7 @@ def _answer(subject: str, check: Callable[[], Problems]) -> list[SyndetError | s
     try:
         return list(check())
     except (BotoCoreError, ClientError) as error:
-        if error_code(error) in _FORBIDDEN:
+        if error_code(error) in FORBIDDEN:
             return [f"{subject} could not be looked up: these credentials may not ask for them"]
         rule = f"{subject} cannot be looked up ({error_code(error)})"
         return [MachineError("AWS", rule, do=read_advice(error))]
@@ -228,7 +228,7 @@ def _rights(account: Account, cluster: ClusterFile) -> Problems:
     try:
         account.client("ec2").run_instances(**(request | dry))
     except ClientError as error:
-        if error_code(error) in _FORBIDDEN:
+        if error_code(error) in FORBIDDEN:
             place = _place(cluster, cluster.head, "InstanceType")
             rule = "these credentials may not start the head, or not give it its profile"
             yield MachineError(place, rule, do=_DO_RIGHTS)
