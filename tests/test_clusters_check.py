@@ -369,6 +369,13 @@ def test_this_machine_must_have_what_it_copies_to_the_nodes(change, message, clu
     assert message in "\n".join(map(str, here.findings(cluster(change))))
 
 
+def test_the_line_of_a_command_is_that_of_its_wrong_part(cluster):
+    lines = DOCUMENTED.splitlines()
+    (bucket,) = [line for line, text in enumerate(lines, 1) if "BUCKET=s3://YOUR-BUCKET" in text]
+    (error,) = here.findings(cluster(("s3://mine", "s3://YOUR-BUCKET")))
+    assert error.place.endswith(f"c.yaml:{bucket}")
+
+
 def test_the_token_and_the_programs_must_be_here(cluster, tmp_path, monkeypatch):
     (tmp_path / ".ray" / "auth_token").unlink()
     monkeypatch.setattr(here.shutil, "which", lambda program: None)

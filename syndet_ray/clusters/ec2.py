@@ -1,7 +1,7 @@
 """EC2: what must hold for a cluster on AWS and can be known without network."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -30,17 +30,31 @@ def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[Definit
         yield DefinitionError(place, "provider lacks region", do="Add it, such as us-east-1.")
     if not region:  # None for one of a wrong type
         return
-    regions = _regions()
-    if region not in regions:  # its zones are no mistakes of their own
+    zones = [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",")]
+    if region not in _regions():  # its zones are no mistakes of their own
         rule = "provider.region must be a region of AWS"
-        yield DefinitionError(place, rule, got=region, do=nearest(region, regions))
+        yield DefinitionError(place, rule, got=region, do=_region_hint(region, zones))
         return
-    for zone in str(provider.get("availability_zone") or "").split(","):
-        if zone.strip() and not zone.strip().startswith(region):
-            zone_place = lines.place(("provider",), "availability_zone")
-            rule = f"provider.availability_zone must be of the region {region}"
-            do = f"Zones of it read {region}a, {region}b."
-            yield DefinitionError(zone_place, rule, got=zone.strip(), do=do)
+    others = [zone for zone in zones if zone and not zone.startswith(region)]
+    if others:
+        zone_place = lines.place(("provider",), "availability_zone")
+        rule = f"provider.availability_zone must be of the region {region}"
+        do = f"Zones of it read {region}a, {region}b."
+        yield DefinitionError(zone_place, rule, got=",".join(others), do=do)
+
+
+def _region_hint(region: str, zones: Sequence[str]) -> str:
+    """A hint for a region that does not exist.
+
+    That of its zones, else one of the same letters, because a mistake often swaps two, else the
+    nearest one.
+    """
+    regions = _regions()
+    for name in regions:
+        if any(re.fullmatch(f"{name}[a-z]", zone) for zone in zones):
+            return f"Did you mean {name!r}?"
+    swapped = [name for name in regions if sorted(name) == sorted(region)]
+    return nearest(region, swapped or regions)
 
 
 def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from syndet_ray.clusters.commands import commands
 from syndet_ray.clusters.description import LOCAL, ClusterFile
-from syndet_ray.clusters.rules import TOKEN_FILE, commands
+from syndet_ray.clusters.rules import TOKEN_FILE
 from syndet_ray.errors import MachineError, SyndetError
 
 _PROGRAMS = ("ssh", "rsync")  # with which Ray reaches nodes and copies files to them
@@ -42,7 +43,7 @@ def program_errors() -> Iterator[MachineError]:
 def _placeholder_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     for name, command in commands(cluster.prepared):
         if _PLACEHOLDER in command:
-            place = cluster.lines.place((), name)
+            place = cluster.lines.of_text(command, _PLACEHOLDER)
             rule = f"{name} still has {_PLACEHOLDER}"
             yield MachineError(place, rule, do="Write the name of your bucket.")
 
@@ -83,13 +84,13 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     """Versions that the commands install on the nodes, where this machine has others."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for name, command in commands(cluster.prepared, "setup_commands"):
+    for _, command in commands(cluster.prepared, "setup_commands"):
         for remote in _CONSTRAINTS.findall(command):
             local = _local_path(remote, cluster)
             if local is not None and local.is_file():
                 yield from _ray_errors(local)
             elif local is not None:
-                place = cluster.lines.place((), name)
+                place = cluster.lines.of_text(command, remote)
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
                 do = "Run this in the folder of the project, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
