@@ -155,6 +155,33 @@ def test_a_wrong_region_is_named_and_not_each_of_its_zones(refused):
     assert "'us-east-1'?" in message and "zone" not in message
 
 
+def test_a_key_that_is_given_twice_is_refused(refused):
+    text = changed("idle_timeout_minutes: 5", "idle_timeout_minutes: 5\nmax_workers: 3")
+    first, second = line_of(text, "max_workers: 10"), line_of(text, "max_workers: 3")
+    rule = f"max_workers is given already in line {first}. Take one out."
+    assert refused(text) == f"c.yaml:{second}: {rule}"
+    inner = changed("priority: 2", "priority: 2\n        priority: 1")
+    assert "priority is given already in line" in refused(inner)
+
+
+def test_a_region_of_programs_on_the_nodes_must_exist(refused):
+    text = changed("AWS_DEFAULT_REGION=us-east-1", "AWS_DEFAULT_REGION=us-esat-1")
+    message = (
+        "AWS_DEFAULT_REGION must be a region of AWS, got 'us-esat-1'. Did you mean 'us-east-1'?"
+    )
+    assert refused(text) == f"c.yaml:{line_of(text, 'us-esat-1')}: {message}"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["AWS_DEFAULT_REGION=auto", "AWS_ENDPOINT_URL=http://x AWS_REGION=nyc3", "AWS_REGION=$R"],
+)
+def test_a_region_of_another_store_or_of_a_variable_passes(setting, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(changed("AWS_DEFAULT_REGION=us-east-1", setting), encoding="utf-8")
+    read_cluster_file(file)
+
+
 def test_a_region_with_two_letters_swapped_is_completed(refused):
     text = changed("region: us-east-1", "region: us-esat-1")
     assert refused(text).endswith("got 'us-esat-1'. Did you mean 'us-east-1'?")

@@ -12,7 +12,8 @@ from typing import Any
 _CONTINUED = re.compile(r"\\\n\s*")  # a line that the shell joins with the next one
 _SEPARATORS = re.compile(r"[;|&\n]+")
 # not an option, and no value such as $OTHER
-_VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`]+)(?=[\s;|&'\"]|$)")
+_VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
+_OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")
 _INSTALL = re.compile(r"\bpip[\d.]*\s+install\s+(.*)")
 # options of pip and of uv with a value that is no package
 _WITH_VALUE = (
@@ -35,6 +36,11 @@ def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[
                 if isinstance(text, str) and text not in earlier:
                     earlier.add(text)
                     yield name, text
+
+
+def use_another_store(prepared: Mapping[str, Any]) -> bool:
+    """True if the commands lead to a store that speaks S3 and is not Amazon's."""
+    return any(_OTHER_STORE.search(command) for _, command in commands(prepared))
 
 
 def programs(command: str) -> list[str]:

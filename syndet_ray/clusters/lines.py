@@ -50,7 +50,7 @@ class Lines:
         for node in _nodes(self._root):
             if not isinstance(node, yaml.MappingNode):
                 continue
-            marks = {}
+            marks = dict[tuple[str, str], int]()
             for name, _ in node.value:
                 if not isinstance(name, yaml.ScalarNode):
                     continue

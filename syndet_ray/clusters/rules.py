@@ -153,6 +153,12 @@ def _sum_errors(
     return [DefinitionError(place, rule, got=most)]
 
 
+def doubled_key_errors(lines: Lines) -> Iterator[DefinitionError]:
+    """Keys that a mapping has twice, of which Ray would take the last without a word."""
+    for place, key, line in lines.doubled_keys():
+        yield DefinitionError(place, f"{key} is given already in line {line}", do="Take one out.")
+
+
 def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
     """Secrets in the file, servers that others can reach, and a token that nodes would lack.
 

@@ -61,8 +61,9 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
         is_place = match[0].startswith("-") and value.startswith(_PLACES)
         if _names_secret(name) and value.lower() not in _NO_SECRETS and not is_place:
             yield f"the value of {name}", name
-    if match := _IN_ADDRESS.search(text):
-        yield "the password of an address", match[0]
+    address = _IN_ADDRESS.search(text)
+    if address:
+        yield "the password of an address", address[0]
 
 
 def _names_secret(name: str) -> bool:
