@@ -162,6 +162,18 @@ def test_a_key_that_is_given_twice_is_refused(refused):
     assert refused(text) == f"c.yaml:{second}: {rule}"
     inner = changed("priority: 2", "priority: 2\n        priority: 1")
     assert "priority is given already in line" in refused(inner)
+    on_one_line = changed('{"CPU": 16}', '{"CPU": 16, "CPU": 8}')
+    assert "CPU is given already in line" in refused(on_one_line)
+
+
+def test_mappings_that_are_merged_and_named_again_are_given_once(tmp_path):
+    merged = changed(
+        'resources: {"CPU": 16}',
+        '<<: &a {priority: 3}\n        <<: *a\n        priority: 5\n        resources: {"CPU": 16}',
+    )
+    file = tmp_path / "c.yaml"
+    file.write_text(merged, encoding="utf-8")
+    assert read_cluster_file(file).node_types["cpu_spot"].priority == 5
 
 
 def test_a_region_of_programs_on_the_nodes_must_exist(refused):

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+_MERGE = "tag:yaml.org,2002:merge"  # of the key <<
+
 
 class Lines:
     """The places of the values of a YAML file that has been read without an error."""
@@ -50,14 +52,16 @@ class Lines:
         for node in _nodes(self._root):
             if not isinstance(node, yaml.MappingNode):
                 continue
-            marks = dict[tuple[str, str], int]()
+            first_lines = dict[tuple[str, str], int]()
             for name, _ in node.value:
-                if not isinstance(name, yaml.ScalarNode):
+                # several mappings may be merged into one
+                if not isinstance(name, yaml.ScalarNode) or name.tag == _MERGE:
                     continue
-                line = name.start_mark.line + 1
-                first = marks.setdefault((name.tag, name.value), line)
-                if first != line:
-                    yield f"{self._file}:{line}", name.value, first
+                line, key = name.start_mark.line + 1, (name.tag, name.value)
+                if key in first_lines:
+                    yield f"{self._file}:{line}", name.value, first_lines[key]
+                else:
+                    first_lines[key] = line
 
 
 def _nodes(root: Any) -> Iterator[Any]:
