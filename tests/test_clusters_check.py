@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -27,6 +28,7 @@ from syndet_ray.search.task import Resources
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+AWS_GUIDE = (ROOT / "docs" / "cluster_aws.md").read_text(encoding="utf-8")
 IMAGE = "ami-0aee7b90d684e107d"
 REGION = "us-east-1"
 SETTINGS = {
@@ -201,6 +203,15 @@ def test_a_gpu_that_the_file_does_not_count_may_be_there(tmp_path):
     assert len(trial_errors(read_cluster_file(file), 1)) == 1
 
 
+def test_a_cloud_that_is_not_asked_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(here, "findings", lambda cluster: [])
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOGLE)
+    (note,) = check_cluster(read_cluster_file(file), None, silent_step)
+    words = f"gcp is not asked: whether it has what {file} names shows only when nodes start"
+    assert note == words
+
+
 def test_mistakes_of_the_file_do_not_hide_those_of_the_bucket(cloud, tmp_path):
     file = tmp_path / "c.yaml"
     text = DOCUMENTED.replace("upscaling_speed", "upscaling_sped").replace('"GPU": 1', '"GPU": 0.5')
@@ -295,6 +306,48 @@ def test_the_cloud_is_asked_for_each_part(check, change, message, asked):
     assert message in "\n".join(asked(check, change))
 
 
+@pytest.mark.parametrize(
+    ("check", "change", "message"),
+    [
+        (
+            aws._buckets,
+            ("BUCKET=s3://mine", "BUCKET=s3://gone-for-ever"),
+            "s3://gone-for-ever does not exist, which the commands name. Create the bucket, or",
+        ),
+        (
+            aws._head_role,
+            ("cluster_name: syndet-ray ", "cluster_name: chess "),
+            "the role syndet-ray-head lets the head start workers of syndet-ray alone, got 'chess'",
+        ),
+    ],
+)
+def test_the_cloud_is_asked_for_what_the_commands_and_the_head_use(check, change, message, asked):
+    iam = boto3.client("iam")
+    (head, _) = map(json.loads, re.findall(r"```json\n(.*?)```", AWS_GUIDE, re.DOTALL))
+    policy = json.dumps(head).replace("ACCOUNT", "123456789012")
+    iam.put_role_policy(RoleName="syndet-ray-head", PolicyName="p", PolicyDocument=policy)
+    try:
+        assert asked(check) == []
+        (error,) = asked(check, change)
+        assert message in error and "c.yaml:" in error
+    finally:
+        iam.delete_role_policy(RoleName="syndet-ray-head", PolicyName="p")
+
+
+def test_a_role_with_other_policies_may_start_any_cluster(asked):
+    assert asked(aws._head_role, ("cluster_name: syndet-ray ", "cluster_name: chess ")) == []
+
+
+@pytest.mark.parametrize("bucket", ["theirs", "mine/x", "$BUCKET", "gone-$USER"])
+def test_buckets_that_exist_or_are_not_known_pass(bucket, asked):
+    assert asked(aws._buckets, ("BUCKET=s3://mine", f"BUCKET=s3://{bucket}")) == []
+
+
+def test_buckets_of_another_store_are_not_asked_for(asked):
+    there = "AWS_ENDPOINT_URL=http://10.0.0.1 BUCKET=s3://gone-for-ever"
+    assert asked(aws._buckets, ("BUCKET=s3://mine", there)) == []
+
+
 class Refusing:
     """A client of AWS that refuses every call."""
 
@@ -361,12 +414,50 @@ def test_each_type_has_its_own_quota(cluster):
             ('"~/syndet_ray": "."', '"~/syndet_ray": "docs"'),
             "the nodes get no such file (docs/cons",
         ),
+        (
+            ("ssh_user: ubuntu", "ssh_user: ubuntu\n    ssh_private_key: ~/gone.pem"),
+            "ssh_private_key must be a file of this machine, got '~/gone.pem'. Correct the path",
+        ),
+        (
+            ('"ray[default]"', '"ray[default]==2.1.0"'),
+            "and the nodes get 2.1.0. Install ray==2.1.0 here, or change the version at ",
+        ),
+        (
+            ("AWS_DEFAULT_REGION=us-east-1", "AWS_DEFAULT_REGION=us-west-2"),
+            "AWS_DEFAULT_REGION is us-west-2, and the nodes are in us-east-1",
+        ),
         (("--python 3.11", "--python 3.9"), "nodes get Python 3.9, and this machine has 3."),
     ],
 )
 def test_this_machine_must_have_what_it_copies_to_the_nodes(change, message, cluster):
     assert list(here.findings(cluster())) == []
     assert message in "\n".join(map(str, here.findings(cluster(change))))
+
+
+def test_packages_that_the_commands_do_not_name_are_noted(cluster):
+    score = "RAY_AUTOSCALER_UTILIZATION_SCORER=syndet_ray.clusters.spot_first.score"
+    (note,) = here.findings(cluster(("-e ~/syndet_ray", "optuna"), (score, "")))
+    assert "installs Ray, but by its words not the packages of syndet_ray, such as torch" in note
+    assert list(here.findings(cluster(("-e ~/syndet_ray", "optuna torch"), (score, "")))) == []
+
+
+def test_what_this_machine_has_passes(cluster, tmp_path):
+    import ray
+
+    (tmp_path / "key.pem").touch()
+    major, minor, _ = ray.__version__.split(".")
+    named = cluster(
+        ("ssh_user: ubuntu", "ssh_user: ubuntu\n    ssh_private_key: ~/key.pem"),
+        ('"ray[default]"', f'"ray[default]=={major}.{minor}.*" xray==1.0 "ray>=2"'),
+    )
+    assert list(here.findings(named)) == []
+
+
+def test_the_line_of_a_command_is_that_of_its_wrong_part(cluster):
+    lines = DOCUMENTED.splitlines()
+    (bucket,) = [line for line, text in enumerate(lines, 1) if "BUCKET=s3://YOUR-BUCKET" in text]
+    (error,) = here.findings(cluster(("s3://mine", "s3://YOUR-BUCKET")))
+    assert error.place.endswith(f"c.yaml:{bucket}")
 
 
 def test_the_token_and_the_programs_must_be_here(cluster, tmp_path, monkeypatch):

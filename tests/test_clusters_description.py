@@ -99,6 +99,11 @@ def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):
             "shows the dashboard, which runs any program, to other machines, got '0.0.0.0'",
         ),
         (
+            "--host 127.0.0.1 --port 5000",
+            "--host 0.0.0.0 --port 5000",
+            "shows MLflow, which lets anyone change its runs, to other machines, got '0.0.0.0'",
+        ),
+        (
             "RAY_AUTH_MODE=token",
             "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123",
             "holds a secret, the value of RAY_AUTH_TOKEN",
@@ -117,6 +122,23 @@ def test_a_mistake_is_named_with_its_line(old, new, message, refused):
     assert "c.yaml:" in refused(text)
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        "mlflow server --app-name basic-auth --host 0.0.0.0",
+        "mlflow ui --host $MLFLOW_HOST",
+        "mlflow server",
+        "python serve.py --host 0.0.0.0",
+    ],
+)
+def test_servers_that_ask_for_passwords_or_are_not_known_to_be_open_pass(server, tmp_path):
+    content = yaml.safe_load(DOCUMENTED)
+    content["head_start_ray_commands"][-1] = server
+    file = tmp_path / "c.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    read_cluster_file(file)
+
+
 def test_the_line_is_that_of_the_mistake(refused):
     text = changed("max_workers", "max_wrkers")
     assert refused(text).startswith(f"c.yaml:{line_of(text, 'max_wrkers')}: has an unknown key")
@@ -131,6 +153,63 @@ def test_a_wrong_region_is_named_and_not_each_of_its_zones(refused):
     where = f"c.yaml:{line_of(text, 'region: us-east1')}: provider.region"
     assert message.startswith(f"{where} must be a region of AWS, got 'us-east1'. Did you mean 'us-")
     assert "'us-east-1'?" in message and "zone" not in message
+
+
+def test_a_key_that_is_given_twice_is_refused(refused):
+    text = changed("idle_timeout_minutes: 5", "idle_timeout_minutes: 5\nmax_workers: 3")
+    first, second = line_of(text, "max_workers: 10"), line_of(text, "max_workers: 3")
+    rule = f"max_workers is given already in line {first}. Take one out."
+    assert refused(text) == f"c.yaml:{second}: {rule}"
+    inner = changed("priority: 2", "priority: 2\n        priority: 1")
+    assert "priority is given already in line" in refused(inner)
+    on_one_line = changed('{"CPU": 16}', '{"CPU": 16, "CPU": 8}')
+    assert "CPU is given already in line" in refused(on_one_line)
+
+
+def test_mappings_that_are_merged_and_named_again_are_given_once(tmp_path):
+    merged = changed(
+        'resources: {"CPU": 16}',
+        '<<: &a {priority: 3}\n        <<: *a\n        priority: 5\n        resources: {"CPU": 16}',
+    )
+    file = tmp_path / "c.yaml"
+    file.write_text(merged, encoding="utf-8")
+    assert read_cluster_file(file).node_types["cpu_spot"].priority == 5
+
+
+def test_a_region_of_programs_on_the_nodes_must_exist(refused):
+    text = changed("AWS_DEFAULT_REGION=us-east-1", "AWS_DEFAULT_REGION=us-esat-1")
+    message = (
+        "AWS_DEFAULT_REGION must be a region of AWS, got 'us-esat-1'. Did you mean 'us-east-1'?"
+    )
+    assert refused(text) == f"c.yaml:{line_of(text, 'us-esat-1')}: {message}"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["AWS_DEFAULT_REGION=auto", "AWS_ENDPOINT_URL=http://x AWS_REGION=nyc3", "AWS_REGION=$R"],
+)
+def test_a_region_of_another_store_or_of_a_variable_passes(setting, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(changed("AWS_DEFAULT_REGION=us-east-1", setting), encoding="utf-8")
+    read_cluster_file(file)
+
+
+def test_a_region_with_two_letters_swapped_is_completed(refused):
+    text = changed("region: us-east-1", "region: us-esat-1")
+    assert refused(text).endswith("got 'us-esat-1'. Did you mean 'us-east-1'?")
+    zones = "    availability_zone: us-east-1a,us-east-1b,us-east-1c\n"
+    assert refused(text.replace(zones, "")).endswith("Did you mean 'us-east-1'?")
+    text = changed("region: us-east-1", "region: europe")
+    assert refused(text).endswith("Did you mean 'us-east-1'?"), "the region of its zones"
+
+
+def test_another_region_than_that_of_the_zones_is_one_mistake(refused):
+    message = refused(changed("region: us-east-1", "region: us-west-2"))
+    assert message.endswith(
+        "provider.availability_zone must be of the region us-west-2, "
+        "got 'us-east-1a,us-east-1b,us-east-1c'. Zones of it read us-west-2a, us-west-2b."
+    )
+    assert "mistakes" not in message
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):

@@ -1,22 +1,31 @@
 """The way to the head of a cluster: what is wrong with it is named, with what to do."""
 
+import contextlib
+import logging
 import shutil
 import tempfile
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+import boto3
+import botocore.client
 import pytest
+from botocore.exceptions import ClientError
+from ray.autoscaler._private.aws import utils
 
 from syndet_ray.cli import on_cluster
 from syndet_ray.cli.head_folder import _check_versions
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.clusters import head as head_module
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import Head, find_head, sizes_sent
 from syndet_ray.errors import DefinitionError, MachineError
 
+SETTINGS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL")
+DOCUMENTED = Path(__file__).parents[1] / "cluster.yaml"
 FILE = """
 cluster_name: nobody-has-started-it
 provider: {type: local, head_ip: 127.0.0.1, worker_ips: []}
@@ -51,6 +60,68 @@ def test_a_cluster_that_is_not_up_is_named_with_the_command_that_starts_it(file,
         f"cluster nobody-has-started-it of {file.path}: is not up. Start it: ray up {file.path}"
     )
     assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (None, "(NoCredentialsError). Give this machine a role, or set AWS_ACCESS_KEY_ID and"),
+        ("ExpiredToken", "(ExpiredToken). Renew the credentials."),
+        ("UnauthorizedOperation", "(UnauthorizedOperation). An error occurred (Unauthorized"),
+    ],
+)
+def test_a_refusal_of_aws_is_named_with_its_own_advice(code, advice, tmp_path, monkeypatch, capfd):
+    """Whether Ray logs and raises it, as without credentials, or gives up in its own way."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where Ray keeps what it has read
+    monkeypatch.setattr(head_module, "program_errors", list)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(logging.getLogger("ray.autoscaler"), "handlers", [handler := Recorder()])
+    with fresh_clients():
+        check_refusal(code, advice, monkeypatch)
+    assert "".join(capfd.readouterr()) == "", "Ray prints nothing of its own"
+    assert handler.records == [], "nor does it log a traceback"
+
+
+class Recorder(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def fresh_clients():
+    """A block in which Ray makes its clients of AWS again, and after which it does so too."""
+    for cache in (utils.client_cache, utils.resource_cache):
+        cache.cache_clear()
+    try:
+        yield
+    finally:
+        for cache in (utils.client_cache, utils.resource_cache):
+            cache.cache_clear()
+
+
+def check_refusal(code, advice, monkeypatch):
+    def refuse(client, operation, arguments):
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+    if code is not None:
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", refuse)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "x")
+    with pytest.raises(MachineError) as refused:
+        find_head(read_cluster_file(DOCUMENTED))
+    start = f"cluster syndet-ray of {DOCUMENTED}: cannot be looked up {advice}"
+    assert str(refused.value).startswith(start)
 
 
 def test_commands_in_messages_are_those_of_a_shell(tmp_path, head):

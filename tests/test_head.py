@@ -37,10 +37,18 @@ def test_a_program_that_is_no_head_is_given_up_soon(monkeypatch):
     assert longest_s < 30, "a wrong address is known within half a minute"
 
 
-def test_what_only_ray_understands_is_left_to_its_check():
-    with pytest.raises(MachineError, match=r"Invalid address format: nonsense\)"):
-        head.check_head("nonsense")
-    head.check_head("ray://host:10001")  # of Ray's client, which has limits of its own
+@pytest.mark.parametrize("address", ["nonsense", "10.0.0.1", "http://10.0.0.1:6379", "ray://h:1"])
+def test_an_address_of_another_form_is_refused_with_those_that_are_valid(address, monkeypatch):
+    monkeypatch.setattr(head.importlib.util, "find_spec", lambda name: None)  # without Ray's client
+    monkeypatch.setattr(head.subprocess, "run", None)  # not even asked
+    rule = f"^`address`: must be auto or HOST:PORT, got '{address}'. On the head node it is auto, "
+    with pytest.raises(MachineError, match=rule):
+        head.check_head(address)
+
+
+def test_what_starts_a_cluster_or_has_limits_of_its_own_is_left_to_ray(monkeypatch):
+    monkeypatch.setattr(head.importlib.util, "find_spec", lambda name: name)
+    head.check_head("ray://host:10001")  # of Ray's client
     head.check_head("local")  # starts a cluster
 
 

@@ -1,5 +1,6 @@
 """AWS: asks the cloud whether it can start the nodes of a cluster; this costs nothing."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -9,8 +10,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from syndet_ray.clusters.commands import commands, use_another_store
 from syndet_ray.clusters.description import ClusterFile, NodeType
 from syndet_ray.clusters.ec2 import OF_RAY
+from syndet_ray.clusters.head_role import clusters_of, is_among
 from syndet_ray.clusters.quotas import quota_of
 from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.data.storage import error_code, read_advice
@@ -21,8 +24,12 @@ Problems = Iterator[SyndetError | str]
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # answers to a question that this machine may not ask
-_FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
-_SERVICES = ("ec2", "iam", "service-quotas", "sts")
+FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+_SERVICES = ("ec2", "iam", "s3", "service-quotas", "sts")
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{2,62})(?=[/\s'\";|&]|$)")
+_NO_BUCKET = ("404", "NoSuchBucket")
+_DO_BUCKET = "Create the bucket, or correct the name."
+_DO_ROLE = "Write the name of the cluster in its policy, see docs/cluster_aws.md."
 _DO_PROFILE = "docs/cluster_aws.md has the commands that make it."
 _DO_IMAGE = "docs/cluster_aws.md has the command that names one of this region."
 _DO_QUOTA = "Ask for more in Service Quotas, or list smaller nodes."
@@ -42,7 +49,7 @@ class Account:
             session = boto3.Session(region_name=cluster.region)
             # made here: a session is for one thread, its clients are for all
             self._clients = {name: session.client(name, config=_PATIENCE) for name in _SERVICES}
-            self.client("sts").get_caller_identity()
+            self.number = str(self.client("sts").get_caller_identity()["Account"])
         # botocore raises ValueError for an endpoint that is no URL
         except (BotoCoreError, ClientError, ValueError) as error:
             raise _account_error(error) from None
@@ -82,6 +89,8 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
         "instance types of the zones": _offers,
         "cores of the instance types": _sizes,
         "instance profiles": _profiles,
+        "policies of the head": _head_role,
+        "buckets": _buckets,
         "rights": _rights,
         "quotas": _quotas,
     }
@@ -98,7 +107,7 @@ def _answer(subject: str, check: Callable[[], Problems]) -> list[SyndetError | s
     try:
         return list(check())
     except (BotoCoreError, ClientError) as error:
-        if error_code(error) in _FORBIDDEN:
+        if error_code(error) in FORBIDDEN:
             return [f"{subject} could not be looked up: these credentials may not ask for them"]
         rule = f"{subject} cannot be looked up ({error_code(error)})"
         return [MachineError("AWS", rule, do=read_advice(error))]
@@ -215,6 +224,52 @@ def _profiles(account: Account, cluster: ClusterFile) -> Problems:
         yield "the head gets a profile of Ray's, which may do anything with EC2 and S3"
 
 
+def _head_role(account: Account, cluster: ClusterFile) -> Problems:
+    """The role of the head, which may let it start workers of another cluster only.
+
+    Nothing is said of one with policies that are attached to it, such as those of AWS.
+    """
+    client, profile = account.client("iam"), cluster.head.profile
+    if profile is None or not cluster.workers:
+        return
+    try:
+        answer = client.get_instance_profile(InstanceProfileName=profile.rpartition("/")[2])
+    except client.exceptions.NoSuchEntityException:  # see `_profiles`
+        return
+    for role in answer["InstanceProfile"]["Roles"]:
+        name = role["RoleName"]
+        if client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            continue
+        policies = [
+            client.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in client.list_role_policies(RoleName=name)["PolicyNames"]
+        ]
+        clusters = clusters_of(policies, str(cluster.region), account.number)
+        if clusters and not is_among(cluster.cluster_name, clusters):
+            place = cluster.lines.place((), "cluster_name")
+            names = " or ".join(sorted(clusters))
+            rule = f"the role {name} lets the head start workers of {names} alone"
+            yield MachineError(place, rule, got=cluster.cluster_name, do=_DO_ROLE)
+
+
+def _buckets(account: Account, cluster: ClusterFile) -> Problems:
+    """Buckets that the commands name, and that do not exist."""
+    if use_another_store(cluster.prepared):
+        return
+    client = account.client("s3")
+    texts = [command for _, command in commands(cluster.prepared)]
+    places = {name: text for text in texts for name in _BUCKET.findall(text)}
+    for name, text in places.items():
+        try:
+            client.head_bucket(Bucket=name)
+        # other answers are of buckets that exist, of others or in other regions
+        except ClientError as error:
+            if error_code(error) in _NO_BUCKET:
+                place = cluster.lines.of_text(text, name)
+                rule = f"s3://{name} does not exist, which the commands name"
+                yield MachineError(place, rule, do=_DO_BUCKET)
+
+
 def _rights(account: Account, cluster: ClusterFile) -> Problems:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
     node = cluster.prepared[NODE_TYPES][cluster.head_type]["node_config"]
@@ -228,7 +283,7 @@ def _rights(account: Account, cluster: ClusterFile) -> Problems:
     try:
         account.client("ec2").run_instances(**(request | dry))
     except ClientError as error:
-        if error_code(error) in _FORBIDDEN:
+        if error_code(error) in FORBIDDEN:
             place = _place(cluster, cluster.head, "InstanceType")
             rule = "these credentials may not start the head, or not give it its profile"
             yield MachineError(place, rule, do=_DO_RIGHTS)

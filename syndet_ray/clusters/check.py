@@ -70,6 +70,11 @@ def check_cluster(
     if cluster.provider == AWS:
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
             findings += aws.findings(cluster)
+    elif cluster.provider != LOCAL:
+        findings.append(
+            f"{cluster.provider} is not asked: whether it has what {cluster.path} names shows "
+            "only when nodes start"
+        )
     with step(_STORAGE_STEP):
         findings += storage_errors(cluster, storage) or _bucket_errors(storage)
     errors = [finding for finding in findings if isinstance(finding, SyndetError)]

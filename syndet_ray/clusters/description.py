@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.clusters import ec2
+from syndet_ray.clusters.agreement import agreement_errors
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
     NODE_TYPES,
     as_lines,
+    doubled_key_errors,
     has_token,
     node_type_errors,
     safety_errors,
@@ -160,7 +162,9 @@ def _errors(
     if not errors:
         errors += node_type_errors(completed, lines)
     usable = without_wrong_types(completed)
+    errors += doubled_key_errors(lines)
     errors += safety_errors(usable, lines)
+    errors += agreement_errors(usable, lines)
     if (usable["provider"] or {}).get("type") == AWS:
         errors += ec2.errors(usable, lines)
     return errors

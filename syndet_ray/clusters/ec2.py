@@ -1,15 +1,18 @@
 """EC2: what must hold for a cluster on AWS and can be known without network."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from syndet_ray.clusters.commands import commands, use_another_store, variables
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.errors import DefinitionError, nearest
 
 OF_RAY = ("SubnetIds",)  # keys of a node_config that Ray takes out before it asks EC2
+_REGION_VARIABLES = ("AWS_DEFAULT_REGION", "AWS_REGION")
+_REGION = re.compile(r"[a-z][a-z-]*\d+")  # what reads like one
 _COUNTS = {"MinCount": 1, "MaxCount": 1}  # that Ray adds
 _MOST_VALID = 300  # characters of a list of valid names that a message shows
 _UNKNOWN = re.compile(r'Unknown parameter in (.+?): "(.+?)", must be one of: (.*)')
@@ -20,7 +23,11 @@ def errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
 
     prepared  as for `rules.safety_errors`
     """
-    return [*_place_errors(prepared["provider"], lines), *_node_errors(prepared, lines)]
+    return [
+        *_place_errors(prepared["provider"], lines),
+        *_variable_errors(prepared, lines),
+        *_node_errors(prepared, lines),
+    ]
 
 
 def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
@@ -30,17 +37,53 @@ def _place_errors(provider: Mapping[str, Any], lines: Lines) -> Iterator[Definit
         yield DefinitionError(place, "provider lacks region", do="Add it, such as us-east-1.")
     if not region:  # None for one of a wrong type
         return
-    regions = _regions()
-    if region not in regions:  # its zones are no mistakes of their own
+    zones = [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",")]
+    if region not in _regions():  # its zones are no mistakes of their own
         rule = "provider.region must be a region of AWS"
-        yield DefinitionError(place, rule, got=region, do=nearest(region, regions))
+        yield DefinitionError(place, rule, got=region, do=_region_hint(region, zones))
         return
-    for zone in str(provider.get("availability_zone") or "").split(","):
-        if zone.strip() and not zone.strip().startswith(region):
-            zone_place = lines.place(("provider",), "availability_zone")
-            rule = f"provider.availability_zone must be of the region {region}"
-            do = f"Zones of it read {region}a, {region}b."
-            yield DefinitionError(zone_place, rule, got=zone.strip(), do=do)
+    others = [zone for zone in zones if zone and not zone.startswith(region)]
+    if others:
+        zone_place = lines.place(("provider",), "availability_zone")
+        rule = f"provider.availability_zone must be of the region {region}"
+        do = f"Zones of it read {region}a, {region}b."
+        yield DefinitionError(zone_place, rule, got=",".join(others), do=do)
+
+
+def _variable_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """Regions that the commands set for programs on the nodes, and that do not exist."""
+    for command, name, region in regions_set(prepared):
+        if region not in _regions():
+            rule = f"{name} must be a region of AWS"
+            do = _region_hint(region, ())
+            yield DefinitionError(lines.of_text(command, name), rule, got=region, do=do)
+
+
+def regions_set(prepared: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The variables of AWS that commands set to a region: command, name and region.
+
+    None where they are for a store that has regions of its own.
+    """
+    if use_another_store(prepared):
+        return
+    for _, command in commands(prepared):
+        for name, region in variables(command):
+            if name in _REGION_VARIABLES and _REGION.fullmatch(region):
+                yield command, name, region
+
+
+def _region_hint(region: str, zones: Sequence[str]) -> str:
+    """A hint for a region that does not exist.
+
+    That of its zones, else one of the same letters, because a mistake often swaps two, else the
+    nearest one.
+    """
+    regions = _regions()
+    for name in regions:
+        if any(re.fullmatch(f"{name}[a-z]", zone) for zone in zones):
+            return f"Did you mean {name!r}?"
+    swapped = [name for name in regions if sorted(name) == sorted(region)]
+    return nearest(region, swapped or regions)
 
 
 def _node_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:

@@ -6,6 +6,7 @@ No port of the cluster is opened, and no key or password leaves this machine.
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -19,9 +20,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from syndet_ray.clusters.aws import FORBIDDEN
 from syndet_ray.clusters.bundle import NEVER_SENT
 from syndet_ray.clusters.description import ClusterFile
 from syndet_ray.clusters.here import program_errors
+from syndet_ray.data.storage import error_code, read_advice
 from syndet_ray.errors import MachineError, first_line
 
 # begins the line with the answer of a program on the head: shells print greetings before it
@@ -275,15 +278,32 @@ def _refusals_named(file: ClusterFile) -> Iterator[None]:
         raise
     # of Ray, of a cloud's package, or of what either of them calls
     except Exception as error:
-        reason = first_line(error)
+        place = f"cluster {file.cluster_name} of {file.path}"
+        refusal = _refusal_of_aws(error)
+        reason = error_code(refusal) if refusal is not None else first_line(error)
         rule = "is not up" if "not found" in reason else f"cannot be looked up ({reason})"
         do = f"Start it: ray up {shlex.quote(str(file.path))}"
-        raise MachineError(f"cluster {file.cluster_name} of {file.path}", rule, do=do) from None
+        if refusal is not None:  # one of rights says which one is missing
+            do = first_line(refusal) if reason in FORBIDDEN else read_advice(refusal)
+        raise MachineError(place, rule, do=do) from None
+
+
+def _refusal_of_aws(error: BaseException | None) -> Exception | None:
+    """The exception of boto3 that an error is, or that Ray has put another one in the place of."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    while error is not None:
+        if isinstance(error, BotoCoreError | ClientError):
+            return error
+        error = error.__context__
+    return None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Drops what Ray prints while it looks a cluster up, and warnings of files it leaves open."""
+    # it logs the traceback of an error, and then raises it
+    logging.getLogger("ray.autoscaler").setLevel(logging.CRITICAL)
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),

@@ -7,10 +7,14 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from syndet_ray.clusters.description import LOCAL, ClusterFile
-from syndet_ray.clusters.rules import TOKEN_FILE, commands
+from syndet_ray.clusters.agreement import lacks_package
+from syndet_ray.clusters.commands import commands, packages
+from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
+from syndet_ray.clusters.ec2 import regions_set
+from syndet_ray.clusters.rules import TOKEN_FILE
 from syndet_ray.errors import MachineError, SyndetError
 
 _PROGRAMS = ("ssh", "rsync")  # with which Ray reaches nodes and copies files to them
@@ -19,6 +23,9 @@ _OTHERS = 0o077  # rights of all users but the owner
 _CONSTRAINTS = re.compile(r"(?:-c|--constraint)[ =]+(\S+)")
 _PYTHON = re.compile(r"--python[ =]+(\d+\.\d+)\b")
 _RAY = re.compile(r"^ray==(\S+)", re.MULTILINE)
+_RAY_PACKAGE = re.compile(r"ray\s*(?:\[[^\]]*\])?\s*===?\s*([\w.*+!]+)")
+_MAKE_KEYS = ("vsphere",)  # providers of nodes for which Ray makes the key, whatever its path
+_FOR_TRIALS = "torch"
 _DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
 
 
@@ -27,8 +34,10 @@ def findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     yield from program_errors()
     yield from _placeholder_errors(cluster)
     yield from _mount_errors(cluster)
+    yield from _key_errors(cluster)
     yield from _token_findings(cluster)
     yield from _version_findings(cluster)
+    yield from _notes(cluster)
 
 
 def program_errors() -> Iterator[MachineError]:
@@ -42,7 +51,7 @@ def program_errors() -> Iterator[MachineError]:
 def _placeholder_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     for name, command in commands(cluster.prepared):
         if _PLACEHOLDER in command:
-            place = cluster.lines.place((), name)
+            place = cluster.lines.of_text(command, _PLACEHOLDER)
             rule = f"{name} still has {_PLACEHOLDER}"
             yield MachineError(place, rule, do="Write the name of your bucket.")
 
@@ -64,6 +73,30 @@ def mounts(cluster: ClusterFile) -> dict[str, Path]:
     return {str(remote): Path(os.path.expanduser(str(local))) for remote, local in pairs.items()}
 
 
+def _key_errors(cluster: ClusterFile) -> Iterator[MachineError]:
+    """The key with which Ray reaches the nodes, where the file names one."""
+    key = cluster.prepared["auth"].get("ssh_private_key")
+    if not key or cluster.provider in _MAKE_KEYS or Path(os.path.expanduser(key)).is_file():
+        return
+    place = cluster.lines.place(("auth",), "ssh_private_key")
+    rule = "ssh_private_key must be a file of this machine"
+    yield MachineError(place, rule, got=key, do="Correct the path, or make the key.")
+
+
+def _notes(cluster: ClusterFile) -> Iterator[str]:
+    """Notes on commands that are right for a cluster of another kind."""
+    if cluster.provider == AWS:
+        for command, name, region in regions_set(cluster.prepared):
+            if region != cluster.region:
+                place = cluster.lines.of_text(command, name)
+                yield f"{place}: {name} is {region}, and the nodes are in {cluster.region}"
+    if lacks_package(cluster.prepared, _FOR_TRIALS):
+        yield (
+            f"{cluster.path} installs Ray, but by its words not the packages of syndet_ray, "
+            f"such as {_FOR_TRIALS}, which every node needs"
+        )
+
+
 def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     files = [path for remote, path in mounts(cluster).items() if remote.endswith(TOKEN_FILE)]
     if not cluster.has_token and cluster.provider != LOCAL:
@@ -82,20 +115,34 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
 
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     """Versions that the commands install on the nodes, where this machine has others."""
+    import ray
+
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for name, command in commands(cluster.prepared, "setup_commands"):
+    for _, command in commands(cluster.prepared, "setup_commands"):
         for remote in _CONSTRAINTS.findall(command):
             local = _local_path(remote, cluster)
             if local is not None and local.is_file():
                 yield from _ray_errors(local)
             elif local is not None:
-                place = cluster.lines.place((), name)
+                place = cluster.lines.of_text(command, remote)
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
                 do = "Run this in the folder of the project, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
+        for version in _ray_versions(command):
+            if not fnmatchcase(ray.__version__, version):
+                place = cluster.lines.of_text(command, version)
+                yield _ray_error(version, f"the version at {place}")
         for version in _PYTHON.findall(command):
             if version != here:
                 yield f"nodes get Python {version}, and this machine has {here}"
+
+
+def _ray_versions(command: str) -> Iterator[str]:
+    """The versions of Ray that a command installs by name, such as 2.40.0 or 2.40.*."""
+    for package in packages(command):
+        match = _RAY_PACKAGE.match(package)
+        if match:
+            yield match[1]
 
 
 def _ray_errors(constraints: Path) -> Iterator[MachineError]:
@@ -104,9 +151,16 @@ def _ray_errors(constraints: Path) -> Iterator[MachineError]:
     text = constraints.read_text(encoding="utf-8", errors="replace")
     for version in _RAY.findall(text):
         if version != ray.__version__:
-            rule = f"has Ray {ray.__version__}, and the nodes get {version}"
-            do = f"Install ray=={version} here, or change {constraints}."
-            yield MachineError("this machine", rule, do=do)
+            yield _ray_error(version, str(constraints))
+
+
+def _ray_error(version: str, origin: str) -> MachineError:
+    """The error for another version of Ray than that of this machine; `origin` names it."""
+    import ray
+
+    rule = f"has Ray {ray.__version__}, and the nodes get {version}"
+    do = f"Install ray=={version} here, or change {origin}."
+    return MachineError("this machine", rule, do=do)
 
 
 def _local_path(remote: str, cluster: ClusterFile) -> Path | None:

@@ -10,22 +10,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from syndet_ray.clusters.commands import commands, option_values, programs
 from syndet_ray.clusters.lines import Lines
+from syndet_ray.clusters.secrets import secret_errors
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
 
 Error = TypeVar("Error", bound=SyndetError)
 
 NODE_TYPES = "available_node_types"  # key of the types of nodes in a file
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_DASHBOARD = re.compile(r"--dashboard-host[ =]+['\"]?([^\s'\"]+)")
-# a variable that is set to anything but another variable
-_SECRET = re.compile(
-    r"\b(AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|RAY_AUTH_TOKEN|MLFLOW_TRACKING_PASSWORD)=['\"]?[^\s$'\"]"
-)
+_MLFLOW = re.compile(r"\bmlflow\s+(?:server|ui)\b")
+_WITH_LOGIN = "--app-name"  # an MLflow that asks for passwords, or has an app of its own
 TOKEN_FILE = ".ray/auth_token"
 _DO_WHOLE = "Write a whole number; trials share a GPU with `gpus_per_trial`."
 _DO_DASHBOARD = "Write --dashboard-host=127.0.0.1, and reach it through `ray attach`."
-_DO_SECRET = "Take it out: give the nodes an instance profile, and the token in file_mounts."
+_DO_MLFLOW = "Write --host 127.0.0.1, and reach it through `ray attach`."
 _DO_TOKEN = 'Add "~/.ray/auth_token": "~/.ray/auth_token" to file_mounts.'
 
 
@@ -154,48 +153,46 @@ def _sum_errors(
     return [DefinitionError(place, rule, got=most)]
 
 
+def doubled_key_errors(lines: Lines) -> Iterator[DefinitionError]:
+    """Keys that a mapping has twice, of which Ray would take the last without a word."""
+    for place, key, line in lines.doubled_keys():
+        yield DefinitionError(place, f"{key} is given already in line {line}", do="Take one out.")
+
+
 def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionError]:
-    """Secrets in the file, a dashboard that others can reach, and a token that nodes would lack.
+    """Secrets in the file, servers that others can reach, and a token that nodes would lack.
 
     prepared  the content of the file, with Ray's defaults, see `without_wrong_types`
     """
     return [
-        *_secret_errors(prepared, lines),
+        *secret_errors(prepared, lines),
         *_dashboard_errors(prepared, lines),
+        *_mlflow_errors(prepared, lines),
         *_token_errors(prepared, lines),
     ]
 
 
-def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[tuple[str, str]]:
-    """The shell commands of a description, each once, with the name of the list where it stands.
-
-    Ray copies those for all nodes to the lists for heads and for workers.
-
-    group  the end of the names of the lists
-    """
-    earlier = set[str]()
-    for name, texts in prepared.items():
-        if name.endswith(group) and isinstance(texts, list):
-            for text in texts:
-                if isinstance(text, str) and text not in earlier:
-                    earlier.add(text)
-                    yield name, text
-
-
-def _secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    for name, command in commands(prepared):
-        match = _SECRET.search(command)
-        if match:
-            rule = f"{name} holds a secret, the value of {match[1]}, which every node would show"
-            yield DefinitionError(lines.place((), name), rule, do=_DO_SECRET)
-
-
 def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     for name, command in commands(prepared, "head_start_ray_commands"):
-        for host in _DASHBOARD.findall(command):
+        for host in option_values(command, "--dashboard-host"):
             if host not in _LOOPBACK:
                 rule = f"{name} shows the dashboard, which runs any program, to other machines"
-                yield DefinitionError(lines.place((), name), rule, got=host, do=_DO_DASHBOARD)
+                place = lines.of_text(command, "--dashboard-host")
+                yield DefinitionError(place, rule, got=host, do=_DO_DASHBOARD)
+
+
+def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    for name, command in commands(prepared):
+        for program in programs(command):
+            if not _MLFLOW.search(program) or _WITH_LOGIN in program:
+                continue
+            for host in option_values(program, "--host", "-h"):
+                if host not in _LOOPBACK and not host.startswith("$"):
+                    rule = (
+                        f"{name} shows MLflow, which lets anyone change its runs, to other machines"
+                    )
+                    place = lines.of_text(command, host)
+                    yield DefinitionError(place, rule, got=host, do=_DO_MLFLOW)
 
 
 def _token_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:

@@ -1,5 +1,6 @@
 """Head: finds out soon whether the head node of a Ray cluster answers at an address."""
 
+import importlib.util
 import os
 import re
 import socket
@@ -23,6 +24,8 @@ _VERSIONS = re.compile(
     re.DOTALL,
 )
 CLIENT = "ray://"  # addresses of Ray's client, which has limits of its own
+_OF_CLIENT = "grpc"  # a package without which there is no client
+_DO_ADDRESS = "On the head node it is auto, elsewhere the HOST:PORT that `ray start --head` shows."
 
 
 def check_head(address: str) -> None:
@@ -30,6 +33,7 @@ def check_head(address: str) -> None:
 
     ray.init() would try for minutes, and without a message.
     """
+    _check_form(address)
     if address == _NEW or address.startswith(CLIENT):
         return
     _check_port(address)
@@ -50,6 +54,21 @@ def check_head(address: str) -> None:
         ) from None
     if process.returncode:
         raise unreachable_error(address, _reason(process.stderr))
+
+
+def _check_form(address: str) -> None:
+    """Raises MachineError for an address at which there can be no cluster."""
+    if address in (_NEW, _AUTO) or _has_port(address):
+        return
+    if address.startswith(CLIENT) and importlib.util.find_spec(_OF_CLIENT) is not None:
+        return
+    raise MachineError("`address`", "must be auto or HOST:PORT", got=address, do=_DO_ADDRESS)
+
+
+def _has_port(address: str) -> bool:
+    """True for an address of the form host:port."""
+    host, _, port = address.rpartition(":")
+    return host != "" and "/" not in host and port.isdecimal()
 
 
 def _environment(address: str) -> dict[str, str]:
@@ -110,9 +129,8 @@ def _connect(address: str) -> None:
 
 def _check_port(address: str) -> None:
     """Raises MachineError if nothing listens at an address of the form host:port."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return  # "auto", or what only Ray understands
+    if not _has_port(address):
+        return  # "auto"
     try:
         _connect(address)
     except TimeoutError:

@@ -1,0 +1,105 @@
+"""Agreement: what commands of a file for `ray up` must have in common, and with this package."""
+
+import difflib
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from syndet_ray.clusters.commands import commands, option_values, packages, programs, variables
+from syndet_ray.clusters.lines import Lines
+from syndet_ray.clusters.spot_first import score
+from syndet_ray.errors import DefinitionError
+
+_PACKAGE = "syndet_ray"
+_SCORER = f"{score.__module__}.{score.__name__}"
+_SCORER_VARIABLE = "RAY_AUTOSCALER_UTILIZATION_SCORER"
+_SIMILAR = 0.85  # of two names, 0 to 1, from which one is a misspelling of the other
+_PORT_OF_RAY = "6379"  # of a head that is given none
+_ANY_PORT = "0"
+_START = re.compile(r"\bray\s+start\b")
+_HEAD_PORT = re.compile(r"['\"]?\$\{?RAY_HEAD_IP\}?['\"]?:(\d+)")
+# a package as its name, with a version or not: nothing of another kind is known by its words
+_PLAIN = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;].*)?")
+# other ways than pip to install a package, or to have it
+_OTHER_WAYS = re.compile(
+    r"\b(?:uv (?:sync|run|add)|poetry|pdm|conda|mamba|pixi|setup\.py|PYTHONPATH|[\w-]+\.sh)\b"
+)
+_DO_INSTALL = "Add `-e ~/syndet_ray`, the checkout in file_mounts, to the packages."
+
+
+def agreement_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """Errors for commands that contradict each other, or name what does not exist.
+
+    prepared  as for `rules.safety_errors`
+    """
+    yield from _port_errors(prepared, lines)
+    yield from _scorer_errors(prepared, lines)
+
+
+def _port_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """Workers that would look for the head at a port where it does not listen."""
+    heads = set[str]()
+    for _, command in commands(prepared, "head_start_ray_commands"):
+        for program in programs(command):
+            if _START.search(program) and "--head" in program:
+                heads.update(option_values(program, "--port") or [_PORT_OF_RAY])
+    if not heads or _ANY_PORT in heads or not all(port.isdecimal() for port in heads):
+        return
+    listens = " or ".join(sorted(heads))
+    for name, command in commands(prepared, "worker_start_ray_commands"):
+        for port in _HEAD_PORT.findall(command):
+            if port not in heads:
+                rule = f"{name} must join the head at port {listens}, at which it listens"
+                place = lines.of_text(command, f":{port}")
+                yield DefinitionError(place, rule, got=int(port), do=f"Write {listens}.")
+
+
+def _scorer_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """A score of this package, by which the autoscaler chooses nodes, that it would not find."""
+    for _, command in commands(prepared):
+        for name, value in variables(command):
+            place = lines.of_text(command, name)
+            if name == _SCORER_VARIABLE and _is_misspelt(value):
+                do = f"Write {_SCORER}."
+                yield DefinitionError(place, f"{name} must name a function", got=value, do=do)
+            elif name == _SCORER_VARIABLE and value == _SCORER and lacks_package(prepared):
+                rule = f"{name} names a function of {_PACKAGE}, which no command installs"
+                yield DefinitionError(place, rule, do=_DO_INSTALL)
+            elif value == _SCORER and name != _SCORER_VARIABLE and _is_like(name, _SCORER_VARIABLE):
+                rule = "the commands set a variable that Ray does not read"
+                yield DefinitionError(place, rule, got=name, do=f"Write {_SCORER_VARIABLE}.")
+
+
+def _is_misspelt(scorer: str) -> bool:
+    """True for a function of this package that it lacks, and for one that is meant to be ours."""
+    if not scorer.startswith(f"{_PACKAGE}."):
+        return _is_like(scorer, _SCORER)
+    module, _, function = scorer.rpartition(".")
+    try:
+        return not hasattr(importlib.import_module(module), function)
+    except ImportError:
+        return True
+
+
+def _is_like(name: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, name, other).ratio() >= _SIMILAR
+
+
+def lacks_package(prepared: Mapping[str, Any], *others: str) -> bool:
+    """True if the commands install Ray, and by their words neither this package nor one of others.
+
+    An image of a machine, or a way of installing that is none of pip's, may bring everything.
+    """
+    texts = [command for _, command in commands(prepared)]
+    is_in_image = any((prepared.get("docker") or {}).values())
+    if is_in_image or any(map(_OTHER_WAYS.search, texts)):
+        return False
+    names = set[str]()
+    for text in texts:
+        for package in packages(text):
+            match = _PLAIN.fullmatch(package)
+            if match is None:  # a file, a folder or an address, which may be this package
+                return False
+            names.add(match[1].lower().replace("-", "_"))
+    return "ray" in names and names.isdisjoint({_PACKAGE, *others})

@@ -1,0 +1,78 @@
+"""Commands: what the shell commands of a file for `ray up` set, start and install.
+
+They are read by their words, as they stand in the file; what variables of a shell hold is unknown.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+_CONTINUED = re.compile(r"\\\n\s*")  # a line that the shell joins with the next one
+_SEPARATORS = re.compile(r"[;|&\n]+")
+# not an option, and no value such as $OTHER
+_VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
+_OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")
+_INSTALL = re.compile(r"\bpip[\d.]*\s+install\s+(.*)")
+# options of pip and of uv with a value that is no package
+_WITH_VALUE = (
+    *("-c", "--constraint", "-f", "--find-links", "-i", "--index", "--index-url"),
+    *("--extra-index-url", "-p", "--python", "--prefix", "--progress-bar", "--target", "-t"),
+)
+
+
+def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[tuple[str, str]]:
+    """The shell commands of a description, each once, with the name of the list where it stands.
+
+    Ray copies those for all nodes to the lists for heads and for workers.
+
+    group  the end of the names of the lists
+    """
+    earlier = set[str]()
+    for name, texts in prepared.items():
+        if name.endswith(group) and isinstance(texts, list):
+            for text in texts:
+                if isinstance(text, str) and text not in earlier:
+                    earlier.add(text)
+                    yield name, text
+
+
+def use_another_store(prepared: Mapping[str, Any]) -> bool:
+    """True if the commands lead to a store that speaks S3 and is not Amazon's."""
+    return any(_OTHER_STORE.search(command) for _, command in commands(prepared))
+
+
+def programs(command: str) -> list[str]:
+    """The programs that a command starts one after the other, each with its words."""
+    return _SEPARATORS.split(_CONTINUED.sub(" ", command))
+
+
+def variables(command: str) -> list[tuple[str, str]]:
+    """The variables that a command sets to a value that it names, as pairs of name and value."""
+    return _VARIABLE.findall(command)
+
+
+def option_values(program: str, *options: str) -> list[str]:
+    """The values that a program gets for an option, which has one name or several."""
+    names = "|".join(map(re.escape, options))
+    return re.findall(rf"(?<![\w-])(?:{names})[ =]+['\"]?([^\s'\"]+)", program)
+
+
+def packages(command: str) -> list[str]:
+    """Packages, files and addresses of packages that a command installs with pip or uv."""
+    installs = [_INSTALL.search(program) for program in programs(command)]
+    return list(chain.from_iterable(_requirements(install[1]) for install in installs if install))
+
+
+def _requirements(words: str) -> Iterator[str]:
+    """The arguments of pip that are no options, and the files of requirements."""
+    try:
+        arguments = iter(shlex.split(words))
+    except ValueError:  # a quote of the command around it
+        arguments = iter(words.replace("'", " ").replace('"', " ").split())
+    for argument in arguments:
+        if argument in _WITH_VALUE:
+            next(arguments, None)
+        elif not argument.startswith("-"):
+            yield argument

@@ -1,0 +1,72 @@
+"""Secrets: passwords and tokens in a file for `ray up`, which every node would show."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from syndet_ray.clusters.lines import Lines
+from syndet_ray.errors import DefinitionError
+
+# A value as it stands after the name of a variable or option. One that begins with a character of
+# the first kind is another variable, a command, or a place for a value. It is looked at without
+# being taken, because it may be a variable and its value: --env HF_TOKEN=...
+_VALUE = r"""(?=\\?['"]?([^\s'"\\$`<{=*;|&-][^\s'"]*))"""
+_NAMED = re.compile(
+    r"(?<![\w$%{-])(?:(?:--)?([\w-]+)[ \t]*=[ \t]*"  # NAME=value, --name=value
+    r"|--([\w-]+)[ \t]+"  # --name value
+    rf"|configure set ([\w.-]+)[ \t]+){_VALUE}"  # aws configure set name value
+)
+_WORDS = {"secret", "token", "password"}
+_LAST_WORDS = _WORDS | {"key"}  # others name a file, a number or a kind of secret
+_NO_SECRETS = {"true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"}
+_PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a secret
+# of an address, http://user:password@host
+_IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
+_DO_TAKE_OUT = "Take it out: give the nodes an instance profile, and the token in file_mounts."
+
+
+def secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    """An error for each string of a file that holds a password or token itself.
+
+    prepared  as for `rules.safety_errors`
+    """
+    earlier = set[str]()
+    for keys, text in _strings(prepared):
+        if text in earlier:  # Ray copies commands to other lists
+            continue
+        earlier.add(text)
+        name = ".".join(key for key in keys if isinstance(key, str))
+        for secret, part in _secrets(text):
+            rule = f"{name} holds a secret, {secret}, which every node would show"
+            yield DefinitionError(lines.of_text(text, part), rule, do=_DO_TAKE_OUT)
+
+
+def _strings(value: Any, keys: Sequence[Any] = ()) -> Iterator[tuple[Sequence[Any], str]]:
+    """Every string of a content, and the keys that lead to it."""
+    if isinstance(value, str):
+        yield keys, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _strings(inner, (*keys, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _strings(inner, (*keys, index))
+
+
+def _secrets(text: str) -> Iterator[tuple[str, str]]:
+    """The secrets of a string in words without their values, and the part of it that has each."""
+    for match in _NAMED.finditer(text):
+        variable, option, setting, value = match.groups()
+        name = variable or option or setting
+        is_place = match[0].startswith("-") and value.startswith(_PLACES)
+        if _names_secret(name) and value.lower() not in _NO_SECRETS and not is_place:
+            yield f"the value of {name}", name
+    address = _IN_ADDRESS.search(text)
+    if address:
+        yield "the password of an address", address[0]
+
+
+def _names_secret(name: str) -> bool:
+    """True for names such as AWS_SECRET_ACCESS_KEY, HF_TOKEN and redis-password."""
+    words = re.split(r"[_.-]", name.lower())
+    return not _WORDS.isdisjoint(words) and words[-1] in _LAST_WORDS

@@ -1,0 +1,173 @@
+"""Commands of a file for `ray up` that contradict each other are refused, and others are not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syndet_ray.clusters.agreement import agreement_errors, lacks_package
+from syndet_ray.clusters.commands import option_values, packages, variables
+from syndet_ray.clusters.description import read_cluster_file
+from syndet_ray.clusters.lines import Lines
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTED = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+SCORER = "syndet_ray.clusters.spot_first.score"
+SETTING = f"RAY_AUTOSCALER_UTILIZATION_SCORER={SCORER}"
+INSTALL = '-e ~/syndet_ray "ray[default]"'
+# of a project that only uses Ray
+OTHER = """
+cluster_name: theirs
+max_workers: 2
+provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: p}
+auth: {ssh_user: me}
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 8}, node_config: {machineType: n1-standard-8}}
+docker: {image: "rayproject/ray:2.9.0", container_name: ray, run_options: ["-e A=b"]}
+setup_commands:
+  - pip install -U "ray[default] @ https://x/ray-3.0.0-cp311.whl" && pip install numpy==1.0
+  - pip install dist/theirs-0.1-py3-none-any.whl -r ~/requirements.txt > ~/log
+  - echo 'export AWS_REGION="$REGION" BUCKET=s3://theirs-$USER TOKEN_FILE=/x' >> ~/.bashrc
+head_start_ray_commands:
+  - ray stop; ray start --head --port $PORT --dashboard-host 127.0.0.1 || true
+  - tensorboard --port 6006 --bind_all & mlflow server --port 5000
+worker_start_ray_commands:
+  - |
+    ray start \\
+      --address="${RAY_HEAD_IP}:6380" --object-manager-port=8076
+"""
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Returns the only error on a text, without its folder; "" for none."""
+
+    def read(text):
+        file = tmp_path / "c.yaml"
+        file.write_text(text, encoding="utf-8")
+        errors = [str(error) for error in agreement_errors(yaml.safe_load(text), Lines(file))]
+        assert len(errors) <= 1
+        return "".join(errors).replace(f"{tmp_path}/", "")
+
+    return read
+
+
+def changed(*changes):
+    text = DOCUMENTED
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def line_of(text, part):
+    return 1 + text[: text.index(part)].count("\n")
+
+
+def test_the_documented_file_and_that_of_another_project_pass(refused, tmp_path):
+    assert refused(DOCUMENTED) == refused(OTHER) == ""
+    assert not lacks_package(yaml.safe_load(DOCUMENTED))
+    file = tmp_path / "theirs.yaml"
+    file.write_text(OTHER, encoding="utf-8")
+    assert read_cluster_file(file).provider == "gcp"
+
+
+def test_workers_must_join_the_port_of_the_head(refused):
+    text = changed(("$RAY_HEAD_IP:6379", "$RAY_HEAD_IP:6380"))
+    assert refused(text) == (
+        f"c.yaml:{line_of(text, ':6380')}: worker_start_ray_commands must join the head at port "
+        "6379, at which it listens, got 6380. Write 6379."
+    )
+    assert "at port 7000, at" in refused(changed(("--head --port=6379", "--head --port 7000")))
+    assert "at port 6379, at" in refused(text.replace("--head --port=6379", "--head"))
+    both = text.replace("--head --port=6379", "--head --port=6380")
+    assert refused(both) == ""
+    for unknown in ("--head --port=$PORT", "--head --port=0"):
+        assert refused(text.replace("--head --port=6379", unknown)) == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            SETTING.replace("spot_first", "spot_fist"),
+            "RAY_AUTOSCALER_UTILIZATION_SCORER must name a function, got "
+            f"'syndet_ray.clusters.spot_fist.score'. Write {SCORER}.",
+        ),
+        (SETTING.replace(".score", ".scor"), f"Write {SCORER}."),
+        (SETTING.replace("syndet_ray", "syndet-ray"), f"Write {SCORER}."),
+        (
+            SETTING.replace("UTILIZATION", "UTILISATION"),
+            "the commands set a variable that Ray does not read, got "
+            "'RAY_AUTOSCALER_UTILISATION_SCORER'. Write RAY_AUTOSCALER_UTILIZATION_SCORER.",
+        ),
+    ],
+)
+def test_a_misspelt_score_of_nodes_is_named(setting, message, refused):
+    text = changed((SETTING, setting))
+    assert refused(text).startswith(f"c.yaml:{line_of(text, setting)}: ")
+    assert refused(text).endswith(message)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "",
+        "RAY_AUTOSCALER_UTILIZATION_SCORER=theirs.scores.cheapest",
+        "RAY_AUTOSCALER_UTILIZATION_SCORER=$SCORER",
+        f"SCORER={SCORER} RAY_AUTOSCALER_UTILIZATION_SCORER=$SCORER",
+    ],
+)
+def test_a_score_of_others_and_none_pass(setting, refused):
+    assert refused(changed((SETTING, setting))) == ""
+
+
+def test_a_score_needs_the_package_that_has_it(refused):
+    text = changed((INSTALL, '"ray[default]"'))
+    assert refused(text) == (
+        f"c.yaml:{line_of(text, SETTING)}: RAY_AUTOSCALER_UTILIZATION_SCORER names a function of "
+        "syndet_ray, which no command installs. Add `-e ~/syndet_ray`, the checkout in "
+        "file_mounts, to the packages."
+    )
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        "syndet_ray ray",
+        "~/dist/syndet_ray-0.1-py3-none-any.whl ray",
+        "~/code 'ray[default]'",
+        "git+https://host/x.git ray",
+        "-r ~/requirements.txt ray",
+        "$PACKAGES ray",
+        "boto3",  # the image may have all else
+        "ray && ~/venv/bin/python ~/code/setup.py develop",
+        "ray; bash install.sh",
+        "ray; cd ~/syndet_ray && uv sync",
+        "ray; export PYTHONPATH=~/syndet_ray",
+    ],
+)
+def test_other_ways_to_the_package_pass(install, refused):
+    text = changed((INSTALL, install))
+    assert not lacks_package(yaml.safe_load(text))
+    assert refused(text) == ""
+
+
+def test_packages_that_are_named_one_by_one_may_be_enough():
+    content = yaml.safe_load(changed((INSTALL, "ray torch==2.0")))
+    assert lacks_package(content)
+    assert not lacks_package(content, "torch")
+
+
+def test_commands_are_read_by_their_words():
+    command = (
+        "cd x && python3 -m pip install -q -c c.txt --index-url https://x 'a[b]==1' c -e . > log;"
+        "uv pip install --python ~/v d"
+    )
+    assert packages(command) == ["a[b]==1", "c", ".", ">", "log", "d"]
+    assert packages("bash -c 'pip install a; true' && pip install") == ["a"]
+    assert option_values("x --port 1 --object-port=2 --port='3'", "--port") == ["1", "3"]
+    text = "export A=1 B='2' C=$D E=f$G; H=\"i\" -e J=k --l=m $N=o P=$(Q=r)"
+    pairs = [("A", "1"), ("B", "2"), ("H", "i"), ("J", "k"), ("Q", "r")]
+    assert variables(text) == pairs
