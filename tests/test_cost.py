@@ -117,6 +117,12 @@ def test_scoring_is_named_where_it_takes_most_of_the_time():
     )
 
 
+def test_scoring_is_not_named_where_rendering_takes_longer():
+    rates = Rates(train_s=0.001, score_s=0.1, scene_s=20.0)
+    lines = list(listing.cost_lines(cost_at(sweep(), rates, 10, use(2))))
+    assert not [line for line in lines if "scoring" in line]
+
+
 @pytest.mark.parametrize(
     ("use", "prices", "expected"),
     [
@@ -162,7 +168,7 @@ def test_what_depends_on_the_speed_of_other_machines_is_left_open():
     cost = replace(cost_at(sweep(), RATES, 10, use(4, gpus=1.0)), speed_is_known=False)
     assert list(listing.cost_lines(cost)) == [
         f"cost     {cost.images:,} images in {cost.trials} trainings",
-        "         this machine is unlike the nodes: detector and speed follow once one is up",
+        "         nodes may be unlike this machine: detector and speed are known once one is up",
     ]
     assert list(listing.held_lines(cost, prices)) == []
     facts = cost_facts(cost, prices)

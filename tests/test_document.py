@@ -102,12 +102,14 @@ FACTS = {
             **dict.fromkeys(("gpu_hour_price", "core_hour_price"), maybe(NUMBER)),
             **dict.fromkeys(("money", "least_money"), maybe(NUMBER)),
         ),
-        "disk": closed(
-            checkpoint_bytes=WHOLE, scene_bytes=WHOLE, free_bytes=WHOLE, cache_limit_bytes=WHOLE
+        "disk": maybe(
+            closed(
+                checkpoint_bytes=WHOLE, scene_bytes=WHOLE, free_bytes=WHOLE, cache_limit_bytes=WHOLE
+            )
         ),
         "places": closed(
-            **dict.fromkeys(("runs", "cache", "mlflow", "experiment"), TEXT),
-            **dict.fromkeys(("storage", "ray"), maybe(TEXT)),
+            **dict.fromkeys(("runs", "cache", "experiment"), TEXT),
+            **dict.fromkeys(("storage", "mlflow", "ray"), maybe(TEXT)),
             registry_variable_ignored=TRUTH,
         ),
         "machine": closed(cores=WHOLE, gpus=WHOLE),
@@ -255,7 +257,8 @@ def test_a_check_for_a_cluster_counts_its_nodes_and_not_this_machine(home, dice,
     document = answered("check", "tiny", *places, "--real", dice)
     cost = document["cost"]
     assert (cost["parallel"], cost["gpus_per_trial"], cost["cores_per_trial"]) == (2, 1, 4)
-    assert (cost["hours"], cost["gpu_hours"]) == (None, None)
+    assert (cost["hours"], cost["gpu_hours"], document["disk"]) == (None, None, None)
+    assert document["places"]["ray"] == document["cluster"]["file"] == "c.yaml"
 
 
 def test_notes_name_options_by_their_flags(capsys):

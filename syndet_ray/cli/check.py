@@ -150,8 +150,10 @@ class _Preview:
         return {
             "data": facts.data_facts(self.data),
             "cost": facts.cost_facts(self.cost, self.options.prices),
-            "disk": facts.disk_facts(self.cost, self.room),
-            "places": facts.place_facts(self.options, self.experiment),
+            "disk": facts.disk_facts(self.cost, self.room) if there is None else None,
+            "places": facts.place_facts(
+                self.options, self.experiment, None if there is None else there.file
+            ),
             "machine": facts.machine_facts(usable_cores(), _gpus()),
             "cluster": cluster_facts,
         }
@@ -168,7 +170,7 @@ class _Preview:
         ]
         if self.cluster is not None:
             if self.cost.speed_is_known:
-                lines.append("         if its nodes are as fast as this machine")
+                lines.append("         these numbers hold if the nodes are as fast as this machine")
             elif self.cluster.use is not None:
                 lines.append(f"hours    {listing.holders(self.cost)}")
             places = listing.place_lines(self.options, self.experiment, self.cluster.file)

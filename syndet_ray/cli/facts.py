@@ -112,24 +112,28 @@ def disk_facts(cost: "Cost", room: "Room") -> dict[str, int]:
     }
 
 
-def place_facts(options: "Options", experiment: str) -> dict[str, Any]:
+def place_facts(
+    options: "Options", experiment: str, cluster: "Path | None" = None
+) -> dict[str, Any]:
     """Folders, stores and clusters that a run uses, without passwords.
 
     experiment  what MLflow's store has of the sweep, in words
+    cluster     file of the cluster on which the sweep is to run; then MLflow's store is null unless
+                it was named, because it lies there
     """
     from syndet_ray.tracking.address import mask
     from syndet_ray.tracking.store import REGISTRY_VARIABLE, store_address, store_file
 
-    uri = options.tracking or store_address(options.runs)
-    new_or_address = options.address or "new"
+    uri = options.tracking or (store_address(options.runs) if cluster is None else None)
+    address = options.address or cluster or "new"
     return {
         "runs": options.runs,
         "cache": options.cache,
         "storage": None if options.storage is None else mask(options.storage),
-        "mlflow": store_file(uri) or mask(uri),
+        "mlflow": None if uri is None else store_file(uri) or mask(uri),
         "experiment": experiment,
         "registry_variable_ignored": REGISTRY_VARIABLE in os.environ,
-        "ray": None if options.local else new_or_address,
+        "ray": None if options.local else address,
     }
 
 

@@ -105,12 +105,12 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     """
     if not cost.speed_is_known:
         yield f"cost     {cost.images:,} images in {counted(cost.trials, 'training')}"
-        yield "         this machine is unlike the nodes: detector and speed follow once one is up"
+        yield "         nodes may be unlike this machine: detector and speed are known once one is up"
         return
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"
     yield f"cost     {most} in {counted(cost.trials, 'training')}, at {rate}"
-    if cost.scoring_hours > cost.trial_hours / 2:
+    if cost.scoring_hours > cost.hours / 2:
         score_s = f"{cost.rates.score_s:.2g} s"
         yield f"         most of it is scoring the validation photos, {score_s} each"
     if cost.least_images < cost.images:

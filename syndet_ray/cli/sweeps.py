@@ -207,20 +207,18 @@ def resume(
 
 @contextmanager
 def _hint_at_cluster(folder: "RunFolder") -> Iterator[None]:
-    """Adds to an error of `resume` where a run goes on that was brought here from a cluster.
+    """Adds to a refusal where a run can be continued that was brought here from a cluster.
 
     Its photos and checkpoints are there; a run that has all of them at addresses goes on here too.
     """
     from syndet_ray.runs.run import resume_command
 
-    about = folder.about
     try:
         yield
     except SyndetError as error:
-        if "cluster" in about:
-            command = resume_command(folder.path, about)
-            hint = f"it was brought here from a cluster; continue it there with: {command}"
-            error.__notes__ = [hint]  # in the place of the command that was refused
+        if "cluster" in folder.about:  # nothing of it was done here
+            command = resume_command(folder.path, folder.about)
+            error.add_note(f"it was brought here from a cluster; continue it there with: {command}")
         raise
 
 

@@ -53,15 +53,15 @@ class Cost:
     """The cost of a sweep: at most, if every trial trains to its end; and at least, if all that can
     be pruned are pruned at once.
 
+    use             what each trial takes
+    parallel        trials that train at once: no more than the sweep has
+    trials          all trainings, with confirmations and controls
+    images          seen by all trials together
+    hours           wall clock with rendering and scoring, without the start of processes
+    trial_hours     of all trials together, without rendering
+    scoring_hours   the part of `hours` that validation takes
+    disk            of checkpoints and rendered scenes
     speed_is_known  whether `rates` are of machines like those of the trials
-    use          what each trial takes
-    parallel     trials that train at once: no more than the sweep has
-    trials       all trainings, with confirmations and controls
-    images       seen by all trials together
-    hours        wall clock with rendering and scoring, without the start of processes
-    trial_hours  of all trials together, without rendering
-    scoring_hours  the part of them that validation takes
-    disk         of checkpoints and rendered scenes
     """
 
     rates: Rates
@@ -99,7 +99,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Training:
-    """One training: the images that it sees, and the rungs at which it is scored."""
+    """One training: the images that it sees, and the number of rungs at which it is scored."""
 
     images: int
     rungs: int
@@ -133,7 +133,7 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
     scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
 
     def seconds(phase: Sequence[_Training]) -> list[float]:
-        return [one.images * rates.train_s + one.rungs * scoring_s for one in phase]
+        return [training.images * rates.train_s + training.rungs * scoring_s for training in phase]
 
     def hours(phases: Sequence[Sequence[_Training]]) -> float:
         trained_s = sum(_duration(seconds(phase), use.parallel) for phase in phases)
@@ -143,6 +143,7 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
     trainings = list(chain.from_iterable(phases))
     least_trainings = list(chain.from_iterable(least_phases))
     parallel = min(use.parallel, max(map(len, phases)))
+    scorings = sum(training.rungs for training in trainings)
     return Cost(
         rates=rates,
         use=use,
@@ -154,7 +155,7 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
         least_hours=hours(least_phases),
         trial_hours=sum(seconds(trainings)) / 3600,
         least_trial_hours=sum(seconds(least_trainings)) / 3600,
-        scoring_hours=sum(training.rungs for training in trainings) * scoring_s / 3600,
+        scoring_hours=scorings * scoring_s / parallel / 3600,
         disk=disk.most_used(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
 

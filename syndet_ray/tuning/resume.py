@@ -89,11 +89,10 @@ def _resume(
         # Near copies may be allowed from now on. A reader of the scores must know of them.
         real = (folder.about.get("real") or {}) | {"near_copies": dict(data.near_copies)}
         real["notes"] = list(dict.fromkeys([*real.get("notes", ()), *forced]))
-        about = folder.about | {"options": plain_options(options), "real": real}
-        about.pop("cluster", None)  # from here on it is a run of this machine
-        folder.describe(about)
+        folder.describe(folder.about | {"options": plain_options(options), "real": real})
         with runner_of(options, display, stop.lose) as runner:
             check_nodes(folder.sweep, options, data, runner, display)
+            _forget_cluster(folder)
             return carry_out(
                 folder, options, data, runner=runner, display=display, lease=lease, stop=stop
             )
@@ -141,6 +140,13 @@ def _extend(folder: RunFolder, trials: int) -> None:
     sweep, about = folder.sweep, folder.about
     folder.describe(about | {"given": about["given"] | {"trials": trials}})
     folder.define(sweep.replace({"trials": trials}))
+
+
+def _forget_cluster(folder: RunFolder) -> None:
+    """Makes a run that was brought here from a cluster one of this machine."""
+    about = dict(folder.about)
+    if about.pop("cluster", None) is not None:
+        folder.describe(about)
 
 
 def _restart_trials(folder: RunFolder, display: Display) -> None:
