@@ -15,12 +15,12 @@ from pathlib import Path
 from syndet_ray.files import make_folder, may_write, whole_folder
 from syndet_ray.locks import hold_lock, lock, open_to_lock
 
-GRAVE = "-dropped-"  # in the name of a folder that is being deleted, after its key
+DELETION_MARK = "-dropped-"  # in the name of a folder that is being deleted, after its key
 
 
-def is_grave(name: str) -> bool:
+def is_being_deleted(name: str) -> bool:
     """True for the name of a folder that is being deleted, or that a kill has left of one."""
-    return name.startswith(".") and GRAVE in name
+    return name.startswith(".") and DELETION_MARK in name
 
 
 def folder_bytes(folder: Path) -> int:
@@ -125,7 +125,7 @@ def delete_unused(folder: Path, parts: Callable[[], Iterable[Path]] | None = Non
             if not (is_alone and is_unused):  # without locks it may be in use
                 return False
             for part in [folder] if parts is None else parts():
-                grave = tempfile.mkdtemp(prefix=f".{key}{GRAVE}", dir=cache)
+                grave = tempfile.mkdtemp(prefix=f".{key}{DELETION_MARK}", dir=cache)
                 part.rename(Path(grave) / part.name)
                 shutil.rmtree(grave)
     except OSError:  # among them BlockingIOError: another process uses it

@@ -19,7 +19,7 @@ from syndet_ray.clusters.check import (
     check_cluster_file,
     cluster_words,
     trial_errors,
-    trials_there,
+    trial_resources,
 )
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.quotas import quota_of
@@ -171,12 +171,12 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
 
 def test_trials_are_counted_on_the_nodes_of_the_file(cluster):
     documented = cluster()
-    assert trials_there(documented, None, None) == Resources(cpus=8, gpus=1, parallel=10)
-    halves = trials_there(documented, None, 0.5)
+    assert trial_resources(documented, None, None) == Resources(cpus=8, gpus=1, parallel=10)
+    halves = trial_resources(documented, None, 0.5)
     assert (halves.cpus, halves.gpus, halves.parallel) == (4, 0.5, 20)
-    assert trials_there(documented, 3, None).parallel == 3
+    assert trial_resources(documented, 3, None).parallel == 3
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
-    assert trials_there(uncounted, None, None) is None
+    assert trial_resources(uncounted, None, None) is None
 
 
 GOOGLE = """

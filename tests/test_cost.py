@@ -168,7 +168,7 @@ def test_what_depends_on_the_speed_of_other_machines_is_left_open():
     cost = replace(cost_at(sweep(), RATES, 10, use(4, gpus=1.0)), speed_is_known=False)
     assert list(listing.cost_lines(cost)) == [
         f"cost     {cost.images:,} images in {cost.trials} trainings",
-        "         nodes may be unlike this machine: detector and speed are known once one is up",
+        "         nodes may be unlike this machine: their speed is known once one is up",
     ]
     assert list(listing.held_lines(cost, prices)) == []
     facts = cost_facts(cost, prices)

@@ -21,7 +21,7 @@ import boto3
 import pytest
 from conftest import keys
 
-from syndet_ray.cache_folders import delete_unused, is_grave
+from syndet_ray.cache_folders import delete_unused, is_being_deleted
 from syndet_ray.data.decode import decode
 from syndet_ray.data.read import read
 from syndet_ray.data.remote import bucket, download, node_cache, unpack
@@ -1067,6 +1067,6 @@ def test_what_a_kill_left_of_a_deleted_copy_is_deleted(tmp_path, monkeypatch):
         patch.setattr(shutil, "rmtree", kill)
         assert not delete_unused(folder)
     names = [path.name for path in tmp_path.iterdir() if path.is_dir()]
-    assert any(map(is_grave, names)) and not folder.exists()
+    assert any(map(is_being_deleted, names)) and not folder.exists()
     assert list(node_cache._datasets(tmp_path)) == []
     assert not any(path.is_dir() for path in tmp_path.iterdir())

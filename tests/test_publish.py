@@ -80,11 +80,11 @@ def test_a_run_with_a_tracking_server_and_one_without_trials_make_no_store(tmp_p
 
 def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monkeypatch):
     folder = made_run(scores=TIED, about=THERE | {"cluster": "/c.yaml"}).write(home / "there")
-    run_verbs._publish_again(folder, DISPLAY)
+    run_verbs._publish_if_missing(folder, DISPLAY)
     assert has_run(store_address(home), folder)
     monkeypatch.setattr("syndet_ray.tuning.publish.publish_copy", pytest.fail)
-    run_verbs._publish_again(folder, DISPLAY)
-    run_verbs._publish_again(made_run(about=THERE).write(home / "of here"), DISPLAY)
+    run_verbs._publish_if_missing(folder, DISPLAY)
+    run_verbs._publish_if_missing(made_run(about=THERE).write(home / "of here"), DISPLAY)
 
 
 def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):

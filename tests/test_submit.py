@@ -47,7 +47,7 @@ def cluster(tmp_path):
 
 def head_with(**answers):
     """A head that answers as it is told."""
-    return SimpleNamespace(file=Path("c.yaml"), words="the head of c.yaml", **answers)
+    return SimpleNamespace(file=Path("c.yaml"), place="the head of c.yaml", **answers)
 
 
 def submission_below(root):

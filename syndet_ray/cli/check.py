@@ -301,7 +301,7 @@ def _check_cluster(
             from syndet_ray.clusters.check import (
                 check_cluster_file,
                 cluster_words,
-                trials_there,
+                trial_resources,
             )
         cluster, notes = check_cluster_file(
             file, options.storage, display.step, options.gpus_per_trial
@@ -310,7 +310,7 @@ def _check_cluster(
         for note in notes:
             display.note(note)
     terminal.print_lines(console, lines)
-    use = trials_there(cluster, options.parallel, options.gpus_per_trial)
+    use = trial_resources(cluster, options.parallel, options.gpus_per_trial)
     return _Cluster(file=file, nodes=cluster_words(cluster), notes=notes, use=use)
 
 

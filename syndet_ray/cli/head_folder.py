@@ -62,7 +62,7 @@ def head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
     head = find_head(cluster)
     text = Path(script.__file__).read_text(encoding="utf-8")
     facts = head.answer(f"python3 - {PROJECTS}", text)
-    _check_versions(facts, head.words)
+    _check_versions(facts, head.place)
     return head, facts
 
 
@@ -90,22 +90,20 @@ def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
     Raises MachineError if that run still goes on, or if it is not known whether it has begun, and
     SystemExit if Ctrl-C leaves that open.
     """
-    look = f"the run may have begun all the same; look for it first: {again_words(submission)}"
+    attach = attach_command(submission)
     try:
         pid = submission.head.answer(submission.command("start", run, *words))["pid"]
     except MachineError as error:  # another start would be paid for twice
-        do = f"{look[0].upper()}{look[1:]}"
+        do = f"The run may have begun all the same; look for it first: {attach}"
         raise MachineError(error.place, error.rule, do=do) from None
     except KeyboardInterrupt:
-        print(f"interrupted; {look}")
+        print(f"interrupted; the run may have begun all the same; look for it first: {attach}")
         raise SystemExit(INTERRUPTED) from None
     if pid is None:
-        raise MachineError(
-            run or submission.folder, "still goes on", do=f"Follow it: {again_words(submission)}"
-        )
+        raise MachineError(run or submission.folder, "still goes on", do=f"Follow it: {attach}")
     return int(pid)
 
 
-def again_words(submission: HeadFolder) -> str:
+def attach_command(submission: HeadFolder) -> str:
     """The command that follows a submission."""
     return command_line("attach", submission.folder.name, "--cluster", submission.head.file)

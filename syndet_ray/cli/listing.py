@@ -105,7 +105,7 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
     """
     if not cost.speed_is_known:
         yield f"cost     {cost.images:,} images in {counted(cost.trials, 'training')}"
-        yield "         nodes may be unlike this machine: detector and speed are known once one is up"
+        yield "         nodes may be unlike this machine: their speed is known once one is up"
         return
     rate = f"{1 / cost.rates.train_s:.0f} images/s a trial, {cost.parallel} at once"
     most = f"about {_time(cost.hours)} and {cost.images:,} images"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli.head_folder import (
     HeadFolder,
-    again_words,
+    attach_command,
     head_and_facts,
     project_name,
     start,
@@ -52,14 +52,14 @@ def follow(
     """
     from syndet_ray.cli.on_head import DETACHED
 
-    again = again_words(submission)
+    again = attach_command(submission)
     try:
         status = _show(submission, console)
     except KeyboardInterrupt:
         status = DETACHED
     if _is_lost(status):
         rule = "cannot be reached any more, and the run goes on there"
-        raise MachineError(submission.head.words, rule, do=f"Follow it again with: {again}")
+        raise MachineError(submission.head.place, rule, do=f"Follow it again with: {again}")
     if status == DETACHED:
         stop = f"ray exec {shlex.quote(str(submission.head.file))} 'kill {pid}'"
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
@@ -102,7 +102,7 @@ def _conclude(
     if end["goes_on"]:
         rule = f"shows the run no more (exit status {status}), and the run goes on there"
         raise MachineError(
-            submission.head.words, rule, do=f"Follow it again with: {again_words(submission)}"
+            submission.head.place, rule, do=f"Follow it again with: {attach_command(submission)}"
         )
     # an attempt to continue a run may have been refused: what there is of it comes back
     if not end["has_begun"] and (is_new or not end["run"]):
@@ -222,9 +222,9 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
     if not chosen:
         if name is None or not names:
             do = "Send one: give `cluster` to a sweep."
-            raise DataError(head.words, "has no run that was sent from elsewhere", do=do)
+            raise DataError(head.place, "has no run that was sent from elsewhere", do=do)
         newest_names = ", ".join(its_names[0] for its_names in names[-3:])
-        raise DataError(head.words, f"has no run {name}", do=f"The newest are {newest_names}.")
+        raise DataError(head.place, f"has no run {name}", do=f"The newest are {newest_names}.")
     newest = sorted(chosen, key=_is_of_this_folder)[-1]  # which keeps the order in time
     return HeadFolder(head=head, folder=PurePosixPath(newest["folder"])), newest
 

@@ -227,7 +227,7 @@ def _links_and_server(
     folder, tracking = _choice(run, tracking, runs)
     home = runs if folder is None else folder.path.parent
     if folder is not None and tracking is None:
-        _publish_again(folder, display)
+        _publish_if_missing(folder, display)
     if tracking is not None and is_server(tracking):
         with display.step("asking the tracking server"):
             pages.check_kept_server(tracking, folder)
@@ -243,7 +243,7 @@ def _links_and_server(
         return links, stack.enter_context(pages.server(store, home / "artifacts", port, say))
 
 
-def _publish_again(folder: "RunFolder", display: "Plain | Bar") -> None:
+def _publish_if_missing(folder: "RunFolder", display: "Plain | Bar") -> None:
     """Writes a run that was brought here from a cluster into the store beside it, if that lacks it:
     the head's store has it, and `resume` goes on there.
     """

@@ -271,7 +271,7 @@ def _check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFold
     if needed > facts["free"]:
         rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."
-        raise MachineError(submission.head.words, rule, do=do)
+        raise MachineError(submission.head.place, rule, do=do)
 
 
 def _earlier(

@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from syndet_ray.clusters.commands import commands, option_values, packages, programs, variables
+from syndet_ray.clusters.commands import (
+    commands,
+    option_values,
+    packages,
+    simple_commands,
+    variables,
+)
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.spot_first import score
 from syndet_ray.errors import DefinitionError
@@ -39,27 +45,27 @@ def agreement_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Defi
 
 def _port_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     """Workers that would look for the head at a port where it does not listen."""
-    heads = set[str]()
+    head_ports = set[str]()
     for _, command in commands(prepared, "head_start_ray_commands"):
-        for program in programs(command):
+        for program in simple_commands(command):
             if _START.search(program) and "--head" in program:
-                heads.update(option_values(program, "--port") or [_PORT_OF_RAY])
-    if not heads or _ANY_PORT in heads or not all(port.isdecimal() for port in heads):
+                head_ports.update(option_values(program, "--port") or [_PORT_OF_RAY])
+    if not head_ports or _ANY_PORT in head_ports or not all(map(str.isdecimal, head_ports)):
         return
-    listens = " or ".join(sorted(heads))
+    port_words = " or ".join(sorted(head_ports))
     for name, command in commands(prepared, "worker_start_ray_commands"):
         for port in _HEAD_PORT.findall(command):
-            if port not in heads:
-                rule = f"{name} must join the head at port {listens}, at which it listens"
-                place = lines.of_text(command, f":{port}")
-                yield DefinitionError(place, rule, got=int(port), do=f"Write {listens}.")
+            if port not in head_ports:
+                rule = f"{name} must join the head at port {port_words}, at which it listens"
+                place = lines.place_of_text(command, f":{port}")
+                yield DefinitionError(place, rule, got=int(port), do=f"Write {port_words}.")
 
 
 def _scorer_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     """A score of this package, by which the autoscaler chooses nodes, that it would not find."""
     for _, command in commands(prepared):
         for name, value in variables(command):
-            place = lines.of_text(command, name)
+            place = lines.place_of_text(command, name)
             if name == _SCORER_VARIABLE and _is_misspelt(value):
                 do = f"Write {_SCORER}."
                 yield DefinitionError(place, f"{name} must name a function", got=value, do=do)
@@ -87,7 +93,7 @@ def _is_like(name: str, other: str) -> bool:
 
 
 def lacks_package(prepared: Mapping[str, Any], *others: str) -> bool:
-    """True if the commands install Ray, and by their words neither this package nor one of others.
+    """True if the commands install Ray, but name neither this package nor any of `others`.
 
     An image of a machine, or a way of installing that is none of pip's, may bring everything.
     """

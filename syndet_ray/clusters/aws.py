@@ -265,7 +265,7 @@ def _buckets(account: Account, cluster: ClusterFile) -> Problems:
         # other answers are of buckets that exist, of others or in other regions
         except ClientError as error:
             if error_code(error) in _NO_BUCKET:
-                place = cluster.lines.of_text(text, name)
+                place = cluster.lines.place_of_text(text, name)
                 rule = f"s3://{name} does not exist, which the commands name"
                 yield MachineError(place, rule, do=_DO_BUCKET)
 

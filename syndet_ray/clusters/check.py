@@ -15,7 +15,7 @@ from syndet_ray.clusters.description import (
     mistakes_error,
 )
 from syndet_ray.clusters.quotas import may_have_gpus
-from syndet_ray.clusters.rules import as_lines, unique
+from syndet_ray.clusters.rules import as_lines, distinct_errors
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.search.task import Resources, processes_and_gpus
@@ -115,7 +115,7 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     return [MachineError(cluster.path, rule, do=_DO_CORES)]
 
 
-def trials_there(
+def trial_resources(
     cluster: ClusterFile, parallel: int | None, gpus_per_trial: float | None
 ) -> Resources | None:
     """Computes what each trial would get of the nodes, and how many could train at once.
@@ -143,11 +143,11 @@ def _node(kind: NodeType) -> Node:
 
 def _is_counted(kind: NodeType, provider: str) -> bool:
     """True if the file says all that trials can have of a node: Ray adds what it does not name."""
-    cores = kind.resources.get("CPU")
-    # on a node without a core no trial trains, whatever GPU it has
-    if not cores:
-        return cores == 0
-    # the machines of other clouds are not told by their names
+    if "CPU" not in kind.resources:
+        return False
+    if kind.resources["CPU"] == 0:  # no trial trains there, whatever GPU it has
+        return True
+    # only AWS's types are known by name
     has_no_gpu = provider == AWS and not may_have_gpus(kind)
     return "GPU" in kind.resources or has_no_gpu
 
@@ -163,7 +163,7 @@ def _bucket_errors(storage: str | None) -> list[MachineError]:
 
 def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
     """The only error as it is, or one with a line for each."""
-    distinct = unique(errors)
+    distinct = distinct_errors(errors)
     if len(distinct) == 1:
         return distinct[0]
     reasons = counted(len(distinct), "reason")

@@ -14,6 +14,7 @@ _SEPARATORS = re.compile(r"[;|&\n]+")
 # not an option, and no value such as $OTHER
 _VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
 _OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")
+_REDIRECTION = re.compile(r"\d*>")  # of the output, > FILE or 2>&1
 _INSTALL = re.compile(r"\bpip[\d.]*\s+install\s+(.*)")
 # options of pip and of uv with a value that is no package
 _WITH_VALUE = (
@@ -43,8 +44,8 @@ def use_another_store(prepared: Mapping[str, Any]) -> bool:
     return any(_OTHER_STORE.search(command) for _, command in commands(prepared))
 
 
-def programs(command: str) -> list[str]:
-    """The programs that a command starts one after the other, each with its words."""
+def simple_commands(command: str) -> list[str]:
+    """The simple_commands that a command starts one after the other, each with its words."""
     return _SEPARATORS.split(_CONTINUED.sub(" ", command))
 
 
@@ -61,7 +62,7 @@ def option_values(program: str, *options: str) -> list[str]:
 
 def packages(command: str) -> list[str]:
     """Packages, files and addresses of packages that a command installs with pip or uv."""
-    installs = [_INSTALL.search(program) for program in programs(command)]
+    installs = [_INSTALL.search(program) for program in simple_commands(command)]
     return list(chain.from_iterable(_requirements(install[1]) for install in installs if install))
 
 
@@ -72,6 +73,8 @@ def _requirements(words: str) -> Iterator[str]:
     except ValueError:  # a quote of the command around it
         arguments = iter(words.replace("'", " ").replace('"', " ").split())
     for argument in arguments:
+        if _REDIRECTION.match(argument):  # the words after it are no packages
+            return
         if argument in _WITH_VALUE:
             next(arguments, None)
         elif not argument.startswith("-"):

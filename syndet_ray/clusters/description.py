@@ -14,12 +14,12 @@ from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
     NODE_TYPES,
     as_lines,
+    distinct_errors,
     doubled_key_errors,
     has_token,
     node_type_errors,
     safety_errors,
     schema_errors,
-    unique,
     without_wrong_types,
 )
 from syndet_ray.data.readers.yaml_file import load_yaml
@@ -130,7 +130,7 @@ def cluster_and_mistakes(path: Path) -> tuple[ClusterFile | None, list[Definitio
 
 def mistakes_error(path: Path, mistakes: list[DefinitionError]) -> DefinitionError:
     """The only mistake as it is, or one error with a line for each."""
-    distinct = unique(mistakes)
+    distinct = distinct_errors(mistakes)
     if len(distinct) == 1:
         return distinct[0]
     rule = f"has {counted(len(distinct), 'mistake')}:{as_lines(distinct)}"

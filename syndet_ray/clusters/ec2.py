@@ -56,7 +56,7 @@ def _variable_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Defi
         if region not in _regions():
             rule = f"{name} must be a region of AWS"
             do = _region_hint(region, ())
-            yield DefinitionError(lines.of_text(command, name), rule, got=region, do=do)
+            yield DefinitionError(lines.place_of_text(command, name), rule, got=region, do=do)
 
 
 def regions_set(prepared: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

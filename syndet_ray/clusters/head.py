@@ -55,8 +55,8 @@ class Head:
     target: str
 
     @property
-    def words(self) -> str:
-        """The head as messages name it."""
+    def place(self) -> str:
+        """The head as errors name it."""
         return f"the head of {self.file}"
 
     def run(self, command: str) -> None:
@@ -189,7 +189,7 @@ class Head:
             f"See `ray exec {file} 'ray status'`; `ray up {file}` mends it, "
             "and ends runs there, for a later resume."
         )
-        return MachineError(self.words, rule, do=hint)
+        return MachineError(self.place, rule, do=hint)
 
 
 def _run_with_progress(

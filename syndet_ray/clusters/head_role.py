@@ -7,14 +7,15 @@ from typing import Any
 _ACTION = "ec2:RunInstances"
 # the name of an instance, of which policies may name region and account by patterns
 _INSTANCE = "arn:aws:ec2:{region}:{account}:instance/i-0"
-_TAG = "aws:requesttag/ray-cluster-name"  # that Ray gives its instances; keys have no case
+# the tag that Ray gives its instances; the case of keys does not matter
+_TAG = "aws:requesttag/ray-cluster-name"
 _EQUAL = ("stringequals", "stringlike")
 
 
 def clusters_of(policies: Iterable[Mapping[str, Any]], region: str, account: str) -> set[str]:
     """Names of the clusters, or patterns of them, whose workers may be started; "*" for any.
 
-    Empty if the policies say nothing of starting instances.
+    Empty if the policies say nothing of starting instances. What a policy denies is not looked at.
     """
     instance = _INSTANCE.format(region=region, account=account)
     clusters = set[str]()
@@ -33,7 +34,7 @@ def is_among(name: str, clusters: Iterable[str]) -> bool:
 def _covers(statement: Mapping[str, Any], key: str, name: str) -> bool:
     """True for a statement that allows something with this action or resource.
 
-    One that says what it does not mean, by NotAction, counts as one that allows all.
+    A statement with NotAction or NotResource counts as one for all actions or resources.
     """
     if statement.get("Effect") != "Allow":
         return False

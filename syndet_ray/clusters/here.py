@@ -51,7 +51,7 @@ def program_errors() -> Iterator[MachineError]:
 def _placeholder_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     for name, command in commands(cluster.prepared):
         if _PLACEHOLDER in command:
-            place = cluster.lines.of_text(command, _PLACEHOLDER)
+            place = cluster.lines.place_of_text(command, _PLACEHOLDER)
             rule = f"{name} still has {_PLACEHOLDER}"
             yield MachineError(place, rule, do="Write the name of your bucket.")
 
@@ -88,7 +88,7 @@ def _notes(cluster: ClusterFile) -> Iterator[str]:
     if cluster.provider == AWS:
         for command, name, region in regions_set(cluster.prepared):
             if region != cluster.region:
-                place = cluster.lines.of_text(command, name)
+                place = cluster.lines.place_of_text(command, name)
                 yield f"{place}: {name} is {region}, and the nodes are in {cluster.region}"
     if lacks_package(cluster.prepared, _FOR_TRIALS):
         yield (
@@ -124,13 +124,13 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
             if local is not None and local.is_file():
                 yield from _ray_errors(local)
             elif local is not None:
-                place = cluster.lines.of_text(command, remote)
+                place = cluster.lines.place_of_text(command, remote)
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
                 do = "Run this in the folder of the project, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
         for version in _ray_versions(command):
             if not fnmatchcase(ray.__version__, version):
-                place = cluster.lines.of_text(command, version)
+                place = cluster.lines.place_of_text(command, version)
                 yield _ray_error(version, f"the version at {place}")
         for version in _PYTHON.findall(command):
             if version != here:

@@ -33,8 +33,8 @@ class Lines:
             line = mark.line + 1
         return str(self._file) if line is None else f"{self._file}:{line}"
 
-    def of_text(self, text: str, part: str) -> str:
-        """Returns "FILE:LINE" of a string, of its line with a part of it where that is in one.
+    def place_of_text(self, text: str, part: str) -> str:
+        """Returns "FILE:LINE" of the first line of a string with a part of it, else of its first.
 
         "FILE" without a line for a string of Ray's defaults.
         """

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from syndet_ray.clusters.commands import commands, option_values, programs
+from syndet_ray.clusters.commands import commands, option_values, simple_commands
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.secrets import secret_errors
 from syndet_ray.errors import DefinitionError, SyndetError, nearest
@@ -108,7 +108,7 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
         yield DefinitionError(lines.place(keys), f"{where}is refused by Ray ({error.message})")
 
 
-def unique(errors: Iterable[Error]) -> list[Error]:
+def distinct_errors(errors: Iterable[Error]) -> list[Error]:
     """Errors without those that say the same as one before: two rules may refuse one value."""
     return list({str(error): error for error in errors}.values())
 
@@ -177,13 +177,13 @@ def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Def
         for host in option_values(command, "--dashboard-host"):
             if host not in _LOOPBACK:
                 rule = f"{name} shows the dashboard, which runs any program, to other machines"
-                place = lines.of_text(command, "--dashboard-host")
+                place = lines.place_of_text(command, "--dashboard-host")
                 yield DefinitionError(place, rule, got=host, do=_DO_DASHBOARD)
 
 
 def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     for name, command in commands(prepared):
-        for program in programs(command):
+        for program in simple_commands(command):
             if not _MLFLOW.search(program) or _WITH_LOGIN in program:
                 continue
             for host in option_values(program, "--host", "-h"):
@@ -191,7 +191,7 @@ def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Defini
                     rule = (
                         f"{name} shows MLflow, which lets anyone change its runs, to other machines"
                     )
-                    place = lines.of_text(command, host)
+                    place = lines.place_of_text(command, host)
                     yield DefinitionError(place, rule, got=host, do=_DO_MLFLOW)
 
 

@@ -38,7 +38,7 @@ def secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definit
         name = ".".join(key for key in keys if isinstance(key, str))
         for secret, part in _secrets(text):
             rule = f"{name} holds a secret, {secret}, which every node would show"
-            yield DefinitionError(lines.of_text(text, part), rule, do=_DO_TAKE_OUT)
+            yield DefinitionError(lines.place_of_text(text, part), rule, do=_DO_TAKE_OUT)
 
 
 def _strings(value: Any, keys: Sequence[Any] = ()) -> Iterator[tuple[Sequence[Any], str]]:

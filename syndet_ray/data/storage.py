@@ -41,6 +41,13 @@ _DO_PERMIT_READING = "Let this machine's role or key list and read the objects u
 _DO_CORRECT_BUCKET = "Correct the address, or the region and endpoint in the environment."
 _DO_GIVE_KEY = "Give this machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 _DO_CHECK_NETWORK = "Check the network, the address and AWS_ENDPOINT_URL."
+# botocore's exceptions for a store that does not answer
+_NETWORK_ERRORS = (
+    "EndpointConnectionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ConnectionClosedError",
+)
 # advice by the code that S3 answers, or by the name of botocore's exception
 _ADVICE = {
     "NoSuchBucket": _DO_CREATE_BUCKET,
@@ -60,10 +67,7 @@ _ADVICE = {
     "PermanentRedirect": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "AuthorizationHeaderMalformed": "Set AWS_DEFAULT_REGION to the bucket's region.",
     "InvalidEndpointURL": "Correct AWS_ENDPOINT_URL, or the address.",
-    "EndpointConnectionError": _DO_CHECK_NETWORK,
-    "ConnectTimeoutError": _DO_CHECK_NETWORK,
-    "ReadTimeoutError": _DO_CHECK_NETWORK,
-    "ConnectionClosedError": _DO_CHECK_NETWORK,
+    **dict.fromkeys(_NETWORK_ERRORS, _DO_CHECK_NETWORK),
 }
 # in the place of advice for those who write
 _ADVICE_TO_READ = {_DO_PERMIT: _DO_PERMIT_READING, _DO_CREATE_BUCKET: _DO_CORRECT_BUCKET}
@@ -120,11 +124,11 @@ def s3(address: str, config: Config | None = None) -> tuple[Any, dict[str, str]]
 def store_error(address: str, code: str, message: str) -> MachineError:
     """An error with advice for an answer of S3, or for botocore's exception of that name.
 
-    A StoreUnavailable unless the advice says what to change.
+    A StoreUnavailable unless there is something to change.
     """
-    do = _ADVICE.get(code, message)
-    kind = StoreUnavailable if do in (message, _DO_CHECK_NETWORK) else MachineError
-    return kind(address, f"cannot be written ({code})", do=do)
+    is_refusal = code in _ADVICE and code not in _NETWORK_ERRORS
+    kind = MachineError if is_refusal else StoreUnavailable
+    return kind(address, f"cannot be written ({code})", do=_ADVICE.get(code, message))
 
 
 def write_error(address: str, error: Exception) -> MachineError:

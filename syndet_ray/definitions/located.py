@@ -67,12 +67,12 @@ def _is_program(text: str, root: Path) -> bool:
 
 
 def _is_file_or_folder(text: str, root: Path) -> bool:
-    """True for a file, and for a folder with a slash, but not for "./" and "../".
+    """True for a file, and for a folder written with a slash, unless it contains `root`.
 
-    Without a slash "train" may be a subcommand; and all of a project is no argument.
+    Without a slash "train" may be a subcommand; "./" and "../" would send the whole project.
     """
-    is_of_all = root.is_relative_to(os.path.normpath(root / text))
-    is_folder = "/" in text and os.path.isdir(root / text) and not is_of_all
+    contains_root = root.is_relative_to(os.path.normpath(root / text))
+    is_folder = "/" in text and os.path.isdir(root / text) and not contains_root
     return _is_program(text, root) or is_folder
 
 

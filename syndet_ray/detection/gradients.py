@@ -17,8 +17,11 @@ from syndet_ray.errors import NeedsParts, first_line
 class Gradients:
     """Sets the gradients of a model to those of batches.
 
-    seed   of the training
-    parts  number of parts in which each process computes its share of a batch
+    device  where the model is
+    seed    of the training
+    team    the processes that train it together
+
+    parts   number of parts in which each process computes its share of a batch; see `set_parts`
     """
 
     def __init__(self, model: nn.Module, *, device: torch.device, seed: int, team: Team) -> None:

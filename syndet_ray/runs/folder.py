@@ -136,7 +136,8 @@ class RunFolder:
         except ValueError as error:
             raise damaged_file(self._about_file, error) from None
         if not isinstance(about, dict):
-            raise damaged_file(self._about_file, "no object of it")
+            rule = "must hold a JSON object"
+            raise DataError(self._about_file, rule, got=about, do="Copy the run here again.")
         return about
 
     def define(self, sweep: LoadedSweep) -> None:
@@ -319,8 +320,7 @@ def _no_run_error(path: Path) -> DataError:
     do = "Runs lie under runs/."
     address = re.fullmatch(r"(\w+):/+(.*)", str(path))  # a path has lost one of the slashes
     if address and not path.exists():
-        fetch = "Bring the run here with `resume`, which takes an address"
-        do = f"{fetch}; its report alone is there in run/report.html."
+        do = "Bring the run here with `resume`, or download run/report.html of that address."
         return DataError("://".join(address.groups()), "is not a folder on this machine", do=do)
     if not path.exists():
         below = Path("runs") / path

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from syndet_ray.analysis.selection import curve, differ, missing_seeds
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.metrics import BATCH_PARTS, OBJECTIVE
+from syndet_ray.metrics import BATCH_PARTS, FIRST_STEP, OBJECTIVE
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.names import setting_name
 from syndet_ray.runs.results import Cause, State, Trial
@@ -204,7 +204,7 @@ class Search:
 
     def note_first_step(self, number: int, time: float) -> None:
         """Notes when a trial made the first step of an attempt, in seconds since 1970."""
-        self._record("training", number, first_step=time)
+        self._record("training", number, **{FIRST_STEP: time})
 
     def retry(self, number: int, reason: str, traceback: str = "") -> None:
         """Notes that a trial failed or lost its worker, and continues from its checkpoint.

@@ -102,7 +102,8 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
         with display.step("handing the run to MLflow"):
             missing = tracking.end(MLFLOW_STATUS[status])
     if missing:
-        raise MachineError(tracking.place, f"lacks {missing}")
+        do = f"{folder.path} has all of it: try again with `ui`."
+        raise MachineError(tracking.place, f"lacks {missing}", do=do)
 
 
 def _publish_trials(folder: RunFolder, tracking: Tracking) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from syndet_ray.errors import MachineError
 from syndet_ray.files import check_writable
 
-MODE = "RAY_AUTH_MODE"  # "token" if clusters ask for one
+MODE_VARIABLE = "RAY_AUTH_MODE"  # "token" if clusters ask for one
 
 # where Ray looks for it, and in this order
 _VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")

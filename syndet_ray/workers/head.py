@@ -8,15 +8,17 @@ import subprocess
 import sys
 
 from syndet_ray.errors import MachineError, first_line
-from syndet_ray.workers.auth_token import MODE, has_token
+from syndet_ray.workers.auth_token import MODE_VARIABLE, has_token
 
 _CONNECT_S = 5.0  # a head on another continent answers in less than one
 _ANSWER_S = 20.0  # the check takes 0.7 s; a busy head may need longer
 _NEW = "local"  # with which ray.init() starts a cluster
 _AUTO = "auto"  # with which it finds one on this machine
 _NO_TOKEN = "InvalidAuthToken"  # in the answer of a cluster that asks for a token
-_DO_MODE = f"See `ray status` on the head node; {MODE} must be the same on both sides."
-_DO_TOKEN = f"Set {MODE}=token here, and have the head's ~/.ray/auth_token at the same place."
+_DO_MODE = f"See `ray status` on the head node; {MODE_VARIABLE} must be the same on both sides."
+_DO_TOKEN = (
+    f"Set {MODE_VARIABLE}=token here, and have the head's ~/.ray/auth_token at the same place."
+)
 # in the error for a cluster of other versions: first its own, then those of this process
 _VERSIONS = re.compile(
     r"cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)\s"
@@ -79,7 +81,7 @@ def _environment(address: str) -> dict[str, str]:
     """
     environment = dict(os.environ)
     if address == _AUTO and has_token():
-        environment.setdefault(MODE, "token")
+        environment.setdefault(MODE_VARIABLE, "token")
     return environment
 
 

@@ -203,12 +203,12 @@ class Decisions(_Stateless, FIFOScheduler):
         for key, take in self._takers.items():
             if key in result:
                 take(trial, result[key])
-        if self._is_over(number_of(trial), result):
+        if self._pass_on(number_of(trial), result):
             return TrialScheduler.STOP
         return TrialScheduler.CONTINUE
 
-    def _is_over(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Passes a fault, a failure or a rung to the search; True if the trial must stop."""
+    def _pass_on(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Passes a fault, failure or rung to the search; returns whether the trial must stop."""
         if FAULT in result:
             self._search.halt(result[FAULT])
             return True
@@ -295,12 +295,12 @@ class Events(_Stateless, tune.Callback):
                 ray.kill(worker)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._meet(trials)
+        self._add_new_trials(trials)
         self._take_back_given_up()
         self._on_step()
         self._check_interrupt()
 
-    def _meet(self, trials: list[Any]) -> None:
+    def _add_new_trials(self, trials: list[Any]) -> None:
         """Notes the trials that Tune has added since the last step: its list only grows."""
         for trial in trials[self._trial_count :]:
             self._unfinished[trial.trial_id] = trial

@@ -27,7 +27,7 @@ Loss = Callable[[str, threading.Event, float], None]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# for the terminal of the run alone: in another one that follows it, Ctrl-C leaves the run alone
+# True only in the run's own terminal: in one that follows the run, Ctrl-C ends only the display.
 LEAVE_HINT = "; Ctrl-C once more leaves at once"
 _STOPPING = f"stopping{LEAVE_HINT}"
 _STOPPING_RUN = (

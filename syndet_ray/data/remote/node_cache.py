@@ -16,7 +16,7 @@ from syndet_ray.cache_folders import (
     delete_unused,
     folder_bytes,
     hold_folder,
-    is_grave,
+    is_being_deleted,
     last_use,
     mark_used,
     note_use,
@@ -159,7 +159,7 @@ class _Dataset:
 def _datasets(place: Path) -> Iterator[_Dataset]:
     """All datasets in a cache, whole or not; what a kill left of deleted ones is deleted first."""
     for path in sorted(place.iterdir()):
-        if is_grave(path.name):
+        if is_being_deleted(path.name):
             shutil.rmtree(path, ignore_errors=True)
         if _KEY.fullmatch(path.name) and path.is_dir():
             yield _Dataset(key=path.name, size=folder_bytes(path), used=last_use(path))

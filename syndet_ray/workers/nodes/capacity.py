@@ -36,8 +36,8 @@ def resources(
     """
     nodes = alive_nodes()
     processes, _ = processes_and_gpus(gpus_per_trial or 0.0)
-    waits = gpus_per_trial and not growth.is_known and not _with_gpus(nodes, processes)
-    if gpus_per_trial and waits:
+    is_missing = not growth.is_known and not _with_gpus(nodes, processes)
+    if gpus_per_trial and is_missing:
         note(f"waiting for the first node with {_gpu_words(processes)}")
         nodes = nodes_once_gpus_join(gpus_per_trial)
     return resources_on(nodes, growth, parallel, gpus_per_trial)
