@@ -280,7 +280,7 @@ def _within(shares: np.ndarray, limits: np.ndarray) -> np.ndarray:
     cut = np.minimum(shares, limits)
     room = limits - cut
     if room.sum() > 0:
-        missing = 1 - cut.sum()
+        missing = max(0.0, 1 - cut.sum())  # rounding may make the sum larger than 1
         cut = cut + room * min(1.0, missing / room.sum())
     return cut / cut.sum()
 

@@ -92,7 +92,7 @@ def test_settings_that_were_given_name_the_places_there(project):
         "training.crop": [1, 2],
     }
     meshes = sent.place(project / "meshes")
-    assert sent.translate(settings, project) == {
+    assert sent.translate(settings) == {
         "scene.assets": meshes,
         "mix.sources": {"synthetic": {"kind": "synthetic", "folder": meshes}},
         "scene.objects": 4,
@@ -133,7 +133,7 @@ def test_what_a_command_names_goes_along(project):
     names = {path.name for path in paths_of(changed)}
     assert names >= {"conf.yaml", "meshes"} and names.isdisjoint({"tmp", "none"})
     sent = bundle(changed, [], FOLDER)
-    assert sent.translate(command, project) == (
+    assert sent.translate_written(command, project) == (
         f"command:python3 {FOLDER}/files/{sent.place(project / 'meshes')} "
         f"--config={FOLDER}/files/{sent.place(project / 'conf.yaml')} --in=/tmp --x=/none"
     )
@@ -154,10 +154,24 @@ def test_paths_of_a_command_may_have_equals_signs_and_its_other_words_may_be_any
     changed = with_given(load("mugs"), {"settings": {"detector.program": located}})
     assert {weights, conf} < paths_of(changed).keys()
     sent = bundle(changed, [], FOLDER)
-    there = sent.translate(command, project)
+    there = sent.translate_written(command, project)
     assert f"--weights={FOLDER}/files/{sent.place(weights)} " in there
     assert f"--set=a={FOLDER}/files/{sent.place(conf)} --x= '~x' '--b=~x' -c '{text}'" in there
     assert with_absolute_paths("scene.assets", "~x/meshes", project) == f"{project}/~x/meshes"
+
+
+def test_a_name_or_a_subcommand_beside_a_folder_that_is_sent_stays(project):
+    for name in ("train", "coco"):
+        (project / name).mkdir()
+    sent = bundle(load("mugs"), [project / "train", project / "coco"], FOLDER)
+    assert sent.translate_written("coco", project) == "coco", "weights, not the photos"
+    assert sent.translate({"detector.weights": "coco"}) == {"detector.weights": "coco"}
+    command = f"command:python3 t.py train --in={project}/train"
+    place = sent.place(project / "train")
+    assert sent.translate(command) == f"command:python3 t.py train --in={place}"
+    assert sent.translate_written("command:python3 t.py train --in=train/", project) == (
+        f"command:python3 t.py train --in={place}"
+    )
 
 
 def test_an_interpreter_of_this_machine_is_refused(project):
@@ -176,6 +190,10 @@ def test_what_every_node_has_already_is_not_sent(project, tmp_path):
     write_definitions("mugs", {}, sent, tmp_path / "staged")
     text = (tmp_path / "staged" / "sweeps" / "mugs.py").read_text(encoding="utf-8")
     assert 'assets="meshes"' not in text and f"'{project}/meshes'" in text
+    of_all = bundle(load("mugs"), [], FOLDER, mounted=[project])
+    assert of_all.translate({"training.optimizer": "sgd"}) == {"training.optimizer": "sgd"}
+    command = of_all.translate_written("command:python3 make.py --fast", project)
+    assert command == f"command:python3 {project}/make.py --fast"
     assert sent.path_there(project / "meshes") == f"{project}/meshes"
 
 

@@ -83,6 +83,8 @@ def test_workers_must_join_the_port_of_the_head(refused):
     assert "at port 6379, at" in refused(text.replace("--head --port=6379", "--head"))
     both = text.replace("--head --port=6379", "--head --port=6380")
     assert refused(both) == ""
+    other = "curl http://$RAY_HEAD_IP:8265/ || true; ray start --address=$RAY_HEAD_IP:6379"
+    assert refused(text.replace("ray start --address=$RAY_HEAD_IP:6380", other)) == ""
     for unknown in ("--head --port=$PORT", "--head --port=0"):
         assert refused(text.replace("--head --port=6379", unknown)) == ""
 

@@ -2,8 +2,12 @@
 
 import contextlib
 import logging
+import os
+import pty
 import shutil
 import tempfile
+import termios
+import tty
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -253,3 +257,17 @@ def test_bytes_sent_are_those_of_finished_files_and_of_the_present_one():
     output = [b"a.jpg\n  1,000  50%  1MB/s  0:00:01\r  2,0", b"00 100%  1MB/s  0:00:00 (xfr#1, to-"]
     output += [b"chk=1/3)\nb 5% (c).jpg\n", b"  500 100% 9kB/s 0:00:00 (xfer#2, to-check=0/3)\n"]
     assert list(sizes_sent(output)) == [1000, 2000, 2500]
+
+
+def test_the_terminal_is_as_before_once_ssh_has_ended(monkeypatch):
+    """A killed ssh leaves it without line ends."""
+    controller, terminal = pty.openpty()
+    with open(terminal, closefd=False) as opened:
+        monkeypatch.setattr("sys.stdin", opened)
+        before = termios.tcgetattr(terminal)
+        with head_module._restored_terminal():
+            tty.setraw(terminal)
+            assert termios.tcgetattr(terminal) != before
+        assert termios.tcgetattr(terminal) == before
+    for end in (controller, terminal):
+        os.close(end)

@@ -167,7 +167,7 @@ def kill_first_follower(home, output):
         time.sleep(0.05)
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or ()
-        if words[:1] == ["ssh"] and "on_head follow" in words[-1]:
+        if words[:1] == ["ssh"] and "on_head follow" in words[-1] and str(home) in words[-1]:
             process.kill()
             output.append(process.pid)
 

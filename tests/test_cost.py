@@ -52,12 +52,13 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
     scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
     training_s = 10 + scoring_s
     assert cost.trial_hours * 3600 == pytest.approx(cost.trials * training_s)
-    search, confirmations = 6, 5  # trainings one after the other, of 11 and of 9 by two at once
+    search, confirmations = 11 / 2, 9 / 2  # two at once
     assert cost.hours * 3600 == pytest.approx((search + confirmations) * training_s + 100 * 0.5)
 
 
 @pytest.mark.parametrize(
-    ("parallel", "in_turn", "at_once"), [(1, 20, 1), (11, 2, 11), (64, 2, 11), (1000, 2, 11)]
+    ("parallel", "in_turn", "at_once"),
+    [(1, 20, 1), (10, 1.1 + 1, 10), (11, 2, 11), (64, 2, 11), (1000, 2, 11)],
 )
 def test_slots_without_a_training_shorten_nothing_and_cost_nothing(parallel, in_turn, at_once):
     """Eleven trainings of the search, and nine confirmations after them."""
@@ -70,13 +71,13 @@ def test_slots_without_a_training_shorten_nothing_and_cost_nothing(parallel, in_
     assert cost.disk.checkpoints == 10 * (3 * at_once + 1 + 2 + 9)
 
 
-def test_a_long_training_that_begins_last_is_waited_for():
+def test_the_longest_training_is_waited_for():
     rates = Rates(train_s=3.6, score_s=0.0, scene_s=0.0)
     lengths = {name: {"training.images": 1000} for name in "abc"} | {
         "long": {"training.images": 4000}
     }
     asked = sweep(trials=0, controls=(), variants=lengths)
-    assert cost_at(asked, rates, 10, use(3)).hours == pytest.approx(1 + 4)
+    assert cost_at(asked, rates, 10, use(3)).hours == pytest.approx(4)
 
 
 def test_controls_and_variants_cost_their_own_length():

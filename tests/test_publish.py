@@ -19,6 +19,7 @@ from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.ui import addresses, has_run
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.publish import publish_copy
+from syndet_ray.tuning.resume import _forget_cluster
 from syndet_ray.tuning.shown import Recorder
 
 DISPLAY = SimpleNamespace(step=nullcontext, note=pytest.fail)
@@ -57,6 +58,8 @@ def test_a_run_that_was_brought_here_is_in_the_store_once_however_often_it_is_br
         assert len(MlflowClient(uri).search_runs([parent.info.experiment_id])) == len(trials) + 1
         assert parent.data.metrics["test/mAP"] == pytest.approx(0.31)
         assert (parent.info.status, parent.info.start_time) == ("FINISHED", 1_760_000_000_000)
+        last = max(event["time"] for event in folder.ledger.events())
+        assert parent.info.end_time == round(1000 * last), "it ended there, and not now"
     artifacts = MlflowClient(uri).list_artifacts(parent.info.run_id)
     assert {"report.html", "test.json"} <= {entry.path for entry in artifacts}
     assert "trials" in addresses(uri, "http://host", folder)
@@ -93,6 +96,18 @@ def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
         raise DataError("/there/photos", "does not exist")
     (note,) = refusal.value.__notes__
     assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
+
+
+def test_a_run_that_goes_on_here_is_not_replaced_by_that_of_the_cluster(tmp_path):
+    folder = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
+    started = folder.about["started"]
+    assert on_cluster._may_hold(tmp_path / "new", started)
+    assert on_cluster._may_hold(folder.path, started)
+    assert not on_cluster._may_hold(folder.path, started + 1), "another run"
+    with folder.lock():
+        assert not on_cluster._may_hold(folder.path, started)
+    _forget_cluster(folder)
+    assert not on_cluster._may_hold(folder.path, started)
 
 
 @pytest.mark.parametrize("is_away", [False, True])

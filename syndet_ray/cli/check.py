@@ -172,7 +172,7 @@ class _Preview:
             if self.cost.speed_is_known:
                 lines.append("         these numbers hold if the nodes are as fast as this machine")
             elif self.cluster.use is not None:
-                lines.append(f"hours    {listing.holders(self.cost)}")
+                lines.append(f"         {listing.holders(self.cost)}")
             places = listing.place_lines(self.options, self.experiment, self.cluster.file)
             return [*lines, *places, *listing.cluster_lines(self.cluster.nodes)]
         return [

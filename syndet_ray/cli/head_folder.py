@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from syndet_ray.clusters.description import ClusterFile
     from syndet_ray.clusters.head import Head
 
-_LEAST_PYTHON = (3, 11)  # as pyproject.toml asks for
-
 
 @dataclass(frozen=True, kw_only=True)
 class HeadFolder:
@@ -69,10 +67,12 @@ def head_and_facts(cluster: "ClusterFile") -> tuple["Head", dict[str, Any]]:
 def _check_versions(facts: Mapping[str, Any], place: str) -> None:
     from importlib import metadata
 
+    from syndet_ray.clusters.here import LEAST_PYTHON
+
     do = "Install the packages of constraints.txt there, with setup_commands in the cluster's file."
-    if tuple(facts["python"][:2]) < _LEAST_PYTHON:
+    if tuple(facts["python"][:2]) < LEAST_PYTHON:
         got = ".".join(map(str, facts["python"]))
-        least = ".".join(map(str, _LEAST_PYTHON))
+        least = ".".join(map(str, LEAST_PYTHON))
         raise MachineError(place, f"must have Python {least} or newer", got=got, do=do)
     if facts["missing"]:
         raise MachineError(place, f"lacks {', '.join(facts['missing'])}", do=do)

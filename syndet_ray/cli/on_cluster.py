@@ -75,6 +75,8 @@ def _show(submission: HeadFolder, console: "Console") -> int:
         if not _is_lost(status):
             break
         pause_s = _FIRST_PAUSE_S * 2**attempt
+        if console.is_terminal:
+            console.print()  # the display of the head was left in the middle of a line
         console.print(f"the connection is lost; trying again in {pause_s:.0f} s", soft_wrap=True)
         time.sleep(pause_s)
     return status
@@ -158,12 +160,18 @@ def _fetch(head: "Head", end: Mapping[str, Any], runs: Path) -> Path:
 
 
 def _may_hold(folder: Path, started: float) -> bool:
-    """False for the folder of another run, which began in the same second elsewhere."""
+    """False for the folder of another run, which began in the same second elsewhere, and of a run
+    that goes on here since it was brought.
+    """
+    from syndet_ray.runs.folder import RunFolder
+
     record = folder / "run.json"
     if not record.exists():
         return True
     about = json.loads(record.read_text(encoding="utf-8"))
-    return about["started"] == started
+    is_of_here = "cluster" in about and about["cluster"] is None
+    is_another = about["started"] != started
+    return not is_another and not is_of_here and not RunFolder(folder).is_carried_out()
 
 
 def attach_there(run: str | None, file: Path, runs: Path) -> None:

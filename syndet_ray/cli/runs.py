@@ -250,7 +250,8 @@ def _publish_if_missing(folder: "RunFolder", display: "Plain | Bar") -> None:
     from syndet_ray.tracking.store import store_address
     from syndet_ray.tracking.ui import has_run
 
-    if "cluster" not in folder.about or has_run(store_address(folder.path.parent), folder):
+    is_of_here = folder.about.get("cluster") is None
+    if is_of_here or has_run(store_address(folder.path.parent), folder):
         return
     from syndet_ray.tuning.publish import publish_copy
 

@@ -335,7 +335,7 @@ def _sweep_words(
 ) -> list[str]:
     """The command line of a sweep on the head."""
     words = ["sweep", sweep, "--address", "auto", *option_words(options)]
-    settings = bundle.translate(request.given.get("settings", {}), Path.cwd())
+    settings = bundle.translate(request.given.get("settings", {}))
     for path, value in settings.items():
         text = value if isinstance(value, str) else json.dumps(value)
         words += ["--set", f"{path}={text}"]

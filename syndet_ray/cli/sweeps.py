@@ -216,7 +216,7 @@ def _hint_at_cluster(folder: "RunFolder") -> Iterator[None]:
     try:
         yield
     except SyndetError as error:
-        if "cluster" in folder.about:  # nothing of it was done here
+        if folder.about.get("cluster") is not None:  # nothing of it was done here
             command = resume_command(folder.path, folder.about)
             error.add_note(f"it was brought here from a cluster; continue it there with: {command}")
         raise

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from syndet_ray.clusters.commands import (
@@ -47,14 +48,15 @@ def _port_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
     """Workers that would look for the head at a port where it does not listen."""
     head_ports = set[str]()
     for _, command in commands(prepared, "head_start_ray_commands"):
-        for program in simple_commands(command):
-            if _START.search(program) and "--head" in program:
-                head_ports.update(option_values(program, "--port") or [_PORT_OF_RAY])
+        for simple_command in simple_commands(command):
+            if _START.search(simple_command) and "--head" in simple_command:
+                head_ports.update(option_values(simple_command, "--port") or [_PORT_OF_RAY])
     if not head_ports or _ANY_PORT in head_ports or not all(map(str.isdecimal, head_ports)):
         return
     port_words = " or ".join(sorted(head_ports))
     for name, command in commands(prepared, "worker_start_ray_commands"):
-        for port in _HEAD_PORT.findall(command):
+        starts = filter(_START.search, simple_commands(command))
+        for port in chain.from_iterable(map(_HEAD_PORT.findall, starts)):
             if port not in head_ports:
                 rule = f"{name} must join the head at port {port_words}, at which it listens"
                 place = lines.place_of_text(command, f":{port}")

@@ -17,8 +17,10 @@ from typing import Any
 
 from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
+from syndet_ray.definitions.located import with_absolute_paths
 from syndet_ray.definitions.program import path_in, words_of
-from syndet_ray.definitions.scene_parameters import COMMAND
+from syndet_ray.definitions.recipe import NAMED_WEIGHTS
+from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.errors import DataError, DefinitionError
 from syndet_ray.files import reading
 from syndet_ray.wording import counted
@@ -34,6 +36,8 @@ FILE_SETTINGS = {
     "cutouts": True,
     "weights": True,
 }
+_NAMES = (*NAMED_WEIGHTS, *BUILT_IN)  # values of these settings that name no file
+_PROGRAM = "detector.program"  # a setting whose words are paths as those of any other command
 # What a node has under the same path or not at all: another system's programs would not run there.
 _OF_THE_SYSTEM = tuple(
     map(Path, ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/run", "/sbin", "/sys", "/usr"))
@@ -115,52 +119,56 @@ class Bundle:
         """True for a path that every node has already."""
         return any(map(path.is_relative_to, self.mounted))
 
-    def translate(self, value: Any, root: Path) -> Any:
-        """A value of a setting with the places of the cluster for paths, at any depth.
+    def translate(self, value: Any) -> Any:
+        """A value of a setting with the places of the cluster for absolute paths, at any depth.
+
+        Other texts may read like relative paths, and are none: the loader makes all absolute.
+        """
+        return _with_texts(value, self._translate_text)
+
+    def translate_recorded(self, value: Any) -> Any:
+        """The same for a value that a run has recorded; all places are absolute."""
+
+        def translate_text(text: str) -> str:
+            place = self._translate_text(text)
+            is_path = text != place and not text.startswith(COMMAND)
+            return str(self.folder / FILES / place) if is_path else place
+
+        return _with_texts(value, translate_text)
+
+    def translate_written(self, text: str, root: Path) -> str:
+        """The same for a text of a definition file that may name a file.
 
         root  the folder that relative paths start from
         """
+        if text.startswith(COMMAND):
+            return self._translate_text(with_absolute_paths(_PROGRAM, text, root))
+        if text in _NAMES:
+            return text
+        return self._translate_path(root / os.path.expanduser(text)) or text
 
-        def translate_text(text: str) -> str:
-            if text.startswith(COMMAND):
-                return self._translate_command(text, root)
-            return self._translate_path(text, root) or text
+    def _translate_text(self, text: str) -> str:
+        if text.startswith(COMMAND):
+            words = [self._translate_word(word) for word in _words(text)]
+            return COMMAND + shlex.join(words) if words else text
+        place = self._translate_path(Path(text)) if text.startswith("/") else None
+        return place or text
 
-        return _with_texts(value, translate_text)
-
-    def translate_recorded(self, value: Any) -> Any:
-        """The same for a value that a run has recorded, whose paths are absolute: other texts may
-        read like relative ones. The places are absolute too.
-        """
-
-        def translate_text(text: str) -> str:
-            if text.startswith(COMMAND):
-                return self._translate_command(text, Path.cwd())
-            place = self._translate_path(text, Path.cwd()) if text.startswith("/") else None
-            return text if place is None else str(self.folder / FILES / place)
-
-        return _with_texts(value, translate_text)
-
-    def _translate_command(self, text: str, root: Path) -> str:
-        words = [self._translate_word(word, root) for word in _words(text)]
-        return COMMAND + shlex.join(words) if words else text
-
-    def _translate_word(self, word: str, root: Path) -> str:
+    def _translate_word(self, word: str) -> str:
         """A word of a command; paths are absolute, because a program may start in any folder."""
 
         def is_sent(text: str) -> bool:
-            return self._translate_path(text, root) is not None
+            return text.startswith("/") and self._translate_path(Path(text)) is not None
 
         option, path = path_in(word, is_sent)
-        place = self._translate_path(path, root)
-        return word if place is None else f"{option}{self.folder / FILES / place}"
+        if not is_sent(path):
+            return word
+        return f"{option}{self.folder / FILES / str(self._translate_path(Path(path)))}"
 
-    def _translate_path(self, text: str, root: Path) -> str | None:
-        """The path that a text names, as the cluster has it; None if the text names none."""
-        if not text:
-            return None
-        path = root / os.path.expanduser(text)  # "~x" stays if there is no such user
-        return self.place(path) or (str(path) if self.is_mounted(path) else None)
+    def _translate_path(self, path: Path) -> str | None:
+        """The place of an absolute path on the cluster; None if it does not go along."""
+        is_mounted = self.is_mounted(path) and os.path.exists(path)
+        return self.place(path) or (str(path) if is_mounted else None)
 
     @property
     def words(self) -> str:

@@ -174,9 +174,10 @@ def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
 def cluster_words(cluster: ClusterFile) -> list[str]:
     """Lines on the nodes that a cluster may have."""
     where = f"{cluster.provider} {cluster.region}" if cluster.region else cluster.provider
-    most = counted(cluster.growth.most, "node")
+    most = f"at most {counted(cluster.growth.most, 'node')}"
+    others = most if cluster.growth.is_known else "the nodes that the file names"
     head = cluster.head.instance_type or "a machine that is there"
-    lines = [f"{cluster.cluster_name} ({where}): head {head}, at most {most} besides"]
+    lines = [f"{cluster.cluster_name} ({where}): head {head}, {others} besides"]
     kinds = [kind for kind in cluster.workers if kind.name != cluster.head_type]
     for kind in sorted(kinds, key=lambda kind: -kind.priority):
         amounts = ", ".join(f"{amount} {name}" for name, amount in kind.resources.items())

@@ -33,7 +33,7 @@ def write_definitions(name: str, given: Mapping[str, Any], bundle: Bundle, targe
         for stem, path in files.items():
             (folder / f"{stem}.py").write_bytes(_translate_file(path, bundle))
     sweep = load(str(target / "sweeps" / f"{file.stem}.py"), target)
-    settings = bundle.translate(given.get("settings", {}), Path.cwd())
+    settings = bundle.translate(given.get("settings", {}))
     moved = with_given(sweep, {**given, "settings": located_changes(settings, target)})
     # a place on the head alone is absolute, and stays as it is
     places = {target / bundle.path_there(item.source) for item in bundle.items}
@@ -64,7 +64,7 @@ def _translate_source(source: str, bundle: Bundle) -> str:
     # the last first: a replacement moves what follows it
     nodes.sort(key=lambda node: (node.lineno, node.col_offset), reverse=True)
     for node in nodes:
-        place = bundle.translate(node.value, Path.cwd())
+        place = bundle.translate_written(str(node.value), Path.cwd())
         if place == node.value:
             continue
         # positions are in bytes

@@ -11,7 +11,9 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
+import termios
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +89,8 @@ class Head:
         """
         shown = in_login_shell(command)
         if on_terminal:
-            return subprocess.run([*self.ssh, "-tt", self.target, shown]).returncode
+            with _restored_terminal():
+                return subprocess.run([*self.ssh, "-tt", self.target, shown]).returncode
         # on standard error a shell without a terminal complains that it has none
         return subprocess.run(
             [*self.ssh, self.target, shown], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -190,6 +193,20 @@ class Head:
             "and ends runs there, for a later resume."
         )
         return MachineError(self.place, rule, do=hint)
+
+
+@contextmanager
+def _restored_terminal() -> Iterator[None]:
+    """Restores the settings of the terminal, which ssh changes and leaves so if it is killed."""
+    try:
+        settings = termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):  # the input is no terminal, or closed
+        yield
+        return
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
 
 
 def _run_with_progress(

@@ -15,8 +15,9 @@ from syndet_ray.clusters.commands import commands, packages
 from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
 from syndet_ray.clusters.ec2 import regions_set
 from syndet_ray.clusters.rules import TOKEN_FILE
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 
+LEAST_PYTHON = (3, 11)  # as pyproject.toml asks for
 _PROGRAMS = ("ssh", "rsync")  # with which Ray reaches nodes and copies files to them
 _PLACEHOLDER = "YOUR-BUCKET"
 _OTHERS = 0o077  # rights of all users but the owner
@@ -126,14 +127,18 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
             elif local is not None:
                 place = cluster.lines.place_of_text(command, remote)
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
-                do = "Run this in the folder of the project, or correct file_mounts."
+                do = "Run this in the checkout of syndet_ray, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
         for version in _ray_versions(command):
             if not fnmatchcase(ray.__version__, version):
                 place = cluster.lines.place_of_text(command, version)
                 yield _ray_error(version, f"the version at {place}")
         for version in _PYTHON.findall(command):
-            if version != here:
+            if tuple(map(int, version.split("."))) < LEAST_PYTHON:
+                place = cluster.lines.place_of_text(command, version)
+                rule = f"nodes must get Python {'.'.join(map(str, LEAST_PYTHON))} or newer"
+                yield DefinitionError(place, rule, got=version)
+            elif version != here:
                 yield f"nodes get Python {version}, and this machine has {here}"
 
 

@@ -184,7 +184,8 @@ def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Def
 def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     for name, command in commands(prepared):
         for program in simple_commands(command):
-            if not _MLFLOW.search(program) or _WITH_LOGIN in program:
+            is_of_others = program.lstrip().startswith(("#", "pgrep ", "pkill "))
+            if is_of_others or not _MLFLOW.search(program) or _WITH_LOGIN in program:
                 continue
             for host in option_values(program, "--host", "-h"):
                 if host not in _LOOPBACK and not host.startswith("$"):

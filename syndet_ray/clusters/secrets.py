@@ -12,12 +12,14 @@ from syndet_ray.errors import DefinitionError
 # being taken, because it may be a variable and its value: --env HF_TOKEN=...
 _VALUE = r"""(?=\\?['"]?([^\s'"\\$`<{=*;|&-][^\s'"]*))"""
 _NAMED = re.compile(
-    r"(?<![\w$%{-])(?:(?:--)?([\w-]+)[ \t]*=[ \t]*"  # NAME=value, --name=value
+    r"(?<![\w$%{-])(?:(?:--)?([\w-]+)(?:=|[ \t]+=[ \t]+)"  # NAME=value, --name=value
     r"|--([\w-]+)[ \t]+"  # --name value
     rf"|configure set ([\w.-]+)[ \t]+){_VALUE}"  # aws configure set name value
 )
-_WORDS = {"secret", "token", "password"}
+_WORDS = {"secret", "token", "password", "apikey"}
 _LAST_WORDS = _WORDS | {"key"}  # others name a file, a number or a kind of secret
+_NAME_OF_SECRET = "secret"  # --secret=hf-token is the name of one in a store
+_FILE = re.compile(r"[\w./-]+\.(?:txt|json|pem|key|yaml|yml)")
 _NO_SECRETS = {"true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"}
 _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a secret
 # of an address, http://user:password@host
@@ -58,15 +60,24 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
     for match in _NAMED.finditer(text):
         variable, option, setting, value = match.groups()
         name = variable or option or setting
-        is_place = match[0].startswith("-") and value.startswith(_PLACES)
-        if _names_secret(name) and value.lower() not in _NO_SECRETS and not is_place:
+        if not _names_secret(name) or value.lower() in _NO_SECRETS:
+            continue
+        if not (match[0].startswith("-") and _is_of_option(value.rstrip(";"))):
             yield f"the value of {name}", name
     address = _IN_ADDRESS.search(text)
     if address:
         yield "the password of an address", address[0]
 
 
+def _is_of_option(value: str) -> bool:
+    """True for what an option may have that is no secret: a place, a file or a number."""
+    is_file = _FILE.fullmatch(value) is not None
+    return value.startswith(_PLACES) or is_file or value.isdecimal()
+
+
 def _names_secret(name: str) -> bool:
     """True for names such as AWS_SECRET_ACCESS_KEY, HF_TOKEN and redis-password."""
-    words = re.split(r"[_.-]", name.lower())
+    words = re.split(r"[_.-]", name.lower().replace("api_key", "apikey"))
+    if name == _NAME_OF_SECRET:
+        return False
     return not _WORDS.isdisjoint(words) and words[-1] in _LAST_WORDS

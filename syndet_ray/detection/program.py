@@ -33,6 +33,8 @@ _READ_BYTES = 1 << 16
 _MOST_LOG_BYTES = 64 << 20  # on the disk: what a program printed last says most
 _LOOK_S = 1.0  # between looks whether a silent program has ended: its children may hold its output
 _BEGINNING = b'{"'  # of a report
+# exit codes of a shell, srun or docker run whose own program was killed, as for lack of memory
+_OF_KILLED_CHILDREN = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -264,6 +266,9 @@ class Program:
         rule, do = f"must report {self._due}", self.log_words()
         if code < 0:
             rule += f", and was killed by signal {-code}"
+            return MachineError(self.place, rule, do=do)
+        if code in _OF_KILLED_CHILDREN:
+            rule += f", and ended with exit code {code}, as a shell whose program was killed"
             return MachineError(self.place, rule, do=do)
         if code == program_sitter.CANNOT_START:
             do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"

@@ -159,9 +159,17 @@ class Tracking(Listener):
         tags = {key: f"{value:.4f}" for key, value in metrics.items()}
         self._put("the champion", partial(self._write_champion, name, folder, trial, tags))
 
-    def end(self, status: str, patience_s: float = _PATIENCE_S, limit_s: float = math.inf) -> str:
+    def end(
+        self,
+        status: str,
+        patience_s: float = _PATIENCE_S,
+        limit_s: float = math.inf,
+        *,
+        ended: float | None = None,
+    ) -> str:
         """Closes the parent run as FINISHED, FAILED or KILLED (resumable).
 
+        ended       when the run ended, in seconds since 1970; None for now
         patience_s  how long to try, if MLflow cannot be written; shorter if it has never answered
         limit_s     how long to wait in all, if it answers slowly
 
@@ -171,7 +179,7 @@ class Tracking(Listener):
             patience_s = min(patience_s, _NEVER_ANSWERED_S)
         if self._outbox.is_failing and patience_s > 0:
             self._note(f"{self.place} is tried for {patience_s:.0f} s more")
-        self._put("the end of the sweep", partial(self._run.end, status))
+        self._put("the end of the sweep", partial(self._run.end, status, ended))
         return _missing_words(self._outbox.wait(patience_s, limit_s))
 
     def _begin_now(self) -> None:

@@ -151,9 +151,13 @@ class ParentRun:
         if run_id:
             self._client.set_terminated(run_id, "KILLED")
 
-    def end(self, status: str) -> None:
-        """Closes the run as FINISHED, FAILED or KILLED (resumable)."""
-        self._client.set_terminated(self.id, status)
+    def end(self, status: str, ended: float | None = None) -> None:
+        """Closes the run as FINISHED, FAILED or KILLED (resumable).
+
+        ended  when it ended, in seconds since 1970; None for now
+        """
+        ended_ms = None if ended is None else round(1000 * ended)
+        self._client.set_terminated(self.id, status, ended_ms)
 
     def write_results(self, metrics: list[Metric], tags: list[RunTag]) -> None:
         """Writes metrics and tags of the whole sweep."""

@@ -2,7 +2,6 @@
 steps, measured on the machine of its trials.
 """
 
-import heapq
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -161,14 +160,10 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
 
 
 def _duration(seconds: Sequence[float], slots: int) -> float:
-    """Seconds until the last of several trainings ends.
-
-    Each begins, in their order, where a slot is free first.
+    """Seconds until the last of several trainings ends, at least: whatever their order, it takes as
+    long as the longest, and as all of them on slots that are never idle.
     """
-    free = [0.0] * slots  # when each slot becomes free
-    for training_s in seconds:
-        heapq.heapreplace(free, free[0] + training_s)
-    return max(free)
+    return max(sum(seconds) / slots, max(seconds, default=0.0))
 
 
 def _phases(sweep: LoadedSweep) -> list[list[_Training]]:

@@ -100,7 +100,8 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
             publish_files(folder, tracking, is_reported=folder.report.exists())
             tracking.describe(f"{folder.sweep.question}\n\n{answer(folder.read())}")
         with display.step("handing the run to MLflow"):
-            missing = tracking.end(MLFLOW_STATUS[status])
+            times = [event["time"] for event in folder.ledger.events()]
+            missing = tracking.end(MLFLOW_STATUS[status], ended=max(times))
     if missing:
         do = f"{folder.path} has all of it: try again with `ui`."
         raise MachineError(tracking.place, f"lacks {missing}", do=do)

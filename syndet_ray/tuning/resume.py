@@ -143,10 +143,12 @@ def _extend(folder: RunFolder, trials: int) -> None:
 
 
 def _forget_cluster(folder: RunFolder) -> None:
-    """Makes a run that was brought here from a cluster one of this machine."""
-    about = dict(folder.about)
-    if about.pop("cluster", None) is not None:
-        folder.describe(about)
+    """Makes a run that was brought here from a cluster one of this machine.
+
+    What is there of it on the cluster is another run from now on.
+    """
+    if folder.about.get("cluster") is not None:
+        folder.describe(folder.about | {"cluster": None})
 
 
 def _restart_trials(folder: RunFolder, display: Display) -> None:
