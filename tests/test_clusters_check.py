@@ -426,6 +426,10 @@ def test_each_type_has_its_own_quota(cluster):
             ("AWS_DEFAULT_REGION=us-east-1", "AWS_DEFAULT_REGION=us-west-2"),
             "AWS_DEFAULT_REGION is us-west-2, and the nodes are in us-east-1",
         ),
+        (
+            (" -c ~/syndet_ray/constraints.txt", ""),
+            "installs any Ray, and a cluster is joined with",
+        ),
         (("--python 3.11", "--python 3.9"), "nodes must get Python 3.11 or newer, got '3.9'"),
         (("--python 3.11", "--python 3.99"), "nodes get Python 3.99, and this machine has 3."),
     ],

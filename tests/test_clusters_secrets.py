@@ -40,6 +40,8 @@ def refused(tmp_path):
         ("echo aws_secret_access_key = abc >> x", "the value of aws_secret_access_key"),
         ("jupyter lab --IdentityProvider.token=abc", "the value of token"),
         ("export WANDB_API_KEY=abc", "the value of WANDB_API_KEY"),
+        ("export GITHUB_PAT=abc", "the value of GITHUB_PAT"),
+        (f"huggingface-cli login hf_{20 * 'abc'}", "a token or key"),
         ("export MLFLOW_TRACKING_URI=http://u:p@host", "the password of an address"),
         ("pip install git+https://oauth2:abc@github.com/a/b", "the password of an address"),
     ],

@@ -271,8 +271,11 @@ def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatc
 def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
     options = SweepOptions(runs=tmp_path)
     address = "s3://photos/runs/tiny-2/?scheme=http"
-    with pytest.raises(DefinitionError, match="Name a run of the head, such as tiny-2, or leave"):
-        on_cluster.resume_there(address, tmp_path / "c.yaml", options, force=False)
+    file = tmp_path / "c.yaml"
+    with pytest.raises(DefinitionError, match=r"of the head, such as tiny-2\. Leave out `cluster`"):
+        on_cluster.resume_there(address, file, options, force=False)
+    with pytest.raises(DefinitionError, match=r"such as tiny-2\. Bring one here .* with `resume`"):
+        on_cluster.attach_there(address, file, tmp_path)
 
 
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):

@@ -66,7 +66,8 @@ def _folder(run: str | None, runs: Path) -> "RunFolder":
     from syndet_ray.runs.newest import newest_run
 
     if run is not None:
-        return RunFolder.open(Path(run))
+        of_name = runs / run  # as `attach` names runs of a cluster
+        return RunFolder.open(Path(run) if Path(run).exists() or not of_name.exists() else of_name)
     with reading(runs):
         newest = newest_run(runs)
     if newest is None:

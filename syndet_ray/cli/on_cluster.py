@@ -178,6 +178,8 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     """Follows a run of a cluster, the newest if none is named, and brings it back when it ends."""
     from syndet_ray.cli import terminal
 
+    if run is not None:
+        _check_is_name(run, "Bring one here from its address with `resume`.")
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
@@ -192,11 +194,7 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     from syndet_ray.cli import terminal
 
     check_options(options)
-    if "://" in run:
-        name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
-        rule = "cannot be resumed with `cluster`, which continues runs that lie on that head"
-        do = f"Name a run of the head, such as {name}, or leave out `cluster` to go on here."
-        raise DefinitionError(run, rule, do=do)
+    _check_is_name(run, "Leave out `cluster` to continue it here.")
     if options.real is not None:
         rule = "cannot be given again with `cluster`: the photos are those that were sent"
         raise DefinitionError("`real`", rule, do="Leave it out.")
@@ -208,6 +206,14 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     words = ["resume", record["run"], "--address", "auto", *option_words(options)]
     pid = start(submission, [*words, *(["--force"] if force else [])], record["run"])
     follow(submission, pid, runs_folder(options.runs), console)
+
+
+def _check_is_name(run: str, do: str) -> None:
+    """Raises DefinitionError for an address: the head knows runs by their names."""
+    if "://" in run:
+        name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
+        rule = "is an address, and `cluster` is for runs that lie on that head"
+        raise DefinitionError(run, rule, do=f"Name a run of the head, such as {name}. {do}")
 
 
 def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:

@@ -129,7 +129,14 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
                 rule = f"installs with {remote}, but the nodes get no such file ({local})"
                 do = "Run this in the checkout of syndet_ray, or correct file_mounts."
                 yield MachineError(place, rule, do=do)
-        for version in _ray_versions(command):
+        versions = list(_ray_versions(command))
+        if _installs_ray(command) and not versions and not _CONSTRAINTS.search(command):
+            place = cluster.lines.place_of_text(command, "ray")
+            yield (
+                f"{place}: installs any Ray, and a cluster is joined with the same version only: "
+                f"write ray[default]=={ray.__version__}, or -c constraints.txt"
+            )
+        for version in versions:
             if not fnmatchcase(ray.__version__, version):
                 place = cluster.lines.place_of_text(command, version)
                 yield _ray_error(version, f"the version at {place}")
@@ -140,6 +147,10 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
                 yield DefinitionError(place, rule, got=version)
             elif version != here:
                 yield f"nodes get Python {version}, and this machine has {here}"
+
+
+def _installs_ray(command: str) -> bool:
+    return any(re.match(r"ray\b(?!-)", package) for package in packages(command))
 
 
 def _ray_versions(command: str) -> Iterator[str]:

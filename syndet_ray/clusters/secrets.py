@@ -16,12 +16,14 @@ _NAMED = re.compile(
     r"|--([\w-]+)[ \t]+"  # --name value
     rf"|configure set ([\w.-]+)[ \t]+){_VALUE}"  # aws configure set name value
 )
-_WORDS = {"secret", "token", "password", "apikey"}
+_WORDS = {"secret", "token", "password", "passwd", "pat", "apikey"}
 _LAST_WORDS = _WORDS | {"key"}  # others name a file, a number or a kind of secret
 _NAME_OF_SECRET = "secret"  # --secret=hf-token is the name of one in a store
 _FILE = re.compile(r"[\w./-]+\.(?:txt|json|pem|key|yaml|yml)")
 _NO_SECRETS = {"true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"}
 _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a secret
+# of GitHub, Hugging Face and AWS: their tokens and keys begin like this
+_TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}\b")
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
 _DO_TAKE_OUT = "Take it out: give the nodes an instance profile, and the token in file_mounts."
@@ -64,6 +66,9 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
             continue
         if not (match[0].startswith("-") and _is_of_option(value.rstrip(";"))):
             yield f"the value of {name}", name
+    token = _TOKEN.search(text)
+    if token:
+        yield "a token or key", token[0]
     address = _IN_ADDRESS.search(text)
     if address:
         yield "the password of an address", address[0]
