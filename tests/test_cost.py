@@ -176,6 +176,8 @@ def test_what_depends_on_the_speed_of_other_machines_is_left_open():
     assert (facts["hours"], facts["gpu_hours"], facts["money"]) == (None, None, None)
     assert (facts["parallel"], facts["gpus_per_trial"]) == (4, 1.0)
     check_hours(cost, Budget(hours=1e-6))
+    unknown = cost_facts(cost, prices, has_nodes=False)
+    assert (unknown["parallel"], unknown["gpus_per_trial"]) == (None, None)
 
 
 def test_without_pruning_there_is_one_number():

@@ -149,7 +149,11 @@ class _Preview:
         cluster_facts = None if there is None else {"file": there.file, "nodes": there.nodes}
         return {
             "data": facts.data_facts(self.data),
-            "cost": facts.cost_facts(self.cost, self.options.prices),
+            "cost": facts.cost_facts(
+                self.cost,
+                self.options.prices,
+                has_nodes=there is None or there.use is not None,
+            ),
             "disk": facts.disk_facts(self.cost, self.room) if there is None else None,
             "places": facts.place_facts(
                 self.options, self.experiment, None if there is None else there.file

@@ -66,11 +66,13 @@ def machine_facts(cores: int, gpus: int) -> dict[str, int]:
     return {"cores": cores, "gpus": gpus}
 
 
-def cost_facts(cost: "Cost", prices: "Prices") -> dict[str, Any]:
+def cost_facts(cost: "Cost", prices: "Prices", *, has_nodes: bool = True) -> dict[str, Any]:
     """Time, images and money: at most, and at least if pruning is as early as possible.
 
     GPU hours, core hours and money are of what trials hold; money is null without prices. All that
     depends on the speed of the nodes is null where this is not known.
+
+    has_nodes  whether it is known what the nodes have; if not, what trials get is null
     """
     use, rates = cost.use, cost.rates
     measured: dict[str, float | None] = {
@@ -92,11 +94,11 @@ def cost_facts(cost: "Cost", prices: "Prices") -> dict[str, Any]:
         measured = dict.fromkeys(measured)
     return {
         "trainings": cost.trials,
-        "parallel": cost.parallel,
+        "parallel": cost.parallel if has_nodes else None,
         "images": cost.images,
         "least_images": cost.least_images,
-        "gpus_per_trial": use.gpus_per_trial,
-        "cores_per_trial": use.cpus_per_trial,
+        "gpus_per_trial": use.gpus_per_trial if has_nodes else None,
+        "cores_per_trial": use.cpus_per_trial if has_nodes else None,
         **vars(prices),
         **measured,
     }
