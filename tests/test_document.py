@@ -249,13 +249,21 @@ available_node_types:
 
 
 @pytest.mark.cluster
-def test_a_check_for_a_cluster_counts_its_nodes_and_not_this_machine(home, dice, answered, s3):
-    """Nothing listens at the address of the MLflow server: it is one of the head."""
+def test_a_check_for_a_cluster_counts_its_nodes_and_not_this_machine(home, dice, s3):
+    """Nothing listens at the address of the MLflow server: it is one of the head.
+
+    The check starts a Ray that asks for a token, after which this process could join no other one.
+    """
     home()
     Path("c.yaml").write_text(GPU_CLUSTER)
     address = "http://127.0.0.1:1"
     places = ("--cluster", "c.yaml", "--tracking", address, "--storage", "s3://photos/runs")
-    document = answered("check", "tiny", *places, "--real", dice)
+    words = ("check", "tiny", *places, "--real", str(dice), "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "syndet_ray", *words], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    document = checked(done.stdout, "check", **FACTS["check"])
     cost = document["cost"]
     assert (cost["parallel"], cost["gpus_per_trial"], cost["cores_per_trial"]) == (2, 1, 4)
     assert (cost["hours"], cost["gpu_hours"], document["disk"]) == (None, None, None)

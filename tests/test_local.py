@@ -236,7 +236,7 @@ def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch)
     monkeypatch.setattr(display, "step", lambda what: steps.append(what) or nullcontext())
     folder.describe(folder.about | {"cluster": "/c.yaml"})
     again = resume(folder, {}, display)
-    assert "cluster" not in folder.about, "it goes on here now"
+    assert folder.about["cluster"] is None, "it goes on here now"
     assert "continuing the run in MLflow" in steps
     done = "is finished, and there is nothing to train; `trials` N extends it"
     assert f"{folder.path} {done}" in display.notes

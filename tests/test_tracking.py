@@ -308,7 +308,7 @@ def test_what_is_missing_is_reported_in_one_line(store, monkeypatch):
     tracking = Tracking(store, None, "all fail", SWEEP)
     tracking.wait()
     monkeypatch.setattr(tracking._trial_runs, "_write_new", lambda one: 1 / 0)
-    monkeypatch.setattr(tracking._client, "set_terminated", lambda run, status: None)
+    monkeypatch.setattr(tracking._client, "set_terminated", lambda *_: None)
     for number in range(9):
         tracking.update(trial(number))
     message = tracking.end("FINISHED", patience_s=0)
