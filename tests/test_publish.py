@@ -13,7 +13,7 @@ from rich.console import Console
 from syndet_ray.cli import on_cluster
 from syndet_ray.cli import runs as run_verbs
 from syndet_ray.cli.head_folder import HeadFolder
-from syndet_ray.cli.sweeps import _hint_at_cluster
+from syndet_ray.cli.sweeps import _hints_at_continuing
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.ui import addresses, has_run
@@ -92,10 +92,16 @@ def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monke
 
 def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
     folder = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
-    with pytest.raises(DataError) as refusal, _hint_at_cluster(folder):
+    with pytest.raises(DataError) as refusal, _hints_at_continuing(folder, is_fetched=False):
         raise DataError("/there/photos", "does not exist")
     (note,) = refusal.value.__notes__
     assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
+    other = made_run(about=THERE).write(tmp_path / "of a bucket")
+    with pytest.raises(DataError) as refusal, _hints_at_continuing(other, is_fetched=True):
+        raise DataError("/there/photos", "does not exist")
+    assert refusal.value.__notes__ == [
+        f"the run lies in {other.path} now: resume that from here on"
+    ]
 
 
 def test_a_run_that_goes_on_here_is_not_replaced_by_that_of_the_cluster(tmp_path):

@@ -12,10 +12,11 @@ from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
-from syndet_ray.cli.on_head import sources_of, with_sources
+from syndet_ray.cli.on_head import DETACHED, sources_of, with_sources
 from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
+from syndet_ray.cli.terminal import console
 from syndet_ray.clusters.bundle import DATA, FILES, GIVEN, Bundle, Item
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.head import ANSWER
@@ -276,6 +277,19 @@ def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
         on_cluster.resume_there(address, file, options, force=False)
     with pytest.raises(DefinitionError, match=r"such as tiny-2\. Bring one here .* with `resume`"):
         on_cluster.attach_there(address, file, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [("", "tiny-1"), ("/h/p/runs/tiny-20261128", "tiny-20261128")]
+)
+def test_who_leaves_is_told_the_name_of_the_run_once_there_is_one(run, name, tmp_path, capsys):
+    head = head_with(show=lambda command, on_terminal: DETACHED, answer=lambda _: {"run": run})
+    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, 7, tmp_path, console())
+    assert f"follow it again with: python -m syndet_ray attach {name} --cluster c.yaml" in (
+        capsys.readouterr().out.replace("\n", " ")
+    )
 
 
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):

@@ -104,6 +104,18 @@ def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
     return int(pid)
 
 
-def attach_command(submission: HeadFolder) -> str:
-    """The command that follows a submission."""
-    return command_line("attach", submission.folder.name, "--cluster", submission.head.file)
+def attach_command(submission: HeadFolder, run: str = "") -> str:
+    """The command that follows a submission.
+
+    run  the folder of its run, whose name other verbs take too; "" if there is none yet
+    """
+    folder = PurePosixPath(run) if run else submission.folder
+    return command_line("attach", folder.name, "--cluster", submission.head.file)
+
+
+def run_of(submission: HeadFolder) -> str:
+    """The folder of the run that a submission has begun; "" if the head names none."""
+    try:
+        return str(submission.head.answer(submission.command("end"))["run"])
+    except (MachineError, KeyboardInterrupt):  # a person who leaves wants to be gone
+        return ""

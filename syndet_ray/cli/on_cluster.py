@@ -14,6 +14,7 @@ from syndet_ray.cli.head_folder import (
     attach_command,
     head_and_facts,
     project_name,
+    run_of,
     start,
 )
 from syndet_ray.cli.last_words import conclude
@@ -61,6 +62,7 @@ def follow(
         rule = "cannot be reached any more, and the run goes on there"
         raise MachineError(submission.head.place, rule, do=f"Follow it again with: {again}")
     if status == DETACHED:
+        again = attach_command(submission, run_of(submission))
         stop = f"ray exec {shlex.quote(str(submission.head.file))} 'kill {pid}'"
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
         console.print(f"stop it, for a later resume, with: {stop}", soft_wrap=True)

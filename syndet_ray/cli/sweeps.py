@@ -200,16 +200,18 @@ def resume(
     with open_display(console) as display:
         with display.step(LOADING):
             from syndet_ray.tuning.resume import resume as continued
-        with _hint_at_cluster(folder):
+        with _hints_at_continuing(folder, is_fetched="://" in run):
             outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     finish(outcome, console)
 
 
 @contextmanager
-def _hint_at_cluster(folder: "RunFolder") -> Iterator[None]:
-    """Adds to a refusal where a run can be continued that was brought here from a cluster.
+def _hints_at_continuing(folder: "RunFolder", *, is_fetched: bool) -> Iterator[None]:
+    """Adds to a refusal where a run can be continued that was brought here from a cluster, or was
+    fetched from its address.
 
-    Its photos and checkpoints are there; a run that has all of them at addresses goes on here too.
+    The photos and checkpoints of a run of a cluster are there; one that has all of them at
+    addresses goes on here too.
     """
     from syndet_ray.runs.run import resume_command
 
@@ -219,6 +221,8 @@ def _hint_at_cluster(folder: "RunFolder") -> Iterator[None]:
         if folder.about.get("cluster") is not None:  # nothing of it was done here
             command = resume_command(folder.path, folder.about)
             error.add_note(f"it was brought here from a cluster; continue it there with: {command}")
+        elif is_fetched:
+            error.add_note(f"the run lies in {folder.path} now: resume that from here on")
         raise
 
 

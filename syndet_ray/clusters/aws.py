@@ -17,7 +17,7 @@ from syndet_ray.clusters.head_role import clusters_of, is_among
 from syndet_ray.clusters.quotas import quota_of
 from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.data.storage import error_code, read_advice
-from syndet_ray.errors import MachineError, SyndetError, nearest
+from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.wording import counted
 
 Problems = Iterator[SyndetError | str]
@@ -125,7 +125,7 @@ def _zones(account: Account, cluster: ClusterFile) -> Problems:
     for zone in cluster.zones:
         if zone not in states:
             rule = f"must be a zone of {cluster.region}"
-            yield MachineError(place, rule, got=zone, do=nearest(zone, states))
+            yield MachineError(place, rule, got=zone, do=f"Valid: {', '.join(sorted(states))}.")
         elif states[zone] != "available":
             yield MachineError(place, f"{zone} is {states[zone]}", do="Take it out.")
 
