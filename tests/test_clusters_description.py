@@ -136,7 +136,7 @@ def test_servers_that_ask_for_passwords_or_are_not_known_to_be_open_pass(server,
     content["head_start_ray_commands"][-1] = server
     file = tmp_path / "c.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
-    read_cluster_file(file)
+    assert read_cluster_file(file).prepared["head_start_ray_commands"][-1] == server
 
 
 def test_the_line_is_that_of_the_mistake(refused):
@@ -191,7 +191,9 @@ def test_a_region_of_programs_on_the_nodes_must_exist(refused):
 def test_a_region_of_another_store_or_of_a_variable_passes(setting, tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(changed("AWS_DEFAULT_REGION=us-east-1", setting), encoding="utf-8")
-    read_cluster_file(file)
+    cluster = read_cluster_file(file)
+    assert setting in str(cluster.prepared["setup_commands"])
+    assert cluster.region == "us-east-1", "of the nodes, whatever their programs use"
 
 
 def test_a_region_with_two_letters_swapped_is_completed(refused):
