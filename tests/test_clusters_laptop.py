@@ -16,11 +16,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 import yaml
 from conftest import write_tiny_sweep
 from mlflow import MlflowClient
+from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from syndet_ray import cli
@@ -95,14 +97,38 @@ def description(home, port, start):
 
 
 @pytest.fixture(scope="module")
-def cluster(home):
+def store():
+    """The variables of an S3 store on 127.0.0.1 that has the bucket "runs-bucket"."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="runs-bucket")
+        yield variables
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(home, store):
     """The file of a cluster that is up. It is ended by the ids of its processes."""
     port = free_port()
-    profile = (
-        f"export PATH={Path(sys.executable).parent}:$PATH RAY_ADDRESS=127.0.0.1:{port} "
-        "RAY_AUTH_MODE=disabled RAY_worker_niceness=0\n"
-    )
-    (home / ".bashrc").write_text(profile)
+    variables = {
+        "RAY_ADDRESS": f"127.0.0.1:{port}",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",
+        **store,
+    }
+    profile = [f"export PATH={Path(sys.executable).parent}:$PATH"]
+    profile += [f"export {name}={value}" for name, value in variables.items()]
+    (home / ".bashrc").write_text("\n".join(profile) + "\n")
     start = (
         f"unset RAY_ADDRESS; ray start --head --port={port} --num-cpus=2 --disable-usage-stats "
         f"--include-dashboard=false --temp-dir={home}/ray"
@@ -172,6 +198,11 @@ def kill_first_follower(home, output):
             output.append(process.pid)
 
 
+def lose_disk(home):
+    """Deletes what the head has of runs, as with its machine."""
+    shutil.rmtree(home / "syndet_projects")
+
+
 def trials_here(folder):
     """Checks that the store of this machine has every trial of a run once, and its test scores."""
     client = MlflowClient(store_address(folder.path.parent))
@@ -191,7 +222,7 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     thread.start()
     status, output, errors = laptop(
         *("sweep", "tiny", "--cluster", cluster, "--real", "photos"),
-        *("--backgrounds", "../elsewhere/floors"),
+        *("--backgrounds", "../elsewhere/floors", "--storage", "s3://runs-bucket/there"),
     )
     assert status == 0, output + errors
     assert len(killed) == 1
@@ -222,5 +253,20 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     status, _, errors = laptop("attach", "other", "--cluster", cluster)
     assert (status, errors) == (
         1,
-        f"syndet_ray: the head of {cluster}: has no run other. The newest are {run.name}.\n",
+        f"syndet_ray: the head of {cluster}: has no run other. The newest are {run.name}. "
+        "A run of a lost head is resumed from its address.\n",
     )
+
+    lose_disk(home)
+    address = f"s3://runs-bucket/there/{run.name}"
+    floors = Path("../elsewhere/floors").resolve()
+    floors.rename(floors.with_name("gone"))
+    status, _, errors = laptop("resume", address, "--cluster", cluster, "--trials", "2")
+    needed = "is needed by the run, was sent from this path, and is not here"
+    assert status == 1 and f"/elsewhere/floors: {needed}" in errors
+    floors.with_name("gone").rename(floors)
+    status, output, errors = laptop("resume", address, "--cluster", cluster, "--trials", "2")
+    assert status == 0, output + errors
+    assert "trial 3 starts" in output, "a new trial finds all files where the run names them"
+    assert f"report   {run}/report.html\n" in output
+    assert len(folder.trials()) == 4

@@ -15,6 +15,7 @@ from syndet_ray.cli import runs as run_verbs
 from syndet_ray.cli.head_folder import HeadFolder
 from syndet_ray.cli.sweeps import _hints_at_continuing
 from syndet_ray.errors import DataError, MachineError
+from syndet_ray.locks import hold_lock
 from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.ui import addresses, has_run
 from syndet_ray.tuning.options import Outcome
@@ -65,6 +66,20 @@ def test_a_run_that_was_brought_here_is_in_the_store_once_however_often_it_is_br
     assert "trials" in addresses(uri, "http://host", folder)
 
 
+def test_a_run_that_is_being_published_may_be_brought_again_at_the_same_place(home, monkeypatch):
+    folder = confirmed_run(about=THERE | {"cluster": "/c.yaml"}).write(home / "there")
+    places = []
+
+    def bring_again(*_):
+        places.append(on_cluster._may_hold(folder.path, folder.about["started"]))
+        with pytest.raises(BlockingIOError), hold_lock(home / ".there.lock", wait=False):
+            pytest.fail("another terminal would write the same trials")
+
+    monkeypatch.setattr("syndet_ray.tuning.publish._publish_trials", bring_again)
+    publish_copy(folder, DISPLAY)
+    assert places == [True]
+
+
 def test_a_trial_that_is_not_over_there_is_not_shown_as_running_here(home):
     folder = made_run(about=THERE | {"status": "interrupted"}).write(home / "stopped")
     append(folder, 7, "search", 40, 0.4, 0.002, (0.1,), "RUNNING", "")
@@ -92,16 +107,24 @@ def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monke
 
 def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
     folder = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
-    with pytest.raises(DataError) as refusal, _hints_at_continuing(folder, is_fetched=False):
+    with pytest.raises(DataError) as refusal, _hints_at_continuing(folder, "there"):
         raise DataError("/there/photos", "does not exist")
     (note,) = refusal.value.__notes__
     assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
     other = made_run(about=THERE).write(tmp_path / "of a bucket")
-    with pytest.raises(DataError) as refusal, _hints_at_continuing(other, is_fetched=True):
+    address = "s3://b/runs/of"
+    with pytest.raises(DataError) as refusal, _hints_at_continuing(other, address):
         raise DataError("/there/photos", "does not exist")
     assert refusal.value.__notes__ == [
         f"the run lies in {other.path} now: resume that from here on"
     ]
+    other.describe(other.about | {"sources": {"/there/photos": "/here/photos"}})
+    with pytest.raises(DataError) as refusal, _hints_at_continuing(other, address):
+        raise DataError("/there/photos", "does not exist")
+    (note,) = refusal.value.__notes__
+    assert note.endswith(
+        f"continue it on one with: python -m syndet_ray resume {address} --cluster FILE"
+    )
 
 
 def test_a_run_that_goes_on_here_is_not_replaced_by_that_of_the_cluster(tmp_path):

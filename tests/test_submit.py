@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import write_tiny_sweep
 
-from syndet_ray.cli import head_facts, on_cluster, sent_options, submit
+from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
 from syndet_ray.cli.on_head import DETACHED, sources_of, with_sources
 from syndet_ray.cli.options import INTERRUPTED
@@ -195,16 +195,16 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
     assert head_facts.submissions(tmp_path) == [], "it was never started"
     (earlier / "process.json").write_text("")
     assert head_facts.submissions(tmp_path) == [], "a damaged one hides no others"
-    found = submit._earlier(bundle.path_on_head(PHOTOS), submission, facts)
+    found = sending._earlier(bundle.path_on_head(PHOTOS), submission, facts)
     assert found == PurePosixPath(earlier, "data", PHOTOS.place)
-    code = submit._earlier(submission.files / "syndet_ray", submission, facts)
+    code = sending._earlier(submission.files / "syndet_ray", submission, facts)
     assert code == PurePosixPath(earlier, "files", "syndet_ray")
-    assert submit._earlier(bundle.path_on_head(MESHES), submission, facts) is None, (
+    assert sending._earlier(bundle.path_on_head(MESHES), submission, facts) is None, (
         "another project's"
     )
-    submit._check_room(facts, bundle, submission)
+    sending.check_room(facts, bundle, submission)
     with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
-        submit._check_room({**facts, "sent": []}, bundle, submission)
+        sending.check_room({**facts, "sent": []}, bundle, submission)
 
 
 def test_messages_of_a_run_there_name_the_files_here(tmp_path):
@@ -215,7 +215,7 @@ def test_messages_of_a_run_there_name_the_files_here(tmp_path):
     problem = f"{root}/files/{meshes}/assets.json, {meshes}/a, {bundle.place(PHOTOS.source)}: wrong"
     assert sources_of(submission) == {}, "an earlier version sent no sources"
     submission.files.mkdir(parents=True)
-    submit._write_sources(bundle, submission.files)
+    sending.write_sources(bundle, submission.files)
     text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
     assert with_sources(sources_of(submission), problem) == text
 
@@ -223,8 +223,8 @@ def test_messages_of_a_run_there_name_the_files_here(tmp_path):
 def test_progress_is_shown_of_what_takes_a_while():
     shown = []
     display = SimpleNamespace(progress=lambda *words: shown.append(words))
-    submit._show_sent(display, PHOTOS, 3_500_000)
-    submit._show_sent(display, MESHES, 500_000)
+    sending._show_sent(display, PHOTOS, 3_500_000)
+    sending._show_sent(display, MESHES, 500_000)
     assert shown == [("MB of photos on the head", 3, 5000)]
 
 
@@ -270,12 +270,9 @@ def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatc
 
 
 def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
-    options = SweepOptions(runs=tmp_path)
     address = "s3://photos/runs/tiny-2/?scheme=http"
     file = tmp_path / "c.yaml"
-    with pytest.raises(DefinitionError, match=r"of the head, such as tiny-2\. Leave out `cluster`"):
-        on_cluster.resume_there(address, file, options, force=False)
-    with pytest.raises(DefinitionError, match=r"such as tiny-2\. Bring one here .* with `resume`"):
+    with pytest.raises(DefinitionError, match=r"such as tiny-2\. `resume` continues one from its"):
         on_cluster.attach_there(address, file, tmp_path)
 
 

@@ -181,7 +181,7 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     from syndet_ray.cli import terminal
 
     if run is not None:
-        _check_is_name(run, "Bring one here from its address with `resume`.")
+        _check_is_name(run)
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
@@ -196,10 +196,7 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     from syndet_ray.cli import terminal
 
     check_options(options)
-    _check_is_name(run, "Leave out `cluster` to continue it here.")
-    if options.real is not None:
-        rule = "cannot be given again with `cluster`: the photos are those that were sent"
-        raise DefinitionError("`real`", rule, do="Leave it out.")
+    check_no_photos(options)
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = _submission(run, file)
@@ -210,12 +207,20 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     follow(submission, pid, runs_folder(options.runs), console)
 
 
-def _check_is_name(run: str, do: str) -> None:
+def check_no_photos(options: SweepOptions) -> None:
+    """Raises DefinitionError if photos are given for a run that goes on on a cluster."""
+    if options.real is not None:
+        rule = "cannot be given again with `cluster`: the photos are those that were sent"
+        raise DefinitionError("`real`", rule, do="Leave it out.")
+
+
+def _check_is_name(run: str) -> None:
     """Raises DefinitionError for an address: the head knows runs by their names."""
     if "://" in run:
         name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
-        rule = "is an address, and `cluster` is for runs that lie on that head"
-        raise DefinitionError(run, rule, do=f"Name a run of the head, such as {name}. {do}")
+        rule = "is an address, and `attach` follows runs that lie on that head"
+        do = f"Name a run of the head, such as {name}. `resume` continues one from its address."
+        raise DefinitionError(run, rule, do=do)
 
 
 def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
@@ -240,7 +245,8 @@ def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]
             do = "Send one: give `cluster` to a sweep."
             raise DataError(head.place, "has no run that was sent from elsewhere", do=do)
         newest_names = ", ".join(its_names[0] for its_names in names[-3:])
-        raise DataError(head.place, f"has no run {name}", do=f"The newest are {newest_names}.")
+        do = f"The newest are {newest_names}. A run of a lost head is resumed from its address."
+        raise DataError(head.place, f"has no run {name}", do=do)
     newest = sorted(chosen, key=_is_of_this_folder)[-1]  # which keeps the order in time
     return HeadFolder(head=head, folder=PurePosixPath(newest["folder"])), newest
 

@@ -20,8 +20,6 @@ from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
-# among the files of a submission: where each path there comes from, {there: elsewhere}
-SOURCES = "sources.json"
 _LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
@@ -57,16 +55,12 @@ def sources_of(submission: Submission) -> dict[str, str]:
 
     Absolute paths are first, as they may end with a relative one.
     """
-    file = submission.files / SOURCES
-    if not file.exists():  # of a submission of an earlier version
-        return {}
-    sources: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     relative = {}
-    for place, source in sources.items():  # a sweep names what nodes get relative to the files
+    for place, source in submission.sources.items():
         path = Path(place)
-        if path.is_relative_to(submission.files):
+        if path.is_relative_to(submission.files):  # a sweep names what nodes get relative to these
             relative[str(path.relative_to(submission.files))] = source
-    return sources | relative
+    return submission.sources | relative
 
 
 def with_sources(sources: Mapping[str, str], text: str) -> str:

@@ -4,19 +4,16 @@ import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import time
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import syndet_ray
 from syndet_ray.cli.head_folder import HeadFolder, head_and_facts, project_name, start
 from syndet_ray.cli.on_cluster import follow
 from syndet_ray.cli.options import runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
+from syndet_ray.cli.sending import check_room, send, write_sources
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import MachineError
@@ -25,11 +22,9 @@ from syndet_ray.files import check_writable, temporary_folder
 if TYPE_CHECKING:
     from syndet_ray.cli.sweep_request import SweepRequest
     from syndet_ray.cli.terminal import Bar, Plain
-    from syndet_ray.clusters.bundle import Bundle, Item
+    from syndet_ray.clusters.bundle import Bundle
     from syndet_ray.clusters.description import ClusterFile
 
-_MEGABYTE = 1_000_000
-_SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
 _POINT_FILES = ("sweep.json", "run.json", "ledger.jsonl")  # files of a run that --points reads
 # Variables that are not sent: they may hold secrets, or name folders of this machine.
 _OUR_PREFIX = "SYNDET_"
@@ -70,13 +65,13 @@ def submit(
         with display.step("looking at the files that go along"):
             bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
-            _write_sources(bundle, staged / "definitions")
+            write_sources(bundle, staged / "definitions", earlier)
         if earlier is not None:
             _move_paths(earlier, bundle)
-        _check_room(facts, bundle, submission)
+        check_room(facts, bundle, submission)
         where = f"cluster  {cluster.cluster_name}, head {submission.head.target}"
         terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
-        _send(staged / "definitions", submission, bundle, facts, display)
+        send(staged / "definitions", submission, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
     pid = start(submission, [*command, "--runs", str(submission.project / "runs")])
     follow(submission, pid, runs_folder(options.runs), console)
@@ -117,14 +112,6 @@ def rehearse(
         bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
         write_definitions(name, request.given, bundle, folder)
     return [_sent_words(bundle), *_variable_notes(options)]
-
-
-def _write_sources(bundle: "Bundle", folder: Path) -> None:
-    """Writes where each item comes from: messages of the run name its path here, not there."""
-    from syndet_ray.cli.on_head import SOURCES
-
-    sources = {str(bundle.path_on_head(item)): str(item.source) for item in bundle.items}
-    (folder / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
 
 
 def _sent_words(bundle: "Bundle") -> str:
@@ -258,70 +245,6 @@ def _moved_json(text: str, bundle: "Bundle") -> str:
     except ValueError:
         return text
     return json.dumps(bundle.translate_recorded(value))
-
-
-def _check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:
-    """Raises MachineError if the head has no room for what was never sent."""
-    from syndet_ray.data.memory import memory_words
-
-    needed = 0
-    for item in bundle.items:
-        if _earlier(bundle.path_on_head(item), submission, facts) is None:
-            needed += item.size
-    if needed > facts["free"]:
-        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
-        do = "Put the photos into a bucket and give its address, or give the head a larger disk."
-        raise MachineError(submission.head.place, rule, do=do)
-
-
-def _earlier(
-    target: PurePosixPath, submission: HeadFolder, facts: Mapping[str, Any]
-) -> PurePosixPath | None:
-    """The newest counterpart of a path of this submission in another one of this project, perhaps
-    not sent to its end; None if there is none.
-    """
-    below = target.relative_to(submission.folder).parts
-    for path in map(PurePosixPath, reversed(facts["sent"])):
-        is_of_project = path.is_relative_to(submission.folder.parent)
-        if is_of_project and path.parts[-len(below) :] == below:
-            return path
-    return None
-
-
-def _send(
-    definitions: Path,
-    submission: HeadFolder,
-    bundle: "Bundle",
-    facts: Mapping[str, Any],
-    display: "Plain | Bar",
-) -> None:
-    """Sends everything. What an earlier submission of this project has is linked there, not sent.
-
-    definitions  the folder of sweeps, search spaces, and where the items come from
-    """
-    package = Path(syndet_ray.__file__).parent
-    targets = {item.source: bundle.path_on_head(item) for item in bundle.items}
-    folders = {submission.files, *(target.parent for target in targets.values())}
-    with display.step("sending this code and the sweeps"):
-        submission.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
-        for source in (*definitions.iterdir(), package):
-            target = submission.files / source.name
-            submission.head.send(source, target, like=_earlier(target, submission, facts))
-    for item in bundle.items:
-        target = targets[item.source]
-        with display.step(f"sending {item.name}"):
-            like, progress = _earlier(target, submission, facts), partial(_show_sent, display, item)
-            submission.head.send(item.source, target, like=like, progress=progress)
-            progress(item.size)
-
-
-def _show_sent(display: "Plain | Bar", item: "Item", size: int) -> None:
-    """Shows how much of an item has arrived, if it is so large that this takes a while."""
-    if item.size >= _SHOWN_BYTES:
-        done = min(size, item.size)
-        display.progress(
-            f"MB of {item.name} on the head", done // _MEGABYTE, item.size // _MEGABYTE
-        )
 
 
 def _sweep_words(

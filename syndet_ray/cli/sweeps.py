@@ -151,13 +151,19 @@ def _start(
 
 
 def _origin(name: str, given: Mapping[str, Any], project: "Project | None") -> "Origin":
+    from syndet_ray.clusters.submission import sources_here
     from syndet_ray.definitions.loader import find
     from syndet_ray.tuning.options import Origin
 
-    command = ["syndet_ray", *sys.argv[1:]]
     file = find(name)
-    project_facts = {} if project is None else project.facts()
-    return Origin(name=file.stem, file=file, given=given, command=command, project=project_facts)
+    return Origin(
+        name=file.stem,
+        file=file,
+        given=given,
+        command=["syndet_ray", *sys.argv[1:]],
+        project={} if project is None else project.facts(),
+        sources=sources_here(),
+    )
 
 
 def resume(
@@ -189,8 +195,9 @@ def resume(
         gpu_hour_price=gpu_hour_price, core_hour_price=core_hour_price,
     )  # fmt: skip
     if cluster is not None:
-        from syndet_ray.cli.on_cluster import resume_there
+        from syndet_ray.cli import new_head, on_cluster
 
+        resume_there = new_head.resume_there if "://" in run else on_cluster.resume_there
         resume_there(run, cluster, options, force=force)
         return
     console = terminal.console()
@@ -200,20 +207,23 @@ def resume(
     with open_display(console) as display:
         with display.step(LOADING):
             from syndet_ray.tuning.resume import resume as continued
-        with _hints_at_continuing(folder, is_fetched="://" in run):
+        with _hints_at_continuing(folder, run):
             outcome = continued(folder, options.for_resume(), display, force=force, leave=leave)
     finish(outcome, console)
 
 
 @contextmanager
-def _hints_at_continuing(folder: "RunFolder", *, is_fetched: bool) -> Iterator[None]:
+def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
     """Adds to a refusal where a run can be continued that was brought here from a cluster, or was
     fetched from its address.
 
     The photos and checkpoints of a run of a cluster are there; one that has all of them at
     addresses goes on here too.
+
+    run  the folder or address, as it was given
     """
     from syndet_ray.runs.run import resume_command
+    from syndet_ray.wording import command_line
 
     try:
         yield
@@ -221,7 +231,10 @@ def _hints_at_continuing(folder: "RunFolder", *, is_fetched: bool) -> Iterator[N
         if folder.about.get("cluster") is not None:  # nothing of it was done here
             command = resume_command(folder.path, folder.about)
             error.add_note(f"it was brought here from a cluster; continue it there with: {command}")
-        elif is_fetched:
+        elif folder.about.get("sources"):  # paths of a head, which may be lost
+            command = command_line("resume", run, "--cluster", "FILE")
+            error.add_note(f"its files were sent to a cluster; continue it on one with: {command}")
+        elif "://" in run:
             error.add_note(f"the run lies in {folder.path} now: resume that from here on")
         raise
 

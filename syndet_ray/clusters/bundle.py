@@ -210,6 +210,28 @@ def bundle(
     return Bundle(items=tuple(items), folder=folder, mounted=tuple(mounted))
 
 
+def bundle_again(sources: Mapping[str, str], folder: PurePosixPath) -> Bundle:
+    """Returns the bundle of a submission that was sent before, with each item at the same place.
+
+    sources  where each file or folder comes from, {absolute path on the head: path here}
+    folder   that of the submission, absolute, on the head
+
+    Raises DataError, with all of them, for what is not here any more, and as `bundle` does.
+    """
+    missing = [source for source in sources.values() if not os.path.exists(source)]
+    if missing:
+        rule = "is needed by the run, was sent from this path, and is not here"
+        do = "Put it there again, with the same content; a link to where it lies now is enough."
+        raise DataError(", ".join(missing), rule, do=do)
+    items = []
+    for place, text in sources.items():
+        size, files = _measure(Path(text))
+        for_nodes = PurePosixPath(place).is_relative_to(folder / FILES)
+        items.append(Item(source=Path(text), for_nodes=for_nodes, size=size, files=files))
+    _check_sizes(items)
+    return Bundle(items=tuple(items), folder=folder)
+
+
 def paths_of(sweep: LoadedSweep) -> dict[Path, bool]:
     """The files and folders of this machine that a loaded sweep names, and whether nodes need them.
 

@@ -3,7 +3,8 @@
 ~/syndet_projects/<project>/
     runs/            as on any machine; runs of a project share their cache and MLflow's store
     submitted/<id>/
-        files/       what every node gets: code, sweeps, assets, weights; the run's working folder
+        files/       what every node gets: code, sweeps, assets, weights; the run's working folder;
+                     and sources.json: where each path there and in data/ comes from
         data/        photos and whatever else the driver alone reads
         output.txt   what the process has printed
         process.json its id, and the run that it continues, "" for a new one
@@ -30,7 +31,14 @@ from syndet_ray.runs.newest import newest_run
 from syndet_ray.workers.nodes.own_files import FOLDER
 
 PROJECTS = "syndet_projects"  # in the home folder of the head
+SOURCES = "sources.json"
 _ERROR = "syndet_ray: "  # begins the line of an error
+
+
+def sources_here() -> dict[str, str] | None:
+    """Returns the sources of the submission that this process carries out; None if it is none."""
+    files = os.environ.get(FOLDER)
+    return None if files is None else Submission(Path(files).parent).sources
 
 
 class Submission:
@@ -71,6 +79,17 @@ class Submission:
         process.returncode = 0  # or Python would warn that it still runs, as it is meant to
         write_whole(self._process, json.dumps({"pid": process.pid, "continues": run}).encode())
         return process.pid
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The path on the other machine of each file or folder that was sent, by its absolute path
+        here; {} for a submission of an earlier version.
+        """
+        file = self.files / SOURCES
+        if not file.exists():
+            return {}
+        sources: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return sources
 
     @property
     def is_running(self) -> bool:

@@ -91,6 +91,8 @@ class Origin:
     command  the words of the command line; empty for a run that was started from Python
     project  the folder's syndet.toml, as the run found it: what it says that the command line does
              not is in `given` and in the options of the run
+    sources  where each file that another machine has sent here comes from, by its path here; None
+             for a sweep of this machine
     """
 
     name: str
@@ -98,6 +100,7 @@ class Origin:
     given: Mapping[str, Any] = field(default_factory=dict)
     command: Sequence[str] = ()
     project: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,8 +88,9 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
     """
     if folder.about["options"]["tracking"] is not None or not folder.trials():
         return
-    # two terminals may have followed the run, and bring it here at the same moment
-    with hold_lock(folder.path / "lock"):
+    # Two terminals may have followed the run, and bring it here at the same moment. Not the run's
+    # lock: it says that the run is carried out; nor a file in it: bringing the run deletes those.
+    with hold_lock(folder.path.with_name(f".{folder.path.name}.lock")):
         tracking = open_tracking(folder, Options(runs=folder.path.parent), display)
         status: Status = folder.about.get("status", "interrupted")
         _publish_trials(folder, tracking)

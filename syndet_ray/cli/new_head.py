@@ -1,0 +1,110 @@
+"""New head: continues a run of a bucket on the head of a cluster, after the head that had it."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from syndet_ray.cli import on_cluster
+from syndet_ray.cli.head_folder import HeadFolder, attach_command, head_and_facts, start
+from syndet_ray.cli.options import runs_folder
+from syndet_ray.cli.screen import LOADING, open_display
+from syndet_ray.cli.sending import check_room, send, write_sources
+from syndet_ray.cli.sent_options import check_options, option_words
+from syndet_ray.cli.sweep_options import SweepOptions
+from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.files import temporary_folder
+
+if TYPE_CHECKING:
+    from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.clusters.head import Head
+
+
+def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool) -> None:
+    """Continues a run that has a copy in a bucket on the head of a cluster.
+
+    Sends the files of this machine that the run needs to the places that they had on the head that
+    is lost, since the run names them there. A head that has the run itself continues that, with
+    the files that are sent now.
+
+    Raises SyndetError for a run that was not sent, whose files are not here any more, or that
+    a machine carries out.
+    """
+    from syndet_ray.cli import terminal
+    from syndet_ray.clusters.description import read_cluster_file
+
+    check_options(options)
+    on_cluster.check_no_photos(options)
+    console = terminal.console()
+    with open_display(console) as display, temporary_folder() as staged:
+        with display.step(f"looking for the head of {file}"):
+            head, facts = head_and_facts(read_cluster_file(file))
+        about = _record(address, staged / "runs", display)
+        submission = HeadFolder(head=head, folder=_folder(about, address, head, facts))
+        run = _run_there(submission, facts)
+        _send_again(about["sources"], submission, facts, display, staged)
+    words = ["resume", run or address, "--address", "auto", *option_words(options)]
+    words += ["--runs", str(submission.project / "runs"), *(["--force"] if force else [])]
+    pid = start(submission, words, run)
+    on_cluster.follow(submission, pid, runs_folder(options.runs), console)
+
+
+def _send_again(
+    sources: Mapping[str, str],
+    submission: HeadFolder,
+    facts: Mapping[str, Any],
+    display: "Plain | Bar",
+    staged: Path,
+) -> None:
+    """Sends this code and the files of a run, from `bundle_again`'s sources.
+
+    staged  a temporary folder
+    """
+    from syndet_ray.clusters.bundle import bundle_again
+
+    definitions = staged / "definitions"  # none: the run has its resolved sweep
+    definitions.mkdir()
+    with display.step("looking at the files that go along"):
+        bundle = bundle_again(sources, submission.folder)
+        write_sources(bundle, definitions)
+    check_room(facts, bundle, submission)
+    send(definitions, submission, bundle, facts, display)
+
+
+def _record(address: str, folder: Path, display: "Plain | Bar") -> dict[str, Any]:
+    """The record of how a run was made, from its copy in a bucket.
+
+    folder  takes the copy
+    """
+    with display.step(LOADING):
+        from syndet_ray.tracking.backup import fetch
+    with display.step(f"fetching {address}"):
+        return fetch(address, folder).about
+
+
+def _folder(
+    about: Mapping[str, Any], address: str, head: "Head", facts: Mapping[str, Any]
+) -> PurePosixPath:
+    """The folder that a run's submission had on its head, and has on this one."""
+    if about.get("sources") is None:
+        rule = "was not sent to a cluster, so its files have no places there"
+        do = "Leave out `cluster` to continue it here."
+        raise DefinitionError(address, rule, do=do)
+    folder = PurePosixPath(about["folder"]).parent
+    if not folder.is_relative_to(facts["root"]):
+        rule = f"has its projects in {facts['root']}, and the run names files in {folder}"
+        do = "Start a cluster with the ssh_user and the home folder of the lost one."
+        raise MachineError(head.place, rule, do=do)
+    return folder
+
+
+def _run_there(submission: HeadFolder, facts: Mapping[str, Any]) -> str:
+    """The folder of the submission's run on a head that has it, such as one whose `resume` was
+    refused before; "" for a new head. Raises MachineError if it goes on.
+    """
+    for record in facts["submissions"]:
+        if PurePosixPath(record["folder"]) == submission.folder:
+            if submission.head.answer(submission.command("end"))["goes_on"]:
+                do = f"Follow it: {attach_command(submission)}"
+                raise MachineError(record["run"] or submission.folder, "still goes on", do=do)
+            return str(record["run"])
+    return ""

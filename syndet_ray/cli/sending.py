@@ -1,0 +1,96 @@
+"""Sending: copies the files of a submission to a head, what it lacks alone."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import syndet_ray
+from syndet_ray.cli.head_folder import HeadFolder
+from syndet_ray.errors import MachineError
+
+if TYPE_CHECKING:
+    from syndet_ray.cli.terminal import Bar, Plain
+    from syndet_ray.clusters.bundle import Bundle, Item
+
+_MEGABYTE = 1_000_000
+_SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
+
+
+def write_sources(bundle: "Bundle", folder: Path, points: Path | None = None) -> None:
+    """Writes where each item comes from: messages of the run name its path here, and a new head
+    gets it from there.
+
+    points  a temporary copy among the items, which only the start of a sweep needs
+    """
+    from syndet_ray.clusters.submission import SOURCES
+
+    items = [item for item in bundle.items if item.source != points]
+    sources = {str(bundle.path_on_head(item)): str(item.source) for item in items}
+    (folder / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
+
+
+def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:
+    """Raises MachineError if the head has no room for what was never sent."""
+    from syndet_ray.data.memory import memory_words
+
+    needed = 0
+    for item in bundle.items:
+        if _earlier(bundle.path_on_head(item), submission, facts) is None:
+            needed += item.size
+    if needed > facts["free"]:
+        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
+        do = "Put the photos into a bucket and give its address, or give the head a larger disk."
+        raise MachineError(submission.head.place, rule, do=do)
+
+
+def _earlier(
+    target: PurePosixPath, submission: HeadFolder, facts: Mapping[str, Any]
+) -> PurePosixPath | None:
+    """The newest counterpart of a path of this submission in another one of this project, perhaps
+    not sent to its end; None if there is none.
+    """
+    below = target.relative_to(submission.folder).parts
+    for path in map(PurePosixPath, reversed(facts["sent"])):
+        is_of_project = path.is_relative_to(submission.folder.parent)
+        if is_of_project and path.parts[-len(below) :] == below:
+            return path
+    return None
+
+
+def send(
+    definitions: Path,
+    submission: HeadFolder,
+    bundle: "Bundle",
+    facts: Mapping[str, Any],
+    display: "Plain | Bar",
+) -> None:
+    """Sends everything. What an earlier submission of this project has is linked there, not sent.
+
+    definitions  the folder of sweeps, search spaces, and where the items come from
+    """
+    package = Path(syndet_ray.__file__).parent
+    targets = {item.source: bundle.path_on_head(item) for item in bundle.items}
+    folders = {submission.files, *(target.parent for target in targets.values())}
+    with display.step("sending this code and the sweeps"):
+        submission.head.run(f"mkdir -p {shlex.join(map(str, sorted(folders)))}")
+        for source in (*definitions.iterdir(), package):
+            target = submission.files / source.name
+            submission.head.send(source, target, like=_earlier(target, submission, facts))
+    for item in bundle.items:
+        target = targets[item.source]
+        with display.step(f"sending {item.name}"):
+            like, progress = _earlier(target, submission, facts), partial(_show_sent, display, item)
+            submission.head.send(item.source, target, like=like, progress=progress)
+            progress(item.size)
+
+
+def _show_sent(display: "Plain | Bar", item: "Item", size: int) -> None:
+    """Shows how much of an item has arrived, if it is so large that this takes a while."""
+    if item.size >= _SHOWN_BYTES:
+        done = min(size, item.size)
+        display.progress(
+            f"MB of {item.name} on the head", done // _MEGABYTE, item.size // _MEGABYTE
+        )
