@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 import yaml
 
 from syndet_ray.detection.memory import memory_fraction
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources, check_gpus
-from syndet_ray.workers.nodes import autoscaler, capacity
+from syndet_ray.workers.nodes import autoscaler, capacity, unfit
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at, growth_of
 from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
 from syndet_ray.workers.nodes.census import Census
@@ -46,7 +47,8 @@ def up(monkeypatch):
         fit = [Node(cpus=cpus, gpus=gpus, is_head=i == 0) for i, (cpus, gpus) in enumerate(nodes)]
         lacking = [Node(cpus=cpus, gpus=gpus) for cpus, gpus in unfit]
         monkeypatch.setattr(capacity, "alive_nodes", lambda: fit)
-        monkeypatch.setattr(capacity, "paid_nodes", lambda: [*fit, *lacking])
+        both = [*fit, *lacking], fit
+        monkeypatch.setattr(capacity, "paid_and_fit_nodes", lambda: both)
 
     return make
 
@@ -205,6 +207,19 @@ def test_nodes_that_lack_what_trials_need_are_paid_for_and_get_no_trials(up):
     search = SimpleNamespace(note_cluster=lambda nodes, trials, _: noted.append((nodes, trials)))
     Census(search, use, Capacity(use, NO_GROWTH, fixed=False)).update()
     assert noted == [([(0, 0), (8, 1), (8, 1), (8, 1)], 1)]
+
+
+def test_a_node_that_leaves_during_a_count_is_in_both_counts_or_in_none(monkeypatch):
+    """Ray is asked once: its next answer would have a node less."""
+    descriptions = [
+        {"NodeID": node_id, "Alive": True, "Resources": {"CPU": 4.0}} for node_id in ("1", "2", "3")
+    ]
+    answers = iter([descriptions, descriptions[:2]])
+    monkeypatch.setattr(ray, "nodes", lambda: next(answers))
+    monkeypatch.setattr(unfit, "_ever_unfit", lambda: {"1"})
+    counted = Capacity(Resources(cpus=4, gpus=0, parallel=1), NO_GROWTH, fixed=False)
+    assert len(counted.nodes()) == 3
+    assert (counted.trials_on_nodes(), counted.trials()) == (2, 2)
 
 
 def test_cores_next_to_a_gpu_are_known_once_there_is_one(up, monkeypatch):

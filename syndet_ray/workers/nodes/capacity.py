@@ -13,7 +13,7 @@ from syndet_ray.search.task import Resources, processes_and_gpus
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth
 from syndet_ray.workers.nodes.node import Node, trials_on
-from syndet_ray.workers.nodes.unfit import alive_nodes, paid_nodes
+from syndet_ray.workers.nodes.unfit import alive_nodes, paid_and_fit_nodes
 
 _MOST_CORES = 8  # for a trial with a GPU: more do not feed it faster
 _RECOUNT_S = 5.0  # nodes take minutes to join, and asking Ray for them takes a millisecond
@@ -110,7 +110,7 @@ class Capacity:
         """Counts nodes and trials again, if that is due."""
         if time.monotonic() - self._counted_at < _RECOUNT_S:
             return
-        self._nodes, fit_nodes = paid_nodes(), alive_nodes()
+        self._nodes, fit_nodes = paid_and_fit_nodes()
         self._trials_on_nodes = trials_on(fit_nodes, self._use)
         if not self._fixed:
             self._trials = trials_at_once(self._use, fit_nodes, self._growth)

@@ -48,14 +48,25 @@ def unfit_nodes() -> list[str]:
 
 def alive_nodes() -> list[Node]:
     """Returns the nodes that are up, without those that lack what trials need."""
+    _, fit = paid_and_fit_nodes()
+    return fit
+
+
+def paid_and_fit_nodes() -> tuple[list[Node], list[Node]]:
+    """Returns all nodes that are up, which all cost, and those that have what trials need.
+
+    Both lists come from one answer of Ray, so that they agree.
+    """
     unfit = _ever_unfit()
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in unfit]
-    return [node_of(node) for node in nodes]
-
-
-def paid_nodes() -> list[Node]:
-    """Returns all nodes that are up: those that lack what trials need cost as much."""
-    return [node_of(node) for node in ray.nodes() if node["Alive"]]
+    paid, fit = [], []
+    for description in ray.nodes():
+        if not description["Alive"]:
+            continue
+        node = node_of(description)
+        paid.append(node)
+        if description["NodeID"] not in unfit:
+            fit.append(node)
+    return paid, fit
 
 
 def fit_only() -> dict[str, Any]:
