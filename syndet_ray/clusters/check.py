@@ -18,7 +18,7 @@ from syndet_ray.clusters.quotas import may_have_gpus
 from syndet_ray.clusters.rules import as_lines, distinct_errors
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
-from syndet_ray.search.task import Resources, processes_and_gpus
+from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.capacity import resources_on
 from syndet_ray.workers.nodes.node import Node, trials_on
@@ -102,12 +102,11 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
     gpus = gpus_per_trial
     if gpus is None:
         gpus = min(1.0, max(node.gpus for node in nodes))
-    processes, share = processes_and_gpus(gpus)
-    use = Resources(cpus=1, gpus=share, parallel=1, processes=processes)
+    use = Resources.of_one_trial(gpus)
     if trials_on(nodes, use):
         return []
     if gpus_per_trial:
-        words = counted(processes, "GPU")
+        words = counted(use.processes, "GPU")
         rule = f"no node of {cluster.path} has {words}, and as many cores, for a trial"
         return [MachineError("`gpus_per_trial`", rule, got=gpus_per_trial, do=_DO_GPUS)]
     nodes_for_trials = "node with a GPU" if gpus else "node"

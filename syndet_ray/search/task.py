@@ -6,7 +6,7 @@ This module is light: no torch, no Ray, no MLflow.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from syndet_ray.errors import DefinitionError, MachineError, NonFiniteLoss, SyndetError
 from syndet_ray.progress import Progress, quiet
@@ -71,6 +71,16 @@ class Resources:
     parallel: int
     processes: int = 1
 
+    @classmethod
+    def of_one_trial(cls, gpus_per_trial: float) -> Self:
+        """Returns the resources of one trial at a time, with one core for each process.
+
+        There is one process for each of several GPUs, else one process with the share.
+        """
+        if gpus_per_trial > 1:
+            return cls(cpus=1, gpus=1.0, parallel=1, processes=int(gpus_per_trial))
+        return cls(cpus=1, gpus=gpus_per_trial, parallel=1)
+
     @property
     def cpus_per_trial(self) -> int:
         """The cores of all processes of a trial."""
@@ -80,14 +90,6 @@ class Resources:
     def gpus_per_trial(self) -> float:
         """The GPUs of all processes of a trial."""
         return self.gpus * self.processes
-
-
-def processes_and_gpus(gpus_per_trial: float) -> tuple[int, float]:
-    """Returns the number of processes that train a trial, and the GPUs of each.
-
-    There is one process for each of several GPUs, else one process with the share.
-    """
-    return (int(gpus_per_trial), 1.0) if gpus_per_trial > 1 else (1, gpus_per_trial)
 
 
 @dataclass(frozen=True, kw_only=True)

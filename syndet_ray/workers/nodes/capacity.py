@@ -9,7 +9,7 @@ import ray
 
 from syndet_ray.errors import MachineError
 from syndet_ray.progress import Note, silent
-from syndet_ray.search.task import Resources, processes_and_gpus
+from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth
 from syndet_ray.workers.nodes.node import Node, trials_on
@@ -35,11 +35,11 @@ def resources(
     parallel  the number of trials at once; None takes as many as fit once the cluster has grown
     """
     nodes = alive_nodes()
-    processes, _ = processes_and_gpus(gpus_per_trial or 0.0)
-    is_missing = not growth.is_known and not _with_gpus(nodes, processes)
-    if gpus_per_trial and is_missing:
-        note(f"waiting for the first node with {_gpu_words(processes)}")
-        nodes = nodes_once_gpus_join(gpus_per_trial)
+    if gpus_per_trial and not growth.is_known:
+        processes = Resources.of_one_trial(gpus_per_trial).processes
+        if not _with_gpus(nodes, processes):
+            note(f"waiting for the first node with {_gpu_words(processes)}")
+            nodes = nodes_once_gpus_join(gpus_per_trial)
     return resources_on(nodes, growth, parallel, gpus_per_trial)
 
 
@@ -50,14 +50,12 @@ def resources_on(
     gpus = gpus_per_trial
     if gpus is None:
         gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
-    # one GPU for each process: a trial fits on a node with as many
-    processes, share = processes_and_gpus(gpus)
+    use = Resources.of_one_trial(gpus)
     if gpus > 0:
-        with_gpus = _with_gpus([*nodes, *growth.nodes], processes)
-        cpus = _cores_per_gpu_share(share, with_gpus, processes)
+        cpus = _cores_per_process(use, [*nodes, *growth.nodes])
     else:
         cpus = _cores_of(parallel, nodes, growth)
-    use = Resources(cpus=cpus, gpus=share, parallel=1, processes=processes)
+    use = replace(use, cpus=cpus)
     return replace(use, parallel=parallel or trials_at_once(use, nodes, growth))
 
 
@@ -160,26 +158,23 @@ def _gpu_words(count: int) -> str:
     return "a GPU" if count == 1 else f"{count} GPUs"
 
 
-def _cores_per_gpu_share(share: float, nodes: Sequence[Node], processes: int) -> int:
-    """Returns the cores of a process, on the node that has the fewest for one process.
+def _cores_per_process(use: Resources, nodes: Sequence[Node]) -> int:
+    """Returns the cores that each process of a trial with GPUs can have.
 
-    Raises MachineError if there is no node.
-
-    share      of a GPU, for each process
-    nodes      those with a GPU for each process of a trial
-    processes  of a trial
+    They are those on the node with the fewest for a process, of the nodes with a GPU for each
+    process of a trial. Raises MachineError if there is no such node.
     """
-    if not nodes:
-        words = _gpu_words(processes)
+    fitting = _with_gpus(nodes, use.processes)
+    if not fitting:
+        words = _gpu_words(use.processes)
         rule = f"no node has {words}, and no node with {words} may join"
         do = "Leave it out, or join nodes with GPUs first."
-        if processes > 1:
+        if use.processes > 1:
             rule += ": a trial trains on one node"
             do = "Set it to 1: more GPUs train more trials at once."
-        raise MachineError(
-            "`gpus_per_trial`", rule, got=processes if processes > 1 else share, do=do
-        )
-    cores = min(int(node.cpus / node.gpu_shares(share)) for node in nodes)
+        gpus = use.processes if use.processes > 1 else use.gpus
+        raise MachineError("`gpus_per_trial`", rule, got=gpus, do=do)
+    cores = min(int(node.cpus / node.gpu_shares(use.gpus)) for node in fitting)
     return max(1, min(_MOST_CORES, cores))
 
 
