@@ -41,7 +41,7 @@ class Gradients:
         while True:
             statistics = _statistics(self._model)
             try:
-                return self.accumulate(batch.divide(min(self.parts, least)), number)
+                return self._accumulate(batch.divide(min(self.parts, least)), number)
             except torch.OutOfMemoryError as error:
                 reason = first_line(error)
             # Not in the block above: until it ends, the error holds the tensors of the step.
@@ -55,7 +55,7 @@ class Gradients:
                 buffer.copy_(value)
             self.set_parts(2 * self.parts)
 
-    def accumulate(self, parts: Sequence[Batch], number: int) -> dict[str, Tensor]:
+    def _accumulate(self, parts: Sequence[Batch], number: int) -> dict[str, Tensor]:
         """Sets the gradients to those of all parts of a batch together; returns its losses.
 
         Each part, and each process, counts by what its losses are means over, so that both are
