@@ -219,13 +219,19 @@ exec sh -c "$*"
 """
 
 
-def test_files_are_linked_or_sent_and_their_bytes_are_told(tmp_path):
+@pytest.fixture
+def head_here(tmp_path):
+    """A head that is this machine: its ssh runs commands here."""
     if shutil.which("rsync") is None:
         pytest.skip("not installed: rsync")
     ssh = tmp_path / "ssh"
     ssh.write_text(SSH)
     ssh.chmod(0o755)
-    head = Head(file=Path("cluster.yaml"), ssh=(str(ssh),), target="here")
+    return Head(file=Path("cluster.yaml"), ssh=(str(ssh),), target="here")
+
+
+def test_photos_are_linked_or_sent_and_their_bytes_are_told(head_here, tmp_path):
+    head = head_here
     photos, there = tmp_path / "my photos", PurePosixPath(tmp_path, "first", "my_photos")
     photos.mkdir()
     for name in ("a b.jpg", "größe.jpg"):
@@ -238,7 +244,7 @@ def test_files_are_linked_or_sent_and_their_bytes_are_told(tmp_path):
     assert sizes[-1] == 6000
     (photos / "a b.jpg").write_bytes(b"changed")
     second = PurePosixPath(tmp_path, "second", "my_photos")
-    head.send(photos, second, like=there, progress=sizes.append)
+    head.send(photos, second, like=there, is_read_only=True, progress=sizes.append)
     assert sizes[-1] == 7, "the other file is linked"
     assert Path(there, "a b.jpg").stat().st_size == 3000, "that of the first stays"
     assert Path(there, "größe.jpg").samefile(Path(second, "größe.jpg"))
@@ -249,8 +255,32 @@ def test_files_are_linked_or_sent_and_their_bytes_are_told(tmp_path):
     file = tmp_path / "names.yaml"
     file.write_text("a: b")
     head.send(file, there.parent / file.name)
-    head.send(file, second.parent / file.name, like=there.parent / file.name)
+    like = there.parent / file.name
+    head.send(file, second.parent / file.name, like=like, is_read_only=True)
     assert Path(there.parent, file.name).samefile(Path(second.parent, file.name))
+
+
+def test_a_program_that_changes_its_files_leaves_those_of_earlier_submissions(head_here, tmp_path):
+    program = tmp_path / "program"
+    program.mkdir()
+    for name in ("train.py", "names.yaml"):
+        (program / name).write_text("as sent")
+    sizes = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    first, second = (PurePosixPath(tmp_path, folder, "program") for folder in ("first", "second"))
+    head_here.send(program, first)
+    head_here.send(program, second, like=first, progress=sizes.append)
+    assert sum(sizes) == 0, "nothing is sent twice"
+    Path(second, "names.yaml").write_text("changed")
+    assert Path(first, "names.yaml").read_text() == "as sent"
+    assert Path(second, "train.py").read_text() == "as sent"
+
+    for folder in ("first", "second"):
+        place = PurePosixPath(tmp_path, folder, "train.py")
+        head_here.send(program / "train.py", place, like=PurePosixPath(tmp_path, "first/train.py"))
+    Path(tmp_path, "second", "train.py").write_text("changed")
+    assert Path(tmp_path, "first", "train.py").read_text() == "as sent"
 
 
 def test_bytes_sent_are_those_of_finished_files_and_of_the_present_one():

@@ -37,7 +37,7 @@ class NewHead:
     def run(self, command):
         self.commands.append(command)
 
-    def send(self, source, place, *, like, progress=None):
+    def send(self, source, place, *, like, **_):
         self.sent[str(place)] = str(source)
         if source.name == "sources.json":
             self.sources = json.loads(source.read_text())
@@ -162,7 +162,7 @@ def test_a_head_with_another_home_folder_is_refused(sources, continued):
 
 def test_a_head_without_room_is_refused_before_anything_is_sent(sources, photos, continued):
     (photos / "2.jpg").write_bytes(bytes(3 * 10**6))
-    with pytest.raises(MachineError, match=r"has 1 kB free, and 3 MB are to be sent"):
+    with pytest.raises(MachineError, match=r"has 1 kB free, and 3 MB are needed"):
         continued(record(sources), free=900)
 
 

@@ -183,7 +183,7 @@ def test_the_script_for_heads_runs_with_an_old_python_which_it_must_be_able_to_n
         assert all(isinstance(note, ast.Name | ast.Constant) for note in notes)
 
 
-def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
+def test_what_was_sent_before_is_found_and_photos_need_no_room_again(tmp_path):
     submission = submission_below(tmp_path)
     bundle = bundle_on(submission)
     earlier = tmp_path / "project" / "submitted" / "tiny-1"
@@ -203,8 +203,13 @@ def test_what_was_sent_before_is_found_and_needs_no_room(tmp_path):
         "another project's"
     )
     sending.check_room(facts, bundle, submission)
-    with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are to be sent"):
+    with pytest.raises(MachineError, match=r"has 2 MB free, and 5\.0 GB are needed"):
         sending.check_room({**facts, "sent": []}, bundle, submission)
+    (earlier / FILES / GIVEN / MESHES.place).mkdir(parents=True)
+    facts = {"sent": head_facts.sent_paths(tmp_path), "free": 0}
+    assert sending._earlier(bundle.path_on_head(MESHES), submission, facts) is not None
+    with pytest.raises(MachineError, match=r"free, and 1 MB are needed"):
+        sending.check_room(facts, bundle, submission)
 
 
 def test_messages_of_a_run_there_name_the_files_here(tmp_path):

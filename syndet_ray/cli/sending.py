@@ -33,15 +33,16 @@ def write_sources(bundle: "Bundle", folder: Path, points: Path | None = None) ->
 
 
 def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:
-    """Raises MachineError if the head has no room for what was never sent."""
+    """Raises MachineError if the head has no room for what will not be a link there."""
     from syndet_ray.data.memory import memory_words
 
     needed = 0
     for item in bundle.items:
-        if _earlier(bundle.path_on_head(item), submission, facts) is None:
+        earlier = _earlier(bundle.path_on_head(item), submission, facts)
+        if item.for_nodes or earlier is None:
             needed += item.size
     if needed > facts["free"]:
-        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are to be sent"
+        rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are needed"
         do = "Put the photos into a bucket and give its address, or give the head a larger disk."
         raise MachineError(submission.head.place, rule, do=do)
 
@@ -67,7 +68,10 @@ def send(
     facts: Mapping[str, Any],
     display: "Plain | Bar",
 ) -> None:
-    """Sends everything. What an earlier submission of this project has is linked there, not sent.
+    """Sends everything, except for files that an earlier submission of this project has.
+
+    Those that the driver alone reads, such as photos, are linked there. What nodes get is copied: a
+    program of the user may change its files, and must not change those of earlier submissions.
 
     definitions  the folder of sweeps, search spaces, and where the items come from
     """
@@ -82,8 +86,11 @@ def send(
     for item in bundle.items:
         target = targets[item.source]
         with display.step(f"sending {item.name}"):
-            like, progress = _earlier(target, submission, facts), partial(_show_sent, display, item)
-            submission.head.send(item.source, target, like=like, progress=progress)
+            like = _earlier(target, submission, facts)
+            progress = partial(_show_sent, display, item)
+            submission.head.send(
+                item.source, target, like=like, is_read_only=not item.for_nodes, progress=progress
+            )
             progress(item.size)
 
 

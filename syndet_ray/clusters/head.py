@@ -102,19 +102,23 @@ class Head:
         place: PurePosixPath,
         *,
         like: PurePosixPath | None = None,
+        is_read_only: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Makes a file or folder of the head equal to one of this machine; sends what differs.
 
-        place     an absolute path there, whose parent exists
-        like      a path of the head that may have the same files: those are linked, not sent
-        progress  is called with the bytes that were sent so far
+        place         an absolute path there, whose parent exists
+        like          a path of the head that may have the same files: those are not sent
+        is_read_only  whether no program there writes into them: equal files of both paths are then
+                      one, with two links, else the second is a copy
+        progress      is called with the bytes that were sent so far
         """
         is_folder = source.is_dir()
         options = ["--delete"] if is_folder else []
         options += [f"--exclude={name}" for name in NEVER_SENT]
         if like is not None:
-            options += [f"--link-dest={like if is_folder else like.parent}"]
+            use = "--link-dest" if is_read_only else "--copy-dest"
+            options += [f"{use}={like if is_folder else like.parent}"]
         # the name of a folder of links, such as that of a data set, stands for its content
         paths = [f"{source.resolve()}/", f"{place}/"] if is_folder else [str(source), str(place)]
         words = [*options, paths[0]]
