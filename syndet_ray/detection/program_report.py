@@ -14,6 +14,7 @@ import numpy as np
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.program import PROGRAM_SETTINGS
 from syndet_ray.definitions.recipe import field_paths
+from syndet_ray.detection.corners import are_corners
 from syndet_ray.detection.score import NOTHING_FOUND, Predictions, in_order
 from syndet_ray.errors import DataError, NonFiniteLoss, nearest
 from syndet_ray.metrics import DRAWN
@@ -99,6 +100,7 @@ def read_predictions(
     for number, entry in enumerate(_entries(file, place)):
         image, row = _row(entry, f"{place}: {file.name}, entry {number}", pool)
         by_image[image].append(row)
+    _check_corners(by_image, f"{place}: {file.name}", pool)
     return [_predictions(rows, pool, i) for i, rows in enumerate(by_image)]
 
 
@@ -156,6 +158,17 @@ def _box(box: Any, place: str) -> list[float]:
         rule = "bbox must have a width and a height of 0 or more"
         raise DataError(place, rule, got=box, do="Write left, top, width, height.")
     return box
+
+
+def _check_corners(by_image: Sequence[list[list[float]]], place: str, pool: Pool) -> None:
+    """Raises DataError if the boxes are certainly corners."""
+    boxes = [row[:4] for rows in by_image for row in rows]
+    counts = [len(rows) for rows in by_image]
+    sizes_wh = np.repeat(pool.sizes_wh, counts, axis=0)
+    if are_corners(np.array(boxes, np.float64).reshape(-1, 4), sizes_wh):
+        rule = "bbox must be left, top, width, height in pixels, and these look like corners"
+        do = "Write right - left as the width, and bottom - top as the height."
+        raise DataError(place, f"{rule}: left, top, right, bottom", do=do)
 
 
 def _predictions(rows: list[list[float]], pool: Pool, i: int) -> Predictions:
