@@ -118,10 +118,6 @@ def test_classes_are_those_of_all_splits_in_the_order_of_train(tmp_path):
     assert list(found.splits) == ["train", "test"]
 
 
-def test_the_same_classes_in_any_order_pass():
-    check_classes(("a", "b"), ("b", "a"), "photos")
-
-
 @pytest.mark.parametrize(
     ("real", "synthetic", "said"),
     [

@@ -60,7 +60,11 @@ def test_a_check_that_cannot_read_keeps_no_trace(s3):
 
 def test_the_endpoint_may_stand_in_the_address(s3, server, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    check_bucket(f"s3://photos/runs?endpoint_override={server}&scheme=http&region=us-east-1")
+    address = f"s3://photos/runs?endpoint_override={server}&scheme=http&region=us-east-1"
+    client, place = storage.s3(address)
+    assert client.meta.endpoint_url == f"http://{server}"
+    assert place == {"Bucket": "photos", "Key": "runs"}
+    check_bucket(address)
 
 
 def test_a_bucket_that_does_not_exist_is_named(s3):

@@ -4,6 +4,7 @@ training really does.
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -136,9 +137,9 @@ def test_starting_weights_are_reported_as_they_were_asked_for(trainer, tmp_path,
     monkeypatch.chdir(tmp_path)
     body_file(tmp_path)
     made = trainer({"detector.weights": "./body.safetensors"})
-    check_settings(
-        made.recipe, made.effective | {"real_images_there": 8}, searched=["detector.weights"]
-    )
+    effective = made.effective | {"real_images_there": 8}
+    assert Path(effective["detector.weights"]).resolve() == tmp_path / "body.safetensors"
+    check_settings(made.recipe, effective, searched=["detector.weights"])
 
 
 def augment_by(name):

@@ -48,8 +48,12 @@ def test_an_address_of_another_form_is_refused_with_those_that_are_valid(address
 
 def test_what_starts_a_cluster_or_has_limits_of_its_own_is_left_to_ray(monkeypatch):
     monkeypatch.setattr(head.importlib.util, "find_spec", lambda name: name)
+    asked = []
+    monkeypatch.setattr(head, "_check_port", asked.append)
+    monkeypatch.setattr(head.subprocess, "run", lambda command, **_: asked.append(command))
     head.check_head("ray://host:10001")  # of Ray's client
     head.check_head("local")  # starts a cluster
+    assert asked == []
 
 
 def test_a_cluster_of_this_machine_is_asked_with_the_token_that_is_here(monkeypatch, tmp_path):

@@ -603,8 +603,15 @@ def test_a_point_is_proposed_as_it_stands(home, space, point):
 
 def test_a_recipe_of_another_sweep_may_bring_what_nothing_acts_on(home):
     write(home, f'SWEEP = Sweep(question="?", space={SPACES["share"]})')
-    points = ({"mix.synthetic": 0.6, "training.momentum": 0.5},)
-    load("mine").replace({"points": points}).check_points()
+    point = {"mix.synthetic": 0.6, "training.momentum": 0.5}
+    sweep = load("mine").replace({"points": (point,)})
+    sweep.check_points()
+    at = sweep.parameters.point(sweep.recipe.replace(point))
+    proposed = sweep.recipe.replace(sweep.parameters.changes(at))
+    assert proposed.mix.synthetic == 0.6
+    assert proposed.training.momentum == sweep.recipe.training.momentum
+    with pytest.raises(DefinitionError, match=r"points\[0\]: training.momentum"):
+        sweep.check_points_act()  # as of a file, where it would be a mistake
 
 
 def test_points_that_no_trial_is_left_for_are_refused(home):

@@ -572,11 +572,13 @@ def test_a_store_that_cannot_be_written_is_reported_without_its_password():
 class _Door(BaseHTTPRequestHandler):
     """A server that lets in who has the token or the name and password."""
 
+    admissions = 0
     keys = ("Bearer a-token", "Basic " + base64.b64encode(b"user:p@ss").decode())
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         is_known = self.headers.get("Authorization") in self.keys
+        type(self).admissions += is_known
         body = json.dumps({"experiments": []}).encode()
         self.send_response(200 if is_known else 401)
         self.send_header(
@@ -611,7 +613,9 @@ def door():
 def test_a_server_behind_a_log_in_is_asked_as_mlflow_asks_it(door, monkeypatch, settings, login):
     for name, value in settings.items():
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    monkeypatch.setattr(_Door, "admissions", 0)
     check_server(f"http://{login}{door}")
+    assert _Door.admissions == 1
 
 
 @pytest.mark.parametrize("login", ["", "user:wrong@"])
@@ -1010,9 +1014,13 @@ def test_an_address_that_is_neither_of_a_server_nor_of_a_database_is_refused(uri
         check_server(uri)
 
 
-def test_databases_are_left_to_mlflow(tmp_path):
+def test_databases_are_left_to_mlflow(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("syndet_ray.tracking.server._answer", lambda uri, _: asked.append(uri))
     check_server(f"sqlite:///{tmp_path}/mlflow.db")
     check_server("postgresql+psycopg2://user@host/runs")
+    assert asked == []
+    assert list(tmp_path.iterdir()) == [], "not even opened"
 
 
 def test_no_recipe_that_was_trained_once_has_a_probability_to_be_the_best():
