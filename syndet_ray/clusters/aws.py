@@ -20,7 +20,7 @@ from syndet_ray.data.storage import error_code, read_advice
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.wording import counted
 
-Problems = Iterator[SyndetError | str]
+Findings = Iterator[SyndetError | str]  # errors, and notes as texts
 
 _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
 # answers to a question that this machine may not ask
@@ -102,7 +102,7 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
     return [finding for answer in answers for finding in answer.result()]
 
 
-def _answer(subject: str, check: Callable[[], Problems]) -> list[SyndetError | str]:
+def _answer(subject: str, check: Callable[[], Findings]) -> list[SyndetError | str]:
     """Returns what a check finds; an error or a note if AWS does not answer its question."""
     try:
         return list(check())
@@ -118,7 +118,7 @@ def _account_error(error: Exception) -> MachineError:
     return MachineError("AWS account", rule, do=read_advice(error))
 
 
-def _zones(account: Account, cluster: ClusterFile) -> Problems:
+def _zones(account: Account, cluster: ClusterFile) -> Findings:
     answer = account.client("ec2").describe_availability_zones(AllAvailabilityZones=True)
     states = {zone["ZoneName"]: zone["State"] for zone in answer["AvailabilityZones"]}
     place = cluster.lines.place(("provider",), "availability_zone")
@@ -130,7 +130,7 @@ def _zones(account: Account, cluster: ClusterFile) -> Problems:
             yield MachineError(place, f"{zone} is {states[zone]}", do="Take it out.")
 
 
-def _images(account: Account, cluster: ClusterFile) -> Problems:
+def _images(account: Account, cluster: ClusterFile) -> Findings:
     """Images that are there, and whose disks fit those of the nodes."""
     kinds_of: dict[str, list[NodeType]] = {}
     for kind in _kinds(cluster):
@@ -150,7 +150,7 @@ def _images(account: Account, cluster: ClusterFile) -> Problems:
             yield from _disk_errors(cluster, kind, images[name])
 
 
-def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Problems:
+def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:
     """A disk of a node must hold the snapshot that the image has for it."""
     needed = _disks(image)
     node = cluster.prepared[NODE_TYPES][kind.name]["node_config"]
@@ -168,7 +168,7 @@ def _disks(owner: Mapping[str, Any]) -> dict[str, int]:
     return {device: size for device, size in sizes.items() if size is not None}
 
 
-def _offers(account: Account, cluster: ClusterFile) -> Problems:
+def _offers(account: Account, cluster: ClusterFile) -> Findings:
     """Instance types that the zones of the cluster offer."""
     names = _instance_types(cluster)
     pages = account.client("ec2").get_paginator("describe_instance_type_offerings")
@@ -192,7 +192,7 @@ def _offers(account: Account, cluster: ClusterFile) -> Problems:
             yield f"{kind.name}: {kind.instance_type} is not offered in {missing}"
 
 
-def _sizes(account: Account, cluster: ClusterFile) -> Problems:
+def _sizes(account: Account, cluster: ClusterFile) -> Findings:
     """Cores and GPUs that a type of node must not count higher than its machine has."""
     for kind in _kinds(cluster):
         machine = account.machines.get(kind.instance_type or "")
@@ -205,7 +205,7 @@ def _sizes(account: Account, cluster: ClusterFile) -> Problems:
                 yield f"{kind.name}: {kind.instance_type} has a GPU, which no trial may use"
 
 
-def _profiles(account: Account, cluster: ClusterFile) -> Problems:
+def _profiles(account: Account, cluster: ClusterFile) -> Findings:
     """Instance profiles that exist and have a role."""
     client = account.client("iam")
     for name in sorted({kind.profile for kind in _kinds(cluster) if kind.profile}):
@@ -224,7 +224,7 @@ def _profiles(account: Account, cluster: ClusterFile) -> Problems:
         yield "the head gets a profile of Ray's, which may do anything with EC2 and S3"
 
 
-def _head_role(account: Account, cluster: ClusterFile) -> Problems:
+def _head_role(account: Account, cluster: ClusterFile) -> Findings:
     """The role of the head, which may let it start workers of another cluster only.
 
     Nothing is said of one with policies that are attached to it, such as those of AWS.
@@ -252,7 +252,7 @@ def _head_role(account: Account, cluster: ClusterFile) -> Problems:
             yield MachineError(place, rule, got=cluster.cluster_name, do=_DO_ROLE)
 
 
-def _buckets(account: Account, cluster: ClusterFile) -> Problems:
+def _buckets(account: Account, cluster: ClusterFile) -> Findings:
     """Buckets that the commands name, and that do not exist."""
     if use_another_store(cluster.prepared):
         return
@@ -270,7 +270,7 @@ def _buckets(account: Account, cluster: ClusterFile) -> Problems:
                 yield MachineError(place, rule, do=_DO_BUCKET)
 
 
-def _rights(account: Account, cluster: ClusterFile) -> Problems:
+def _rights(account: Account, cluster: ClusterFile) -> Findings:
     """The right to start the head. EC2 answers that, and starts nothing in a dry run."""
     node = cluster.prepared[NODE_TYPES][cluster.head_type]["node_config"]
     if cluster.head.image is None:  # Ray's choice
@@ -289,7 +289,7 @@ def _rights(account: Account, cluster: ClusterFile) -> Problems:
             yield MachineError(place, rule, do=_DO_RIGHTS)
 
 
-def _quotas(account: Account, cluster: ClusterFile) -> Problems:
+def _quotas(account: Account, cluster: ClusterFile) -> Findings:
     """Limits of the account on cores, which must let one node of each type start."""
     client = account.client("service-quotas")
     for kind in _kinds(cluster):
