@@ -149,6 +149,37 @@ def test_all_problems_are_in_one_message(cluster, tmp_path):
         assert part in message
 
 
+def test_mistakes_of_the_file_are_in_the_order_of_their_lines(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(here.shutil, "which", lambda program: None if program == "ssh" else program)
+    broken = cluster(
+        ("us-east-1b", "us-east-1z"), ("Name: syndet-ray-worker", "Name: nobody"),
+        ("g5.2xlarge", "g55.2xlarge"), ("BUCKET=s3://mine", "BUCKET=s3://YOUR-BUCKET"),
+        ("VolumeSize: 80", "VolumeSize: 10"),
+    )  # fmt: skip
+    places = re.findall(r"^  (\S[^:]*(?::\d+)?): ", problems(broken), re.MULTILINE)
+    *of_file, last = places
+    lines = [int(place.rpartition(":")[2]) for place in of_file]
+    assert len(lines) > 4 and lines == sorted(lines)
+    assert last == "this machine"
+
+
+@pytest.mark.parametrize(
+    ("storage", "count", "words"),
+    [
+        ("s3://gone-for-ever/runs", 1, "which the commands and `storage` name. Create the bucket"),
+        ("s3://gone-for-ever", 1, "which the commands and `storage` name. Create the bucket"),
+        ("s3://nothing/runs", 2, "which the commands name. Create the bucket"),
+        ("s3://gone-for-ever/runs?endpoint_override=127.0.0.1:9", 2, "which the commands name."),
+    ],
+)
+def test_a_bucket_that_the_commands_and_the_storage_name_is_missing_once(
+    storage, count, words, cluster
+):
+    message = problems(cluster(("BUCKET=s3://mine", "BUCKET=s3://gone-for-ever")), storage)
+    assert message.count("Create the bucket") + message.count("(EndpointConn") == count
+    assert f"s3://gone-for-ever does not exist, {words}" in message
+
+
 def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     documented = cluster()
     for possible in (None, 0, 0.5, 1):
@@ -251,7 +282,7 @@ def test_a_missing_profile_is_named(cluster, monkeypatch):
     ],
 )
 def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, monkeypatch):
-    monkeypatch.setattr(aws, "findings", lambda cluster: [])
+    monkeypatch.setattr(aws, "findings", lambda cluster, storage: [])
     assert message in problems(cluster(), storage)
 
 

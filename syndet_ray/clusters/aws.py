@@ -27,6 +27,7 @@ _PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attem
 FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 _SERVICES = ("ec2", "iam", "s3", "service-quotas", "sts")
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{2,62})(?=[/\s'\";|&]|$)")
+_ENDPOINT = "endpoint_override="  # in the address of a bucket that is not Amazon's
 _NO_BUCKET = ("404", "NoSuchBucket")
 _DO_BUCKET = "Create the bucket, or correct the name."
 _DO_ROLE = "Write the name of the cluster in its policy, see docs/cluster_aws.md."
@@ -35,6 +36,12 @@ _DO_IMAGE = "docs/cluster_aws.md has the command that names one of this region."
 _DO_QUOTA = "Ask for more in Service Quotas, or list smaller nodes."
 _DO_RIGHTS = "They need ec2:RunInstances, and iam:PassRole for the role of the head."
 _STARTS_ELSEWHERE = "Take another instance type, or another region."
+
+
+class MissingBucket(MachineError):
+    """A bucket, by its name, that the commands of a file name and that does not exist."""
+
+    bucket = ""
 
 
 class Account:
@@ -74,8 +81,10 @@ class Account:
         return machines
 
 
-def findings(cluster: ClusterFile) -> list[SyndetError | str]:
+def findings(cluster: ClusterFile, storage: str | None = None) -> list[SyndetError | str]:
     """Errors for what the cloud lacks or refuses, and notes on what could not be looked up.
+
+    storage  where runs are kept, in a bucket that the commands may name too
 
     Without credentials nothing else is asked.
     """
@@ -90,7 +99,7 @@ def findings(cluster: ClusterFile) -> list[SyndetError | str]:
         "cores of the instance types": _sizes,
         "instance profiles": _profiles,
         "policies of the head": _head_role,
-        "buckets": _buckets,
+        "buckets": partial(_buckets, storage=storage),
         "rights": _rights,
         "quotas": _quotas,
     }
@@ -252,7 +261,7 @@ def _head_role(account: Account, cluster: ClusterFile) -> Findings:
             yield MachineError(place, rule, got=cluster.cluster_name, do=_DO_ROLE)
 
 
-def _buckets(account: Account, cluster: ClusterFile) -> Findings:
+def _buckets(account: Account, cluster: ClusterFile, storage: str | None = None) -> Findings:
     """Buckets that the commands name, and that do not exist."""
     if use_another_store(cluster.prepared):
         return
@@ -265,9 +274,22 @@ def _buckets(account: Account, cluster: ClusterFile) -> Findings:
         # other answers are of buckets that exist, of others or in other regions
         except ClientError as error:
             if error_code(error) in _NO_BUCKET:
-                place = cluster.lines.place_of_text(text, name)
-                rule = f"s3://{name} does not exist, which the commands name"
-                yield MachineError(place, rule, do=_DO_BUCKET)
+                yield _bucket_error(cluster.lines.place_of_text(text, name), name, storage)
+
+
+def _bucket_error(place: str, name: str, storage: str | None) -> MissingBucket:
+    is_of_storage = storage is not None and name == bucket_of(storage)
+    others = " and `storage`" if is_of_storage else ""
+    rule = f"s3://{name} does not exist, which the commands{others} name"
+    error = MissingBucket(place, rule, do=_DO_BUCKET)
+    error.bucket = name
+    return error
+
+
+def bucket_of(address: str) -> str:
+    """The name of the bucket in an s3:// address; "" for one of another store."""
+    match = _BUCKET.match(address)
+    return match[1] if match and _ENDPOINT not in address else ""
 
 
 def _rights(account: Account, cluster: ClusterFile) -> Findings:

@@ -15,7 +15,7 @@ from syndet_ray.clusters.description import (
     mistakes_error,
 )
 from syndet_ray.clusters.quotas import may_have_gpus
-from syndet_ray.clusters.rules import as_lines, distinct_errors
+from syndet_ray.clusters.rules import as_lines, by_line, distinct_errors
 from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.search.task import Resources
@@ -69,17 +69,19 @@ def check_cluster(
     findings += trial_errors(cluster, gpus_per_trial)
     if cluster.provider == AWS:
         with step(f"asking AWS for images, machines, rights and quotas in {cluster.region}"):
-            findings += aws.findings(cluster)
+            findings += aws.findings(cluster, storage)
     elif cluster.provider != LOCAL:
         findings.append(
             f"{cluster.provider} is not asked: whether it has what {cluster.path} names shows "
             "only when nodes start"
         )
-    with step(_STORAGE_STEP):
-        findings += storage_errors(cluster, storage) or _bucket_errors(storage)
+    findings += storage_errors(cluster, storage)
+    if storage is not None and not _is_missing(storage, findings):
+        with step(_STORAGE_STEP):
+            findings += _bucket_errors(storage)
     errors = [finding for finding in findings if isinstance(finding, SyndetError)]
     if errors:
-        raise _error_of_all(cluster.path, errors)
+        raise _error_of_all(cluster.path, by_line(errors, cluster.path))
     return [finding for finding in findings if isinstance(finding, str)]
 
 
@@ -149,6 +151,12 @@ def _is_counted(kind: NodeType, provider: str) -> bool:
     # only AWS's types are known by name
     has_no_gpu = provider == AWS and not may_have_gpus(kind)
     return "GPU" in kind.resources or has_no_gpu
+
+
+def _is_missing(storage: str, findings: list[SyndetError | str]) -> bool:
+    """True if the findings name the bucket of the storage as one that does not exist."""
+    buckets = [finding.bucket for finding in findings if isinstance(finding, aws.MissingBucket)]
+    return aws.bucket_of(storage) in buckets
 
 
 def _bucket_errors(storage: str | None) -> list[MachineError]:

@@ -14,6 +14,7 @@ from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
     NODE_TYPES,
     as_lines,
+    by_line,
     distinct_errors,
     doubled_key_errors,
     has_token,
@@ -23,7 +24,7 @@ from syndet_ray.clusters.rules import (
     without_wrong_types,
 )
 from syndet_ray.data.readers.yaml_file import load_yaml
-from syndet_ray.errors import DataError, DefinitionError, SyndetError, first_line
+from syndet_ray.errors import DataError, DefinitionError, first_line
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.autoscaler import Growth, growth_of
 
@@ -123,7 +124,7 @@ def cluster_and_mistakes(path: Path) -> tuple[ClusterFile | None, list[Definitio
     prepared, refusal = _with_defaults(content)
     mistakes = _errors(content, prepared, refusal, lines)
     if mistakes:
-        return None, sorted(mistakes, key=_line)
+        return None, by_line(mistakes, path)
     assert prepared is not None
     return _cluster_file(path, prepared, lines), []
 
@@ -168,11 +169,6 @@ def _errors(
     if (usable["provider"] or {}).get("type") == AWS:
         errors += ec2.errors(usable, lines)
     return errors
-
-
-def _line(error: SyndetError) -> int:
-    line = error.place.rpartition(":")[2]
-    return int(line) if line.isdecimal() else 0
 
 
 def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> ClusterFile:

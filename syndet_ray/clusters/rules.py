@@ -4,8 +4,10 @@ Each function returns an error for each mistake, so that a person sees all of th
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +113,19 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
 def distinct_errors(errors: Iterable[Error]) -> list[Error]:
     """Errors without those that say the same as one before: two rules may refuse one value."""
     return list({str(error): error for error in errors}.values())
+
+
+def by_line(errors: Iterable[Error], file: Path) -> list[Error]:
+    """Errors in the order of the lines of a file; those of other places come last."""
+    return sorted(errors, key=partial(_line_in, file))
+
+
+def _line_in(file: Path, error: SyndetError) -> float:
+    """The line of a file at which an error is, 0 for the file as a whole; inf for another place."""
+    if error.place == str(file):
+        return 0
+    line = error.place.removeprefix(f"{file}:")
+    return int(line) if line != error.place and line.isdecimal() else math.inf
 
 
 def as_lines(errors: Iterable[SyndetError]) -> str:
