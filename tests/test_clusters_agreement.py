@@ -89,6 +89,66 @@ def test_workers_must_join_the_port_of_the_head(refused):
         assert refused(text.replace("--head --port=6379", unknown)) == ""
 
 
+NO_START = "c.yaml:{line}: head_start_ray_commands must start Ray on the head, and no command is "
+START = "ray start --head --port=6379 --object"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "ray start --port=6379 --object",
+        "ray start --headless --port=6379 --object",
+        "ray start --port $PORT --object",
+        "~/venv/bin/ray --log-style=pretty start --object",
+    ],
+)
+def test_a_head_that_would_start_as_a_worker_is_refused(start, refused):
+    text = changed((START, start))
+    assert refused(text) == (
+        f"c.yaml:{line_of(text, start)}: head_start_ray_commands must start the head, which --head does. "
+        "Add --head to this `ray start`."
+    )
+
+
+@pytest.mark.parametrize(
+    "start", ["", "echo", "ray stop", "~/venv/bin/mlflow server", "ray status"]
+)
+def test_a_head_on_which_nothing_starts_ray_is_refused(start, refused):
+    text = changed((START, f"{start} --object" if start else "--object"))
+    line = line_of(text, "head_start_ray_commands:")
+    assert refused(text) == NO_START.format(line=line) + (
+        "`ray start --head`. Write `ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml`."
+    )
+
+
+def test_an_empty_list_of_commands_starts_no_head_and_a_missing_one_those_of_ray(refused, tmp_path):
+    content = yaml.safe_load(OTHER)
+    assert refused(yaml.safe_dump(content | {"head_start_ray_commands": []})).startswith("c.yaml:")
+    del content["head_start_ray_commands"]
+    assert refused(yaml.safe_dump(content)) == ""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "python3 -m ray.scripts.scripts start --head --object",
+        "ray --log-style=pretty start --block --head --object",
+        "ray start $OPTIONS --object",
+        "ray start --port=6379 $MORE --object",
+        "ray start --head --object-manager-port=1 || echo ray start failed; true --object",
+        "bash ~/start_head.sh --object",
+        "sudo systemctl start ray-head --object",
+        "docker run --rm ours --object",
+        "exec $START_HEAD --object",
+        "~/bin/start-head --object",
+        "python3 head.py --object",
+    ],
+)
+def test_other_ways_to_start_a_head_pass(start, refused):
+    text = changed((START, start))
+    assert refused(text) == ""
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
