@@ -203,6 +203,22 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_loaded(arguments,
 
 
 @pytest.mark.parametrize(
+    "arguments", [("sweep", "smoke"), ("check", "smoke"), ("resume", "runs/tiny")]
+)
+def test_an_address_at_which_no_cluster_can_be_is_refused_before_anything_is_loaded(
+    arguments, syndet_here, monkeypatch
+):
+    for loaded in ("make_request", "_folder"):
+        monkeypatch.setattr(sweeps, loaded, None)
+    monkeypatch.setattr("syndet_ray.cli.check.make_request", None)
+    done = syndet_here(*arguments, "--address", "foo")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "syndet_ray: --address: must be auto or HOST:PORT, got 'foo'. On the head node it is auto,"
+    )
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
         (("check", "nothing", "--real", "stand-in"), 1, "sweeps/nothing.py: does not exist."),

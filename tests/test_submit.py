@@ -86,7 +86,9 @@ def test_photos_at_an_address_are_not_read_here_but_all_else_is_checked(tmp_path
     submit._check_here(request, few, DISPLAY, force=True)
 
 
-def test_a_head_that_is_missing_is_told_before_photos_are_read(cluster, tmp_path, monkeypatch):
+def test_a_head_that_is_missing_is_told_before_anything_is_loaded_or_read(
+    cluster, tmp_path, monkeypatch
+):
     def find_no_head(name, cluster, display):
         raise MachineError("c.yaml", "has no head", do="Start it.")
 
@@ -95,12 +97,24 @@ def test_a_head_that_is_missing_is_told_before_photos_are_read(cluster, tmp_path
     options = SweepOptions(runs=None, real="photos-that-are-not-there")
     request = make_request("tiny", options)
     monkeypatch.setattr(submit, "open_display", lambda console: nullcontext(DISPLAY))
+
+    def send(options):
+        submit.submit("tiny", options, request, file=cluster.path, points=None, force=False)
+
+    few = replace(options, images=1)
     monkeypatch.setattr(submit, "_new_submission", find_no_head)
-    with pytest.raises(MachineError, match="has no head"):
-        submit.submit("tiny", options, request, file=cluster.path, points=None, force=False)
+    for refused in (options, few):
+        with pytest.raises(MachineError, match="has no head"):
+            send(refused)
+    with pytest.raises(DefinitionError, match=r"^`cluster`: .* cannot be combined with `address`"):
+        send(replace(options, address="auto"))
+    with pytest.raises(MachineError, match=r"^/dev/null/runs: cannot be written"):
+        send(replace(options, runs=Path("/dev/null/runs")))
     monkeypatch.setattr(submit, "_new_submission", lambda *_: (submission_below("/h"), {}))
+    with pytest.raises(DefinitionError, match="`images`"):
+        send(few)
     with pytest.raises(DataError, match="photos-that-are-not-there"):
-        submit.submit("tiny", options, request, file=cluster.path, points=None, force=False)
+        send(options)
 
 
 def test_streamed_photos_of_this_machine_are_refused_where_nodes_join(cluster):

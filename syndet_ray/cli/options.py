@@ -67,6 +67,17 @@ def _server(uri: str | None) -> str | None:
     return None if uri is None else server_address(uri)
 
 
+def _cluster_address(address: str | None) -> str | None:
+    """Returns the address of a Ray cluster. Raises MachineError, before anything is loaded, for one
+    at which there can be none.
+    """
+    from syndet_ray.workers.head import check_form
+
+    if address is not None:
+        check_form(address)
+    return address
+
+
 def class_map(file: Path) -> "dict[str, str | None]":
     """New names of classes, from a file that a person wrote. Raises DataError."""
     from syndet_ray.data.class_map import read_class_map
@@ -163,7 +174,8 @@ RealAgain = Annotated[
     ),
 ]
 AddressAgain = Annotated[
-    str | None, typer.Option("--address", help=f"Ray cluster to join. {_AS_BEGUN}")
+    str | None,
+    typer.Option("--address", callback=_cluster_address, help=f"Ray cluster to join. {_AS_BEGUN}"),
 ]
 TrackingAgain = Annotated[
     str | None, typer.Option("--tracking", callback=_server, help=f"MLflow server. {_AS_BEGUN}")
@@ -187,7 +199,11 @@ Gpus = Annotated[
     ),
 ]
 Address = Annotated[
-    str | None, typer.Option(help="Ray cluster to join, such as auto. Default: this machine alone.")
+    str | None,
+    typer.Option(
+        callback=_cluster_address,
+        help="Ray cluster to join, such as auto. Default: this machine alone.",
+    ),
 ]
 Cluster = Annotated[
     Path | None,

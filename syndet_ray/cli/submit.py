@@ -58,9 +58,11 @@ def submit(
     with open_display(console) as display, temporary_folder() as staged:
         cluster = _read_cluster(file, display)
         _check_nodes(cluster, options)
-        _check_here(request, options, display, force=force)
+        check_writable(runs_folder(options.runs))  # the report is brought there
+        # first: it answers in seconds, to load PyTorch takes longer, and to read photos minutes
         submission, facts = _new_submission(name, cluster, display)
-        _check_photos(request, options, display)  # after the head: this may take minutes
+        _check_here(request, options, display, force=force)
+        _check_photos(request, options, display)
         earlier = None if points is None else _copy_of_run(points, staged)
         with display.step("looking at the files that go along"):
             bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
@@ -161,7 +163,6 @@ def _check_here(
     check_sweep(request.definition, for_run)
     if not force:
         check_images(request.definition, for_run.budget)
-    check_writable(for_run.runs)  # the report is brought there
 
 
 def _check_photos(request: "SweepRequest", options: SweepOptions, display: "Plain | Bar") -> None:

@@ -35,7 +35,7 @@ def check_head(address: str) -> None:
 
     ray.init() would try for minutes, and without a message.
     """
-    _check_form(address)
+    check_form(address)
     if address == _NEW or address.startswith(CLIENT):
         return
     _check_port(address)
@@ -58,8 +58,11 @@ def check_head(address: str) -> None:
         raise unreachable_error(address, _reason(process.stderr))
 
 
-def _check_form(address: str) -> None:
-    """Raises MachineError for an address at which there can be no cluster."""
+def check_form(address: str) -> None:
+    """Raises MachineError for an address at which there can be no cluster.
+
+    It imports nothing heavy: the command line calls it before all else.
+    """
     if address in (_NEW, _AUTO) or _has_port(address):
         return
     if address.startswith(CLIENT) and importlib.util.find_spec(_OF_CLIENT) is not None:
