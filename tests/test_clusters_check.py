@@ -166,10 +166,10 @@ def test_mistakes_of_the_file_are_in_the_order_of_their_lines(cluster, tmp_path,
 @pytest.mark.parametrize(
     ("storage", "count", "words"),
     [
-        ("s3://gone-for-ever/runs", 1, "which the commands and `storage` name. Create the bucket"),
-        ("s3://gone-for-ever", 1, "which the commands and `storage` name. Create the bucket"),
-        ("s3://nothing/runs", 2, "which the commands name. Create the bucket"),
-        ("s3://gone-for-ever/runs?endpoint_override=127.0.0.1:9", 2, "which the commands name."),
+        ("s3://gone-for-ever/runs", 1, "commands and `storage`"),
+        ("s3://gone-for-ever", 1, "commands and `storage`"),
+        ("s3://nothing/runs", 2, "commands"),
+        ("s3://gone-for-ever/runs?endpoint_override=127.0.0.1:9", 2, "commands"),
     ],
 )
 def test_a_bucket_that_the_commands_and_the_storage_name_is_missing_once(
@@ -177,7 +177,7 @@ def test_a_bucket_that_the_commands_and_the_storage_name_is_missing_once(
 ):
     message = problems(cluster(("BUCKET=s3://mine", "BUCKET=s3://gone-for-ever")), storage)
     assert message.count("Create the bucket") + message.count("(EndpointConn") == count
-    assert f"s3://gone-for-ever does not exist, {words}" in message
+    assert f"the {words} name s3://gone-for-ever, which does not exist. Create" in message
 
 
 def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
@@ -189,13 +189,10 @@ def test_a_cluster_on_which_no_trial_could_train_is_refused(cluster):
     assert "has 2 GPUs, and as many cores, for a trial, got 2. Lower it" in str(few)
     alone = cluster(("max_workers: 8", "max_workers: 0"), ("max_workers: 2", "max_workers: 0"))
     (none,) = trial_errors(alone, None)
-    assert "c.yaml: gives no node a core on which a trial could train. Give workers" in str(none)
+    assert "c.yaml: has no node with a core for a trial. Give workers" in str(none)
     coreless = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 0, "GPU": 1}'))
     (none,) = trial_errors(coreless, None)
-    assert (
-        "c.yaml: gives no node with a GPU a core on which a trial could train. Give workers"
-        in str(none)
-    )
+    assert "c.yaml: has no node with a GPU and a core for a trial. Give workers" in str(none)
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_errors(uncounted, 2) == [], "Ray asks AWS for the GPUs"
 
@@ -318,7 +315,7 @@ def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, mon
         (
             aws._sizes,
             ("c7i.4xlarge", "g5.4xlarge"),
-            "cpu_spot: g5.4xlarge has a GPU, which no trial may use",
+            "cpu_spot: g5.4xlarge has a GPU that `resources` does not list: no trial will use it",
         ),
         (
             aws._profiles,
@@ -343,7 +340,7 @@ def test_the_cloud_is_asked_for_each_part(check, change, message, asked):
         (
             aws._buckets,
             ("BUCKET=s3://mine", "BUCKET=s3://gone-for-ever"),
-            "s3://gone-for-ever does not exist, which the commands name. Create the bucket, or",
+            "the commands name s3://gone-for-ever, which does not exist. Create the bucket, or",
         ),
         (
             aws._head_role,
@@ -440,7 +437,10 @@ def test_each_type_has_its_own_quota(cluster):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"~/syndet_ray": "."', '"~/syndet_ray": "gone"'), "copies gone to the nodes, which does"),
+        (
+            ('"~/syndet_ray": "."', '"~/syndet_ray": "gone"'),
+            "copies gone, which does not exist here",
+        ),
         (
             ('"~/syndet_ray": "."', '"~/syndet_ray": "docs"'),
             "the nodes get no such file (docs/cons",
@@ -459,7 +459,7 @@ def test_each_type_has_its_own_quota(cluster):
         ),
         (
             (" -c ~/syndet_ray/constraints.txt", ""),
-            "installs any Ray, and a cluster is joined with",
+            "pins no version of Ray, and all nodes need",
         ),
         (("--python 3.11", "--python 3.9"), "nodes must get Python 3.11 or newer, got '3.9'"),
         (("--python 3.11", "--python 3.99"), "nodes get Python 3.99, and this machine has 3."),
@@ -473,7 +473,7 @@ def test_this_machine_must_have_what_it_copies_to_the_nodes(change, message, clu
 def test_packages_that_the_commands_do_not_name_are_noted(cluster):
     score = "RAY_AUTOSCALER_UTILIZATION_SCORER=syndet_ray.clusters.spot_first.score"
     (note,) = here.findings(cluster(("-e ~/syndet_ray", "optuna"), (score, "")))
-    assert "installs Ray, but by its words not the packages of syndet_ray, such as torch" in note
+    assert "installs Ray, but no command names the packages of syndet_ray, such as torch" in note
     assert list(here.findings(cluster(("-e ~/syndet_ray", "optuna torch"), (score, "")))) == []
 
 

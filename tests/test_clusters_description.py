@@ -288,7 +288,7 @@ def test_limits_of_nodes_must_agree(refused):
         ("provider: {type: aws}\n", "provider lacks region"),
         ("cluster_name: a\nprovider: {type: aws}\nsetup_commands: a\n", "must be of type array"),
         ("provider: {type: aws}\navailable_node_types: {}\n", "head_node_type must be one of"),
-        ("provider: {type: aws}\navailable_node_types: {1: 2}\n", "must have words as keys, got 1"),
+        ("provider: {type: aws}\navailable_node_types: {1: 2}\n", "must have text as keys, got 1"),
     ],
 )
 def test_what_is_no_description_is_refused(text, message, refused):

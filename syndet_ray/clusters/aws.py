@@ -211,7 +211,10 @@ def _sizes(account: Account, cluster: ClusterFile) -> Findings:
                 rule = f"{kind.name}: {kind.instance_type} has {has} {name}"
                 yield MachineError(place, rule, got=kind.resources[name], do=f"Write {has}.")
             elif name == "GPU" and has and not kind.resources.get(name, 0):
-                yield f"{kind.name}: {kind.instance_type} has a GPU, which no trial may use"
+                yield (
+                    f"{kind.name}: {kind.instance_type} has a GPU that `resources` does not list: "
+                    "no trial will use it"
+                )
 
 
 def _profiles(account: Account, cluster: ClusterFile) -> Findings:
@@ -280,7 +283,7 @@ def _buckets(account: Account, cluster: ClusterFile, storage: str | None = None)
 def _bucket_error(place: str, name: str, storage: str | None) -> MissingBucket:
     is_of_storage = storage is not None and name == bucket_of(storage)
     others = " and `storage`" if is_of_storage else ""
-    rule = f"s3://{name} does not exist, which the commands{others} name"
+    rule = f"the commands{others} name s3://{name}, which does not exist"
     error = MissingBucket(place, rule, do=_DO_BUCKET)
     error.bucket = name
     return error

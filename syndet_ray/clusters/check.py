@@ -111,8 +111,8 @@ def trial_errors(cluster: ClusterFile, gpus_per_trial: float | None) -> list[Mac
         words = counted(use.processes, "GPU")
         rule = f"no node of {cluster.path} has {words}, and as many cores, for a trial"
         return [MachineError("`gpus_per_trial`", rule, got=gpus_per_trial, do=_DO_GPUS)]
-    nodes_for_trials = "node with a GPU" if gpus else "node"
-    rule = f"gives no {nodes_for_trials} a core on which a trial could train"
+    parts = "a GPU and a core" if gpus else "a core"
+    rule = f"has no node with {parts} for a trial"
     return [MachineError(cluster.path, rule, do=_DO_CORES)]
 
 

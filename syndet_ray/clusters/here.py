@@ -61,7 +61,7 @@ def _mount_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     for remote, local in mounts(cluster).items():
         if not local.exists() and not remote.endswith(TOKEN_FILE):
             place = cluster.lines.place(("file_mounts",), remote)
-            rule = f"file_mounts copies {local} to the nodes, which does not exist here"
+            rule = f"file_mounts copies {local}, which does not exist here"
             yield MachineError(place, rule, do="Correct the path, or run this in its folder.")
 
 
@@ -85,7 +85,7 @@ def _key_errors(cluster: ClusterFile) -> Iterator[MachineError]:
 
 
 def _notes(cluster: ClusterFile) -> Iterator[str]:
-    """Notes on commands that are right for a cluster of another kind."""
+    """Notes on a region that is not that of the nodes, and on packages that no command installs."""
     if cluster.provider == AWS:
         for command, name, region in regions_set(cluster.prepared):
             if region != cluster.region:
@@ -93,7 +93,7 @@ def _notes(cluster: ClusterFile) -> Iterator[str]:
                 yield f"{place}: {name} is {region}, and the nodes are in {cluster.region}"
     if lacks_package(cluster.prepared, _FOR_TRIALS):
         yield (
-            f"{cluster.path} installs Ray, but by its words not the packages of syndet_ray, "
+            f"{cluster.path} installs Ray, but no command names the packages of syndet_ray, "
             f"such as {_FOR_TRIALS}, which every node needs"
         )
 
@@ -133,8 +133,8 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
         if _installs_ray(command) and not versions and not _CONSTRAINTS.search(command):
             place = cluster.lines.place_of_text(command, "ray")
             yield (
-                f"{place}: installs any Ray, and a cluster is joined with the same version only: "
-                f"write ray[default]=={ray.__version__}, or -c constraints.txt"
+                f"{place}: pins no version of Ray, and all nodes need the one that this machine "
+                f"has: write ray[default]=={ray.__version__}, or -c constraints.txt"
             )
         for version in versions:
             if not fnmatchcase(ray.__version__, version):

@@ -39,7 +39,7 @@ def schema_errors(content: Mapping[str, Any], lines: Lines) -> list[DefinitionEr
 
 def without_wrong_types(content: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with None for values of a type that the schema refuses, and without keys that are no
-    words: the other rules can then be applied to it.
+    strings: the other rules can then be applied to it.
     """
     copy: dict[str, Any] = _without_other_keys(content)
     for error in list(_mistakes(copy)):
@@ -53,7 +53,7 @@ def without_wrong_types(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mistakes(content: Mapping[str, Any]) -> Iterator[Any]:
-    """The mistakes that jsonschema finds. It takes all keys for texts."""
+    """The mistakes that jsonschema finds. It takes all keys for strings."""
     import jsonschema
     import ray.autoscaler
 
@@ -64,7 +64,7 @@ def _mistakes(content: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _without_other_keys(value: Any) -> Any:
-    """A copy of a value without keys that are no texts."""
+    """A copy of a value without keys that are no strings."""
     if isinstance(value, list):
         return [_without_other_keys(inner) for inner in value]
     if not isinstance(value, dict):
@@ -73,13 +73,13 @@ def _without_other_keys(value: Any) -> Any:
 
 
 def _key_errors(value: Any, keys: tuple[Any, ...], lines: Lines) -> Iterator[DefinitionError]:
-    """Keys that are no texts, such as numbers."""
+    """Keys that are no strings, such as numbers."""
     if isinstance(value, list):
         value = dict(enumerate(value))
     elif isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                rule = f"{_words(keys)}must have words as keys"
+                rule = f"{_words(keys)}must have text as keys"
                 yield DefinitionError(lines.place(keys, str(key)), rule, got=key)
     else:
         return
