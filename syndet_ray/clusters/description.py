@@ -42,6 +42,7 @@ class NodeType:
 
     resources      whole numbers, such as of "CPU" and "GPU"; empty where Ray counts them there
     max_workers    nodes of this kind besides the head
+    priority       of the kinds that a trial fits on, the highest starts first
     is_spot        whether the cloud may take its nodes away at any time, for a lower price
     instance_type  name of the cloud's machine, such as g5.2xlarge; None where there is no cloud
     image          image of its disk, an AMI; None for Ray's choice

@@ -110,8 +110,8 @@ class ProgramTraining:
         return rung
 
     def metrics(self, rung: RungReport) -> dict[str, float]:
-        """The program's numbers as train/<name>, realised shares, and the speed of the last rung,
-        with the program's start and predictions.
+        """The program's numbers as train/<name>, realised shares, and images/s of the last rung,
+        whose time includes start and predictions.
         """
         metrics = {f"train/{name}": value for name, value in rung.metrics.items()}
         metrics[IMAGES_PER_SECOND] = self._last_images / self._seconds

@@ -31,7 +31,7 @@ def connection(address: str | None) -> Iterator[None]:
 
     The connection is closed when the block ends. A new cluster asks for a token, which ray.init()
     makes and keeps in the home folder. For `address`, RAY_AUTH_MODE must be the one that the
-    cluster asks for.
+    cluster asks for; `auto` needs no variable.
     """
     with ExitStack() as stack:
         folder = None

@@ -115,7 +115,7 @@ def _growth_on_kubernetes() -> Growth | None:
 
 
 def own_configuration() -> dict[str, Any]:
-    """Returns what the autoscaler was started with that this process is; {} if it is none."""
+    """Returns the configuration of the autoscaler that this process is; {} if it is none."""
     return _configuration(psutil.Process().cmdline()) or {}
 
 

@@ -32,7 +32,11 @@ def resources(
     and it is not known which nodes may join, it waits without limit for a node that has them, with
     a note. Raises MachineError for GPUs that no node will ever have.
 
-    parallel  the number of trials at once; None takes as many as fit once the cluster has grown
+    parallel        the number of trials at once; None takes as many as fit once the cluster has
+                    grown
+    gpus_per_trial  what each trial asks for; None for a GPU where nodes have one
+    growth          the nodes that may join
+    note            shows a message to the user
     """
     nodes = alive_nodes()
     if gpus_per_trial and not growth.is_known:
@@ -46,7 +50,10 @@ def resources(
 def resources_on(
     nodes: Sequence[Node], growth: Growth, parallel: int | None, gpus_per_trial: float | None
 ) -> Resources:
-    """Returns the same for nodes that are up, or would be."""
+    """Returns the resources of a trial and the number at once on these nodes, up or not yet.
+
+    Raises MachineError as `resources` does.
+    """
     gpus = gpus_per_trial
     if gpus is None:
         gpus = 1.0 if _with_gpus([*nodes, *growth.nodes]) else 0.0
