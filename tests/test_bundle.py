@@ -197,6 +197,15 @@ def test_what_every_node_has_already_is_not_sent(project, tmp_path):
     assert sent.path_there(project / "meshes") == f"{project}/meshes"
 
 
+def test_what_lies_beside_a_folder_that_every_node_has_is_sent(project, tmp_path):
+    (tmp_path / "beside.py").touch()
+    settings = {"scene.generator": f"command:python3 {project}/../beside.py"}
+    sweep = with_given(load("mugs"), {"settings": settings})
+    sent = bundle(sweep, [], FOLDER, mounted=[project])
+    assert Path(f"{project}/../beside.py") in {item.source for item in sent.items}
+    assert sent.is_mounted(Path(f"{project}/sweeps/../meshes"))
+
+
 def test_another_sweep_that_cannot_be_read_goes_along_as_it_is(project, tmp_path):
     contents = {"broken": b"SWEEP = (", "latin": "# Größe\n".encode("latin-1")}
     for name, content in contents.items():

@@ -117,7 +117,7 @@ class Bundle:
 
     def is_mounted(self, path: Path) -> bool:
         """True for a path that every node has already."""
-        return any(map(path.is_relative_to, self.mounted))
+        return _is_within(path, self.mounted)
 
     def translate(self, value: Any) -> Any:
         """A value of a setting with the places of the cluster for absolute paths, at any depth.
@@ -200,7 +200,7 @@ def bundle(
         sources.setdefault(path.absolute(), False)
     items = []
     for source, for_nodes in sorted(sources.items()):
-        if any(map(source.is_relative_to, mounted)):
+        if _is_within(source, mounted):
             continue
         if for_nodes:
             _check_program(source)
@@ -208,6 +208,12 @@ def bundle(
         items.append(Item(source=source, for_nodes=for_nodes, size=size, files=files))
     _check_sizes(items)
     return Bundle(items=tuple(items), folder=folder, mounted=tuple(mounted))
+
+
+def _is_within(path: Path, folders: Iterable[Path]) -> bool:
+    """True for a path in one of the folders, ".." resolved; absolute paths all."""
+    normal = Path(os.path.normpath(path))
+    return any(map(normal.is_relative_to, folders))
 
 
 def bundle_again(sources: Mapping[str, str], folder: PurePosixPath) -> Bundle:
