@@ -1,5 +1,6 @@
 """Publish: a run that another machine has carried out is in MLflow's store here, once."""
 
+import math
 import shutil
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,9 @@ from syndet_ray.cli.head_folder import HeadFolder
 from syndet_ray.cli.sweeps import _hints_at_continuing
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.locks import hold_lock
+from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.store import store_address
+from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tracking.ui import addresses, has_run
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.publish import publish_copy
@@ -94,6 +97,24 @@ def test_a_run_with_a_tracking_server_and_one_without_trials_make_no_store(tmp_p
     for name, run in (("served", made_run(about=served)), ("empty", made_run((), about=THERE))):
         publish_copy(run.write(tmp_path / name), DISPLAY)
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_ui_writes_what_the_store_has_no_room_for_at_first(home, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    folder = made_run(scores=TIED, about=THERE | {"cluster": "/c.yaml"}).write(home / "there")
+    notes = []
+    display = SimpleNamespace(step=nullcontext, note=notes.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRuns, "write", refuse)
+        patch.setattr(Tracking.end, "__defaults__", (0.1, math.inf))
+        with pytest.raises(MachineError, match=r"has all of it: try again with `ui`"):
+            publish_copy(folder, display)
+    assert "No space left" in notes[0]
+    assert has_run(store_address(home), folder), "but no trial of it"
+    run_verbs._publish_if_missing(folder, DISPLAY)
+    assert len(children(folder)[1]) == len(folder.trials())
 
 
 def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monkeypatch):

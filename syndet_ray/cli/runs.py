@@ -244,14 +244,15 @@ def _links_and_server(
 
 
 def _publish_if_missing(folder: "RunFolder", display: "Plain | Bar") -> None:
-    """Writes a run that was brought here from a cluster into the store beside it, if that lacks it:
-    the head's store has it, and `resume` goes on there.
+    """Writes a run that was brought here from a cluster into the store beside it, if that lacks it
+    or a part of it: the head's store has it, and `resume` goes on there.
     """
     from syndet_ray.tracking.store import store_address
     from syndet_ray.tracking.ui import has_run
 
     is_of_here = folder.about.get("cluster") is None
-    if is_of_here or has_run(store_address(folder.path.parent), folder):
+    is_whole = folder.about.get("is_published", False)
+    if is_of_here or (is_whole and has_run(store_address(folder.path.parent), folder)):
         return
     from syndet_ray.tuning.publish import publish_copy
 

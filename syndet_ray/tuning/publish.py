@@ -106,6 +106,7 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
     if missing:
         do = f"{folder.path} has all of it: try again with `ui`."
         raise MachineError(tracking.place, f"lacks {missing}", do=do)
+    folder.describe(folder.about | {"is_published": True})
 
 
 def _publish_trials(folder: RunFolder, tracking: Tracking) -> None:
