@@ -4,6 +4,8 @@ import io
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_detections import TINY
 from rich.console import Console
 
@@ -18,7 +20,15 @@ from syndet_ray.runs.prices import Prices
 from syndet_ray.search.replay import Replay
 from syndet_ray.search.search import Budget
 from syndet_ray.search.task import Resources
-from syndet_ray.tuning.cost import Rates, check_hours, check_images, cost_at, measure
+from syndet_ray.tuning.cost import (
+    Rates,
+    _duration,
+    _least_duration,
+    check_hours,
+    check_images,
+    cost_at,
+    measure,
+)
 
 RATES = Rates(train_s=0.01, score_s=0.1, scene_s=0.5)
 
@@ -52,13 +62,17 @@ def test_every_training_counts_and_pruned_ones_count_to_where_they_are_pruned():
     scoring_s = 4 * 10 * 0.1  # four rungs of ten validation images, for every whole training
     training_s = 10 + scoring_s
     assert cost.trial_hours * 3600 == pytest.approx(cost.trials * training_s)
-    search, confirmations = 11 / 2, 9 / 2  # two at once
-    assert cost.hours * 3600 == pytest.approx((search + confirmations) * training_s + 100 * 0.5)
+    search, confirmations = 6, 5  # of 11 and 9 trainings, two at once
+    scenes_s = 100 * 0.5 / 2
+    assert cost.hours * 3600 == pytest.approx((search + confirmations) * training_s + scenes_s)
+    pruned_s = 5 + 0.5 * scoring_s
+    least_s = (3 * training_s + 8 * pruned_s) / 2 + 9 / 2 * training_s
+    assert cost.least_hours * 3600 == pytest.approx(least_s + scenes_s)
 
 
 @pytest.mark.parametrize(
     ("parallel", "in_turn", "at_once"),
-    [(1, 20, 1), (10, 1.1 + 1, 10), (11, 2, 11), (64, 2, 11), (1000, 2, 11)],
+    [(1, 20, 1), (8, 2 + 2, 8), (10, 2 + 1, 10), (11, 2, 11), (64, 2, 11), (1000, 2, 11)],
 )
 def test_slots_without_a_training_shorten_nothing_and_cost_nothing(parallel, in_turn, at_once):
     """Eleven trainings of the search, and nine confirmations after them."""
@@ -71,13 +85,35 @@ def test_slots_without_a_training_shorten_nothing_and_cost_nothing(parallel, in_
     assert cost.disk.checkpoints == 10 * (3 * at_once + 1 + 2 + 9)
 
 
-def test_the_longest_training_is_waited_for():
+@pytest.mark.parametrize(("parallel", "hours"), [(3, 1 + 4), (4, 4)])
+def test_the_longest_training_is_waited_for(parallel, hours):
     rates = Rates(train_s=3.6, score_s=0.0, scene_s=0.0)
     lengths = {name: {"training.images": 1000} for name in "abc"} | {
         "long": {"training.images": 4000}
     }
     asked = sweep(trials=0, controls=(), variants=lengths)
-    assert cost_at(asked, rates, 10, use(3)).hours == pytest.approx(4)
+    assert cost_at(asked, rates, 10, use(parallel)).hours == pytest.approx(hours)
+
+
+@given(
+    seconds=st.lists(st.floats(0, 1e4, allow_subnormal=False), max_size=9),
+    slots=st.integers(1, 12),
+)
+def test_no_order_takes_less_than_the_least(seconds, slots):
+    for order in (seconds, sorted(seconds), sorted(seconds, reverse=True)):
+        assert _duration(order, slots) >= _least_duration(seconds, slots) * (1 - 1e-9)
+    assert _duration(seconds, 1) == pytest.approx(sum(seconds))
+
+
+@pytest.mark.parametrize(("gpus", "least_s"), [(0.0, 100 * 0.5 / 8), (1.0, 0.0)])
+def test_scenes_are_rendered_by_all_cores_and_beside_trials_on_gpus(gpus, least_s):
+    asked = sweep(trials=0, controls=("real_only",), confirm=Confirmation(seeds=0))
+    cost, without = (
+        cost_at(asked, replace(RATES, scene_s=scene_s), 10, use(2, cpus=4, gpus=gpus))
+        for scene_s in (0.5, 0.0)
+    )
+    assert (cost.hours - without.hours) * 3600 == pytest.approx(100 * 0.5 / 8)
+    assert (cost.least_hours - without.least_hours) * 3600 == pytest.approx(least_s)
 
 
 def test_controls_and_variants_cost_their_own_length():

@@ -235,14 +235,18 @@ def _preview(
 ) -> _Preview:
     """Checks the data, this machine and MLflow's store, and estimates the cost.
 
-    A server of MLflow that a cluster uses may be seen from its head alone.
+    A server of MLflow that a cluster uses may be seen from its head alone, and this machine need
+    not have room for its trials: a few steps are measured with what there is here.
     """
     from syndet_ray.definitions.loader import find
     from syndet_ray.tracking.parent_run import check_artifact_place, experiment_words
     from syndet_ray.tracking.store import store_address
     from syndet_ray.tuning import disk, run
 
-    here = options if cluster is None else replace(options, tracking=None)
+    here = options
+    if cluster is not None:
+        run.check_sweep(definition, options)
+        here = replace(options, tracking=None, parallel=None, gpus_per_trial=None)
     with open_display(console) as display:
         keeper = NoteKeeper(display)
         noting = cast("Display", keeper)

@@ -20,7 +20,7 @@ from syndet_ray.data.storage import check_bucket
 from syndet_ray.errors import MachineError, SyndetError
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
-from syndet_ray.workers.nodes.capacity import resources_on
+from syndet_ray.workers.nodes.capacity import resources_on, with_room
 from syndet_ray.workers.nodes.node import Node, trials_on
 
 ShowStep = Callable[[str], AbstractContextManager[None]]
@@ -126,7 +126,8 @@ def trial_resources(
     if _counted_nodes(cluster) is None:
         return None
     head = replace(_node(cluster.head), is_head=True)
-    return resources_on([head], cluster.growth, parallel, gpus_per_trial)
+    use = resources_on([head], cluster.growth, parallel, gpus_per_trial)
+    return with_room(use, [head], cluster.growth)
 
 
 def _counted_nodes(cluster: ClusterFile) -> list[Node] | None:

@@ -147,14 +147,17 @@ class Task:
 class Runner(Protocol):
     """Trains trials, and calls functions, on Ray or in this process.
 
-    use    what each trial and each call occupies
-    tasks  calls function(shared, device, threads, **arguments) for the arguments of each of `calls`
-           where there is room, and returns the results in order; progress gets (calls done, calls
-           in all) after each call
+    use            what each trial and each call occupies
+    projected_use  the same, with no more trials at once than the nodes will have room for
+    tasks          calls function(shared, device, threads, **arguments) for the arguments of each of
+                   `calls` where there is room, and returns the results in order; progress gets
+                   (calls done, calls in all) after each call
     """
 
     @property
     def use(self) -> Resources: ...
+    @property
+    def projected_use(self) -> Resources: ...
     def tasks(
         self,
         function: Any,

@@ -2,6 +2,7 @@
 steps, measured on the machine of its trials.
 """
 
+import heapq
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,10 +54,10 @@ class Cost:
     be pruned are pruned at once.
 
     use             what each trial takes
-    parallel        trials that train at once: no more than the sweep has
+    parallel        trials that train at once: no more than the sweep has, or than nodes can hold
     trials          all trainings, with confirmations and controls
     images          seen by all trials together
-    hours           wall clock with rendering and scoring, without the start of processes
+    hours           wall clock with scoring and rendering, without the start of processes
     trial_hours     of all trials together, without rendering
     scoring_hours   the part of `hours` that validation takes
     disk            of checkpoints and rendered scenes
@@ -118,7 +119,7 @@ def estimate(
     shared = {"train": data.pools["train"], "val": data.pools["val"]}
     with display.step("measuring a few steps"):
         (rates,) = runner.tasks(measure, shared, [{"recipe": sweep.recipe, "seed": sweep.seed}])
-    cost = cost_at(sweep, rates, len(data.pools["val"]), use or runner.use)
+    cost = cost_at(sweep, rates, len(data.pools["val"]), use or runner.projected_use)
     is_alike = use is None or bool(use.gpus) == bool(runner.use.gpus)
     return replace(cost, speed_is_known=is_alike)
 
@@ -129,20 +130,18 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
     The length of the recipe stands for the lengths that are searched.
     """
     scoring_s = val_images * rates.score_s
-    scenes_s = rates.scene_s * sum(count for _, count in reach.rendered_sets(sweep))
+    scenes_s, least_scenes_s = _rendering(sweep, rates, use)
 
     def seconds(phase: Sequence[_Training]) -> list[float]:
         return [training.images * rates.train_s + training.rungs * scoring_s for training in phase]
-
-    def hours(phases: Sequence[Sequence[_Training]]) -> float:
-        trained_s = sum(_duration(seconds(phase), use.parallel) for phase in phases)
-        return (trained_s + scenes_s) / 3600
 
     phases, least_phases = _phases(sweep), _least_phases(sweep)
     trainings = list(chain.from_iterable(phases))
     least_trainings = list(chain.from_iterable(least_phases))
     parallel = min(use.parallel, max(map(len, phases)))
     scorings = sum(training.rungs for training in trainings)
+    trained_s = sum(_duration(seconds(phase), use.parallel) for phase in phases)
+    least_s = sum(_least_duration(seconds(phase), use.parallel) for phase in least_phases)
     return Cost(
         rates=rates,
         use=use,
@@ -150,8 +149,8 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
         trials=len(trainings),
         images=sum(training.images for training in trainings),
         least_images=sum(training.images for training in least_trainings),
-        hours=hours(phases),
-        least_hours=hours(least_phases),
+        hours=(trained_s + scenes_s) / 3600,
+        least_hours=(least_s + least_scenes_s) / 3600,
         trial_hours=sum(seconds(trainings)) / 3600,
         least_trial_hours=sum(seconds(least_trainings)) / 3600,
         scoring_hours=scorings * scoring_s / parallel / 3600,
@@ -159,7 +158,26 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
     )
 
 
+def _rendering(sweep: LoadedSweep, rates: Rates, use: Resources) -> tuple[float, float]:
+    """Seconds that rendering adds to the trainings, and the least that it adds.
+
+    All cores that trials can have render. Those of trials on CPUs render instead of training; where
+    trials are on GPUs, other cores may render everything meanwhile.
+    """
+    scenes = sum(count for _, count in reach.rendered_sets(sweep))
+    seconds = rates.scene_s * scenes / (use.parallel * use.cpus_per_trial)
+    return seconds, 0.0 if use.gpus else seconds
+
+
 def _duration(seconds: Sequence[float], slots: int) -> float:
+    """Seconds until the last of several trainings ends: each begins in the first free slot."""
+    ends = [0.0] * min(slots, len(seconds))
+    for duration in seconds:
+        heapq.heapreplace(ends, ends[0] + duration)
+    return max(ends, default=0.0)
+
+
+def _least_duration(seconds: Sequence[float], slots: int) -> float:
     """Seconds until the last of several trainings ends, at least: whatever their order, it takes as
     long as the longest, and as all of them on slots that are never idle.
     """

@@ -46,6 +46,10 @@ class Local:
     use: Resources
     display: Display
 
+    @property
+    def projected_use(self) -> Resources:
+        return self.use
+
     def check(
         self,
         sweep: LoadedSweep,

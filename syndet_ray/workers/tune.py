@@ -26,11 +26,18 @@ from syndet_ray.workers.hooks import Decisions, Events, Proposals, number_of
 from syndet_ray.workers.moves import Moves
 from syndet_ray.workers.nodes.admission import require
 from syndet_ray.workers.nodes.autoscaler import NO_GROWTH, Growth, growth_at
-from syndet_ray.workers.nodes.capacity import Capacity, has_spare_cores, resource_words, resources
+from syndet_ray.workers.nodes.capacity import (
+    Capacity,
+    has_spare_cores,
+    resource_words,
+    resources,
+    with_room,
+)
 from syndet_ray.workers.nodes.census import Census
 from syndet_ray.workers.nodes.check import NodeCheck, check_nodes, require_folder
 from syndet_ray.workers.nodes.here import this_node
 from syndet_ray.workers.nodes.needs import demands_of, machine_needs, needs_of, spread_out
+from syndet_ray.workers.nodes.unfit import alive_nodes
 from syndet_ray.workers.raylet import watched_raylet
 from syndet_ray.workers.stop import Loss, deferral, interrupt_for
 from syndet_ray.workers.tasks import run_tasks
@@ -57,6 +64,13 @@ class OnRay:
     growth: Growth
     note: Note
     is_own: bool = False
+
+    @property
+    def projected_use(self) -> Resources:
+        """What each trial occupies, with no more trials at once than fit on nodes that are up or
+        may join.
+        """
+        return with_room(self.use, alive_nodes(), self.growth)
 
     def check(
         self,

@@ -66,6 +66,11 @@ def resources_on(
     return replace(use, parallel=parallel or trials_at_once(use, nodes, growth))
 
 
+def with_room(use: Resources, nodes: Sequence[Node], growth: Growth) -> Resources:
+    """Returns `use` with no more trials at once than `trials_at_once`: others would only wait."""
+    return replace(use, parallel=min(use.parallel, trials_at_once(use, nodes, growth)))
+
+
 def trials_at_once(use: Resources, nodes: Sequence[Node], growth: Growth) -> int:
     """Returns the number of trials that fit at once, at least 1. `nodes` are up.
 
