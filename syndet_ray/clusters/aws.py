@@ -92,7 +92,7 @@ def findings(cluster: ClusterFile, storage: str | None = None) -> list[SyndetErr
         account = Account(cluster)
     except MachineError as error:
         return [error]
-    checks = {
+    checks: dict[str, Callable[[Account, ClusterFile], Findings]] = {
         "availability zones": _zones,
         "images": _images,
         "instance types of the zones": _offers,
