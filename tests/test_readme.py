@@ -64,6 +64,7 @@ def test_the_verbs_are_those_of_the_command_line():
             "sweep",
             "resume",
             "attach",
+            "stop",
             "check",
             "import",
             "replay",

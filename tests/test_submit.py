@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 from conftest import write_tiny_sweep
 
-from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, submit
+from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, sent_runs, submit
 from syndet_ray.cli.head_folder import HeadFolder, project_name, start
 from syndet_ray.cli.on_head import DETACHED, sources_of, with_sources
 from syndet_ray.cli.options import INTERRUPTED
+from syndet_ray.cli.sent_runs import newest_submission
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
 from syndet_ray.cli.terminal import console
@@ -267,20 +268,20 @@ def test_the_newest_submission_of_this_folder_comes_before_those_of_others(clust
     sent_by = ["other-1", project_name(), "other-2"]
     items = [{"folder": f"/h/{name}/submitted/tiny-1", "run": ""} for name in sent_by]
     answer = (head_with(), {"submissions": items})
-    monkeypatch.setattr(on_cluster, "head_and_facts", lambda cluster: answer)
+    monkeypatch.setattr(sent_runs, "head_and_facts", lambda cluster: answer)
     for run in (None, "tiny-1"):
-        submission, record = on_cluster._submission(run, cluster.path)
+        submission, record = newest_submission(run, cluster.path)
         assert submission.project.name == project_name()
         assert record == items[1]
-    monkeypatch.setattr(on_cluster, "project_name", lambda: "a-folder-that-sent-nothing")
-    assert on_cluster._submission(None, cluster.path)[1] == items[2]
+    monkeypatch.setattr(sent_runs, "project_name", lambda: "a-folder-that-sent-nothing")
+    assert newest_submission(None, cluster.path)[1] == items[2]
 
 
 def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatch, capsys):
-    item = {"folder": "/h/p/submitted/tiny-1", "run": "/h/p/runs/tiny-2", "pid": 7}
+    item = {"folder": "/h/p/submitted/tiny-1", "run": "/h/p/runs/tiny-2"}
     head = head_with(answer=lambda command: {"goes_on": True})
     monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
-    monkeypatch.setattr(on_cluster, "head_and_facts", lambda _: (head, {"submissions": [item]}))
+    monkeypatch.setattr(sent_runs, "head_and_facts", lambda _: (head, {"submissions": [item]}))
     monkeypatch.setattr(on_cluster, "follow", lambda *_, **__: print("shown"))
     on_cluster.attach_there(None, cluster.path, Path("runs"))
     assert capsys.readouterr().out == "run      tiny-2, the newest, which goes on\nshown\n"
@@ -291,7 +292,7 @@ def test_a_run_that_nobody_named_is_named_before_it_is_shown(cluster, monkeypatc
 def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
     address = "s3://photos/runs/tiny-2/?scheme=http"
     file = tmp_path / "c.yaml"
-    with pytest.raises(DefinitionError, match=r"such as tiny-2\. `resume` continues one from its"):
+    with pytest.raises(DefinitionError, match=r"only `resume` takes .* such as tiny-2"):
         on_cluster.attach_there(address, file, tmp_path)
 
 
@@ -302,10 +303,10 @@ def test_who_leaves_is_told_the_name_of_the_run_once_there_is_one(run, name, tmp
     head = head_with(show=lambda command, on_terminal: DETACHED, answer=lambda _: {"run": run})
     submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(SystemExit):
-        on_cluster.follow(submission, 7, tmp_path, console())
-    assert f"follow it again with: python -m syndet_ray attach {name} --cluster c.yaml" in (
-        capsys.readouterr().out.replace("\n", " ")
-    )
+        on_cluster.follow(submission, tmp_path, console())
+    words = capsys.readouterr().out.replace("\n", " ")
+    assert f"follow it again with: python -m syndet_ray attach {name} --cluster c.yaml" in words
+    assert f"for a later resume, with: python -m syndet_ray stop {name} --cluster c.yaml" in words
 
 
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
@@ -317,7 +318,7 @@ def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     with pytest.raises(
         MachineError, match=r"exit status 137\), and the run goes on there. .* tiny-1"
     ):
-        on_cluster.follow(submission, 7, tmp_path, console)
+        on_cluster.follow(submission, tmp_path, console)
     head.answer = lambda command: {"pid": None}
     with pytest.raises(MachineError, match=r"^/h/p/runs/tiny: still goes on. Follow it: .* attach"):
         start(submission, ["resume"], "/h/p/runs/tiny")
@@ -362,7 +363,7 @@ def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the
     monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
     console = SimpleNamespace(is_terminal=False)
     with pytest.raises(SystemExit):
-        on_cluster.follow(submission, 7, tmp_path, console)
+        on_cluster.follow(submission, tmp_path, console)
     assert capsys.readouterr().err == "syndet_ray: no such trial\n"
     with pytest.raises(Fetched):
-        on_cluster.follow(submission, 7, tmp_path, console, is_new=False)
+        on_cluster.follow(submission, tmp_path, console, is_new=False)

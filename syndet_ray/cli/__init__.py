@@ -7,7 +7,18 @@ from typing import NoReturn, TextIO, cast
 
 import typer
 
-from syndet_ray.cli import attach, beginning, check, data, imports, models, runs, splits, sweeps
+from syndet_ray.cli import (
+    attach,
+    beginning,
+    check,
+    data,
+    imports,
+    models,
+    runs,
+    splits,
+    stop,
+    sweeps,
+)
 from syndet_ray.cli.ending import end
 from syndet_ray.cli.error_line import error_line
 from syndet_ray.cli.interruption import is_interruption, treat_as_ctrl_c
@@ -29,7 +40,7 @@ app.add_typer(data_app, name="data")
 
 _NAMES = {"import_settings": "import"}  # functions cannot have the names of Python's own words
 for verb in (
-    *(beginning.init, sweeps.sweep, sweeps.resume, attach.attach, check.check),
+    *(beginning.init, sweeps.sweep, sweeps.resume, attach.attach, stop.stop, check.check),
     *(imports.import_settings, runs.replay, runs.report),
     *(models.evaluate, models.predict),
     *(runs.compare, data.render, runs.ui),

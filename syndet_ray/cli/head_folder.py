@@ -82,8 +82,8 @@ def _check_versions(facts: Mapping[str, Any], place: str) -> None:
         raise MachineError(place, rule, got=facts["ray"], do=do)
 
 
-def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
-    """Starts a command on the head; returns the id of its process.
+def start(submission: HeadFolder, words: list[str], run: str = "") -> None:
+    """Starts a command on the head.
 
     run  the folder of the run that it continues; "" for a new one
 
@@ -101,7 +101,6 @@ def start(submission: HeadFolder, words: list[str], run: str = "") -> int:
         raise SystemExit(INTERRUPTED) from None
     if pid is None:
         raise MachineError(run or submission.folder, "still goes on", do=f"Follow it: {attach}")
-    return int(pid)
 
 
 def attach_command(submission: HeadFolder, run: str = "") -> str:
@@ -109,8 +108,17 @@ def attach_command(submission: HeadFolder, run: str = "") -> str:
 
     run  the folder of its run, whose name other verbs take too; "" if there is none yet
     """
+    return _command(submission, "attach", run)
+
+
+def stop_command(submission: HeadFolder, run: str = "") -> str:
+    """The command that stops a submission; `run` as for `attach_command`."""
+    return _command(submission, "stop", run)
+
+
+def _command(submission: HeadFolder, verb: str, run: str) -> str:
     folder = PurePosixPath(run) if run else submission.folder
-    return command_line("attach", folder.name, "--cluster", submission.head.file)
+    return command_line(verb, folder.name, "--cluster", submission.head.file)
 
 
 def run_of(submission: HeadFolder) -> str:

@@ -44,8 +44,8 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
         _send_again(about["sources"], submission, facts, display, staged)
     words = ["resume", run or address, "--address", "auto", *option_words(options)]
     words += ["--runs", str(submission.project / "runs"), *(["--force"] if force else [])]
-    pid = start(submission, words, run)
-    on_cluster.follow(submission, pid, runs_folder(options.runs), console)
+    start(submission, words, run)
+    on_cluster.follow(submission, runs_folder(options.runs), console)
 
 
 def _send_again(

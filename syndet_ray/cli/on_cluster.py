@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from syndet_ray.cli.head_folder import (
     HeadFolder,
     attach_command,
-    head_and_facts,
-    project_name,
     run_of,
     start,
+    stop_command,
 )
 from syndet_ray.cli.last_words import conclude
 from syndet_ray.cli.listing import newest_line
 from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
+from syndet_ray.cli.sent_runs import check_is_name, names_of, newest_submission
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DataError, DefinitionError, MachineError, SyndetError, message
 from syndet_ray.files import make_folder, numbered_paths
@@ -41,12 +41,9 @@ _NOT_FETCHED = ("/checkpoints", "/lock")
 _PAGES_PORT = 5001  # 5000 may be that of an MLflow server of the cluster
 
 
-def follow(
-    submission: HeadFolder, pid: int, runs: Path, console: "Console", *, is_new: bool = True
-) -> None:
+def follow(submission: HeadFolder, runs: Path, console: "Console", *, is_new: bool = True) -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
-    pid     of its process, for the message on how to stop it
     is_new  whether the process was just started: then its error is shown if it does not begin
 
     Raises SystemExit with its exit status, unless it is 0.
@@ -62,8 +59,8 @@ def follow(
         rule = "cannot be reached any more, and the run goes on there"
         raise MachineError(submission.head.place, rule, do=f"Follow it again with: {again}")
     if status == DETACHED:
-        again = attach_command(submission, run_of(submission))
-        stop = f"ray exec {shlex.quote(str(submission.head.file))} 'kill {pid}'"
+        run = run_of(submission)
+        again, stop = attach_command(submission, run), stop_command(submission, run)
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
         console.print(f"stop it, for a later resume, with: {stop}", soft_wrap=True)
         raise SystemExit(INTERRUPTED)
@@ -181,14 +178,14 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     from syndet_ray.cli import terminal
 
     if run is not None:
-        _check_is_name(run)
+        check_is_name(run)
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
-        submission, record = _submission(run, file)
+        submission, record = newest_submission(run, file)
         goes_on = run is None and submission.head.answer(submission.command("end"))["goes_on"]
     if run is None:
-        console.print(newest_line(_names_of(record)[0], goes_on=goes_on), soft_wrap=True)
-    follow(submission, record["pid"], runs, console, is_new=False)
+        console.print(newest_line(names_of(record)[0], goes_on=goes_on), soft_wrap=True)
+    follow(submission, runs, console, is_new=False)
 
 
 def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) -> None:
@@ -199,12 +196,12 @@ def resume_there(run: str, file: Path, options: SweepOptions, *, force: bool) ->
     check_no_photos(options)
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
-        submission, record = _submission(run, file)
+        submission, record = newest_submission(run, file)
     if not record["run"]:
         raise DataError(submission.folder, "has begun no run", do="Start the sweep again.")
     words = ["resume", record["run"], "--address", "auto", *option_words(options)]
-    pid = start(submission, [*words, *(["--force"] if force else [])], record["run"])
-    follow(submission, pid, runs_folder(options.runs), console)
+    start(submission, [*words, *(["--force"] if force else [])], record["run"])
+    follow(submission, runs_folder(options.runs), console)
 
 
 def check_no_photos(options: SweepOptions) -> None:
@@ -212,51 +209,3 @@ def check_no_photos(options: SweepOptions) -> None:
     if options.real is not None:
         rule = "cannot be given again with `cluster`: the photos are those that were sent"
         raise DefinitionError("`real`", rule, do="Leave it out.")
-
-
-def _check_is_name(run: str) -> None:
-    """Raises DefinitionError for an address: the head knows runs by their names."""
-    if "://" in run:
-        name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
-        rule = "is an address, and `attach` follows runs that lie on that head"
-        do = f"Name a run of the head, such as {name}. `resume` continues one from its address."
-        raise DefinitionError(run, rule, do=do)
-
-
-def _submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
-    """The newest submission of a run, or of all, and what the head has recorded of it.
-
-    Those of this folder come first: others may use the head too.
-    """
-    from syndet_ray.clusters.description import read_cluster_file
-
-    cluster = read_cluster_file(file)
-    head, facts = head_and_facts(cluster)
-    records = facts["submissions"]
-    names = [_names_of(record) for record in records]
-    name = None if run is None else Path(run).name
-    chosen = [
-        record
-        for record, its_names in zip(records, names, strict=True)
-        if name is None or name in its_names
-    ]
-    if not chosen:
-        if name is None or not names:
-            do = "Send one: give `cluster` to a sweep."
-            raise DataError(head.place, "has no run that was sent from elsewhere", do=do)
-        newest_names = ", ".join(its_names[0] for its_names in names[-3:])
-        do = f"The newest are {newest_names}. A run of a lost head is resumed from its address."
-        raise DataError(head.place, f"has no run {name}", do=do)
-    newest = sorted(chosen, key=_is_of_this_folder)[-1]  # which keeps the order in time
-    return HeadFolder(head=head, folder=PurePosixPath(newest["folder"])), newest
-
-
-def _is_of_this_folder(record: Mapping[str, Any]) -> bool:
-    """True for a submission that was sent from this folder."""
-    return PurePosixPath(record["folder"]).parents[1].name == project_name()
-
-
-def _names_of(record: Mapping[str, Any]) -> list[str]:
-    """The names of a submission: that of its run, if there is one yet, and its own."""
-    folders = [record["run"], record["folder"]]
-    return [PurePosixPath(folder).name for folder in folders if folder]

@@ -1,4 +1,4 @@
-"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, end.
+"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, stop, end.
 
 `python -m syndet_ray.cli.on_head VERB SUBMISSION [WORDS]`, in the folder of the submission's files.
 """
@@ -20,6 +20,7 @@ from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
+_END_S = 60.0  # an orderly end takes seconds; the machine elsewhere waits twice as long
 _LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
@@ -116,11 +117,48 @@ def end(submission: Submission, words: list[str]) -> None:
             "run": "" if run is None else str(run.path),
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
-            "goes_on": submission.is_running and not (run and has_begun and _is_over(run)),
+            "goes_on": _goes_on(submission),
             "error": with_sources(sources, submission.error()),
             "sources": sources,
         }
     )
+
+
+def stop(submission: Submission, words: list[str]) -> None:
+    """Asks for the end of a run in order, and waits for it a while.
+
+    Answers with whether there was something to end, whether that still takes time, the run, "" if
+    none had begun, and the status with which it has ended, "" for none.
+    """
+    is_asked = _goes_on(submission) and submission.stop()
+    latest = time.monotonic() + _END_S
+    while is_asked and submission.is_running and time.monotonic() < latest:
+        time.sleep(_LOOK_EVERY_S)
+    run = submission.run
+    _answer(
+        {
+            "is_asked": is_asked,
+            "goes_on": submission.is_running,
+            "run": "" if run is None else str(run.path),
+            "status": "" if run is None else _status(run, submission.began),
+        }
+    )
+
+
+def _status(run: RunFolder, since: float) -> str:
+    """The status with which an attempt at a run has ended that began after that time, or ""."""
+    from syndet_ray.tuning.follow import end_of
+
+    outcome = end_of(run).outcome if _is_shown(run, since) else None
+    return "" if outcome is None else outcome.status
+
+
+def _goes_on(submission: Submission) -> bool:
+    """True while the process of a submission has not ended its run."""
+    run = submission.run
+    if not submission.is_running or run is None or not _is_shown(run, submission.began):
+        return submission.is_running
+    return not _is_over(run)
 
 
 def _is_over(run: RunFolder) -> bool:
@@ -137,7 +175,7 @@ def _answer(facts: dict[str, object]) -> None:
 
 def main() -> None:
     """Carries out the verb of the command line."""
-    verbs = {verb.__name__: verb for verb in (start, follow, end)}
+    verbs = {verb.__name__: verb for verb in (start, follow, stop, end)}
     verb, folder, *words = sys.argv[1:]
     with suppress(BrokenPipeError):
         verbs[verb](Submission(Path(folder)), words)

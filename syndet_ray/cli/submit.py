@@ -75,8 +75,8 @@ def submit(
         terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
         send(staged / "definitions", submission, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
-    pid = start(submission, [*command, "--runs", str(submission.project / "runs")])
-    follow(submission, pid, runs_folder(options.runs), console)
+    start(submission, [*command, "--runs", str(submission.project / "runs")])
+    follow(submission, runs_folder(options.runs), console)
 
 
 def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":

@@ -105,6 +105,14 @@ class Submission:
             return False
         return Path(folder) == self.files.resolve()
 
+    def stop(self) -> bool:
+        """Asks the process to end the run in order; False if it has ended already."""
+        if not self.is_running:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(self._record["pid"], signal.SIGTERM)
+        return True
+
     @property
     def began(self) -> float:
         """The time at which the process was started, in seconds since 1970."""

@@ -184,13 +184,18 @@ class RunFolder:
             try:
                 lock(file.fileno(), wait=False)
             except BlockingIOError:
-                file.seek(0)
-                rule = f"is being carried out by another process ({file.read().strip()})"
+                rule = f"is being carried out by another process ({self.process_words()})"
                 raise MachineError(self.path, rule, do="Wait for it, or stop it.") from None
             file.truncate(0)
             file.write(f"{os.getpid()} on {socket.gethostname()}")
             file.flush()
             yield
+
+    def process_words(self) -> str:
+        """The process that carries the run out, or did so last: "123 on HOST"; "" if none did."""
+        file = self.path / "lock"
+        with reading(file):
+            return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
     def is_carried_out(self) -> bool:
         """True if a process carries the run out, here or on another machine that sees the folder.
