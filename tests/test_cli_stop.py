@@ -5,20 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from made_head import made_head
 from made_runs import ABOUT, made_run
 
-from syndet_ray.cli import on_head, sent_runs
+from syndet_ray.cli import head_facts, on_head, sent_runs
 from syndet_ray.cli.head_folder import project_name
 from syndet_ray.clusters.head import Head
 from syndet_ray.clusters.submission import PROJECTS, Submission
 
-SSH = """#!/bin/sh
-shift
-exec sh -c "$*"
-"""
 # a process that carries a run out, in few words; it ends with the status that it is given
 PROCESS = """
 import signal, sys, time
@@ -46,17 +42,10 @@ def submission(tmp_path, monkeypatch):
     home = tmp_path / "home"
     submission = Submission(home / PROJECTS / project_name() / "submitted" / "tiny-1")
     submission.files.mkdir(parents=True)
-    profile = f"export PATH={Path(sys.executable).parent}:$PATH\n"
-    (home / ".bashrc").write_text(profile)
     monkeypatch.setenv("HOME", str(home))
-    ssh = tmp_path / "ssh"
-    ssh.write_text(SSH)
-    ssh.chmod(0o755)
-    head = Head(file=Path("c.yaml"), ssh=(str(ssh),), target="here")
+    head = made_head(tmp_path, home)
 
     def head_and_facts(cluster):
-        from syndet_ray.cli import head_facts
-
         return head, {"submissions": head_facts.submissions(home / PROJECTS)}
 
     monkeypatch.setattr(sent_runs, "head_and_facts", head_and_facts)

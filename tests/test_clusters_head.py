@@ -165,7 +165,7 @@ def test_a_head_that_cannot_be_reached_is_named(head, way, tmp_path):
     with pytest.raises(MachineError, match=r"the head of cluster.yaml: cannot be reached") as lost:
         calls[way]()
     assert "`ray up cluster.yaml` mends it" in str(lost.value)
-    assert head.show("true", on_terminal=False) == 255
+    assert head.show("true", print, on_terminal=False) == 255
 
 
 @pytest.mark.parametrize(

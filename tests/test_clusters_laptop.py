@@ -26,7 +26,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from syndet_ray import cli
-from syndet_ray.cli import on_cluster
+from syndet_ray.cli import on_cluster, submit
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tracking.store import store_address
 
@@ -230,7 +230,8 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert sent.startswith("sends    this code, sweeps, ")
     assert ", photos (" in sent and ", floors (1 file, 1 kB)" in sent
     assert "the connection is lost; trying again in 0 s" in output
-    assert "trial 0 starts: real only" in output
+    assert output.count("trial 0 starts: real only") == 1, "no line is shown again"
+    assert output.count(" in all, of 8 images") == 1
     (run,) = Path("runs").glob("tiny-*")
     assert f"report   {run}/report.html\n" in output
     assert f"trials   python -m syndet_ray ui {run} --open\n" in output
@@ -270,3 +271,28 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert "trial 3 starts" in output, "a new trial finds all files where the run names them"
     assert f"report   {run}/report.html\n" in output
     assert len(folder.trials()) == 4
+
+@pytest.mark.cluster
+def test_a_run_there_is_stopped_in_order_and_continued(cluster, home, laptop, monkeypatch):
+    write_tiny_sweep(Path.cwd(), images=512, trials=1, rungs=1)
+    before = set(home.glob("syndet_projects/*/runs/tiny-*"))
+    with monkeypatch.context() as leaving:
+        leaving.setattr(submit, "follow", lambda *_, **__: sys.exit(130))
+        status, output, errors = laptop("sweep", "tiny", "--cluster", cluster, "--real", "photos")
+    assert status == 130, output + errors
+    while not (begun := set(home.glob("syndet_projects/*/runs/tiny-*")) - before):
+        time.sleep(0.05)
+    name = begun.pop().name
+    status, output, errors = laptop("stop", name, "--cluster", cluster)
+    assert status == 0, output + errors
+    go_on = f"python -m syndet_ray resume {name} --cluster {cluster}"
+    assert f"{name} is stopped; continue with: {go_on}\n" in output
+    status, output, errors = laptop("attach", name, "--cluster", cluster)
+    assert status == 130, output + errors
+    assert f"interrupted; continue with: python -m syndet_ray resume runs/{name} --cl" in output
+    status, output, errors = laptop("stop", name, "--cluster", cluster)
+    assert (status, "is over, so there is nothing to stop" in errors) == (1, True)
+    status, output, errors = laptop(
+        "resume", name, "--cluster", cluster, "--images", "32", "--force"
+    )
+    assert status == 3, output + errors

@@ -300,7 +300,9 @@ def test_a_copy_of_a_run_in_a_bucket_is_not_looked_for_on_a_head(tmp_path):
     ("run", "name"), [("", "tiny-1"), ("/h/p/runs/tiny-20261128", "tiny-20261128")]
 )
 def test_who_leaves_is_told_the_name_of_the_run_once_there_is_one(run, name, tmp_path, capsys):
-    head = head_with(show=lambda command, on_terminal: DETACHED, answer=lambda _: {"run": run})
+    head = head_with(
+        show=lambda command, take, on_terminal: DETACHED, answer=lambda _: {"run": run}
+    )
     submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(SystemExit):
         on_cluster.follow(submission, tmp_path, console())
@@ -311,7 +313,7 @@ def test_who_leaves_is_told_the_name_of_the_run_once_there_is_one(run, name, tmp
 
 def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     head = head_with(
-        show=lambda command, on_terminal: 137, answer=lambda command: {"goes_on": True}
+        show=lambda command, take, on_terminal: 137, answer=lambda command: {"goes_on": True}
     )
     submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     console = SimpleNamespace(is_terminal=False)
@@ -357,7 +359,7 @@ def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the
         raise Fetched
 
     end = {"goes_on": False, "has_begun": False, "run": "/h/p/runs/tiny", "error": "no such trial"}
-    head = head_with(show=lambda command, on_terminal: 0, answer=lambda command: end)
+    head = head_with(show=lambda command, take, on_terminal: 0, answer=lambda command: end)
     submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     monkeypatch.setattr(on_cluster, "_fetch", fetch)
     monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))

@@ -18,6 +18,7 @@ from syndet_ray.cli.head_folder import (
 )
 from syndet_ray.cli.last_words import conclude
 from syndet_ray.cli.listing import newest_line
+from syndet_ray.cli.marks import MarkReader
 from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
@@ -68,9 +69,19 @@ def follow(submission: HeadFolder, runs: Path, console: "Console", *, is_new: bo
 
 
 def _show(submission: HeadFolder, console: "Console") -> int:
-    """Shows a submission, with new connections for lost ones; returns the last exit status."""
+    """Shows a submission, with new connections for lost ones; returns the last exit status.
+
+    Each connection continues the display where the one before it has broken off.
+    """
+    marks = MarkReader()
+
+    def take(block: bytes) -> None:
+        console.file.write(marks.text(block))
+        console.file.flush()
+
     for attempt in range(_RECONNECTIONS):
-        status = submission.head.show(submission.command("follow"), on_terminal=console.is_terminal)
+        command = submission.command("follow", repr(marks.newest))
+        status = submission.head.show(command, take, on_terminal=console.is_terminal)
         if not _is_lost(status):
             break
         pause_s = _FIRST_PAUSE_S * 2**attempt

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from syndet_ray.cli import terminal
 from syndet_ray.cli.interruption import treat_as_ctrl_c
+from syndet_ray.cli.marks import Marker, show_always
 from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
@@ -35,15 +36,20 @@ def start(submission: Submission, words: list[str]) -> None:
 
 
 def follow(submission: Submission, words: list[str]) -> None:
-    """Shows the run of a submission until it ends, or until Ctrl-C."""
+    """Shows the run of a submission until it ends, or until Ctrl-C.
+
+    The only word is the newest mark that has arrived of an earlier display, see `marks`; without
+    one, there are no marks.
+    """
     treat_as_ctrl_c()
     console = terminal.console()
+    show_line = Marker(console.file, float(words[0])) if words else show_always
     try:
         run = _awaited_run(submission)
         if run is not None:
             from syndet_ray.tuning import follow as following
 
-            open_display = partial(terminal.display, console)
+            open_display = partial(terminal.display, console, show_line=show_line)
             following.follow(run, open_display, partial(with_sources, sources_of(submission)))
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO, cast
 
 from rich.console import Console, Group
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from syndet_ray import wording
 from syndet_ray.analysis.selection import search_ranking, winner
+from syndet_ray.cli.marks import ShowLine, show_always
 from syndet_ray.cli.options import with_flags
 from syndet_ray.cli.stream import lasting
 from syndet_ray.metrics import OBJECTIVE
@@ -32,19 +34,26 @@ _MOST_COUNTS = 4  # lines of what is counted at one time, such as the scenes of 
 LABEL_WIDTH = 9
 
 
-def display(console: Console, clock: Clock = time.monotonic) -> "Plain | Bar":
+def display(
+    console: Console, clock: Clock = time.monotonic, show_line: ShowLine = show_always
+) -> "Plain | Bar":
     """The live display on a terminal that can move its cursor, plain lines elsewhere.
 
-    clock  the seconds of the present; of what is shown later than it happens, those of that time
+    clock      the seconds of the present; of what is shown later than it happens, those of that
+               time
+    show_line  prints a line that stays, or leaves it out
     """
-    return Bar(console, clock) if console.is_interactive else Plain(console)
+    kind = Bar if console.is_interactive else Plain
+    return kind(console, clock, show_line)
 
 
 class Plain:
     """One line an event, for logs."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = _lasting(console)
+    def __init__(
+        self, console: Console, clock: Clock = time.monotonic, show_line: ShowLine = show_always
+    ) -> None:
+        self._console, self._clock, self._show_line = _lasting(console), clock, show_line
         self._seen: dict[int, tuple[str, int]] = {}
         self._last = ""
         self._earlier: dict[int, Trial] = {}  # trials of an earlier attempt, see `begin`
@@ -104,7 +113,10 @@ class Plain:
 
     def _line(self, text: str) -> None:
         self._last = text
-        self._console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
+        line = partial(
+            self._console.print, with_flags(text), markup=False, highlight=False, soft_wrap=True
+        )
+        self._show_line(self._clock(), line)
 
 
 def _is_all_done(trials: Sequence[Trial], total: int) -> bool:
@@ -147,8 +159,10 @@ class Bar:
     trainings that confirm its best recipes.
     """
 
-    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, console: Console, clock: Clock = time.monotonic, show_line: ShowLine = show_always
+    ) -> None:
+        self._clock, self._show_line = clock, show_line
         self._trials: dict[int, Trial] = {}
         self._total, self._images, self._inherited = 0, 0, 0
         self._confirming = False
@@ -165,7 +179,8 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Stays: it is printed above the block, which is gone when the run is over."""
-        self._live.console.print(with_flags(text), markup=False, highlight=False)
+        line = partial(self._live.console.print, with_flags(text), markup=False, highlight=False)
+        self._show_line(self._clock(), line)
 
     def begin(self, trials: int, images: int) -> None:
         if not self._total and self._trials:

@@ -82,19 +82,19 @@ class Head:
                 return json.loads(line.removeprefix(ANSWER))
         raise self._error(f"cannot run what is needed there ({_lines(done)[-1]})")
 
-    def show(self, command: str, *, on_terminal: bool) -> int:
+    def show(self, command: str, take: Callable[[bytes], object], *, on_terminal: bool) -> int:
         """Runs a program of the head in this terminal; returns its exit status, or `UNREACHABLE`.
 
+        take         is called with each block of its output, and last with an empty one
         on_terminal  whether the output is a terminal, whose keys go to the program too
         """
         shown = in_login_shell(command)
         if on_terminal:
             with _restored_terminal():
-                return subprocess.run([*self.ssh, "-tt", self.target, shown]).returncode
+                return _run_with_output([*self.ssh, "-tt", self.target, shown], take)
         # on standard error a shell without a terminal complains that it has none
-        return subprocess.run(
-            [*self.ssh, self.target, shown], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ).returncode
+        command_there = [*self.ssh, self.target, shown]
+        return _run_with_output(command_there, take, others=subprocess.DEVNULL)
 
     def send(
         self,
@@ -211,6 +211,26 @@ def _restored_terminal() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+
+
+def _run_with_output(
+    command: Sequence[str], take: Callable[[bytes], object], *, others: int | None = None
+) -> int:
+    """Runs a program, which is killed if an exception ends this; returns its exit status.
+
+    take    as for `Head.show`
+    others  its input and errors; None for those of this process
+    """
+    with subprocess.Popen(command, stdin=others, stdout=subprocess.PIPE, stderr=others) as process:
+        assert process.stdout is not None
+        try:
+            for block in iter(partial(os.read, process.stdout.fileno(), _BLOCK), b""):
+                take(block)
+            take(b"")
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _run_with_progress(
