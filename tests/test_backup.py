@@ -148,7 +148,7 @@ def test_a_store_that_hangs_is_waited_for_within_a_limit_once_and_what_it_lacks_
     with pytest.raises(MachineError, match=message), copy.copying():
         copy.copy(60.0, limit_s=0.01)
     gate.set()
-    assert copy._outbox.wait(30.0) == {}
+    _wait_until(lambda: not copy._outbox._has_thread)
     assert not store.exists(), "another may go on with the run by now"
 
 

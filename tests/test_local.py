@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -211,20 +212,20 @@ def test_where_the_machine_failed_a_call_is_made_again():
 
 
 def test_a_finished_run_can_be_extended_and_brings_mlflow_up(begin, monkeypatch):
-    real, attempts = TrialRuns._write_new, []
 
     def away(trial_runs, trial):
-        """For the first attempt, always: its thread tries again as long as this process lives."""
-        attempts.append(trial_runs)
-        if trial_runs is attempts[0]:
-            raise OSError("MLflow is away")
-        real(trial_runs, trial)
+        raise OSError("MLflow is away")
 
-    monkeypatch.setattr(TrialRuns, "_write_new", away)
     monkeypatch.setattr(page, "write", empty_report)
-    with monkeypatch.context() as hurry:
-        hurry.setattr("syndet_ray.tuning.attempt._PATIENCE_S", 0.0)
+    threads = set(threading.enumerate())
+    with monkeypatch.context() as first_attempt:
+        first_attempt.setattr(TrialRuns, "_write_new", away)
+        first_attempt.setattr("syndet_ray.tuning.attempt._PATIENCE_S", 0.0)
         finished = begin(trials=1, seeds=1)
+    for thread in set(threading.enumerate()) - threads:
+        if thread.name in ("tracking", "mirror", "checkpoints"):
+            thread.join(30)
+            assert not thread.is_alive(), f"{thread.name} would disturb the next attempt"
     folder = finished.folder
     assert finished.status == "finished"
     store = f"MLflow's store sqlite:///{folder.path.parent.resolve() / 'mlflow.db'}: "

@@ -1,5 +1,6 @@
 """The outbox: in order, again after a failure, and nothing is waited for without end."""
 
+import threading
 from functools import partial
 from threading import Event, Thread, current_thread
 
@@ -16,9 +17,11 @@ def told():
 
 @pytest.fixture
 def outbox(told):
-    return Outbox(
+    outbox = Outbox(
         "test", lambda error: told.append((str(error), current_thread())), first_pause_s=0.01
     )
+    yield outbox
+    outbox.close()
 
 
 def gate(outbox):
@@ -74,6 +77,45 @@ def test_what_cannot_be_delivered_is_named_with_its_reason_and_the_rest_arrives(
     assert missing.keys() == {"a"}
     assert "not a number" in str(missing["a"])
     assert made == ["b"]
+
+
+def threads_of(name):
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+def join_threads(name):
+    for thread in threads_of(name):
+        thread.join(30)
+    return threads_of(name)
+
+
+def test_nothing_is_tried_again_once_it_is_closed():
+    outbox, made = Outbox("closed", lambda error: None, first_pause_s=30), []
+    assert threads_of("closed") == []
+    outbox.put("a", partial(int, "not a number"))
+    assert outbox.wait(0).keys() == {"a"}
+    assert len(threads_of("closed")) == 1, "it tries again in 30 s"
+    outbox.close()
+    assert join_threads("closed") == []
+    assert outbox.wait(30) == {}
+    outbox.put("b", partial(made.append, "b"))
+    assert outbox.wait(30) == {}
+    assert made == ["b"]
+    outbox.close()
+    outbox.close()
+    assert join_threads("closed") == []
+
+
+def test_an_attempt_that_is_on_its_way_at_the_close_has_no_part_in_what_comes_later(outbox):
+    opened, made = gate(outbox), []
+    outbox.put("b", partial(made.append, "dropped"))
+    outbox.close()
+    outbox.put("gate", partial(made.append, "new"))
+    opened.set()
+    assert outbox.wait(30) == {}
+    assert made == ["new"]
+    outbox.close()
+    assert join_threads("test") == []
 
 
 def test_what_takes_long_without_failing_is_waited_for(outbox):

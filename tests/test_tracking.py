@@ -16,7 +16,6 @@ import threading
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -75,7 +74,17 @@ SWEEP = LoadedSweep(
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr("syndet_ray.tracking.mlflow.Outbox", partial(Outbox, first_pause_s=0.01))
+    """Outboxes that try again soon, and are closed when the test is over."""
+    outboxes = []
+
+    def make(name, on_failure):
+        outboxes.append(Outbox(name, on_failure, first_pause_s=0.01))
+        return outboxes[-1]
+
+    monkeypatch.setattr("syndet_ray.tracking.mlflow.Outbox", make)
+    yield
+    for outbox in outboxes:
+        outbox.close()
 
 
 class Served:

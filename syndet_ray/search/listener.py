@@ -21,4 +21,8 @@ class Listener:
         """Takes a trial that stays unfinished until a later `resume`."""
 
     def flush(self, limit_s: float = math.inf) -> None:
-        """Waits until all trials are written, at most limit_s; called when the search is over."""
+        """Waits until all trials are written, at most limit_s; called when the search is over.
+
+        What is not written then is left to a later `resume`: no thread tries it again, because it
+        would disturb that.
+        """

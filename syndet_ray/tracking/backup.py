@@ -128,6 +128,7 @@ class Backup:
                 self._make_last_copy()
             finally:
                 self._is_over = True
+                self._outbox.close()
 
     def copy(self, patience_s: float, limit_s: float = math.inf) -> None:
         """Copies what has changed, and waits for that. If it fails, the end of `copying` raises.

@@ -68,6 +68,7 @@ class Mirror(Listener):
         """Writes all ended trials, and waits for that; a local file needs no limit."""
         self._outbox.put(self._path.name, self._write)
         self._outbox.wait(_PATIENCE_S)
+        self._outbox.close()
 
     def _note_failure(self, error: Exception) -> None:
         consequence = "the search goes on, and a later resume writes it"

@@ -58,7 +58,7 @@ class Tracking(Listener):
     may_begin_later  for a server that does not answer when the run begins here: all deliveries
             wait for it. Otherwise that raises MachineError
 
-    Writes that fail are tried again, and `end` returns what is missing.
+    Writes that fail are tried again until `close`, and `end` returns what is missing.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Tracking(Listener):
         *,
         ended: float | None = None,
     ) -> str:
-        """Closes the parent run as FINISHED, FAILED or KILLED (resumable).
+        """Ends the parent run as FINISHED, FAILED or KILLED (resumable).
 
         ended       when the run ended, in seconds since 1970; None for now
         patience_s  how long to try, if MLflow cannot be written; shorter if it has never answered
@@ -181,6 +181,10 @@ class Tracking(Listener):
             self._note(f"{self.place} is tried for {patience_s:.0f} s more")
         self._put("the end of the sweep", partial(self._run.end, status, ended))
         return _missing_words(self._outbox.wait(patience_s, limit_s))
+
+    def close(self) -> None:
+        """Drops what is missing: a later attempt writes it, and must not be disturbed."""
+        self._outbox.close()
 
     def _begin_now(self) -> None:
         """Raises MachineError if the run cannot begin here."""
@@ -228,6 +232,7 @@ class Tracking(Listener):
         outbox = Outbox("leaving", lambda error: None)
         outbox.put("the end of the sweep", self._run.leave)
         outbox.wait(_LEAVING_S, _LEAVING_S)
+        outbox.close()
 
     def _write_champion(self, name: str, folder: Path, trial: Trial, tags: dict[str, str]) -> None:
         champion = Champion(

@@ -35,7 +35,8 @@ class Outbox:
     """Deliveries by name. A new one replaces a waiting one of the same name.
 
     A delivery that fails is tried again later, and others are made meanwhile. So `send` may be
-    called several times: an attempt that failed may have done a part of its work.
+    called several times: an attempt that failed may have done a part of its work. The thread lives
+    from the first delivery until `close`.
 
     on_failure: called once, with the first failure of all, in a thread that calls `put` or `wait`.
     """
@@ -46,25 +47,41 @@ class Outbox:
         on_failure: Callable[[Exception], None],
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
+        self._name = name
         self._on_failure: Callable[[Exception], None] | None = on_failure
         self._first_pause_s = first_pause_s
         self._deliveries: dict[str, _Delivery] = {}
         self._first_failure: Exception | None = None
         self._failures_in_a_row = 0
         self._changed = Condition()
-        # A thread that hangs in a request must not keep the process from ending.
-        Thread(target=self._deliver, name=name, daemon=True).start()
+        self._has_thread = False
+        self._is_open = True
 
     def put(self, name: str, send: Callable[[], object]) -> None:
         """Adds a delivery; the thread makes it soon."""
         with self._changed:
+            self._is_open = True
             earlier = self._deliveries.get(name)
             if earlier is None:
                 self._deliveries[name] = _Delivery(send=send)
             else:
                 earlier.send = send
+            if not self._has_thread:
+                self._has_thread = True
+                # a thread that hangs in a request must not keep the process from ending
+                Thread(target=self._deliver, name=self._name, daemon=True).start()
             self._changed.notify_all()
         self._report_failure()
+
+    def close(self) -> None:
+        """Drops all deliveries, and ends the thread, after an attempt that it is making.
+
+        A later `put` begins again.
+        """
+        with self._changed:
+            self._is_open = False
+            self._deliveries.clear()
+            self._changed.notify_all()
 
     @property
     def is_failing(self) -> bool:
@@ -113,22 +130,30 @@ class Outbox:
         while True:
             with self._changed:
                 name = self._next()
+                if name is None:
+                    self._has_thread = False
+                    return
                 delivery = self._deliveries[name]
                 send = delivery.send
             failure = _failure_of(send)
             with self._changed:
-                self._settle(name, send, failure)
+                if self._deliveries.get(name) is delivery:  # else it was dropped meanwhile
+                    self._settle(name, send, failure)
                 self._changed.notify_all()
 
-    def _next(self) -> str:
-        """Returns the name of the first delivery that is due; waits for one."""
-        while True:
+    def _next(self) -> str | None:
+        """Returns the name of the first delivery that is due; waits for one.
+
+        None once the outbox is closed.
+        """
+        while self._is_open:
             now = time.monotonic()
             for name, delivery in self._deliveries.items():
                 if delivery.due <= now:
                     return name
             dues = [delivery.due for delivery in self._deliveries.values()]
             self._changed.wait(min(dues) - now if dues else None)
+        return None
 
     def _settle(self, name: str, send: Callable[[], object], failure: Exception | None) -> None:
         """Records the result of one attempt; `failure` is None if it was successful."""

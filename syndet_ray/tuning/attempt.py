@@ -275,6 +275,7 @@ class Attempt:
             self.blame_the_disk(error)
             return self._write_end("interrupted")
         finally:
+            self.tracking.close()
             self.display.end()
 
     def blame_the_disk(self, error: Exception) -> None:

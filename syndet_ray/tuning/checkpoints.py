@@ -88,10 +88,11 @@ class Checkpoints(Listener):
 
     def flush(self, limit_s: float = math.inf) -> None:
         """Waits at most limit_s until everything that can be is deleted; a note says if that was
-        too short.
+        too short. The rest is left to `resume`.
         """
         self._outbox.put("deletion", self._tidy)
         missing = self._outbox.wait(0.0, limit_s)
+        self._outbox.close()
         if missing and not any(missing.values()):
             reason = f"which did not answer within {limit_s:g} s"
             self._note(f"old checkpoints stay at {self._address}, {reason}: resume deletes them")

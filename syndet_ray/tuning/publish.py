@@ -1,5 +1,7 @@
 """Publish: hands a run to MLflow: its best recipe and its files, or all of a run brought here."""
 
+from contextlib import closing
+
 from syndet_ray.analysis.selection import Candidate
 from syndet_ray.errors import MachineError
 from syndet_ray.locks import hold_lock
@@ -90,8 +92,9 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
         return
     # Two terminals may have followed the run, and bring it here at the same moment. Not the run's
     # lock: it says that the run is carried out; nor a file in it: bringing the run deletes those.
-    with hold_lock(folder.path.with_name(f".{folder.path.name}.lock")):
-        tracking = open_tracking(folder, Options(runs=folder.path.parent), display)
+    lock = folder.path.with_name(f".{folder.path.name}.lock")
+    options = Options(runs=folder.path.parent)
+    with hold_lock(lock), closing(open_tracking(folder, options, display)) as tracking:
         status: Status = folder.about.get("status", "interrupted")
         _publish_trials(folder, tracking)
         recipes = scoring.scored_recipes(folder.trials())
