@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from syndet_ray.clusters.commands import commands, use_another_store
+from syndet_ray.clusters.commands import commands, uses_another_store
 from syndet_ray.clusters.description import ClusterFile, NodeType
 from syndet_ray.clusters.ec2 import OF_RAY
 from syndet_ray.clusters.head_role import clusters_of, is_among
@@ -266,7 +266,7 @@ def _head_role(account: Account, cluster: ClusterFile) -> Findings:
 
 def _buckets(account: Account, cluster: ClusterFile, storage: str | None = None) -> Findings:
     """Buckets that the commands name, and that do not exist."""
-    if use_another_store(cluster.prepared):
+    if uses_another_store(cluster.prepared):
         return
     client = account.client("s3")
     texts = [command for _, command in commands(cluster.prepared)]

@@ -39,13 +39,13 @@ def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[
                     yield name, text
 
 
-def use_another_store(prepared: Mapping[str, Any]) -> bool:
+def uses_another_store(prepared: Mapping[str, Any]) -> bool:
     """True if the commands lead to a store that speaks S3 and is not Amazon's."""
     return any(_OTHER_STORE.search(command) for _, command in commands(prepared))
 
 
 def simple_commands(command: str) -> list[str]:
-    """The simple_commands that a command starts one after the other, each with its words."""
+    """Splits a command of the shell into its simple commands, in their order, as texts."""
     return _SEPARATORS.split(_CONTINUED.sub(" ", command))
 
 
@@ -54,15 +54,15 @@ def variables(command: str) -> list[tuple[str, str]]:
     return _VARIABLE.findall(command)
 
 
-def option_values(program: str, *options: str) -> list[str]:
-    """The values that a program gets for an option, which has one name or several."""
+def option_values(command: str, *options: str) -> list[str]:
+    """The values of an option, which has one name or several, in a command."""
     names = "|".join(map(re.escape, options))
-    return re.findall(rf"(?<![\w-])(?:{names})[ =]+['\"]?([^\s'\"]+)", program)
+    return re.findall(rf"(?<![\w-])(?:{names})[ =]+['\"]?([^\s'\"]+)", command)
 
 
 def packages(command: str) -> list[str]:
     """Packages, files and addresses of packages that a command installs with pip or uv."""
-    installs = [_INSTALL.search(program) for program in simple_commands(command)]
+    installs = map(_INSTALL.search, simple_commands(command))
     return list(chain.from_iterable(_requirements(install[1]) for install in installs if install))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from syndet_ray.clusters.commands import commands, use_another_store, variables
+from syndet_ray.clusters.commands import commands, uses_another_store, variables
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import NODE_TYPES
 from syndet_ray.errors import DefinitionError, nearest
@@ -64,7 +64,7 @@ def regions_set(prepared: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
     None where they are for a store that has regions of its own.
     """
-    if use_another_store(prepared):
+    if uses_another_store(prepared):
         return
     for _, command in commands(prepared):
         for name, region in variables(command):

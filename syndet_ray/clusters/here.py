@@ -25,7 +25,7 @@ _CONSTRAINTS = re.compile(r"(?:-c|--constraint)[ =]+(\S+)")
 _PYTHON = re.compile(r"--python[ =]+(\d+\.\d+)\b")
 _RAY = re.compile(r"^ray==(\S+)", re.MULTILINE)
 _RAY_PACKAGE = re.compile(r"ray\s*(?:\[[^\]]*\])?\s*===?\s*([\w.*+!]+)")
-_MAKE_KEYS = ("vsphere",)  # providers of nodes for which Ray makes the key, whatever its path
+_KEY_MAKERS = ("vsphere",)  # providers of nodes for which Ray makes the key, whatever its path
 _FOR_TRIALS = "torch"
 _DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
 
@@ -77,7 +77,7 @@ def mounts(cluster: ClusterFile) -> dict[str, Path]:
 def _key_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     """The key with which Ray reaches the nodes, where the file names one."""
     key = cluster.prepared["auth"].get("ssh_private_key")
-    if not key or cluster.provider in _MAKE_KEYS or Path(os.path.expanduser(key)).is_file():
+    if not key or cluster.provider in _KEY_MAKERS or Path(os.path.expanduser(key)).is_file():
         return
     place = cluster.lines.place(("auth",), "ssh_private_key")
     rule = "ssh_private_key must be a file of this machine"

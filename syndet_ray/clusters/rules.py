@@ -198,11 +198,12 @@ def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Def
 
 def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
     for name, command in commands(prepared):
-        for program in simple_commands(command):
-            is_of_others = program.lstrip().startswith(("#", "pgrep ", "pkill "))
-            if is_of_others or not _MLFLOW.search(program) or _WITH_LOGIN in program:
+        for simple_command in simple_commands(command):
+            starts_no_server = simple_command.lstrip().startswith(("#", "pgrep ", "pkill "))
+            names_mlflow = _MLFLOW.search(simple_command) is not None
+            if starts_no_server or not names_mlflow or _WITH_LOGIN in simple_command:
                 continue
-            for host in option_values(program, "--host", "-h"):
+            for host in option_values(simple_command, "--host", "-h"):
                 if host not in _LOOPBACK and not host.startswith("$"):
                     rule = (
                         f"{name} shows MLflow, which lets anyone change its runs, to other machines"

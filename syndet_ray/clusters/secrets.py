@@ -64,7 +64,7 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
         name = variable or option or setting
         if not _names_secret(name) or value.lower() in _NO_SECRETS:
             continue
-        if not (match[0].startswith("-") and _is_of_option(value.rstrip(";"))):
+        if not (match[0].startswith("-") and _is_harmless(value.rstrip(";"))):
             yield f"the value of {name}", name
     token = _TOKEN.search(text)
     if token:
@@ -74,7 +74,7 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
         yield "the password of an address", address[0]
 
 
-def _is_of_option(value: str) -> bool:
+def _is_harmless(value: str) -> bool:
     """True for what an option may have that is no secret: a place, a file or a number."""
     is_file = _FILE.fullmatch(value) is not None
     return value.startswith(_PLACES) or is_file or value.isdecimal()
