@@ -80,7 +80,7 @@ def check_bucket(address: str) -> None:
     few seconds for an answer. Raises MachineError, with advice, where the store refuses or does not
     answer.
     """
-    check_form(address)
+    check_address(address)
     try:
         client, probe = s3(inside(address, f"{_PROBE}-{uuid.uuid4().hex}"))
         client.put_object(**probe, Body=b"")
@@ -92,7 +92,7 @@ def check_bucket(address: str) -> None:
         raise write_error(address, error) from None
 
 
-def check_form(address: str) -> None:
+def check_address(address: str) -> None:
     """Raises MachineError unless an address reads like one of S3."""
     place = urlsplit(address)
     if place.scheme != "s3" or not place.netloc:

@@ -107,11 +107,11 @@ class Program:
         self.log = folder / LOG
         self._due = due
         self._line_number = 0  # from 1, of the line that was given last
-        self._read_lines: deque[bytes] = deque()  # that were not given yet
+        self._unread_lines: deque[bytes] = deque()  # that were not given yet
         self._rest = b""  # the beginning of a line whose end was not read yet
         self._has_reported, self._is_late = has_reported, False
-        self._whole = None if limit_s is None else _Limit.of(limit_s)
-        self._limit = self._whole  # of what is waited for
+        self._total_limit = None if limit_s is None else _Limit.of(limit_s)
+        self._limit = self._total_limit  # of what is waited for
         if shutil.which(words[0]) is None:
             raise _no_program(self.place, words[0])
         command = {"parent": os.getpid(), "words": [*words, str(folder)], "is_outer": True}
@@ -136,7 +136,7 @@ class Program:
         program that was killed, failed after a report or takes too long, and DataError for one that
         ended before its first: it would do that again.
         """
-        limits = [] if self._whole is None else [self._whole]
+        limits = [] if self._total_limit is None else [self._total_limit]
         if within_s is not None:
             limits.append(_Limit.of(within_s))
         self._limit = min(limits, key=lambda limit: limit.end_s, default=None)
@@ -206,7 +206,7 @@ class Program:
 
     def _line(self) -> bytes | None:
         """The next line of its output, without its end; None at the end of the output."""
-        while not self._read_lines:
+        while not self._unread_lines:
             if len(self._rest) > _LONGEST_LINE:
                 return self._overlong_line()
             content = self._read()
@@ -215,9 +215,9 @@ class Program:
                 self._line_number += bool(last)
                 return last or None
             *lines, self._rest = (self._rest + content).split(b"\n")
-            self._read_lines += lines
+            self._unread_lines += lines
         self._line_number += 1
-        return self._read_lines.popleft()
+        return self._unread_lines.popleft()
 
     def _overlong_line(self) -> bytes:
         """The beginning of a line that is too long to be a report."""

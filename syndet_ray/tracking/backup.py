@@ -16,7 +16,7 @@ from pathlib import Path
 from syndet_ray.data.lease import Claim, Lease, check_free, tenure
 from syndet_ray.data.storage import (
     Version,
-    check_form,
+    check_address,
     content,
     download,
     filesystem,
@@ -275,7 +275,7 @@ def fetch(address: str, runs: Path) -> RunFolder:
     and its copy would replace the complete one.
     """
     if "://" in address:
-        check_form(address)
+        check_address(address)
     name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     path = runs / (_folder_name(name) if "://" in address else name)
     if path.exists():
