@@ -49,7 +49,6 @@ def test_the_documented_cluster_is_read_as_it_is_meant():
         "us-east-1",
     )
     assert cluster.zones == ("us-east-1a", "us-east-1b", "us-east-1c")
-    assert cluster.ssh_user == "ubuntu"
     assert cluster.has_token
     assert not cluster.head.is_spot
     assert cluster.head.name not in [kind.name for kind in cluster.workers]
@@ -69,7 +68,7 @@ def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(LOCAL, encoding="utf-8")
     cluster = read_cluster_file(file)
-    assert (cluster.provider, cluster.region, cluster.ssh_user) == ("local", None, "me")
+    assert (cluster.provider, cluster.region) == ("local", None)
     assert not cluster.growth.is_known
     assert not cluster.has_token
 

@@ -32,7 +32,6 @@ AWS = "aws"
 LOCAL = "local"  # machines that exist already, each given by its address
 _KIND = "a cluster"
 _MOST_ALIASES = 30  # types of nodes share disks and images; as many still stand for little
-_EC2_MAPPINGS = ("IamInstanceProfile", "InstanceMarketOptions")
 _DO_FIND = "Name a file for `ray up`, such as the cluster.yaml of this project."
 
 
@@ -67,7 +66,6 @@ class ClusterFile:
     region     of the cloud; None where the file names none
     zones      of the region in which nodes may start; empty for all
     head_type  name of the type of the head, one of `node_types`
-    ssh_user   user on the nodes; None where Ray's choice is meant
     growth     the nodes that its autoscaler may start
     has_token  whether every node gets a token, without which no other machine joins
     prepared   the content of the file with Ray's defaults, as `ray up` uses it
@@ -81,7 +79,6 @@ class ClusterFile:
     zones: tuple[str, ...]
     head_type: str
     node_types: Mapping[str, NodeType]
-    ssh_user: str | None
     growth: Growth
     has_token: bool
     prepared: Mapping[str, Any]
@@ -184,7 +181,6 @@ def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> Cluster
         zones=tuple(zone.strip() for zone in zones.split(",") if zone.strip()),
         head_type=prepared["head_node_type"],
         node_types={name: _node_type(name, kind) for name, kind in kinds.items()},
-        ssh_user=prepared["auth"].get("ssh_user"),
         growth=growth_of(prepared),
         has_token=has_token(prepared),
         prepared=prepared,
@@ -194,7 +190,8 @@ def _cluster_file(path: Path, prepared: dict[str, Any], lines: Lines) -> Cluster
 
 def _node_type(name: str, kind: Mapping[str, Any]) -> NodeType:
     node = kind["node_config"]
-    profile, market = (_mapping(node.get(key)) for key in _EC2_MAPPINGS)
+    profile = _mapping(node.get("IamInstanceProfile"))
+    market = _mapping(node.get("InstanceMarketOptions"))
     return NodeType(
         name=name,
         # for the schema 2.0 is a whole number too
