@@ -19,6 +19,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.wording import counted
+
 _SIMILAR = 0.5  # similarity of two names, 0 to 1, from which one may be a misspelling of the other
 _SIMILAR_AMONG_FEW = 0.6  # where all are listed too, a far-fetched guess helps less
 _PACKAGE = Path(__file__).parent
@@ -85,6 +87,28 @@ class NonFiniteLoss(SyndetError):
 
 def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) -> SyndetError:
     return kind(place, rule, got=got, do=do)
+
+
+def error_of_all(
+    kind: type[SyndetError],
+    place: object,
+    beginning: str,
+    errors: Iterable[SyndetError],
+    *,
+    noun: str,
+) -> SyndetError:
+    """The only error as it is, or one with a line for each.
+
+    beginning  of its rule; the number of errors follows, such as "2 mistakes"
+    noun       for one of the errors
+
+    Of errors that say the same one counts: two rules may refuse one value.
+    """
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    lines = "".join(f"\n  {error}" for error in distinct)
+    return kind(place, f"{beginning} {counted(len(distinct), noun)}:{lines}\n")
 
 
 def nearest(name: str, valid: Iterable[str], similarity: float = _SIMILAR) -> str:

@@ -272,6 +272,7 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     assert f"report   {run}/report.html\n" in output
     assert len(folder.trials()) == 4
 
+
 @pytest.mark.cluster
 def test_a_run_there_is_stopped_in_order_and_continued(cluster, home, laptop, monkeypatch):
     write_tiny_sweep(Path.cwd(), images=512, trials=1, rungs=1)

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "syndet_ray"
 ORDER = (
     *(
         "cores",
+        "wording",
         "errors",
         "disk_share",
         "escapes",
@@ -29,7 +30,6 @@ ORDER = (
         "metrics",
         "progress",
         "timer",
-        "wording",
         "seeds",
         "boxes",
         "spread",

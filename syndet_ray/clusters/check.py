@@ -15,9 +15,9 @@ from syndet_ray.clusters.description import (
     mistakes_error,
 )
 from syndet_ray.clusters.quotas import may_have_gpus
-from syndet_ray.clusters.rules import as_lines, by_line, distinct_errors
+from syndet_ray.clusters.rules import by_line
 from syndet_ray.data.storage import check_bucket
-from syndet_ray.errors import MachineError, SyndetError
+from syndet_ray.errors import MachineError, SyndetError, error_of_all
 from syndet_ray.search.task import Resources
 from syndet_ray.wording import counted
 from syndet_ray.workers.nodes.capacity import resources_on, with_room
@@ -170,13 +170,8 @@ def _bucket_errors(storage: str | None) -> list[MachineError]:
 
 
 def _error_of_all(path: Path, errors: list[SyndetError]) -> SyndetError:
-    """The only error as it is, or one with a line for each."""
-    distinct = distinct_errors(errors)
-    if len(distinct) == 1:
-        return distinct[0]
-    reasons = counted(len(distinct), "reason")
-    rule = f"cannot be started as it is, for {reasons}:{as_lines(distinct)}"
-    return MachineError(path, rule)
+    beginning = "cannot be started as it is, for"
+    return error_of_all(MachineError, path, beginning, errors, noun="reason")
 
 
 def cluster_words(cluster: ClusterFile) -> list[str]:

@@ -13,9 +13,7 @@ from syndet_ray.clusters.agreement import agreement_errors
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.clusters.rules import (
     NODE_TYPES,
-    as_lines,
     by_line,
-    distinct_errors,
     doubled_key_errors,
     has_token,
     node_type_errors,
@@ -24,8 +22,7 @@ from syndet_ray.clusters.rules import (
     without_wrong_types,
 )
 from syndet_ray.data.readers.yaml_file import load_yaml
-from syndet_ray.errors import DataError, DefinitionError, first_line
-from syndet_ray.wording import counted
+from syndet_ray.errors import DataError, DefinitionError, SyndetError, error_of_all, first_line
 from syndet_ray.workers.nodes.autoscaler import Growth, growth_of
 
 AWS = "aws"
@@ -127,13 +124,9 @@ def cluster_and_mistakes(path: Path) -> tuple[ClusterFile | None, list[Definitio
     return _cluster_file(path, prepared, lines), []
 
 
-def mistakes_error(path: Path, mistakes: list[DefinitionError]) -> DefinitionError:
-    """The only mistake as it is, or one error with a line for each."""
-    distinct = distinct_errors(mistakes)
-    if len(distinct) == 1:
-        return distinct[0]
-    rule = f"has {counted(len(distinct), 'mistake')}:{as_lines(distinct)}"
-    return DefinitionError(path, rule)
+def mistakes_error(path: Path, mistakes: list[DefinitionError]) -> SyndetError:
+    """The error of a file with these mistakes."""
+    return error_of_all(DefinitionError, path, "has", mistakes, noun="mistake")
 
 
 def _with_defaults(content: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:

@@ -110,11 +110,6 @@ def _schema_errors(error: Any, lines: Lines) -> Iterator[DefinitionError]:
         yield DefinitionError(lines.place(keys), f"{where}is refused by Ray ({error.message})")
 
 
-def distinct_errors(errors: Iterable[Error]) -> list[Error]:
-    """Errors without those that say the same as one before: two rules may refuse one value."""
-    return list({str(error): error for error in errors}.values())
-
-
 def by_line(errors: Iterable[Error], file: Path) -> list[Error]:
     """Errors in the order of the lines of a file; those of other places come last."""
     return sorted(errors, key=partial(_line_in, file))
@@ -126,11 +121,6 @@ def _line_in(file: Path, error: SyndetError) -> float:
         return 0
     line = error.place.removeprefix(f"{file}:")
     return int(line) if line != error.place and line.isdecimal() else math.inf
-
-
-def as_lines(errors: Iterable[SyndetError]) -> str:
-    """Errors as lines for the end of a message."""
-    return "".join(f"\n  {error}" for error in errors) + "\n"
 
 
 def _words(keys: Sequence[Any]) -> str:
