@@ -11,7 +11,7 @@ from made_head import made_head
 from made_runs import ABOUT, made_run
 
 from syndet_ray.cli import head_facts, on_head, sent_runs
-from syndet_ray.cli.head_folder import project_name
+from syndet_ray.cli.remote_submission import project_name
 from syndet_ray.clusters.head import Head
 from syndet_ray.clusters.submission import PROJECTS, Submission
 
@@ -122,7 +122,7 @@ def test_an_end_that_takes_long_is_not_waited_for(submission, begun, folder, mon
     process = begun(PROCESS, folder.path, "interrupted")
     monkeypatch.setattr(Submission, "stop", lambda submission: True)
     monkeypatch.setattr(on_head, "_END_S", 0.1)
-    on_head.stop(submission, [])
+    on_head.stop(submission)
     answer = json.loads(capsys.readouterr().out.partition("answers: ")[2])
     assert answer == {"is_asked": True, "goes_on": True, "run": str(folder.path), "status": ""}
     assert process.poll() is None
@@ -141,11 +141,10 @@ def test_what_still_ends_is_said_with_how_to_follow_it(begun, folder, syndet_her
 def test_a_run_that_the_head_does_not_have_is_named(begun, folder, syndet_here):
     begun(WAITING)
     done = stopped(syndet_here, "other")
-    assert done.stderr == (
-        "syndet_ray: the head of c.yaml: has no run other. The newest are tiny-2.\n"
-    )
+    message = "the head of c.yaml: has no run other. The newest are tiny-2. A run of a lost head"
+    assert done.stderr.startswith(f"syndet_ray: {message}")
     done = stopped(syndet_here, "s3://bucket/runs/tiny-2")
-    assert "Name a run of the head, such as tiny-2. Only a run that goes on" in done.stderr
+    assert "Name a run of the head, such as tiny-2." in done.stderr
 
 
 def test_without_a_cluster_it_is_said_what_ends_the_run(tmp_path, syndet_here):

@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from ray.autoscaler._private.aws import utils
 
 from syndet_ray.cli import on_cluster
-from syndet_ray.cli.head_folder import _check_versions
 from syndet_ray.cli.options import with_flags
+from syndet_ray.cli.remote_submission import _check_versions
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.clusters import head as head_module

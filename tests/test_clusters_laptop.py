@@ -216,7 +216,7 @@ def trials_here(folder):
 def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     cluster, home, laptop, monkeypatch
 ):
-    monkeypatch.setattr(on_cluster, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(on_cluster, "_PAUSES_S", (0.01, None))
     killed = []
     thread = threading.Thread(target=kill_first_follower, args=(home, killed), daemon=True)
     thread.start()

@@ -42,7 +42,7 @@ def test_a_run_that_goes_on_is_not_started_again_and_keeps_its_process(submissio
     run = run_of(submission, "tiny-1")
     with run.lock():
         assert submission.start(["resume", str(run.path)], str(run.path)) is None
-        on_head.start(submission, [str(run.path), "resume", str(run.path)])
+        on_head.start(submission, str(run.path), "resume", str(run.path))
     assert '"pid": null' in capsys.readouterr().out
     assert not (submission.folder / "process.json").exists()
     pid = submission.start(["--help"])
@@ -63,7 +63,7 @@ def test_a_run_goes_on_until_its_attempt_has_ended(submission, capsys):
     pid = submission.start(["--help"])
 
     def goes_on():
-        on_head.end(submission, [])
+        on_head.state(submission)
         return '"goes_on": true' in capsys.readouterr().out
 
     assert goes_on(), "its process has not shown the run yet"
@@ -120,10 +120,10 @@ def test_a_run_has_begun_once_an_attempt_shows_itself(submission, capsys):
     run = run_of(submission, "tiny-1")
     Recorder(None, lambda: time.time() - 60).keep_in(run)  # an earlier attempt
     submission.start(["--help"], str(run.path))
-    on_head.end(submission, [])
+    on_head.state(submission)
     assert '"has_begun": false' in capsys.readouterr().out
     Recorder(None).keep_in(run)
-    on_head.end(submission, [])
+    on_head.state(submission)
     assert '"has_begun": true' in capsys.readouterr().out
     os.wait()
 

@@ -12,8 +12,8 @@ from made_runs import ABOUT, made_run
 from rich.console import Console
 
 from syndet_ray.cli import on_cluster, terminal
-from syndet_ray.cli.head_folder import HeadFolder
 from syndet_ray.cli.marks import Marker, MarkReader
+from syndet_ray.cli.remote_submission import RemoteSubmission
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.tuning.follow import Follower
 from syndet_ray.tuning.options import Outcome
@@ -116,12 +116,12 @@ def test_a_display_goes_on_over_a_new_connection(folder, size, tmp_path, monkeyp
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(on_cluster, "_FIRST_PAUSE_S", 0)
+    monkeypatch.setattr(on_cluster, "_PAUSES_S", (0, None))
     submission = Submission(folder.path.parents[1] / "submitted" / "tiny-1")
     submission.files.mkdir(parents=True)
     (submission.folder / "process.json").write_text(json.dumps({"pid": 0, "continues": ""}))
     head = made_head(tmp_path, home, BREAKING.format(seen=tmp_path / "seen", size=size))
-    there = HeadFolder(head=head, folder=PurePosixPath(submission.folder))
+    there = RemoteSubmission(head=head, folder=PurePosixPath(submission.folder))
     assert on_cluster._show(there, terminal.console()) == 0
     text = capfd.readouterr().out
     before, after = text.split("the connection is lost; trying again in 0 s\n")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from syndet_ray.cli import on_cluster
 from syndet_ray.cli import runs as run_verbs
-from syndet_ray.cli.head_folder import HeadFolder
+from syndet_ray.cli.remote_submission import RemoteSubmission
 from syndet_ray.cli.sweeps import _hints_at_continuing
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.locks import hold_lock
@@ -170,14 +170,15 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
     shown.outcome(Outcome(folder=folder, status="interrupted"))
     end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {"/h": "/here"}}
     head = SimpleNamespace(file=Path("c.yaml"), show=lambda *_, **__: 0, answer=lambda _: end)
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/submitted/there"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
     monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
     if is_away:
         monkeypatch.setattr("syndet_ray.tuning.publish.local_store", refuse)
     with pytest.raises(SystemExit):
-        on_cluster.follow(submission, 7, home, Console(width=500))
+        on_cluster.follow(submission, home, Console(width=500))
     output = capsys.readouterr().out
-    assert f"continue with: python -m syndet_ray resume {folder.path} --cluster c.yaml" in output
+    file = Path("c.yaml").absolute()
+    assert f"continue with: python -m syndet_ray resume {folder.path} --cluster {file}\n" in output
     last = output.splitlines()[-1]
     if is_away:
         assert "not in MLflow's store here (store: is full); the run itself is in" in output
@@ -186,7 +187,7 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
         assert last == f"trials   python -m syndet_ray ui {folder.path} --open"
     shown.error(DataError("/h/meshes", "does not exist"))
     with pytest.raises(SystemExit):
-        on_cluster.follow(submission, 7, home, Console(width=500))
+        on_cluster.follow(submission, home, Console(width=500))
     assert capsys.readouterr().err == "syndet_ray: /here/meshes: does not exist.\n"
     assert folder.about["cluster"] == str(Path("c.yaml").absolute())
 

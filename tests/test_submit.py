@@ -11,9 +11,9 @@ import pytest
 from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, sent_runs, submit
-from syndet_ray.cli.head_folder import HeadFolder, project_name, start
 from syndet_ray.cli.on_head import DETACHED, sources_of, with_sources
 from syndet_ray.cli.options import INTERRUPTED
+from syndet_ray.cli.remote_submission import RemoteSubmission, project_name, start
 from syndet_ray.cli.sent_runs import newest_submission
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request
@@ -54,7 +54,7 @@ def head_with(**answers):
 
 def submission_below(root):
     folder = PurePosixPath(root, "project", "submitted", "tiny-2")
-    return HeadFolder(head=head_with(), folder=folder)
+    return RemoteSubmission(head=head_with(), folder=folder)
 
 
 def bundle_on(submission):
@@ -271,7 +271,7 @@ def test_the_newest_submission_of_this_folder_comes_before_those_of_others(clust
     monkeypatch.setattr(sent_runs, "head_and_facts", lambda cluster: answer)
     for run in (None, "tiny-1"):
         submission, record = newest_submission(run, cluster.path)
-        assert submission.project.name == project_name()
+        assert submission.runs.parent.name == project_name()
         assert record == items[1]
     monkeypatch.setattr(sent_runs, "project_name", lambda: "a-folder-that-sent-nothing")
     assert newest_submission(None, cluster.path)[1] == items[2]
@@ -303,7 +303,7 @@ def test_who_leaves_is_told_the_name_of_the_run_once_there_is_one(run, name, tmp
     head = head_with(
         show=lambda command, take, on_terminal: DETACHED, answer=lambda _: {"run": run}
     )
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(SystemExit):
         on_cluster.follow(submission, tmp_path, console())
     words = capsys.readouterr().out.replace("\n", " ")
@@ -315,7 +315,7 @@ def test_what_ended_the_display_alone_does_not_end_the_run(tmp_path):
     head = head_with(
         show=lambda command, take, on_terminal: 137, answer=lambda command: {"goes_on": True}
     )
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     console = SimpleNamespace(is_terminal=False)
     with pytest.raises(
         MachineError, match=r"exit status 137\), and the run goes on there. .* tiny-1"
@@ -331,7 +331,7 @@ def test_a_start_without_an_answer_may_have_begun_a_run():
         raise MachineError("the head of c.yaml", "does not answer within 120 s", do="ray up")
 
     head = head_with(answer=answer)
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(
         MachineError, match=r"120 s\. The run may have begun .* attach tiny-1 --clus"
     ):
@@ -343,7 +343,7 @@ def test_ctrl_c_before_the_answer_of_a_start_says_that_a_run_may_have_begun(caps
         raise KeyboardInterrupt
 
     head = head_with(answer=answer)
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     with pytest.raises(SystemExit) as done:
         start(submission, ["sweep", "tiny"])
     assert done.value.code == INTERRUPTED
@@ -360,7 +360,7 @@ def test_a_refused_resume_shows_its_error_and_attach_brings_the_run_back_all_the
 
     end = {"goes_on": False, "has_begun": False, "run": "/h/p/runs/tiny", "error": "no such trial"}
     head = head_with(show=lambda command, take, on_terminal: 0, answer=lambda command: end)
-    submission = HeadFolder(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/p/submitted/tiny-1"))
     monkeypatch.setattr(on_cluster, "_fetch", fetch)
     monkeypatch.setattr(on_cluster, "open_display", lambda console: nullcontext(DISPLAY))
     console = SimpleNamespace(is_terminal=False)

@@ -47,9 +47,7 @@ def attach(
         again = command_line("attach", folder.path)
         console.print(f"detached: the run goes on; follow it again with: {again}", soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
-    cluster_file = folder.about.get("cluster")  # of a run that was brought here
-    where = () if cluster_file is None else ("--cluster", cluster_file)
-    conclude(folder, followed, console, *where)
+    conclude(folder, followed, console)
 
 
 def show(folder: "RunFolder", console: "Console") -> "Followed":

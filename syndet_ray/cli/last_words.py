@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from syndet_ray.cli.options import FAILED, INTERRUPTED, SPENT, with_flags
-from syndet_ray.wording import command_line, resume_hint
+from syndet_ray.wording import command_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,35 +14,30 @@ if TYPE_CHECKING:
     from syndet_ray.tuning.options import Outcome
 
 
-def conclude(folder: "RunFolder", followed: "Followed", console: "Console", *where: str) -> None:
+def conclude(folder: "RunFolder", followed: "Followed", console: "Console") -> None:
     """Prints the last words of a run that was followed, as `sweep` prints them.
-
-    where  words of the command that resumes it, if that is not here
 
     Raises SystemExit with the exit status that `sweep` has, unless it is 0.
     """
     if followed.outcome is not None:
-        finish(followed.outcome, console, *where)
+        finish(followed.outcome, console)
         return
     if followed.error:
         print(f"syndet_ray: {with_flags(followed.error)}", file=sys.stderr)
     else:
         problem = f"{folder.path} is carried out by no process any more"
-        console.print(f"{problem}; {resume_hint(folder.path, *where)}", soft_wrap=True)
+        console.print(f"{problem}; {_go_on(folder)}", soft_wrap=True)
     raise SystemExit(FAILED)
 
 
-def finish(outcome: "Outcome", console: "Console", *where: str) -> None:
-    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0.
-
-    where  words of the command that resumes it, if that is not here
-    """
+def finish(outcome: "Outcome", console: "Console") -> None:
+    """Prints the last words of a run. Raises SystemExit with its exit status, unless it is 0."""
     from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
 
     folder = outcome.folder
-    go_on = resume_hint(folder.path, *where)
+    go_on = _go_on(folder)
     so_far = f"report so far: {command_line('report', folder.path)}"
     trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
     if outcome.status == "interrupted":
@@ -64,6 +59,13 @@ def finish(outcome: "Outcome", console: "Console", *where: str) -> None:
     _print_trials(outcome, trials, console)
     if outcome.status == "failed" or outcome.unwritten is not None or not outcome.is_reported:
         raise SystemExit(FAILED)
+
+
+def _go_on(folder: "RunFolder") -> str:
+    """The command that resumes a run, which may be one of a cluster."""
+    from syndet_ray.runs.run import resume_command
+
+    return f"continue with: {resume_command(folder.path, folder.about)}"
 
 
 def _print_trials(outcome: "Outcome", trials: str, console: "Console") -> None:

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from syndet_ray.cli import on_cluster
-from syndet_ray.cli.head_folder import HeadFolder, attach_command, head_and_facts, start
 from syndet_ray.cli.options import runs_folder
+from syndet_ray.cli.remote_submission import RemoteSubmission, attach_command, head_and_facts, start
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sending import check_room, send, write_sources
 from syndet_ray.cli.sent_options import check_options, option_words
@@ -39,18 +39,18 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
         with display.step(f"looking for the head of {file}"):
             head, facts = head_and_facts(read_cluster_file(file))
         about = _record(address, staged / "runs", display)
-        submission = HeadFolder(head=head, folder=_folder(about, address, head, facts))
+        submission = RemoteSubmission(head=head, folder=_folder(about, address, head, facts))
         run = _run_there(submission, facts)
         _send_again(about["sources"], submission, facts, display, staged)
     words = ["resume", run or address, "--address", "auto", *option_words(options)]
-    words += ["--runs", str(submission.project / "runs"), *(["--force"] if force else [])]
+    words += ["--runs", str(submission.runs), *(["--force"] if force else [])]
     start(submission, words, run)
     on_cluster.follow(submission, runs_folder(options.runs), console)
 
 
 def _send_again(
     sources: Mapping[str, str],
-    submission: HeadFolder,
+    submission: RemoteSubmission,
     facts: Mapping[str, Any],
     display: "Plain | Bar",
     staged: Path,
@@ -97,13 +97,13 @@ def _folder(
     return folder
 
 
-def _run_there(submission: HeadFolder, facts: Mapping[str, Any]) -> str:
+def _run_there(submission: RemoteSubmission, facts: Mapping[str, Any]) -> str:
     """The folder of the submission's run on a head that has it, such as one whose `resume` was
     refused before; "" for a new head. Raises MachineError if it goes on.
     """
     for record in facts["submissions"]:
         if PurePosixPath(record["folder"]) == submission.folder:
-            if submission.head.answer(submission.command("end"))["goes_on"]:
+            if submission.state()["goes_on"]:
                 do = f"Follow it: {attach_command(submission)}"
                 raise MachineError(record["run"] or submission.folder, "still goes on", do=do)
             return str(record["run"])

@@ -1,6 +1,5 @@
 """On a cluster: follows and continues what was sent to a cluster's head, and brings it back."""
 
-import json
 import shlex
 import sys
 import time
@@ -9,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from syndet_ray.cli.head_folder import (
-    HeadFolder,
+from syndet_ray.cli.last_words import conclude
+from syndet_ray.cli.listing import newest_line
+from syndet_ray.cli.marks import MarkReader
+from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
+from syndet_ray.cli.remote_submission import (
+    RemoteSubmission,
     attach_command,
     run_of,
     start,
     stop_command,
 )
-from syndet_ray.cli.last_words import conclude
-from syndet_ray.cli.listing import newest_line
-from syndet_ray.cli.marks import MarkReader
-from syndet_ray.cli.options import FAILED, INTERRUPTED, runs_folder
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sent_runs import check_is_name, names_of, newest_submission
@@ -34,15 +33,18 @@ if TYPE_CHECKING:
     from syndet_ray.cli.terminal import Bar, Plain
     from syndet_ray.clusters.head import Head
     from syndet_ray.runs.folder import RunFolder
+    from syndet_ray.tuning.follow import Followed
 
-_RECONNECTIONS = 6  # of one follower, with pauses that grow: about two minutes
-_FIRST_PAUSE_S = 2.0
+# before each new connection of one follower, about two minutes in all; None: there is no other one
+_PAUSES_S = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, None)
 # Checkpoints stay: only `resume` needs them, and it runs there.
 _NOT_FETCHED = ("/checkpoints", "/lock")
 _PAGES_PORT = 5001  # 5000 may be that of an MLflow server of the cluster
 
 
-def follow(submission: HeadFolder, runs: Path, console: "Console", *, is_new: bool = True) -> None:
+def follow(
+    submission: RemoteSubmission, runs: Path, console: "Console", *, is_new: bool = True
+) -> None:
     """Shows a submission until it ends, and then its last words, as if it had run here.
 
     is_new  whether the process was just started: then its error is shown if it does not begin
@@ -68,7 +70,7 @@ def follow(submission: HeadFolder, runs: Path, console: "Console", *, is_new: bo
     _conclude(submission, runs, console, status, is_new=is_new)
 
 
-def _show(submission: HeadFolder, console: "Console") -> int:
+def _show(submission: RemoteSubmission, console: "Console") -> int:
     """Shows a submission, with new connections for lost ones; returns the last exit status.
 
     Each connection continues the display where the one before it has broken off.
@@ -79,12 +81,11 @@ def _show(submission: HeadFolder, console: "Console") -> int:
         console.file.write(marks.text(block))
         console.file.flush()
 
-    for attempt in range(_RECONNECTIONS):
+    for pause_s in _PAUSES_S:
         command = submission.command("follow", repr(marks.newest))
         status = submission.head.show(command, take, on_terminal=console.is_terminal)
-        if not _is_lost(status):
+        if not _is_lost(status) or pause_s is None:
             break
-        pause_s = _FIRST_PAUSE_S * 2**attempt
         if console.is_terminal:
             console.print()  # the display of the head was left in the middle of a line
         console.print(f"the connection is lost; trying again in {pause_s:.0f} s", soft_wrap=True)
@@ -100,42 +101,51 @@ def _is_lost(status: int) -> bool:
 
 
 def _conclude(
-    submission: HeadFolder, runs: Path, console: "Console", status: int, *, is_new: bool
+    submission: RemoteSubmission, runs: Path, console: "Console", status: int, *, is_new: bool
 ) -> None:
     """Brings the run back, and prints its last words.
 
     status  with which the display there has ended
     """
-    from syndet_ray.cli.on_head import with_sources
     from syndet_ray.runs.folder import RunFolder
-    from syndet_ray.tuning.follow import end_of
 
-    end = submission.head.answer(submission.command("end"))
-    if end["goes_on"]:
+    state = submission.state()
+    if state["goes_on"]:
         rule = f"shows the run no more (exit status {status}), and the run goes on there"
-        raise MachineError(
-            submission.head.place, rule, do=f"Follow it again with: {attach_command(submission)}"
-        )
+        do = f"Follow it again with: {attach_command(submission)}"
+        raise MachineError(submission.head.place, rule, do=do)
     # an attempt to continue a run may have been refused: what there is of it comes back
-    if not end["has_begun"] and (is_new or not end["run"]):
-        print(f"syndet_ray: {end['error']}", file=sys.stderr)
+    if not state["has_begun"] and (is_new or not state["run"]):
+        print(f"syndet_ray: {state['error']}", file=sys.stderr)
         raise SystemExit(FAILED)
     with open_display(console) as display:
         with display.step("bringing the run back"):
-            folder = RunFolder.open(_fetch(submission.head, end, runs))
+            folder = RunFolder.open(_fetch(submission.head, state, runs))
             folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
         is_published = _publish(folder, display)
+    pages = "" if is_published else _pages_command(submission, state["run"])
+    conclude(folder, _end_for_here(folder, state, pages), console)
+
+
+def _end_for_here(folder: "RunFolder", state: Mapping[str, Any], pages: str) -> "Followed":
+    """The end of a run that was brought here, with files and commands of this machine.
+
+    state  what the head has told of the submission
+    pages  the command that shows its trials, if MLflow's store here has none of them; else ""
+    """
+    from syndet_ray.cli.on_head import with_sources
+    from syndet_ray.runs.run import resume_command
+    from syndet_ray.tuning.follow import end_of
+
     followed = end_of(folder)
-    where = ("--cluster", str(submission.head.file))
-    # the process there names its own folder
-    hints = resume_hint(Path(end["run"])), resume_hint(folder.path, *where)
-    error = with_sources(end.get("sources", {}), followed.error.replace(*hints))
-    followed = replace(followed, error=error)
+    hint_there = resume_hint(Path(state["run"]))  # the process there names its own folder
+    hint_here = f"continue with: {resume_command(folder.path, folder.about)}"
+    error = followed.error.replace(hint_there, hint_here)
+    followed = replace(followed, error=with_sources(state.get("sources", {}), error))
     outcome = followed.outcome
-    if outcome is not None and not outcome.trials_url and not is_published:
-        pages = _pages_command(submission, end["run"])
-        followed = replace(followed, outcome=replace(outcome, trials_url=pages))
-    conclude(folder, followed, console, *where)
+    if not pages or outcome is None or outcome.trials_url:
+        return followed
+    return replace(followed, outcome=replace(outcome, trials_url=pages))
 
 
 def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:
@@ -152,7 +162,7 @@ def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:
     return True
 
 
-def _pages_command(submission: HeadFolder, run: str) -> str:
+def _pages_command(submission: RemoteSubmission, run: str) -> str:
     """A command that serves the pages of a run's trials here: their store is on the head."""
     files, port = shlex.quote(str(submission.files)), str(_PAGES_PORT)
     ui = f"cd {files} && python3 -m syndet_ray ui {shlex.quote(run)} --port {port}"
@@ -160,12 +170,12 @@ def _pages_command(submission: HeadFolder, run: str) -> str:
     return f"ray exec {file} --port-forward {port} {shlex.quote(ui)}"
 
 
-def _fetch(head: "Head", end: Mapping[str, Any], runs: Path) -> Path:
+def _fetch(head: "Head", state: Mapping[str, Any], runs: Path) -> Path:
     """Copies a run of the head into the folder of runs here; returns where it lies."""
-    paths = numbered_paths(runs / PurePosixPath(end["run"]).name)
-    folder = next(path for path in paths if _may_hold(path, end["started"]))
+    paths = numbered_paths(runs / PurePosixPath(state["run"]).name)
+    folder = next(path for path in paths if _may_hold(path, state["started"]))
     make_folder(folder)
-    head.fetch(end["run"], folder.absolute(), _NOT_FETCHED)
+    head.fetch(state["run"], folder.absolute(), _NOT_FETCHED)
     return folder
 
 
@@ -175,13 +185,13 @@ def _may_hold(folder: Path, started: float) -> bool:
     """
     from syndet_ray.runs.folder import RunFolder
 
-    record = folder / "run.json"
-    if not record.exists():
+    if not (folder / "run.json").exists():
         return True
-    about = json.loads(record.read_text(encoding="utf-8"))
+    run = RunFolder(folder)
+    about = run.about
     is_of_here = "cluster" in about and about["cluster"] is None
     is_another = about["started"] != started
-    return not is_another and not is_of_here and not RunFolder(folder).is_carried_out()
+    return not is_another and not is_of_here and not run.is_carried_out()
 
 
 def attach_there(run: str | None, file: Path, runs: Path) -> None:
@@ -193,7 +203,7 @@ def attach_there(run: str | None, file: Path, runs: Path) -> None:
     console = terminal.console()
     with open_display(console) as display, display.step(f"looking for the head of {file}"):
         submission, record = newest_submission(run, file)
-        goes_on = run is None and submission.head.answer(submission.command("end"))["goes_on"]
+        goes_on = run is None and submission.state()["goes_on"]
     if run is None:
         console.print(newest_line(names_of(record)[0], goes_on=goes_on), soft_wrap=True)
     follow(submission, runs, console, is_new=False)

@@ -1,4 +1,4 @@
-"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, stop, end.
+"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, stop, state.
 
 `python -m syndet_ray.cli.on_head VERB SUBMISSION [WORDS]`, in the folder of the submission's files.
 """
@@ -6,7 +6,7 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from syndet_ray.cli import terminal
 from syndet_ray.cli.interruption import treat_as_ctrl_c
 from syndet_ray.cli.marks import Marker, show_always
+from syndet_ray.cli.remote_submission import STATE
 from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
@@ -25,25 +26,23 @@ _END_S = 60.0  # an orderly end takes seconds; the machine elsewhere waits twice
 _LOOK_EVERY_S = 0.3  # a person sees no delay
 
 
-def start(submission: Submission, words: list[str]) -> None:
-    """Starts the command of the words, and answers with the id of its process, or with None if the
-    run of the submission still goes on.
+def start(submission: Submission, run: str, *command: str) -> None:
+    """Starts a command, and answers with the id of its process, or with None if the run of the
+    submission still goes on.
 
-    The first word is the folder of the run that it continues, or empty.
+    run  the folder of the run that it continues, or empty
     """
-    run, *command = words
     _answer({"pid": submission.start(command, run)})
 
 
-def follow(submission: Submission, words: list[str]) -> None:
+def follow(submission: Submission, newest_mark: str | None = None) -> None:
     """Shows the run of a submission until it ends, or until Ctrl-C.
 
-    The only word is the newest mark that has arrived of an earlier display, see `marks`; without
-    one, there are no marks.
+    newest_mark  that has arrived of an earlier display, see `marks`; None shows no marks
     """
     treat_as_ctrl_c()
     console = terminal.console()
-    show_line = Marker(console.file, float(words[0])) if words else show_always
+    show_line = show_always if newest_mark is None else Marker(console.file, float(newest_mark))
     try:
         run = _awaited_run(submission)
         if run is not None:
@@ -111,7 +110,7 @@ def _is_shown(run: RunFolder, since: float) -> bool:
     return any(event["event"] == "attempt" and event["time"] >= since for event in events)
 
 
-def end(submission: Submission, words: list[str]) -> None:
+def state(submission: Submission) -> None:
     """Answers with the state of a submission: its run, "" if there is none, and when that started;
     whether its process has begun to carry the run out, whether it still does, the error that
     ended the process, and where its files come from.
@@ -130,7 +129,7 @@ def end(submission: Submission, words: list[str]) -> None:
     )
 
 
-def stop(submission: Submission, words: list[str]) -> None:
+def stop(submission: Submission) -> None:
     """Asks for the end of a run in order, and waits for it a while.
 
     Answers with whether there was something to end, whether that still takes time, the run, "" if
@@ -181,10 +180,15 @@ def _answer(facts: dict[str, object]) -> None:
 
 def main() -> None:
     """Carries out the verb of the command line."""
-    verbs = {verb.__name__: verb for verb in (start, follow, stop, end)}
+    verbs: dict[str, Callable[..., None]] = {
+        "start": start,
+        "follow": follow,
+        "stop": stop,
+        STATE: state,
+    }
     verb, folder, *words = sys.argv[1:]
     with suppress(BrokenPipeError):
-        verbs[verb](Submission(Path(folder)), words)
+        verbs[verb](Submission(Path(folder)), *words)
 
 
 if __name__ == "__main__":

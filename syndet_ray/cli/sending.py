@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import syndet_ray
-from syndet_ray.cli.head_folder import HeadFolder
+from syndet_ray.cli.remote_submission import RemoteSubmission
 from syndet_ray.errors import MachineError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write_sources(bundle: "Bundle", folder: Path, points: Path | None = None) ->
     (folder / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
 
 
-def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolder) -> None:
+def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: RemoteSubmission) -> None:
     """Raises MachineError if the head has no room for what will not be a link there."""
     from syndet_ray.data.memory import memory_words
 
@@ -48,7 +48,7 @@ def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: HeadFolde
 
 
 def _earlier(
-    target: PurePosixPath, submission: HeadFolder, facts: Mapping[str, Any]
+    target: PurePosixPath, submission: RemoteSubmission, facts: Mapping[str, Any]
 ) -> PurePosixPath | None:
     """The newest counterpart of a path of this submission in another one of this project, perhaps
     not sent to its end; None if there is none.
@@ -63,7 +63,7 @@ def _earlier(
 
 def send(
     definitions: Path,
-    submission: HeadFolder,
+    submission: RemoteSubmission,
     bundle: "Bundle",
     facts: Mapping[str, Any],
     display: "Plain | Bar",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from syndet_ray.cli.head_folder import HeadFolder, head_and_facts, project_name
+from syndet_ray.cli.remote_submission import RemoteSubmission, head_and_facts, project_name
 from syndet_ray.errors import DataError, DefinitionError
 
 
@@ -16,7 +16,7 @@ def check_is_name(run: str) -> None:
         raise DefinitionError(run, rule, do=f"Name a run of the head, such as {name}.")
 
 
-def newest_submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str, Any]]:
+def newest_submission(run: str | None, file: Path) -> tuple[RemoteSubmission, dict[str, Any]]:
     """The newest submission of a run, or of all, and what the head has recorded of it.
 
     Those of this folder come first: others may use the head too.
@@ -41,7 +41,7 @@ def newest_submission(run: str | None, file: Path) -> tuple[HeadFolder, dict[str
         do = f"The newest are {newest_names}. A run of a lost head is resumed from its address."
         raise DataError(head.place, f"has no run {name}", do=do)
     newest = sorted(chosen, key=_is_of_this_folder)[-1]  # which keeps the order in time
-    return HeadFolder(head=head, folder=PurePosixPath(newest["folder"])), newest
+    return RemoteSubmission(head=head, folder=PurePosixPath(newest["folder"])), newest
 
 
 def _is_of_this_folder(record: Mapping[str, Any]) -> bool:

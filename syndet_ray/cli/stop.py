@@ -43,7 +43,7 @@ def _refusal(folder: "RunFolder") -> SyndetError:
 
 def _stop_there(run: str, file: Path) -> None:
     from syndet_ray.cli import terminal
-    from syndet_ray.cli.head_folder import attach_command
+    from syndet_ray.cli.remote_submission import attach_command
     from syndet_ray.cli.screen import open_display
     from syndet_ray.cli.sent_runs import check_is_name, newest_submission
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from syndet_ray.cli.head_folder import HeadFolder, head_and_facts, project_name, start
 from syndet_ray.cli.on_cluster import follow
 from syndet_ray.cli.options import runs_folder
+from syndet_ray.cli.remote_submission import RemoteSubmission, head_and_facts, project_name, start
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sending import check_room, send, write_sources
 from syndet_ray.cli.sent_options import check_options, option_words
@@ -75,7 +75,7 @@ def submit(
         terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
         send(staged / "definitions", submission, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
-    start(submission, [*command, "--runs", str(submission.project / "runs")])
+    start(submission, [*command, "--runs", str(submission.runs)])
     follow(submission, runs_folder(options.runs), console)
 
 
@@ -88,12 +88,12 @@ def _read_cluster(file: Path, display: "Plain | Bar") -> "ClusterFile":
 
 def _new_submission(
     name: str, cluster: "ClusterFile", display: "Plain | Bar"
-) -> tuple[HeadFolder, dict[str, Any]]:
+) -> tuple[RemoteSubmission, dict[str, Any]]:
     """Finds the head. Returns the folder of a new submission on it, and facts about it."""
     with display.step(f"looking for the head of {cluster.cluster_name}"):
         head, facts = head_and_facts(cluster)
     folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
-    return HeadFolder(head=head, folder=folder), facts
+    return RemoteSubmission(head=head, folder=folder), facts
 
 
 def rehearse(
@@ -142,11 +142,10 @@ def _check_nodes(cluster: "ClusterFile", options: SweepOptions) -> None:
     """
     from syndet_ray.clusters.check import storage_errors, trial_errors
 
-    for error in (
-        *storage_errors(cluster, options.storage),
-        *trial_errors(cluster, options.gpus_per_trial),
-    ):
-        raise error
+    errors = storage_errors(cluster, options.storage)
+    errors += trial_errors(cluster, options.gpus_per_trial)
+    if errors:
+        raise errors[0]
     if options.stream and cluster.workers and _photos(options) is not None:
         rule = "decodes photos on each node, and nodes that join have no photos of this machine"
         raise MachineError("`stream`", rule, do="Put them into a bucket, and give its address.")

@@ -280,8 +280,9 @@ def find_head(file: ClusterFile) -> Head:
 
     Raises MachineError if ssh or rsync is missing here, or there is no head.
     """
-    for error in program_errors():
-        raise error
+    errors = list(program_errors())
+    if errors:
+        raise errors[0]
     if (file.prepared.get("docker") or {}).get("container_name"):
         rule = "runs Ray in containers, to which `cluster` brings no files"
         do = "Leave `docker` out, or start the sweep with `ray exec` and `address` auto."

@@ -67,9 +67,7 @@ class OnRay:
 
     @property
     def projected_use(self) -> Resources:
-        """What each trial occupies, with no more trials at once than fit on nodes that are up or
-        may join.
-        """
+        """The use with no more trials at once than fit on nodes that are up or may join."""
         return with_room(self.use, alive_nodes(), self.growth)
 
     def check(

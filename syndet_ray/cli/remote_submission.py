@@ -1,4 +1,4 @@
-"""Head folder: the folder of a submission on the head of a cluster, and what is started there."""
+"""Remote submission: a submission on the head of a cluster, and what is started for it there."""
 
 import getpass
 import hashlib
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from syndet_ray.clusters.head import Head
 
 
+STATE = "end"  # a verb of on_head, by the name that code of earlier versions on heads has for it
+
+
 @dataclass(frozen=True, kw_only=True)
-class HeadFolder:
-    """The folder of a submission on its head."""
+class RemoteSubmission:
+    """A submission, as the machine that has sent it sees it; on the head it is a `Submission`.
+
+    folder  that of the submission, absolute, on the head
+    """
 
     head: "Head"
     folder: PurePosixPath
@@ -33,8 +39,14 @@ class HeadFolder:
         return self.folder / FILES
 
     @property
-    def project(self) -> PurePosixPath:
-        return self.folder.parents[1]
+    def runs(self) -> PurePosixPath:
+        """The folder of runs of its project."""
+        return self.folder.parents[1] / "runs"
+
+    def state(self) -> dict[str, Any]:
+        """Asks the head for what `on_head.state` answers. Raises MachineError."""
+        state: dict[str, Any] = self.head.answer(self.command(STATE))
+        return state
 
     def command(self, verb: str, *words: str) -> str:
         """A command for the head: a verb of on_head, with the code that was sent."""
@@ -82,7 +94,7 @@ def _check_versions(facts: Mapping[str, Any], place: str) -> None:
         raise MachineError(place, rule, got=facts["ray"], do=do)
 
 
-def start(submission: HeadFolder, words: list[str], run: str = "") -> None:
+def start(submission: RemoteSubmission, words: list[str], run: str = "") -> None:
     """Starts a command on the head.
 
     run  the folder of the run that it continues; "" for a new one
@@ -103,7 +115,7 @@ def start(submission: HeadFolder, words: list[str], run: str = "") -> None:
         raise MachineError(run or submission.folder, "still goes on", do=f"Follow it: {attach}")
 
 
-def attach_command(submission: HeadFolder, run: str = "") -> str:
+def attach_command(submission: RemoteSubmission, run: str = "") -> str:
     """The command that follows a submission.
 
     run  the folder of its run, whose name other verbs take too; "" if there is none yet
@@ -111,19 +123,19 @@ def attach_command(submission: HeadFolder, run: str = "") -> str:
     return _command(submission, "attach", run)
 
 
-def stop_command(submission: HeadFolder, run: str = "") -> str:
+def stop_command(submission: RemoteSubmission, run: str = "") -> str:
     """The command that stops a submission; `run` as for `attach_command`."""
     return _command(submission, "stop", run)
 
 
-def _command(submission: HeadFolder, verb: str, run: str) -> str:
+def _command(submission: RemoteSubmission, verb: str, run: str) -> str:
     folder = PurePosixPath(run) if run else submission.folder
     return command_line(verb, folder.name, "--cluster", submission.head.file)
 
 
-def run_of(submission: HeadFolder) -> str:
+def run_of(submission: RemoteSubmission) -> str:
     """The folder of the run that a submission has begun; "" if the head names none."""
     try:
-        return str(submission.head.answer(submission.command("end"))["run"])
+        return str(submission.state()["run"])
     except (MachineError, KeyboardInterrupt):  # a person who leaves wants to be gone
         return ""
