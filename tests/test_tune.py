@@ -122,11 +122,22 @@ def settings(path):
     return RunSettings(rungs=len(RUNGS), seed=SWEEP.seed, cache=str(path / "cache"))
 
 
+def do_nothing(*_):
+    """What the hooks of Tune call, for tests that look at something else."""
+
+
 @pytest.fixture
 def trial(cluster, tmp_path):
     """A trial as Tune keeps it, and a way to let it report and save."""
     search, run = searching(tmp_path, trials=1)
-    events = Events(search, str(tmp_path), Moves(USE, print))
+    events = Events(
+        search,
+        str(tmp_path),
+        Moves(USE, print),
+        check_interrupt=do_nothing,
+        on_step=do_nothing,
+        take_back=do_nothing,
+    )
     task = Task(trial=search.propose(), run=settings(tmp_path), threads=1)
     trial = Trial("ours", config={"task": task}, max_failures=RETRIES, stub=True)
     # Ray puts it into a folder of its own, which other tests of the same second use too
@@ -442,7 +453,9 @@ def test_a_worker_whose_disk_is_full_halts_the_search_and_fails_no_trial(cluster
 def proposing(search, run, node=None, note=print, **given):
     """Proposals of up to two trials at once."""
     scenes = TrialScenes(search, run, node=node, note=note, **given)
-    return Proposals(search, run, USE, scenes=scenes, most_at_once=lambda: 2)
+    return Proposals(
+        search, run, USE, scenes=scenes, most_at_once=lambda: 2, check_interrupt=do_nothing
+    )
 
 
 def proposed(proposals):

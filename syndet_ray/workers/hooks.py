@@ -70,7 +70,7 @@ class Proposals(_Stateless, Searcher):
         *,
         scenes: TrialScenes,
         most_at_once: Callable[[], int],
-        check_interrupt: Callable[[], None] = lambda: None,
+        check_interrupt: Callable[[], None],
     ) -> None:
         super().__init__()
         self._search, self._run, self._use, self._scenes = search, run, use, scenes
@@ -261,10 +261,10 @@ class Decisions(_Stateless, FIFOScheduler):
 class Events(_Stateless, tune.Callback):
     """Passes checkpoints, restarts and ends of trials to the search.
 
-    Between two steps it calls `on_step`, and raises a KeyboardInterrupt that is due.
-
-    take_back  is called with the id and the task of a trial that Tune gave up before its worker
-               began
+    check_interrupt  as for `Proposals`; called between two steps
+    on_step          called between two steps
+    take_back        called with the id and the task of a trial that Tune gave up before its worker
+                     began
     """
 
     def __init__(
@@ -272,9 +272,10 @@ class Events(_Stateless, tune.Callback):
         search: Search,
         home: str,
         moves: Moves,
-        check_interrupt: Callable[[], None] = lambda: None,
-        on_step: Callable[[], None] = lambda: None,
-        take_back: Callable[[str, Task], None] = lambda _, __: None,
+        *,
+        check_interrupt: Callable[[], None],
+        on_step: Callable[[], None],
+        take_back: Callable[[str, Task], None],
     ) -> None:
         self._search, self._home, self._moves = search, home, moves
         self._take_back = take_back

@@ -201,7 +201,12 @@ def run_trials(
         )
         moves = Moves(use, note)
         events = Events(
-            search, home, moves, check_interrupt, census.update, take_back=proposals.take_back
+            search,
+            home,
+            moves,
+            check_interrupt=check_interrupt,
+            on_step=census.update,
+            take_back=proposals.take_back,
         )
         decisions = Decisions(search, moves, note)
         tuner = _tuner(
