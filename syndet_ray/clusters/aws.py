@@ -219,19 +219,15 @@ def _sizes(account: Account, cluster: ClusterFile) -> Findings:
 
 def _profiles(account: Account, cluster: ClusterFile) -> Findings:
     """Instance profiles that exist and have a role."""
-    client = account.client("iam")
-    for name in sorted({kind.profile for kind in _kinds(cluster) if kind.profile}):
-        (kind, *_) = [kind for kind in _kinds(cluster) if kind.profile == name]
-        place = _place(cluster, kind, "IamInstanceProfile")
-        try:
-            answer = client.get_instance_profile(InstanceProfileName=name.rpartition("/")[2])
-        except client.exceptions.NoSuchEntityException:
-            rule = f"{kind.name}: the instance profile {name} does not exist"
-            yield MachineError(place, rule, do=_DO_PROFILE)
+    # reversed, so that the first type with a profile stands for it
+    kinds = {kind.profile: kind for kind in reversed(_kinds(cluster)) if kind.profile}
+    for name in sorted(kinds):
+        kind, roles = kinds[name], _roles(account, name)
+        if roles:
             continue
-        if not answer["InstanceProfile"]["Roles"]:
-            rule = f"{kind.name}: the instance profile {name} has no role"
-            yield MachineError(place, rule, do=_DO_PROFILE)
+        lack = "does not exist" if roles is None else "has no role"
+        rule = f"{kind.name}: the instance profile {name} {lack}"
+        yield MachineError(_place(cluster, kind, "IamInstanceProfile"), rule, do=_DO_PROFILE)
     if cluster.head.profile is None:
         yield "the head gets a profile of Ray's, which may do anything with EC2 and S3"
 
@@ -244,12 +240,7 @@ def _head_role(account: Account, cluster: ClusterFile) -> Findings:
     client, profile = account.client("iam"), cluster.head.profile
     if profile is None or not cluster.workers:
         return
-    try:
-        answer = client.get_instance_profile(InstanceProfileName=profile.rpartition("/")[2])
-    except client.exceptions.NoSuchEntityException:  # see `_profiles`
-        return
-    for role in answer["InstanceProfile"]["Roles"]:
-        name = role["RoleName"]
+    for name in _roles(account, profile) or ():
         if client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
             continue
         policies = [
@@ -262,6 +253,19 @@ def _head_role(account: Account, cluster: ClusterFile) -> Findings:
             names = " or ".join(sorted(clusters))
             rule = f"the role {name} lets the head start workers of {names} alone"
             yield MachineError(place, rule, got=cluster.cluster_name, do=_DO_ROLE)
+
+
+def _roles(account: Account, profile: str) -> list[str] | None:
+    """The names of the roles of an instance profile; None if it does not exist.
+
+    profile  its name or ARN
+    """
+    client = account.client("iam")
+    try:
+        answer = client.get_instance_profile(InstanceProfileName=profile.rpartition("/")[2])
+    except client.exceptions.NoSuchEntityException:
+        return None
+    return [role["RoleName"] for role in answer["InstanceProfile"]["Roles"]]
 
 
 def _buckets(account: Account, cluster: ClusterFile, storage: str | None = None) -> Findings:
