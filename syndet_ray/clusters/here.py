@@ -116,37 +116,52 @@ def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
 
 def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     """Versions that the commands install on the nodes, where this machine has others."""
+    for _, command in commands(cluster.prepared, "setup_commands"):
+        yield from _constraint_errors(command, cluster)
+        yield from _ray_findings(command, cluster)
+        yield from _python_findings(command, cluster)
+
+
+def _constraint_errors(command: str, cluster: ClusterFile) -> Iterator[MachineError]:
+    """Files of constraints that the nodes do not get, or that name another Ray."""
+    for remote in _CONSTRAINTS.findall(command):
+        local = _local_path(remote, cluster)
+        if local is not None and local.is_file():
+            yield from _ray_errors(local)
+        elif local is not None:
+            place = cluster.lines.place_of_text(command, remote)
+            rule = f"installs with {remote}, but the nodes get no such file ({local})"
+            do = "Run this in the checkout of syndet_ray, or correct file_mounts."
+            yield MachineError(place, rule, do=do)
+
+
+def _ray_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError | str]:
+    """Versions of Ray that a command names, or that it leaves open."""
     import ray
 
+    versions = list(_ray_versions(command))
+    if _installs_ray(command) and not versions and not _CONSTRAINTS.search(command):
+        place = cluster.lines.place_of_text(command, "ray")
+        yield (
+            f"{place}: pins no version of Ray, and all nodes need the one that this machine "
+            f"has: write ray[default]=={ray.__version__}, or -c constraints.txt"
+        )
+    for version in versions:
+        if not fnmatchcase(ray.__version__, version):
+            place = cluster.lines.place_of_text(command, version)
+            yield _ray_error(version, f"the version at {place}")
+
+
+def _python_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError | str]:
+    """Versions of Python that a command names: too old a one, and another than here."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for _, command in commands(cluster.prepared, "setup_commands"):
-        for remote in _CONSTRAINTS.findall(command):
-            local = _local_path(remote, cluster)
-            if local is not None and local.is_file():
-                yield from _ray_errors(local)
-            elif local is not None:
-                place = cluster.lines.place_of_text(command, remote)
-                rule = f"installs with {remote}, but the nodes get no such file ({local})"
-                do = "Run this in the checkout of syndet_ray, or correct file_mounts."
-                yield MachineError(place, rule, do=do)
-        versions = list(_ray_versions(command))
-        if _installs_ray(command) and not versions and not _CONSTRAINTS.search(command):
-            place = cluster.lines.place_of_text(command, "ray")
-            yield (
-                f"{place}: pins no version of Ray, and all nodes need the one that this machine "
-                f"has: write ray[default]=={ray.__version__}, or -c constraints.txt"
-            )
-        for version in versions:
-            if not fnmatchcase(ray.__version__, version):
-                place = cluster.lines.place_of_text(command, version)
-                yield _ray_error(version, f"the version at {place}")
-        for version in _PYTHON.findall(command):
-            if tuple(map(int, version.split("."))) < LEAST_PYTHON:
-                place = cluster.lines.place_of_text(command, version)
-                rule = f"nodes must get Python {'.'.join(map(str, LEAST_PYTHON))} or newer"
-                yield DefinitionError(place, rule, got=version)
-            elif version != here:
-                yield f"nodes get Python {version}, and this machine has {here}"
+    for version in _PYTHON.findall(command):
+        if tuple(map(int, version.split("."))) < LEAST_PYTHON:
+            place = cluster.lines.place_of_text(command, version)
+            rule = f"nodes must get Python {'.'.join(map(str, LEAST_PYTHON))} or newer"
+            yield DefinitionError(place, rule, got=version)
+        elif version != here:
+            yield f"nodes get Python {version}, and this machine has {here}"
 
 
 def _installs_ray(command: str) -> bool:
