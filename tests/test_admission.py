@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -163,7 +164,8 @@ def test_trials_move_away_from_a_node_that_joins_without_their_files(cluster, tm
     assert [trial.value for trial in trials] == [pytest.approx(n / 10 + 0.1) for n in range(4)]
     assert {trial.effective["on"] for trial in trials} == {good}
     passed, refused = display.notes
-    assert passed.endswith(": odd"), "the notes of a check are shown once for each node"
+    note = rf"node \S+ \({good[:6]}\): odd"
+    assert re.fullmatch(note, passed), "the notes of a check are shown once for each node"
     assert refused.startswith("trials go to other nodes: node ")
     assert refused.endswith(f") lacks what trials need. {PROBLEM}".rstrip("."))
 

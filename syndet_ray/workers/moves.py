@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-import ray
 from ray import tune
 
 from syndet_ray.progress import Note
 from syndet_ray.search.task import Resources
 from syndet_ray.workers.nodes.admission import UnfitNode, admit_here
+from syndet_ray.workers.nodes.here import name_here
 from syndet_ray.workers.nodes.node import trials_on
 from syndet_ray.workers.nodes.unfit import alive_nodes, nodes_except, unfit_nodes
 from syndet_ray.workers.report_keys import NODE
@@ -25,8 +25,8 @@ def admit_trial() -> None:
         tune.report({NODE: json.dumps({"unfit": f"{error.place} {error.rule}"})})
         raise
     if notes:
-        name = ray.util.get_node_ip_address()
-        tune.report({NODE: json.dumps({"notes": [f"node {name}: {note}" for note in notes]})})
+        name = name_here()
+        tune.report({NODE: json.dumps({"notes": [f"{name}: {note}" for note in notes]})})
 
 
 class Moves:

@@ -17,8 +17,7 @@ from syndet_ray.files import write_whole
 from syndet_ray.locks import hold_lock
 from syndet_ray.workers.nodes import unfit
 from syndet_ray.workers.nodes.conditions import Findings
-from syndet_ray.workers.nodes.here import session_folder, this_node
-from syndet_ray.workers.nodes.node import node_name
+from syndet_ray.workers.nodes.here import name_here, session_folder, this_node
 
 _CHECK = "check"  # key of the check that nodes make
 _ADMITTED: set[tuple[str, bool]] = set()  # jobs of Ray that this process may work for, and how
@@ -64,7 +63,7 @@ def admit_here(*, trains: bool) -> tuple[str, ...]:
     if findings.problems:
         unfit.add_unfit(this_node(), findings.problems)
         sentences = " ".join(findings.problems).rstrip(".")
-        raise UnfitNode(_name(), f"lacks what trials need. {sentences}")
+        raise UnfitNode(name_here(), f"lacks what trials need. {sentences}")
     _ADMITTED.add(key)
     return findings.notes if is_new else ()
 
@@ -99,8 +98,3 @@ def _record(trains: bool) -> Path:
     job = ray.get_runtime_context().get_job_id()
     work = "trains" if trains else "renders"
     return session_folder() / f"syndet-{job}-{this_node()}-{work}.json"
-
-
-def _name() -> str:
-    address = ray.util.get_node_ip_address()
-    return node_name({"NodeManagerAddress": address, "NodeID": this_node()})

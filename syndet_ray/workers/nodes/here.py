@@ -7,6 +7,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from syndet_ray.workers.nodes.node import node_name
+
 
 def this_node() -> str:
     """Returns the id of the node that this process runs on."""
@@ -18,6 +20,11 @@ def description_here() -> Mapping[str, Any]:
     here = this_node()
     (description,) = (node for node in ray.nodes() if node["NodeID"] == here)
     return description
+
+
+def name_here() -> str:
+    """Returns the name, in messages, of the node that this process runs on."""
+    return node_name(description_here())
 
 
 def session_folder() -> Path:
