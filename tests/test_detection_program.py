@@ -24,9 +24,10 @@ from syndet_ray.data.read import read
 from syndet_ray.detection import program as programs
 from syndet_ray.detection import program_training as trainings
 from syndet_ray.detection.models import load_model
+from syndet_ray.detection.program import Workplace
 from syndet_ray.detection.program_files import image_files, write_order
 from syndet_ray.detection.program_report import read_predictions, read_rung
-from syndet_ray.detection.program_training import Workplace, predict_by_program, program_training
+from syndet_ray.detection.program_training import predict_by_program, program_training
 from syndet_ray.detection.train import Trainer
 from syndet_ray.errors import DataError, MachineError, NonFiniteLoss
 from syndet_ray.tracking.champions import saved_in
@@ -349,9 +350,10 @@ def test_a_program_ends_with_the_process_that_started_it(tmp_path):
     program = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(1000)"
     starter = (
         "import sys, time; from pathlib import Path\n"
-        "from syndet_ray.detection.program import running\n"
+        "from syndet_ray.detection.program import Workplace, running\n"
+        "workplace = Workplace(cache=Path(sys.argv[1]), device='cpu', threads=1)\n"
         f"words = [sys.executable, '-c', {program!r}]\n"
-        "with running(words, Path(sys.argv[1]), device='cpu', threads=1) as program:\n"
+        "with running(words, Path(sys.argv[1]), workplace) as program:\n"
         "    print(program._line().decode(), flush=True); time.sleep(1000)\n"
     )
     parent = subprocess.Popen(

@@ -24,7 +24,8 @@ from syndet_ray.definitions.assignments import settings_of
 from syndet_ray.definitions.effect import no_effect
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.program import program_name
-from syndet_ray.detection.program_training import Workplace, predict_by_program
+from syndet_ray.detection.program import Workplace
+from syndet_ray.detection.program_training import predict_by_program
 from syndet_ray.errors import DataError, DefinitionError, SyndetError
 from syndet_ray.runs.ingredients import program_hashes
 from syndet_ray.runs.results import Trial

@@ -39,32 +39,43 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """The folder, device and threads that a program works with.
+
+    cache    images that it reads are written there
+    device   that it may use: GPUs are hidden from a program on "cpu"
+    limit_s  seconds that it may take in all; None without a limit
+    """
+
+    cache: Path
+    device: str
+    threads: int
+    limit_s: float | None = None
+
+
 @contextmanager
 def running(
     words: Sequence[str],
     folder: Path,
+    workplace: Workplace,
     *,
-    device: str,
-    threads: int,
-    limit_s: float | None = None,
     due: str = "every rung",
     has_reported: bool = False,
 ) -> Iterator["Program"]:
     """Starts a program on a folder; when the block ends, it is told to stop, and ended.
 
-    device, threads  that it may use: other GPUs are hidden from it
-    limit_s          seconds that it may take in all; None without a limit
-    due              what it must report, for errors
-    has_reported     True if it goes on from what it has reported in an earlier process
+    due           what it must report, for errors
+    has_reported  True if it goes on from what it has reported in an earlier process
 
     Raises MachineError if it cannot be started.
     """
-    environment = _environment(device, threads)
+    environment = _environment(workplace.device, workplace.threads)
     program = Program(
         words,
         folder,
         environment,
-        limit_s=limit_s,
+        limit_s=workplace.limit_s,
         due=due,
         has_reported=has_reported,
     )

@@ -4,8 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.detection.draws import drawn_from, planned_images, pool_facts, realised_shares
 from syndet_ray.detection.effective import effective_mix
 from syndet_ray.detection.memory import limited_fraction
-from syndet_ray.detection.program import LOG, Program, running
+from syndet_ray.detection.program import LOG, Program, Workplace, running
 from syndet_ray.detection.program_files import ORDER, image_files, write_order, write_task
 from syndet_ray.detection.program_report import RungReport, read_predictions, read_rung
 from syndet_ray.detection.score import Predictions
@@ -40,20 +39,6 @@ _IMAGES_SEEN, _SLOWEST_S, _VAL_IMAGES = "images_seen", "slowest_s", "val_images"
 _LOG_BYTES = 1 << 20  # of a log, kept beside a model: its end says most
 # A rung that takes so many times as long as the slowest before, and so many seconds, hangs.
 _PATIENCE, _LEAST_PATIENCE_S = 10.0, 900.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """The folder, device and threads that a program works with.
-
-    cache    images that it reads are written there
-    limit_s  seconds that it may take in all; None without a limit
-    """
-
-    cache: Path
-    device: str
-    threads: int
-    limit_s: float | None = None
 
 
 class ProgramTraining:
@@ -199,7 +184,7 @@ def program_training(
         write_order(recipe, sources, seed, rungs, folder / ORDER)
         write_task(folder, "train", task)
         is_restored = restore is not None
-        program = stack.enter_context(_running(words, folder, workplace, has_reported=is_restored))
+        program = stack.enter_context(running(words, folder, workplace, has_reported=is_restored))
         yield ProgramTraining(
             recipe,
             sources,
@@ -259,7 +244,7 @@ def predict_by_program(
         }
         write_task(folder, "predict", task)
         words = words_of(command, _SETTING)
-        program = stack.enter_context(_running(words, folder, workplace, due="its predictions"))
+        program = stack.enter_context(running(words, folder, workplace, due="its predictions"))
         place, report = program.report(_patience_of(model, len(pool)))
         try:
             return read_predictions(report, place, folder, pool)
@@ -283,22 +268,3 @@ def _facts(folder: Path) -> dict[str, Any]:
     """The facts on a model that `ProgramTraining.save` wrote."""
     facts: dict[str, Any] = json.loads((folder / SAVED_PROGRAM).read_text(encoding="utf-8"))
     return facts
-
-
-def _running(
-    words: Sequence[str],
-    folder: Path,
-    workplace: Workplace,
-    *,
-    due: str = "every rung",
-    has_reported: bool = False,
-) -> AbstractContextManager[Program]:
-    return running(
-        words,
-        folder,
-        device=workplace.device,
-        threads=workplace.threads,
-        limit_s=workplace.limit_s,
-        due=due,
-        has_reported=has_reported,
-    )

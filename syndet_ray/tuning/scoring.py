@@ -212,7 +212,8 @@ def _predictions(test: Pool, device: str, threads: int, checkpoint: str) -> "Seq
 def _program_predictions(
     test: Pool, device: str, threads: int, checkpoint: str, *, program: str, cache: str
 ) -> "Sequence[Predictions]":
-    from syndet_ray.detection.program_training import Workplace, predict_by_program
+    from syndet_ray.detection.program import Workplace
+    from syndet_ray.detection.program_training import predict_by_program
 
     workplace = Workplace(cache=Path(cache), device=device, threads=threads)
     with outlasted_copy(checkpoint) as folder:

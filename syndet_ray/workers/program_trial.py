@@ -9,7 +9,8 @@ from syndet_ray import seeds
 from syndet_ray.data.pool import Pool
 from syndet_ray.definitions.sweep import rung_images
 from syndet_ray.detection.evaluation import rung_metrics
-from syndet_ray.detection.program_training import Workplace, program_training
+from syndet_ray.detection.program import Workplace
+from syndet_ray.detection.program_training import program_training
 from syndet_ray.files import temporary_folder
 from syndet_ray.metrics import FIRST_STEP
 from syndet_ray.search.task import Task
