@@ -1,7 +1,7 @@
 """Head facts: a script that the head of a cluster runs to say what it has. It needs Python alone.
 
 It is sent as text, since the head need not have this package, so names of files and the beginning
-of the answer are written out here: see `submission` and `bundle`, and `ANSWER` in `head`. Its
+of the answer are written out here: see `submission`, and `ANSWER` in `head`. Its
 argument is the folder of all projects, relative to the home folder.
 
 A head may have an older Python, and must be able to say so: all here runs with Python 3.6, which

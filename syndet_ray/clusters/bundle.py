@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from syndet_ray.clusters.submission import DATA, FILES, GIVEN
 from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.located import with_absolute_paths
@@ -47,9 +48,6 @@ _SCRIPTS = ("bin", "Scripts")  # folders of programs in a virtual environment
 _INTERPRETER = re.compile(r"python[\d.]*")
 # Never sent: Ray would not bring the first ones to nodes, nor what the last ones name.
 NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore")
-# Folders of a submission: of what nodes get, and of what they do not need.
-FILES, DATA = "files", "data"
-GIVEN = "given"  # the folder, among the files that nodes get, of what a sweep names
 _DIGITS = 8  # of a hash that tells the few items of a folder apart
 MOST_BYTES = 20 * 10**9  # of all items; an ordinary line takes an hour for it
 # Ray keeps the files of the nodes in the memory of the head, packed, and takes no more than this.

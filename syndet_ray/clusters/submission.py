@@ -3,8 +3,9 @@
 ~/syndet_projects/<project>/
     runs/            as on any machine; runs of a project share their cache and MLflow's store
     submitted/<id>/
-        files/       what every node gets: code, sweeps, assets, weights; the run's working folder;
-                     and sources.json: where each path there and in data/ comes from
+        files/       what every node gets: code and sweeps; the run's working folder
+            given/   assets, weights and whatever else the sweep names
+            sources.json  where each path in given/ and data/ comes from
         data/        photos and whatever else the driver alone reads
         output.txt   what the process has printed
         process.json its id, and the run that it continues, "" for a new one
@@ -30,8 +31,10 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.newest import newest_run
 from syndet_ray.workers.nodes.own_files import FOLDER
 
-PROJECTS = "syndet_projects"  # in the home folder of the head
-SOURCES = "sources.json"
+# The layout above. cli/head_facts.py repeats it, because the head runs that without this package.
+PROJECTS = "syndet_projects"
+RUNS = "runs"
+FILES, GIVEN, DATA, SOURCES = "files", "given", "data", "sources.json"
 _ERROR = "syndet_ray: "  # begins the line of an error
 
 
@@ -46,8 +49,8 @@ class Submission:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = folder / "files"
-        self.runs = folder.parents[1] / "runs"
+        self.files = folder / FILES
+        self.runs = folder.parents[1] / RUNS
         self._output = folder / "output.txt"
         self._process = folder / "process.json"
 
