@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from syndet_ray.errors import DataError
 from syndet_ray.scenes import boards, raycast
 from syndet_ray.scenes.assets import load
 from syndet_ray.scenes.dice import EDGE_M
-from syndet_ray.scenes.generate import draw_scene, library_of, scene_hash
+from syndet_ray.scenes.generate import draw_scene, library_of, render_index, scene_hash
 from syndet_ray.scenes.made_from import made_from
 from syndet_ray.scenes.projection import project
 from syndet_ray.scenes.scene import Camera
@@ -158,6 +159,17 @@ def test_layers_and_floors_without_texture_have_no_board(folder):
     give_width(folder, board=WIDTH_M)
     assert [draw_scene(parameters_of(folder, **fixed), 0, 0) for fixed in settings] == before
     assert not any(scene.ground.is_board for scene in before)
+
+
+def test_a_copy_of_assets_elsewhere_makes_the_same_set(folder, tmp_path_factory):
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("elsewhere") / "copy")
+    here, there = parameters_of(folder), parameters_of(copy)
+    assert scene_hash(here, 2, 0) == scene_hash(there, 2, 0)
+    assert np.array_equal(render_index(here, 0, 1, 2)[0], render_index(there, 0, 1, 2)[0])
+    assert scene_hash(here, 2, 0) != scene_hash(SceneParameters(), 2, 0), "no folder at all"
+    own = {"generator": "command:true"}  # which may read anything in the folders that it is given
+    keys = {scene_hash(parameters_of(path, **own), 2, 0) for path in (folder, copy)}
+    assert len(keys) == 2
 
 
 def test_the_hash_of_a_library_covers_the_widths(folder):

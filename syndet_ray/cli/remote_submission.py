@@ -34,14 +34,16 @@ class RemoteSubmission:
 
     @property
     def files(self) -> PurePosixPath:
-        from syndet_ray.clusters.bundle import FILES
+        from syndet_ray.clusters.submission import FILES
 
         return self.folder / FILES
 
     @property
     def runs(self) -> PurePosixPath:
         """The folder of runs of its project."""
-        return self.folder.parents[1] / "runs"
+        from syndet_ray.clusters.submission import RUNS
+
+        return self.folder.parents[1] / RUNS
 
     def state(self) -> dict[str, Any]:
         """Asks the head for what `on_head.state` answers. Raises MachineError."""

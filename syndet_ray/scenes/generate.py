@@ -15,7 +15,7 @@ import numpy as np
 from syndet_ray import seeds
 from syndet_ray.boxes import Boxes
 from syndet_ray.data.pool import Pool
-from syndet_ray.definitions.scene_parameters import COMMAND, SceneParameters
+from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND, SceneParameters
 from syndet_ray.errors import MachineError
 from syndet_ray.files import file_hash
 from syndet_ray.progress import Progress
@@ -40,6 +40,10 @@ RENDERER_VERSION = 7
 # next.
 _TRACED_AT_ONCE = 16
 _MOST_BARE = 0.05  # share of the image without clutter that needs no warning
+
+# Settings that name folders of assets, and what stands for any folder in the name of a set: the
+# hash of its files is in the name too.
+_FOLDERS, _FOLDER = ("assets", "surroundings", "backgrounds", "photos", "cutouts"), "folder"
 
 _LOG = logging.getLogger("syndet_ray.scenes")
 
@@ -175,9 +179,12 @@ def finish(scene: Scene, rendering: Rendering, library: Library) -> tuple[np.nda
 def scene_hash(parameters: SceneParameters, count: int, seed: int) -> str:
     """The name of a rendered set: equal names mean equal images.
 
-    It covers the files of the assets, and those that a command names, such as its script.
+    It covers the files of the assets, wherever they lie, and those that a command names, such as
+    its script. What else a command reads is not known: each place of its files is another set.
     """
     settings = parameters.settle().model_dump(mode="json")
+    if not parameters.generator.startswith(COMMAND):
+        settings |= {name: _FOLDER for name in _FOLDERS if settings[name] not in BUILT_IN}
     materials = stock_of(parameters) if parameters.pastes else library_of(parameters)
     return _hash(settings, materials.hash, _named_files(parameters), count, seed)
 
