@@ -37,6 +37,7 @@ def test_the_documented_role_is_for_the_documented_cluster():
         (allowed({"StringEquals": {TAG: ["a", "b"]}}), {"a", "b"}),
         (allowed({"StringLike": {TAG.lower(): "a-*"}}), {"a-*"}),
         (allowed({"StringNotEquals": {TAG: "a"}}), {"*"}),
+        (allowed({"StringLike": {TAG: ["a", "${aws:PrincipalTag/cluster}-*"]}}), {"a", "*"}),
         (allowed({"StringEquals": {"aws:RequestedRegion": "x"}}), {"*"}),
         (allowed(Action=["s3:*", "ec2:*"]), {"*"}),
         (allowed(Action="s3:*"), set()),

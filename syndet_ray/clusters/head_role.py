@@ -10,6 +10,7 @@ _INSTANCE = "arn:aws:ec2:{region}:{account}:instance/i-0"
 # the tag that Ray gives its instances; the case of keys does not matter
 _TAG = "aws:requesttag/ray-cluster-name"
 _EQUAL = ("stringequals", "stringlike")
+_VARIABLE = "${"  # of a policy, such as ${aws:PrincipalTag/cluster}: its value is not in the policy
 
 
 def clusters_of(policies: Iterable[Mapping[str, Any]], region: str, account: str) -> set[str]:
@@ -50,7 +51,10 @@ def _names(statement: Mapping[str, Any]) -> Iterator[str]:
             for key, value in values.items():
                 if key.lower() == _TAG:
                     names += _as_list(value)
-    yield from names or ["*"]
+    if not names:
+        yield "*"
+    for name in names:
+        yield "*" if _VARIABLE in name else name
 
 
 def _as_list(value: Any) -> list[Any]:
