@@ -282,6 +282,7 @@ def test_limits_of_nodes_must_agree(refused):
         ("a: [1,\nb: 2\n", "c.yaml, line 3: is not valid YAML"),
         ("- a\n", "c.yaml: does not describe a cluster"),
         ("", "c.yaml: does not describe a cluster"),
+        (DOCUMENTED + "\nx: &a [echo, {b: *a}]\n", "Write out what is meant in place of the alias."),
         ("cluster_name: a\n", "c.yaml: does not describe a cluster"),
         (LOCAL.replace(", worker_ips: [127.0.0.2]", ""), "Please supply a `head_ip`"),
         ("provider: {type: aws}\n", "provider lacks region"),

@@ -27,7 +27,9 @@ def load_yaml(path: Path, of: str = "a dataset", aliases: int = _MOST_ALIASES) -
     errors = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
     try:
         _check(path, content, of, aliases)
-        return yaml.safe_load(content)
+        value = yaml.safe_load(content)
+        _check_end(path, value)
+        return value
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
@@ -51,6 +53,20 @@ def _check(path: Path, content: bytes, of: str, most_aliases: int) -> None:
             raise DataError(path, f"is nested too deep for the YAML file of {of}")
         if aliases > most_aliases:
             raise DataError(path, f"must hold at most {most_aliases} aliases (*name)")
+
+
+def _check_end(path: Path, value: Any, outer: tuple[Any, ...] = ()) -> None:
+    """Raises DataError for a list or mapping that contains itself.
+
+    outer  the lists and mappings that the value is in
+    """
+    if not isinstance(value, list | dict):
+        return
+    if any(value is container for container in outer):
+        rule = "has an alias (*name) within the value that it stands for, which so has no end"
+        raise DataError(path, rule, do="Write out what is meant in place of the alias.")
+    for inner in value.values() if isinstance(value, dict) else value:
+        _check_end(path, inner, (*outer, value))
 
 
 def yaml_or_none(path: Path) -> Any:
