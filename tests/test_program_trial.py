@@ -337,6 +337,8 @@ def test_all_files_that_a_program_is_started_with_count(tmp_path):
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     sweep = sweep_of(recipe_of(f"command:python {folder} --config={config} --depth=3"))
     assert set(map(Path, program_hashes(sweep))) == {config, *modules}
+    as_option = sweep_of(recipe_of(f"command:python {config} --package={folder}"))
+    assert program_hashes(as_option) == program_hashes(sweep)
 
 
 def test_a_program_is_named_like_a_generator(tmp_path):

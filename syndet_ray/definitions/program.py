@@ -50,8 +50,8 @@ def files_of(command: str, setting: str) -> list[str]:
         _, path = path_in(word)
         if os.path.isfile(path):
             files.append(path)
-        if os.path.isfile(Path(word, "__main__.py")):
-            files += _modules(word)
+        if os.path.isfile(Path(path, "__main__.py")):
+            files += _modules(path)
     return files
 
 
