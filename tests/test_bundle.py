@@ -160,6 +160,11 @@ def test_paths_of_a_command_may_have_equals_signs_and_its_other_words_may_be_any
     assert with_absolute_paths("scene.assets", "~x/meshes", project) == f"{project}/~x/meshes"
 
 
+def test_an_absolute_folder_keeps_its_slash(project):
+    command = f"command:rsync {project}/meshes/ --from={project}/meshes/ {project}/meshes / /none/"
+    assert with_absolute_paths("detector.program", command, project) == command
+
+
 def test_a_name_or_a_subcommand_beside_a_folder_that_is_sent_stays(project):
     for name in ("train", "coco"):
         (project / name).mkdir()

@@ -57,7 +57,9 @@ def _located_word(word: str, root: Path, is_path: Callable[[str, Path], bool]) -
         return bool(text) and is_path(text, root)
 
     option, path = path_in(word, is_named)
-    return f"{option}{root / path}" if is_named(path) else word
+    # an absolute path may end with a slash, which a program may need: rsync, for one
+    is_relative = is_named(path) and not os.path.isabs(path)
+    return f"{option}{root / path}" if is_relative else word
 
 
 def _is_program(text: str, root: Path) -> bool:
