@@ -6,7 +6,12 @@ import pytest
 import yaml
 
 from syndet_ray.clusters.agreement import agreement_errors, lacks_package
-from syndet_ray.clusters.commands import option_values, packages, variables
+from syndet_ray.clusters.commands import (
+    option_values,
+    packages,
+    simple_commands,
+    variables,
+)
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.lines import Lines
 
@@ -220,6 +225,29 @@ def test_packages_that_are_named_one_by_one_may_be_enough():
     content = yaml.safe_load(changed((INSTALL, "ray torch==2.0")))
     assert lacks_package(content)
     assert not lacks_package(content, "torch")
+
+
+@pytest.mark.parametrize(
+    ("command", "programs"),
+    [
+        ("a; b && c|d & e\nf", ["a", "b", "c", "d", "e", "f"]),
+        ('x \'a;b\' "c|d\\"&" e\\;f; y', ['x \'a;b\' "c|d\\"&" e\\;f', "y"]),
+        ("x > log 2>&1 -a; y &> log -b", ["x > log 2>&1 -a", "y &> log -b"]),
+        ("# don't; a\nb # isn't", ["# don't; a", "b # isn't"]),
+        ("it's; a", ["it's", "a"]),
+        ("sudo bash -lc 'a; b' && c", ["sudo bash -lc a", "b", "c"]),
+        ('sh -c "a \\"x;y\\"; b"', ['sh -c a "x;y"', "b"]),
+        ("python -c 'a; b'; c", ["python -c 'a; b'", "c"]),
+    ],
+)
+def test_a_command_ends_where_it_does_for_a_shell(command, programs):
+    assert [program.strip() for program in simple_commands(command)] == programs
+
+
+def test_options_after_quotes_and_redirections_count(refused):
+    labels = "--labels-file='a;b' --port=6380"
+    text = changed(("--head --port=6379", f"--head {labels}"), ("HEAD_IP:6379", "HEAD_IP:6380"))
+    assert refused(text) == ""
 
 
 def test_commands_are_read_by_their_words():

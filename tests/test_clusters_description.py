@@ -103,6 +103,11 @@ def test_machines_that_exist_already_count_their_resources_themselves(tmp_path):
             "shows MLflow, which lets anyone change its runs, to other machines, got '0.0.0.0'",
         ),
         (
+            "--host 127.0.0.1 --port 5000",
+            "--registry-store-uri 'postgresql://h/db?a=1&b=2' 2>&1 --host 0.0.0.0",
+            "shows MLflow, which lets anyone change its runs, to other machines, got '0.0.0.0'",
+        ),
+        (
             "RAY_AUTH_MODE=token",
             "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123",
             "holds a secret, the value of RAY_AUTH_TOKEN",
@@ -282,7 +287,10 @@ def test_limits_of_nodes_must_agree(refused):
         ("a: [1,\nb: 2\n", "c.yaml, line 3: is not valid YAML"),
         ("- a\n", "c.yaml: does not describe a cluster"),
         ("", "c.yaml: does not describe a cluster"),
-        (DOCUMENTED + "\nx: &a [echo, {b: *a}]\n", "Write out what is meant in place of the alias."),
+        (
+            DOCUMENTED + "\nx: &a [echo, {b: *a}]\n",
+            "Write out what is meant in place of the alias.",
+        ),
         ("cluster_name: a\n", "c.yaml: does not describe a cluster"),
         (LOCAL.replace(", worker_ips: [127.0.0.2]", ""), "Please supply a `head_ip`"),
         ("provider: {type: aws}\n", "provider lacks region"),

@@ -10,7 +10,13 @@ from itertools import chain
 from typing import Any
 
 _CONTINUED = re.compile(r"\\\n\s*")  # a line that the shell joins with the next one
-_SEPARATORS = re.compile(r"[;|&\n]+")
+_QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
+# what bash -c and the like run, in quotes
+_INNER = re.compile(rf"(\b(?:[a-z]*sh|su)\s(?:[^\s'\";|&]+\s+)*?-\w*c\s+)({_QUOTED})", re.DOTALL)
+_COMMENT = r"(?<!\S)#[^\n]*"  # it may hold an apostrophe
+_REDIRECTED = r"[<>]+[&|]|&>"  # as in 2>&1
+# a piece of a command that ends none, or the end of one
+_PIECE = re.compile(rf"{_QUOTED}|{_COMMENT}|{_REDIRECTED}|(?P<end>[;|&\n]+)|.", re.DOTALL)
 # not an option, and no value such as $OTHER
 _VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
 _OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")
@@ -45,8 +51,25 @@ def uses_another_store(prepared: Mapping[str, Any]) -> bool:
 
 
 def simple_commands(command: str) -> list[str]:
-    """Splits a command of the shell into its simple commands, in their order, as texts."""
-    return _SEPARATORS.split(_CONTINUED.sub(" ", command))
+    """Splits a command of the shell into its simple commands, in their order, as texts.
+
+    Those that it gives to another shell in quotes, as to bash -c, count as its own.
+    """
+    text = _INNER.sub(_without_quotes, _CONTINUED.sub(" ", command))
+    parts = [""]
+    for piece in _PIECE.finditer(text):
+        if piece["end"]:
+            parts.append("")
+        else:
+            parts[-1] += piece[0]
+    return parts
+
+
+def _without_quotes(match: re.Match[str]) -> str:
+    """The match of `_INNER`, with its last word as a shell reads it."""
+    start, word = match.groups()
+    text = word[1:-1]
+    return start + (re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if word[0] == '"' else text)
 
 
 def variables(command: str) -> list[tuple[str, str]]:
