@@ -207,6 +207,16 @@ def test_a_score_needs_the_package_that_has_it(refused):
         "~/code 'ray[default]'",
         "git+https://host/x.git ray",
         "-r ~/requirements.txt ray",
+        "-r requirements.txt ray",
+        "-Ur requirements ray",
+        "--requirement=requirements.in ray",
+        "syndet_ray-0.1.0-py3-none-any.whl ray",
+        "code.tar.gz ray",
+        "-e code ray",
+        "--editable code[train] ray",
+        "ray > log 2>&1 -e .",
+        "ray && pip -q --python ~/venv/bin/python install -e ~/syndet_ray",
+        "ray && pip --no-cache-dir install .",
         "$PACKAGES ray",
         "boto3",  # the image may have all else
         "ray && ~/venv/bin/python ~/code/setup.py develop",
@@ -222,7 +232,7 @@ def test_other_ways_to_the_package_pass(install, refused):
 
 
 def test_packages_that_are_named_one_by_one_may_be_enough():
-    content = yaml.safe_load(changed((INSTALL, "ray torch==2.0")))
+    content = yaml.safe_load(changed((INSTALL, "-q -c constraints.txt ray torch==2.0 zope.in==1")))
     assert lacks_package(content)
     assert not lacks_package(content, "torch")
 
@@ -257,6 +267,10 @@ def test_commands_are_read_by_their_words():
     )
     assert packages(command) == ["a[b]==1", "c", ".", "d"]
     assert packages("bash -c 'pip install a; true' && pip install") == ["a"]
+    assert packages("pip install -qr a.txt -e b --editable=./c > log 2>&1 d") == [
+        *("./a.txt", "./b", "./c", "d")
+    ]
+    assert packages("pip -q install a; pip --proxy p install b; pip download install") == ["a", "b"]
     assert option_values("x --port 1 --object-port=2 --port='3'", "--port") == ["1", "3"]
     text = "export A=1 B='2' C=$D E=f$G; H=\"i\" -e J=k --l=m $N=o P=$(Q=r)"
     pairs = [("A", "1"), ("B", "2"), ("H", "i"), ("J", "k"), ("Q", "r")]

@@ -37,7 +37,10 @@ _OTHER_STARTS = re.compile(
 )
 _HEAD_PORT = re.compile(r"['\"]?\$\{?RAY_HEAD_IP\}?['\"]?:(\d+)")
 # a package as its name, with a version or not: nothing of another kind is known by its words
-_PLAIN = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;].*)?")
+_PLAIN = re.compile(
+    r"(?!\S+\.(?:whl|zip|tar|tgz|gz|bz2|xz|txt|in|toml)$)"  # a file
+    r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;].*)?"
+)
 # other ways than pip to install a package, or to have it
 _OTHER_WAYS = re.compile(
     r"\b(?:uv (?:sync|run|add)|poetry|pdm|conda|mamba|pixi|setup\.py|PYTHONPATH|[\w-]+\.sh)\b"

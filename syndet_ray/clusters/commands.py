@@ -20,13 +20,16 @@ _PIECE = re.compile(rf"{_QUOTED}|{_COMMENT}|{_REDIRECTED}|(?P<end>[;|&\n]+)|.", 
 # not an option, and no value such as $OTHER
 _VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
 _OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")
-_REDIRECTION = re.compile(r"\d*>")  # of the output, > FILE or 2>&1
-_INSTALL = re.compile(r"\bpip[\d.]*\s+install\s+(.*)")
+_REDIRECTION = re.compile(r"(?:\d*|&)[<>]+")  # the beginning of >FILE or 2>&1, all of > before FILE
+# options may stand before the word, with or without a value
+_INSTALL = re.compile(r"\bpip[\d.]*\s+(?:-\S+\s+(?:[^-\s]\S*\s+)??)*?install\s+(.*)")
 # options of pip and of uv with a value that is no package
 _WITH_VALUE = (
     *("-c", "--constraint", "-f", "--find-links", "-i", "--index", "--index-url"),
     *("--extra-index-url", "-p", "--python", "--prefix", "--progress-bar", "--target", "-t"),
 )
+# options with a file or folder that may bring any package, such as -r FILE, -qrFILE, --editable=.
+_WITH_FILE = re.compile(r"(?:-[hnqvIU]*[er]|--(?:editable|requirements?|group)(?:=|$))(.*)")
 
 
 def commands(prepared: Mapping[str, Any], group: str = "_commands") -> Iterator[tuple[str, str]]:
@@ -84,21 +87,25 @@ def option_values(command: str, *options: str) -> list[str]:
 
 
 def packages(command: str) -> list[str]:
-    """Packages, files and addresses of packages that a command installs with pip or uv."""
+    """Packages, files and addresses of packages that a command installs with pip or uv.
+
+    A file or folder of an option has a slash, which its name in the command may lack, or is ".".
+    """
     installs = map(_INSTALL.search, simple_commands(command))
     return list(chain.from_iterable(_requirements(install[1]) for install in installs if install))
 
 
 def _requirements(words: str) -> Iterator[str]:
-    """The arguments of pip that are no options, and the files of requirements."""
+    """The arguments of pip that are no options, and the files and folders of options."""
     try:
         arguments = iter(shlex.split(words))
     except ValueError:  # a quote of the command around it
         arguments = iter(words.replace("'", " ").replace('"', " ").split())
     for argument in arguments:
-        if _REDIRECTION.match(argument):  # the words after it are no packages
-            return
-        if argument in _WITH_VALUE:
+        if argument in _WITH_VALUE or _REDIRECTION.fullmatch(argument):
             next(arguments, None)
-        elif not argument.startswith("-"):
+        elif with_file := _WITH_FILE.fullmatch(argument):
+            file = with_file[1] or next(arguments, "")
+            yield file if "/" in file or file == "." else f"./{file}"
+        elif not argument.startswith("-") and not _REDIRECTION.match(argument):
             yield argument
