@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndet_ray.clusters import agreement
 from syndet_ray.clusters.agreement import agreement_errors, lacks_package
 from syndet_ray.clusters.commands import (
     option_values,
@@ -163,6 +164,7 @@ def test_other_ways_to_start_a_head_pass(start, refused):
             f"'syndet_ray.clusters.spot_fist.score'. Write {SCORER}.",
         ),
         (SETTING.replace(".score", ".scor"), f"Write {SCORER}."),
+        (SETTING.replace("spot_first", "."), f"Write {SCORER}."),
         (SETTING.replace("syndet_ray", "syndet-ray"), f"Write {SCORER}."),
         (
             SETTING.replace("UTILIZATION", "UTILISATION"),
@@ -188,6 +190,14 @@ def test_a_misspelt_score_of_nodes_is_named(setting, message, refused):
 )
 def test_a_score_of_others_and_none_pass(setting, refused):
     assert refused(changed((SETTING, setting))) == ""
+
+
+def test_no_other_module_is_run_to_read_a_score(refused, monkeypatch):
+    imported = []
+    monkeypatch.setattr(agreement.importlib, "import_module", imported.append)
+    assert refused(changed((SCORER, "syndet_ray.__main__.main"))) == ""
+    assert "must name a function" in refused(changed((SCORER, "syndet_ray.__main__.cli.main")))
+    assert imported == []
 
 
 def test_a_score_needs_the_package_that_has_it(refused):

@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from syndet_ray.clusters.commands import (
@@ -19,6 +20,7 @@ from syndet_ray.clusters.spot_first import score
 from syndet_ray.errors import DefinitionError
 
 _PACKAGE = "syndet_ray"
+_CLUSTERS = f"{_PACKAGE}.clusters."
 _SCORER = f"{score.__module__}.{score.__name__}"
 _SCORER_VARIABLE = "RAY_AUTOSCALER_UTILIZATION_SCORER"
 _SIMILAR = 0.85  # of two names, 0 to 1, from which one is a misspelling of the other
@@ -125,10 +127,19 @@ def _is_misspelt(scorer: str) -> bool:
     if not scorer.startswith(f"{_PACKAGE}."):
         return _is_like(scorer, _SCORER)
     module, _, function = scorer.rpartition(".")
-    try:
-        return not hasattr(importlib.import_module(module), function)
-    except ImportError:
+    if not _has_module(module):
         return True
+    # no others are imported: to import syndet_ray.__main__ is to run it
+    is_imported = module.startswith(_CLUSTERS)
+    return is_imported and not hasattr(importlib.import_module(module), function)
+
+
+def _has_module(name: str) -> bool:
+    """True for a module of this package, by its file."""
+    words = name.split(".")
+    path = Path(__file__).parents[len(__name__.split(".")) - 1].joinpath(*words)
+    is_file = path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    return is_file and all(map(str.isidentifier, words))
 
 
 def _is_like(name: str, other: str) -> bool:
