@@ -85,6 +85,19 @@ def test_every_string_of_the_file_is_looked_at(refused):
     assert "available_node_types.head.node_config.UserData holds a secret" in messages
 
 
+def test_a_key_that_names_a_secret_has_its_value(refused):
+    content = yaml.safe_load(DOCUMENTED)
+    credentials = {"aws_access_key_id": "id", "aws_secret_access_key": "wJalr/abc"}
+    content["provider"]["aws_credentials"] = credentials
+    (message,) = refused(content)
+    assert "provider.aws_credentials.aws_secret_access_key holds a secret, the value of" in message
+    assert "wJalr" not in message
+    values = ("$TOKEN", "{{ token }}", "<yours>", "~/token", "token.txt", "4096", "none", "", "a b")
+    for value in values:
+        assert refused({"provider": {"hf_token": value, "ssh_private_key": "x"}}) == [], value
+    assert refused({"file_mounts": {"auth_token": "a"}, "provider": {"token": ["a"]}}) == []
+
+
 def test_the_line_is_that_of_the_secret(refused):
     assert "RAY_AUTH_MODE=token" in DOCUMENTED
     text = DOCUMENTED.replace("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN=abc")

@@ -16,6 +16,8 @@ _NAMED = re.compile(
     r"|--([\w-]+)[ \t]+"  # --name value
     rf"|configure set ([\w.-]+)[ \t]+){_VALUE}"  # aws configure set name value
 )
+_LITERAL = re.compile(r"[^\s$`<{*]\S*")  # no variable, and no place for a value
+_MOUNTS = "file_mounts"  # its keys and values are paths
 _WORDS = {"secret", "token", "password", "passwd", "pat", "apikey"}
 _LAST_WORDS = _WORDS | {"key"}  # others name a file, a number or a kind of secret
 _NAME_OF_SECRET = "secret"  # --secret=hf-token is the name of one in a store
@@ -34,13 +36,17 @@ def secret_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definit
 
     prepared  as for `rules.safety_errors`
     """
-    earlier = set[str]()
+    earlier = set[tuple[str, str]]()
     for keys, text in _strings(prepared):
-        if text in earlier:  # Ray copies commands to other lists
+        key = keys[-1] if isinstance(keys[-1], str) else ""  # "" within a list
+        if (key, text) in earlier:  # Ray copies commands to other lists
             continue
-        earlier.add(text)
+        earlier.add((key, text))
         name = ".".join(key for key in keys if isinstance(key, str))
-        for secret, part in _secrets(text):
+        secrets = list(_secrets(text))
+        if not secrets and keys[0] != _MOUNTS and _is_secret(key, text):
+            secrets.append((f"the value of {key}", key))
+        for secret, part in secrets:
             rule = f"{name} holds a secret, {secret}, which every node would show"
             yield DefinitionError(lines.place_of_text(text, part), rule, do=_DO_TAKE_OUT)
 
@@ -55,6 +61,12 @@ def _strings(value: Any, keys: Sequence[Any] = ()) -> Iterator[tuple[Sequence[An
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _strings(inner, (*keys, index))
+
+
+def _is_secret(key: str, text: str) -> bool:
+    """True for a text that a mapping has for a key such as aws_secret_access_key."""
+    is_literal = _LITERAL.fullmatch(text) is not None and text.lower() not in _NO_SECRETS
+    return is_literal and _names_secret(key) and not _is_of_option(text)
 
 
 def _secrets(text: str) -> Iterator[tuple[str, str]]:
