@@ -23,11 +23,19 @@ _LAST_WORDS = _WORDS | {"key"}  # others name a file, a number or a kind of secr
 _NAME_OF_SECRET = "secret"  # --secret=hf-token is the name of one in a store
 _FILE = re.compile(r"[\w./-]+\.(?:txt|json|pem|key|yaml|yml)")
 _NO_SECRETS = {"true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"}
+_COUNT = re.compile(r"[1-9]\d{0,6}")  # of tokens, as in MAX_TOKEN=4096
 _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a secret
 # of GitHub, Hugging Face and AWS: their tokens and keys begin like this
 _TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}\b")
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
+# The rest of a simple command, with what stands in quotes. What grep and awk look for is no secret.
+_REST = r"""\s(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^;|&\n)`'"\\])*"""
+_SEARCH = re.compile(rf"(?<![\w-])(?:[efpz]?grep|rg|[gmn]?awk){_REST}", re.DOTALL)
+_SED = re.compile(rf"(?<![\w-])g?sed{_REST}", re.DOTALL)
+# of sed, s/PATTERN/TEXT/ and /PATTERN/: only the text may hold a secret
+_REPLACEMENT = re.compile(r"(?<!\w)s([/|#,@:!])(?:\\.|(?!\1).)*\1((?:\\.|(?!\1).)*)\1")
+_ADDRESS = re.compile(r"""(?<=['"\s;{])/(?:\\.|[^/\s\\])*/""")
 _DO_TAKE_OUT = "Take it out: give the nodes an instance profile, and the token in file_mounts."
 
 
@@ -66,17 +74,18 @@ def _strings(value: Any, keys: Sequence[Any] = ()) -> Iterator[tuple[Sequence[An
 def _is_secret(key: str, text: str) -> bool:
     """True for a text that a mapping has for a key such as aws_secret_access_key."""
     is_literal = _LITERAL.fullmatch(text) is not None and text.lower() not in _NO_SECRETS
-    return is_literal and _names_secret(key) and not _is_of_option(text)
+    return is_literal and _names_secret(key) and not _is_harmless(text)
 
 
 def _secrets(text: str) -> Iterator[tuple[str, str]]:
     """The secrets of a string in words without their values, and the part of it that has each."""
-    for match in _NAMED.finditer(text):
-        variable, option, setting, value = match.groups()
-        name = variable or option or setting
-        if not _names_secret(name) or value.lower() in _NO_SECRETS:
+    for match in _NAMED.finditer(_without_patterns(text)):
+        variable, option, setting, word = match.groups()
+        name, value = variable or option or setting, word.rstrip(";")
+        is_count = _COUNT.fullmatch(value) and "token" in name.lower()
+        if not _names_secret(name) or is_count or value.lower() in _NO_SECRETS:
             continue
-        if not (match[0].startswith("-") and _is_harmless(value.rstrip(";"))):
+        if not (match[0].startswith("-") and _is_harmless(value)):
             yield f"the value of {name}", name
     token = _TOKEN.search(text)
     if token:
@@ -84,6 +93,15 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
     address = _IN_ADDRESS.search(text)
     if address:
         yield "the password of an address", address[0]
+
+
+def _without_patterns(text: str) -> str:
+    """A text without what its commands look for in other texts."""
+    return _SED.sub(_without_sed_patterns, _SEARCH.sub(" ", text))
+
+
+def _without_sed_patterns(match: re.Match[str]) -> str:
+    return _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match[0]))
 
 
 def _is_harmless(value: str) -> bool:
