@@ -213,6 +213,7 @@ def test_what_lies_beside_a_folder_that_every_node_has_is_sent(project, tmp_path
 
 def test_another_sweep_that_cannot_be_read_goes_along_as_it_is(project, tmp_path):
     contents = {"broken": b"SWEEP = (", "latin": "# Größe\n".encode("latin-1")}
+    contents["refused"] = b"PROGRAM = 'command:python -m make'"
     for name, content in contents.items():
         (project / "sweeps" / f"{name}.py").write_bytes(content)
     write_definitions("mugs", {}, bundle(load("mugs"), [], FOLDER), tmp_path / "staged")

@@ -358,6 +358,54 @@ def test_a_program_is_named_like_a_generator(tmp_path):
         Recipe().replace({"detector.program": "command:a 'b"})
 
 
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("python -m train", "./train"),
+        ("python3.11 -u -W ignore -um train", "./train"),
+        ("nice python -mmy_train --deep", "./my_train.py"),
+        ("/usr/bin/python3 -m train.nets.deep", "./train/nets/deep.py"),
+    ],
+)
+def test_a_module_of_the_folder_is_refused_because_trials_start_elsewhere(tmp_path, words, file):
+    for name in ("my_train.py", "train/__main__.py", "train/nets/deep.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    rule = "must not run a module of this folder with -m, because trials start in other folders"
+    for setting in ("detector.program", "scene.generator"):
+        with pytest.raises(DefinitionError) as error:
+            settings_of([f"{setting}=command:{words}"], tmp_path)
+        assert (error.value.place, error.value.rule) == (setting, rule)
+        assert f"Write python3 {file}, or python3 -P -m " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "python -m torch.distributed.run {folder}/my_train.py",
+        "python -m accelerate.commands.launch --config cfg {folder}/my_train.py",
+        "python -P -m train -m train",
+        "python -Im train",
+        "python -m",
+        "python -c pass -m train",
+        "python {folder}/my_train.py -m other",
+        "./trainer -m train",
+    ],
+)
+def test_an_installed_module_stays_as_it_is(tmp_path, words):
+    for name in ("my_train.py", "train.py", "accelerate/notes.txt", "train/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    command = f"command:{words.format(folder=tmp_path)}"
+    assert settings_of([f"detector={command}"], tmp_path) == {"detector.program": command}
+
+
+def test_a_module_with_the_name_of_a_file_is_no_path(tmp_path):
+    (tmp_path / "torchrun").write_text("")
+    command = "command:python -m torchrun"
+    assert settings_of([f"detector={command}"], tmp_path) == {"detector.program": command}
+
+
 def test_a_file_of_an_option_is_found_from_any_folder(tmp_path):
     for name in ("my_train.py", "my.yaml"):
         (tmp_path / name).write_text("")

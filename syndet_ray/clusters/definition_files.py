@@ -64,7 +64,10 @@ def _translate_source(source: str, bundle: Bundle) -> str:
     # the last first: a replacement moves what follows it
     nodes.sort(key=lambda node: (node.lineno, node.col_offset), reverse=True)
     for node in nodes:
-        place = bundle.translate_written(str(node.value), Path.cwd())
+        try:
+            place = bundle.translate_written(str(node.value), Path.cwd())
+        except DefinitionError:  # of another sweep, which is not used: this one has been loaded
+            continue
         if place == node.value:
             continue
         # positions are in bytes

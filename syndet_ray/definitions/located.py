@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from syndet_ray.definitions.program import path_in, words_of
+from syndet_ray.definitions.python_module import module_of
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.definitions.value import Value
@@ -28,6 +29,8 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
 
     path  the setting, dotted
     root  the folder that relative paths start from
+
+    Raises DefinitionError for a command that runs a module of that folder by its name.
     """
     if path == "mix.sources" and isinstance(value, Mapping):
         return {name: _located_source(source, root) for name, source in value.items()}
@@ -40,10 +43,15 @@ def with_absolute_paths(path: str, value: Any, root: Path) -> Any:
             words = words_of(value, path)
         except DefinitionError:
             return value  # an error of the setting says what is wrong with it
+        module = module_of(words)
+        if module is not None:
+            module.check_place(path, root)
         # the system looks for a program like "blender", whatever folders there are
-        program = _located_word(words[0], root, _is_program)
-        arguments = [_located_word(word, root, _is_file_or_folder) for word in words[1:]]
-        return COMMAND + shlex.join([program, *arguments])
+        located = [_located_word(words[0], root, _is_program)]
+        located += [_located_word(word, root, _is_file_or_folder) for word in words[1:]]
+        if module is not None:  # a name like that of a folder is no path
+            located[module.index] = words[module.index]
+        return COMMAND + shlex.join(located)
     return value
 
 
