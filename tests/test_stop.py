@@ -351,6 +351,8 @@ class Hanging:
         self.limits.append(limit_s)
         return "the end of the sweep"
 
+    def close(self): ...
+
 
 def attempt_at(folder, tracking, backup):
     return Attempt(
@@ -392,6 +394,8 @@ class Interrupted:
         if len(self.ended) == 1:
             raise KeyboardInterrupt
         return ""
+
+    def close(self): ...
 
 
 def test_an_interrupt_while_a_run_ends_is_written_everywhere(tmp_path):
