@@ -203,6 +203,7 @@ def test_trials_are_counted_on_the_nodes_of_the_file(cluster):
     halves = trial_resources(documented, None, 0.5)
     assert (halves.cpus, halves.gpus, halves.parallel) == (4, 0.5, 20)
     assert trial_resources(documented, 3, None).parallel == 3
+    assert trial_resources(documented, 100, None).parallel == 10, "the others only wait"
     uncounted = cluster(('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8}'))
     assert trial_resources(uncounted, None, None) is None
 

@@ -258,7 +258,8 @@ def test_a_check_for_a_cluster_counts_its_nodes_and_not_this_machine(home, dice,
     Path("c.yaml").write_text(GPU_CLUSTER)
     address = "http://127.0.0.1:1"
     places = ("--cluster", "c.yaml", "--tracking", address, "--storage", "s3://photos/runs")
-    words = ("check", "tiny", *places, "--real", str(dice), "--json")
+    use = ("--gpus-per-trial", "1", "--parallel", "9")  # this machine has no GPU
+    words = ("check", "tiny", *places, *use, "--real", str(dice), "--json")
     done = subprocess.run(
         [sys.executable, "-m", "syndet_ray", *words], capture_output=True, encoding="utf-8"
     )
