@@ -458,7 +458,10 @@ def test_check_starts_nothing_and_says_what_would_run(home, dice, syndet_here):
             ["tiny", "--tracking", "http://127.0.0.1:9"],
             "tracking server http://127.0.0.1:9: does not answer",
         ),
-        (["tiny", "--storage", "bucket/x"], "bucket/x: must be s3://bucket or s3://bucket/prefix"),
+        (
+            ["tiny", "--storage", "bucket/x"],
+            "--storage: must be s3://bucket or s3://bucket/prefix, got 'bucket/x'",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_message(home, arguments, said, syndet_here):

@@ -74,6 +74,14 @@ def test_half_a_gpu_too_much_is_refused_before_anything_is_sent():
         submit._check_here(SimpleNamespace(definition=None), options, DISPLAY, force=False)
 
 
+@pytest.mark.parametrize("storage", ["s3//b/x", ""])
+def test_a_storage_that_is_no_address_is_refused_before_anything_is_sent(storage):
+    options = SweepOptions(runs=None, storage=storage)
+    rule = rf"^`storage`: must be s3://bucket or s3://bucket/prefix, got '{storage}'"
+    with pytest.raises(DefinitionError, match=rule):
+        submit._check_here(SimpleNamespace(definition=None), options, DISPLAY, force=False)
+
+
 def test_photos_at_an_address_are_not_read_here_but_all_else_is_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tiny_sweep(tmp_path)

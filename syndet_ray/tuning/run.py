@@ -12,8 +12,9 @@ from syndet_ray.data.label_options import LabelOptions
 from syndet_ray.data.real import RealData
 from syndet_ray.data.remote.address import for_messages, for_record, is_address, photo_place
 from syndet_ray.data.remote.local import NodeCopy, local_folder
+from syndet_ray.data.storage import check_address
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
-from syndet_ray.errors import DefinitionError
+from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ingredients import scenes_hashes
 from syndet_ray.search.search import Budget, Display
@@ -192,6 +193,7 @@ def check_sweep(sweep: LoadedSweep, options: Options) -> None:
     Raises DefinitionError.
     """
     _check_local(options)
+    _check_storage(options.storage)
     check_gpus(options.gpus_per_trial)
     check_program_gpus(sweep, options.gpus_per_trial)
     if options.hours is not None and options.hours <= 0:
@@ -211,6 +213,16 @@ def _check_local(options: Options) -> None:
         rule = "trains one trial at a time in this process, so it cannot be combined with "
         do = f"Leave out {' and '.join(others)}, or start a run without `local`."
         raise DefinitionError("`local`", rule + " and ".join(others.values()), do=do)
+
+
+def _check_storage(storage: str | None) -> None:
+    """Raises DefinitionError for an address of checkpoints that is none of S3."""
+    if storage is None:
+        return
+    try:
+        check_address(storage)
+    except MachineError as error:
+        raise DefinitionError("`storage`", error.rule, got=storage) from None
 
 
 def estimate(
