@@ -23,6 +23,7 @@ from made_photos import write_photos
 from mlflow import MlflowClient
 from test_cluster import Quiet
 
+from syndet_ray.cli.error_line import error_line
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, MachineError
@@ -33,6 +34,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.tuning.checkpoints import needed_trials
 from syndet_ray.tuning.options import Options
 from syndet_ray.tuning.run import check
+from syndet_ray.workers.nodes import own_files
 
 ROOT = Path(__file__).parents[1]
 IMAGES, RUNGS = 32, 4  # of a trial
@@ -479,6 +481,19 @@ def test_a_run_that_goes_on_needs_no_tracking_server_that_answers(home, dice):
         check(sweep, options, Quiet())
     data = check(sweep, options, Quiet(), is_resumed=True)
     assert data.pools.keys() == {"train", "val", "test"}
+
+
+def test_a_run_that_was_sent_says_from_where_a_tracking_server_is_looked_for(home, monkeypatch):
+    sweep = load(str(home()))
+    options = Options(runs=Path("runs"), tracking="http://127.0.0.1:9")
+    with pytest.raises(MachineError, match="does not answer") as here:
+        check(sweep, options, Quiet())
+    assert not hasattr(here.value, "__notes__")
+    monkeypatch.setenv(own_files.FOLDER, str(Path.cwd()))
+    with pytest.raises(MachineError, match="does not answer") as there:
+        check(sweep, options, Quiet())
+    words = "It is looked for from the cluster's head; 127.0.0.1 is the head itself."
+    assert error_line(there.value).endswith(words)
 
 
 def test_an_address_without_a_cluster_is_told_before_photos_are_read(home):

@@ -35,6 +35,7 @@ from syndet_ray.tuning.scene_fill import fill_scenes
 from syndet_ray.tuning.settle import check_backbones, settled_sweep
 from syndet_ray.tuning.shown import Recorder
 from syndet_ray.workers.head import check_head
+from syndet_ray.workers.nodes.own_files import is_sent
 from syndet_ray.workers.stop import Leave, Loss, Stop, interrupt_again
 
 if TYPE_CHECKING:
@@ -135,8 +136,9 @@ def check(
         tracking = options.tracking or store_address(options.runs)
         try:
             check_store(tracking)
-        except ServerAway:
+        except ServerAway as error:
             if not is_resumed:
+                _note_head(error)
                 raise
         if options.tracking is None:
             machine_check.check_artifacts(options.runs)
@@ -147,6 +149,12 @@ def check(
         with display.step(f"looking for Ray at {options.address}"):
             check_head(options.address)
     return read_data(sweep, options, display)
+
+
+def _note_head(error: ServerAway) -> None:
+    """Adds to an error whose server was asked, in a run that another machine has sent here."""
+    if is_sent():
+        error.add_note("it is looked for from the cluster's head; 127.0.0.1 is the head itself.")
 
 
 def read_data(sweep: LoadedSweep, options: Options, display: Display) -> RealData:

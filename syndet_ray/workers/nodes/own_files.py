@@ -15,6 +15,11 @@ FOLDER = "SYNDET_RAY_FILES"
 _HOOK = "syndet_ray.workers.nodes.own_files.link_here"
 
 
+def is_sent() -> bool:
+    """True in the driver and the workers of a run that another machine has sent to this cluster."""
+    return FOLDER in os.environ
+
+
 def runtime_environment() -> dict[str, Any]:
     """Arguments of ray.init() that bring the folder to the nodes; none if there is no folder."""
     folder = os.environ.get(FOLDER)
