@@ -85,6 +85,15 @@ class NonFiniteLoss(SyndetError):
     """The training loss became NaN or infinite."""
 
 
+def with_first_advice(error: SyndetError, advice: str) -> SyndetError:
+    """Returns the same error; `advice`, a sentence, comes before what it says to do."""
+    do = f"{advice} {error.do}".rstrip()
+    advised = type(error)(error.place, error.rule, got=error.got, do=do)
+    for note in getattr(error, "__notes__", []):
+        advised.add_note(note)
+    return advised
+
+
 def _rebuild(kind: type[SyndetError], place: str, rule: str, got: Any, do: str) -> SyndetError:
     return kind(place, rule, got=got, do=do)
 

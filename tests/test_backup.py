@@ -225,6 +225,14 @@ def test_an_unfinished_trial_whose_checkpoint_is_gone_starts_again(s3, tmp_path)
     assert backup.forget_lost_checkpoints(folder) == []
 
 
+def test_a_run_whose_models_are_gone_is_refused_with_commands_to_copy(tmp_path):
+    folder = made_run().write(tmp_path / "dice 1")
+    trials = [replace(trial, checkpoint=str(tmp_path / "gone")) for trial in folder.trials()]
+    with pytest.raises(DataError, match=r"gone is gone\. Put the checkpoints back, or") as refusal:
+        backup.check_models(folder, trials)
+    assert str(refusal.value).endswith(f"them: python -m syndet_ray report '{folder.path}'")
+
+
 def test_where_the_store_does_not_tell_no_checkpoint_is_given_up(s3, tmp_path):
     folder = RunFolder.create(tmp_path / "dice-1", SWEEP, ABOUT)
     folder.ledger.append("asked", 0, kind="real_only", params={}, recipe=SWEEP.recipe.flat())

@@ -129,9 +129,11 @@ def test_ui_writes_a_run_that_was_brought_here_if_the_store_lacks_it(home, monke
 def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
     folder = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
     with pytest.raises(DataError) as refusal, _hints_at_continuing(folder, "there"):
-        raise DataError("/there/photos", "does not exist")
-    (note,) = refusal.value.__notes__
-    assert note.endswith(f"resume {folder.path} --cluster /c.yaml")
+        raise DataError("/there/photos", "does not exist", do="Put them back.")
+    assert str(refusal.value) == (
+        "/there/photos: does not exist. It was brought here from a cluster; continue it there "
+        f"with: python -m syndet_ray resume {folder.path} --cluster /c.yaml. Put them back."
+    )
     other = made_run(about=THERE).write(tmp_path / "of a bucket")
     address = "s3://b/runs/of"
     with pytest.raises(DataError) as refusal, _hints_at_continuing(other, address):

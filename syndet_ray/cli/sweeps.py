@@ -50,7 +50,7 @@ from syndet_ray.cli.project import read_project
 from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.cli.sweep_request import make_request, with_points
-from syndet_ray.errors import SyndetError
+from syndet_ray.errors import SyndetError, with_first_advice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -214,8 +214,8 @@ def resume(
 
 @contextmanager
 def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
-    """Adds to a refusal where a run can be continued that was brought here from a cluster, or was
-    fetched from its address.
+    """Adds to a refusal where a run can be continued that was fetched from its address; first of
+    all advice, if it was brought here from a cluster.
 
     The photos and checkpoints of a run of a cluster are there; one that has all of them at
     addresses goes on here too.
@@ -230,8 +230,9 @@ def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
     except SyndetError as error:
         if folder.about.get("cluster") is not None:  # nothing of it was done here
             command = resume_command(folder.path, folder.about)
-            error.add_note(f"it was brought here from a cluster; continue it there with: {command}")
-        elif folder.about.get("sources"):  # paths of a head, which may be lost
+            advice = f"It was brought here from a cluster; continue it there with: {command}."
+            raise with_first_advice(error, advice) from None
+        if folder.about.get("sources"):  # paths of a head, which may be lost
             command = command_line("resume", run, "--cluster", "FILE")
             error.add_note(f"its files were sent to a cluster; continue it on one with: {command}")
         elif "://" in run:

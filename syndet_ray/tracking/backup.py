@@ -34,6 +34,7 @@ from syndet_ray.runs.ledger import LEDGER
 from syndet_ray.runs.results import Trial
 from syndet_ray.timer import timer
 from syndet_ray.tracking.outbox import Outbox
+from syndet_ray.wording import command_line
 
 COPY = "run"  # under the address of a run: the copy of its own files
 # Between two copies: what is lost with a machine; short against a trial, long against an upload.
@@ -264,7 +265,8 @@ def check_models(folder: RunFolder, trials: Sequence[Trial]) -> None:
         f"lacks checkpoints of trials that must be scored on the test set, {numbers}: "
         f"{lost[0].checkpoint} is gone"
     )
-    do = f"Put them back, or start a new run. For the results without them: report {folder.path}."
+    report = command_line("report", folder.path)
+    do = f"Put the checkpoints back, or start a new run. For the results without them: {report}"
     raise DataError(folder.path, rule, do=do)
 
 
