@@ -77,6 +77,16 @@ def test_a_cluster_that_asks_for_a_token_is_named_with_what_to_do():
     )
 
 
+def test_a_cluster_of_this_machine_that_is_down_is_told_how_to_start_it():
+    message = str(head.unreachable_error("auto", "no head of Ray answers within 20 s"))
+    assert message == (
+        "Ray cluster auto: cannot be reached (no head of Ray answers within 20 s). "
+        "If Ray is down on this machine (see `ray status`), start it with `ray start --head`, or "
+        "with `ray up` from where the cluster was started."
+    )
+    assert "RAY_AUTH_MODE=token" in str(head.unreachable_error("auto", "InvalidAuthToken"))
+
+
 @pytest.mark.parametrize(
     ("ray_version", "python_version", "message"),
     [

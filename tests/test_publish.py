@@ -25,6 +25,7 @@ from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.publish import publish_copy
 from syndet_ray.tuning.resume import _forget_cluster
 from syndet_ray.tuning.shown import Recorder
+from syndet_ray.workers.head import unreachable_error
 
 DISPLAY = SimpleNamespace(step=nullcontext, note=pytest.fail)
 # as the head has recorded it, in a store of its own
@@ -171,7 +172,12 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
     shown.keep_in(folder)
     shown.outcome(Outcome(folder=folder, status="interrupted"))
     end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {"/h": "/here"}}
-    head = SimpleNamespace(file=Path("c.yaml"), show=lambda *_, **__: 0, answer=lambda _: end)
+    head = SimpleNamespace(
+        file=Path("c.yaml"),
+        place="the head of c.yaml",
+        show=lambda *_, **__: 0,
+        answer=lambda _: end,
+    )
     submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
     monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
     if is_away:
@@ -192,6 +198,13 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
         on_cluster.follow(submission, home, Console(width=500))
     assert capsys.readouterr().err == "syndet_ray: /here/meshes: does not exist.\n"
     assert folder.about["cluster"] == str(Path("c.yaml").absolute())
+    shown.error(unreachable_error("auto", "no head of Ray answers"))
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, home, Console(width=500))
+    assert capsys.readouterr().err == (
+        "syndet_ray: Ray cluster auto: cannot be reached (no head of Ray answers). "
+        "Start Ray on the head of c.yaml again with: ray up c.yaml\n"
+    )
 
 
 def refuse(runs):

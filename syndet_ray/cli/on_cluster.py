@@ -116,7 +116,7 @@ def _conclude(
         raise MachineError(submission.head.place, rule, do=do)
     # an attempt to continue a run may have been refused: what there is of it comes back
     if not state["has_begun"] and (is_new or not state["run"]):
-        print(f"syndet_ray: {state['error']}", file=sys.stderr)
+        print(f"syndet_ray: {_with_ray_up(submission, state['error'])}", file=sys.stderr)
         raise SystemExit(FAILED)
     with open_display(console) as display:
         with display.step("bringing the run back"):
@@ -124,10 +124,12 @@ def _conclude(
             folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
         is_published = _publish(folder, display)
     pages = "" if is_published else _pages_command(submission, state["run"])
-    conclude(folder, _end_for_here(folder, state, pages), console)
+    conclude(folder, _end_for_here(folder, submission, state, pages), console)
 
 
-def _end_for_here(folder: "RunFolder", state: Mapping[str, Any], pages: str) -> "Followed":
+def _end_for_here(
+    folder: "RunFolder", submission: RemoteSubmission, state: Mapping[str, Any], pages: str
+) -> "Followed":
     """The end of a run that was brought here, with files and commands of this machine.
 
     state  what the head has told of the submission
@@ -141,11 +143,21 @@ def _end_for_here(folder: "RunFolder", state: Mapping[str, Any], pages: str) -> 
     hint_there = resume_hint(Path(state["run"]))  # the process there names its own folder
     hint_here = f"continue with: {resume_command(folder.path, folder.about)}"
     error = followed.error.replace(hint_there, hint_here)
-    followed = replace(followed, error=with_sources(state.get("sources", {}), error))
+    error = with_sources(state.get("sources", {}), error)
+    followed = replace(followed, error=_with_ray_up(submission, error))
     outcome = followed.outcome
     if not pages or outcome is None or outcome.trials_url:
         return followed
     return replace(followed, outcome=replace(outcome, trials_url=pages))
+
+
+def _with_ray_up(submission: RemoteSubmission, error: str) -> str:
+    """An error of the head with the command that starts Ray there from this machine."""
+    from syndet_ray.workers.head import DO_START_RAY
+
+    head = submission.head
+    do = f"Start Ray on {head.place} again with: ray up {shlex.quote(str(head.file))}"
+    return error.replace(DO_START_RAY, do)
 
 
 def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:

@@ -16,6 +16,11 @@ _NEW = "local"  # with which ray.init() starts a cluster
 _AUTO = "auto"  # with which it finds one on this machine
 _NO_TOKEN = "InvalidAuthToken"  # in the answer of a cluster that asks for a token
 _DO_MODE = f"See `ray status` on the head node; {MODE_VARIABLE} must be the same on both sides."
+# for the cluster of this machine; a machine that has sent a run here says it with its own command
+DO_START_RAY = (
+    "If Ray is down on this machine (see `ray status`), start it with `ray start --head`, or with "
+    "`ray up` from where the cluster was started."
+)
 _DO_TOKEN = (
     f"Set {MODE_VARIABLE}=token here, and have the head's ~/.ray/auth_token at the same place."
 )
@@ -91,9 +96,11 @@ def _environment(address: str) -> dict[str, str]:
 def unreachable_error(address: str | None, reason: str) -> MachineError:
     """Returns the error for a cluster that cannot be reached; None is one on this machine."""
     place = f"Ray cluster {address or 'on this machine'}"
-    do = ""
-    if address:
-        do = _DO_TOKEN if _NO_TOKEN in reason else _DO_MODE
+    do = DO_START_RAY if address == _AUTO else _DO_MODE
+    if _NO_TOKEN in reason:
+        do = _DO_TOKEN
+    if address is None:
+        do = ""
     return MachineError(place, f"cannot be reached ({reason.rstrip('.')})", do=do)
 
 
