@@ -21,11 +21,13 @@ from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.trial_runs import TrialRuns
 from syndet_ray.tracking.ui import addresses, has_run
+from syndet_ray.tuning.follow import end_of
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.publish import publish_copy
 from syndet_ray.tuning.resume import _forget_cluster
 from syndet_ray.tuning.shown import Recorder
 from syndet_ray.workers.head import unreachable_error
+from syndet_ray.workers.stop import START_RAY_AGAIN
 
 DISPLAY = SimpleNamespace(step=nullcontext, note=pytest.fail)
 # as the head has recorded it, in a store of its own
@@ -205,6 +207,36 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
         "syndet_ray: Ray cluster auto: cannot be reached (no head of Ray answers). "
         "Start Ray on the head of c.yaml again with: ray up c.yaml\n"
     )
+
+
+def test_a_run_that_has_lost_the_ray_of_its_cluster_says_how_to_go_on_from_here(
+    home, monkeypatch, capsys
+):
+    folder = made_run(about=THERE | {"status": "interrupted"}).write(home / "there")
+    display = SimpleNamespace(step=nullcontext, note=lambda text: None)
+    shown = Recorder(display)
+    shown.keep_in(folder)
+    shown.note(f"Ray has ended on this machine; {START_RAY_AGAIN}")
+    assert end_of(folder).has_lost_ray
+    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {}}
+    head = SimpleNamespace(
+        file=Path("c.yaml"),
+        place="the head of c.yaml",
+        show=lambda *_, **__: 0,
+        answer=lambda _: end,
+    )
+    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
+    monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
+    with pytest.raises(SystemExit):
+        on_cluster.follow(submission, home, Console(width=500))
+    start, go_on = capsys.readouterr().out.splitlines()[-2:]
+    assert start == "Start Ray on the head of c.yaml again with: ray up c.yaml"
+    file = Path("c.yaml").absolute()
+    assert go_on.endswith(
+        f"continue with: python -m syndet_ray resume {folder.path} --cluster {file}"
+    )
+    Recorder(display).keep_in(folder)
+    assert not end_of(folder).has_lost_ray, "a new attempt has begun"
 
 
 def refuse(runs):

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 from test_stop import Notes
 
+from syndet_ray.workers.nodes import own_files
 from syndet_ray.workers.raylet import LOST, watch, watch_head, watch_port, watched_raylet
-from syndet_ray.workers.stop import Stop, interrupt_for
+from syndet_ray.workers.stop import START_RAY_AGAIN, Stop, interrupt_for
 
 pytestmark = pytest.mark.usefixtures("python_handles_interrupts")
 
@@ -131,6 +132,20 @@ def test_a_run_says_what_was_lost_and_how_to_go_on_and_ends_in_order(process):
         "(on another machine: python -m syndet_ray resume s3://bucket/dice-1)"
     )
     assert left == [], "it has ended in time"
+
+
+def test_a_run_that_was_sent_names_no_folder_of_the_head(monkeypatch):
+    monkeypatch.setenv(own_files.FOLDER, "/head/files")
+    over, notes = threading.Event(), Notes()
+    over.set()
+    stop = Stop(notes)
+    stop.lose(LOST, over, grace_s=0.0)
+    stop.folder = SimpleNamespace(path="/head/runs/dice-1")
+    stop.lose(LOST, over, grace_s=0.0)
+    assert [text for text in notes.said if text.startswith(LOST)] == [
+        f"{LOST}; no run had started",
+        f"{LOST}; {START_RAY_AGAIN}",
+    ]
 
 
 def test_a_run_that_does_not_end_in_time_is_left_before_ray_ends_it(process):

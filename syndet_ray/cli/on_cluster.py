@@ -124,7 +124,10 @@ def _conclude(
             folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
         is_published = _publish(folder, display)
     pages = "" if is_published else _pages_command(submission, state["run"])
-    conclude(folder, _end_for_here(folder, submission, state, pages), console)
+    followed = _end_for_here(folder, submission, state, pages)
+    if followed.has_lost_ray:
+        console.print(_ray_up_words(submission), soft_wrap=True)
+    conclude(folder, followed, console)
 
 
 def _end_for_here(
@@ -155,9 +158,12 @@ def _with_ray_up(submission: RemoteSubmission, error: str) -> str:
     """An error of the head with the command that starts Ray there from this machine."""
     from syndet_ray.workers.head import DO_START_RAY
 
+    return error.replace(DO_START_RAY, _ray_up_words(submission))
+
+
+def _ray_up_words(submission: RemoteSubmission) -> str:
     head = submission.head
-    do = f"Start Ray on {head.place} again with: ray up {shlex.quote(str(head.file))}"
-    return error.replace(DO_START_RAY, do)
+    return f"Start Ray on {head.place} again with: ray up {shlex.quote(str(head.file))}"
 
 
 def _publish(folder: "RunFolder", display: "Plain | Bar") -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syndet_ray.errors import MachineError
@@ -14,7 +14,7 @@ from syndet_ray.runs.results import Trial
 from syndet_ray.search.search import Display
 from syndet_ray.tuning.options import Outcome
 from syndet_ray.tuning.shown import SHOWN
-from syndet_ray.workers.stop import LEAVE_HINT
+from syndet_ray.workers.stop import LEAVE_HINT, START_RAY_AGAIN
 
 _LOOK_EVERY_S = 0.3  # a person sees no delay, and reading what is new takes less than a millisecond
 # How often in a row no process may carry the run out before it counts as left: there is a moment
@@ -26,10 +26,13 @@ _LOOKS = 5
 class Followed:
     """The end of a run that was followed: its outcome, or the error that ended it; neither if the
     process that carried it out is gone.
+
+    has_lost_ray  whether it ended because Ray did, in a run that was sent to a cluster
     """
 
     outcome: Outcome | None = None
     error: str = ""
+    has_lost_ray: bool = False
 
 
 class Follower:
@@ -158,13 +161,15 @@ def follow(
 
 def end_of(folder: RunFolder) -> Followed:
     """Returns how the newest attempt at a run ended, from a copy of its folder."""
-    followed = Followed()
+    followed, has_lost_ray = Followed(), False
     for event in Tail(folder.path / SHOWN).new_events():
         if event["event"] == "attempt":
-            followed = Followed()
+            followed, has_lost_ray = Followed(), False
+        elif event["event"] == "note":
+            has_lost_ray = has_lost_ray or START_RAY_AGAIN in event["text"]
         elif event["event"] in ("outcome", "error"):
             followed = _end_from(folder, event)
-    return followed
+    return replace(followed, has_lost_ray=has_lost_ray)
 
 
 def _end_from(folder: RunFolder, event: Mapping[str, Any]) -> Followed:

@@ -17,6 +17,7 @@ from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.results import Trial
 from syndet_ray.search.listener import Listener
 from syndet_ray.wording import resume_hint
+from syndet_ray.workers.nodes.own_files import is_sent
 
 Handler = Callable[[int, FrameType | None], Any]
 # leaves a run at once; None before there is one
@@ -29,6 +30,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # True only in the run's own terminal: in one that follows the run, Ctrl-C ends only the display.
 LEAVE_HINT = "; Ctrl-C once more leaves at once"
+# in a run that another machine has sent here, which knows the commands for that
+START_RAY_AGAIN = "Ray must be started again before the run can go on"
 _STOPPING = f"stopping{LEAVE_HINT}"
 _STOPPING_RUN = (
     f"stopping: trials keep their last checkpoint, and resume continues from there{LEAVE_HINT}"
@@ -148,14 +151,21 @@ class Stop(Listener):
         is_over  is set once the run does not need it any more
         grace_s  how long that may take
         """
-        hint = resume_hint(None if self.folder is None else self.folder.path, address=self.address)
-        self._note(f"{message}; {hint}")
+        self._note(f"{message}; {self._hint()}")
         self.ask()
         if not is_over.wait(grace_s):
             # the main thread may be in a call of Ray that ends only when Ray ends the process
             self.give_back()
             with suppress(KeyboardInterrupt):  # in a process that continues after the run
                 self._leave(self.folder)
+
+    def _hint(self) -> str:
+        """Words on how to go on after a loss."""
+        if self.folder is None:
+            return resume_hint(None)
+        if is_sent():
+            return START_RAY_AGAIN
+        return resume_hint(self.folder.path, address=self.address)
 
     def update(self, trial: Trial) -> None:
         """Raises KeyboardInterrupt at the first event after a request without a signal."""
