@@ -161,6 +161,29 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole_replacement(path: Path) -> Iterator[Path]:
+    """Gives an empty temporary folder that takes the place of the one at `path`, as `whole_folder`.
+
+    That one stays until the new one is complete, and comes back if it cannot be put there.
+    """
+    with writing(path):
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    older = aside / path.name
+    try:
+        with whole_folder(path) as unfinished:
+            yield unfinished
+            with writing(path):
+                os.rename(path, older)
+    except BaseException:
+        if older.exists():
+            os.rename(older, path)
+        raise
+    finally:
+        if path.exists():  # else the older folder could not be moved back, and stays there
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Gives an empty folder for temporary files, which is deleted when the block ends.
 

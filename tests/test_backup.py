@@ -3,10 +3,12 @@ there.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -60,6 +62,41 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     assert not back.checkpoints.exists()
     with pytest.raises(DataError, match=r"dice-1: is here already: .* may be older. Resume"):
         backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere")
+
+
+def test_a_run_brought_from_a_cluster_is_replaced_by_a_copy_that_went_on(tmp_path):
+    folder, store = made_run().write(tmp_path / "head" / "dice-1"), str(tmp_path / "store")
+    here = tmp_path / "runs" / "dice-1"
+    shutil.copytree(folder.path, here)
+    brought = RunFolder(here)
+    with copying(folder, store):
+        folder.ledger.append("retry", 0)
+    with pytest.raises(DataError, match="is here already"):
+        backup.fetch(f"{store}/dice-1", here.parent)
+    brought.describe(brought.about | {"cluster": "/c.yaml"})
+    assert backup.fetch(f"{store}/dice-1", here.parent).path == here
+    assert (here / "ledger.jsonl").read_bytes() == (folder.path / "ledger.jsonl").read_bytes()
+    assert brought.about.get("cluster") is None
+    assert [path.name for path in here.parent.iterdir()] == ["dice-1"]
+
+
+@pytest.mark.parametrize("change", ["another run", "went on", "carried out"])
+def test_a_run_that_a_copy_may_not_replace_stays(change, tmp_path):
+    folder, store = made_run().write(tmp_path / "head" / "dice-1"), str(tmp_path / "store")
+    with copying(folder, store):
+        pass
+    here = tmp_path / "runs" / "dice-1"
+    brought = made_run(about=folder.about | {"cluster": "/c.yaml"}).write(here)
+    if change == "another run":
+        brought.describe(brought.about | {"started": 1.0})
+    elif change == "went on":
+        brought.ledger.append("retry", 0)
+    before = (here / "run.json").read_bytes(), (here / "ledger.jsonl").read_bytes()
+    lock = brought.lock() if change == "carried out" else nullcontext()
+    with lock, pytest.raises(DataError, match="is here already"):
+        backup.fetch(f"{store}/dice-1", here.parent)
+    assert before == ((here / "run.json").read_bytes(), (here / "ledger.jsonl").read_bytes())
+    assert [path.name for path in here.parent.iterdir()] == ["dice-1"]
 
 
 def test_only_a_run_on_s3_has_an_address_for_other_machines(tmp_path):

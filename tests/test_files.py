@@ -15,6 +15,7 @@ from syndet_ray.files import (
     reading,
     temporary_folder,
     whole_folder,
+    whole_replacement,
     write_whole,
     writing,
 )
@@ -182,3 +183,26 @@ def test_the_end_of_a_log_is_one_line_that_does_nothing_to_a_terminal(tmp_path):
     assert last_lines(log) == "x" * 1000
     log.write_bytes(b"")
     assert last_lines(log) == ""
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename, renamed = os.rename, []
+
+    def refuse_second(*names):
+        renamed.append(names)
+        if len(renamed) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(*names)
+
+    with pytest.raises(ValueError, match="broke off"), whole_replacement(folder):
+        raise ValueError("broke off")
+    monkeypatch.setattr(os, "rename", refuse_second)
+    with pytest.raises(MachineError, match="No space left"), whole_replacement(folder):
+        pass
+    assert (os.listdir(tmp_path), os.listdir(folder)) == (["run"], ["old"])
+    with whole_replacement(folder) as unfinished:
+        (unfinished / "new").touch()
+    assert (os.listdir(tmp_path), os.listdir(folder)) == (["run"], ["new"])

@@ -27,7 +27,7 @@ from syndet_ray.data.storage import (
 )
 from syndet_ray.errors import DataError, MachineError, message
 from syndet_ray.escapes import escape, unescape
-from syndet_ray.files import whole_folder
+from syndet_ray.files import whole_folder, whole_replacement
 from syndet_ray.progress import Note
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.ledger import LEDGER
@@ -274,21 +274,44 @@ def fetch(address: str, runs: Path) -> RunFolder:
     """Downloads a run from its s3:// address, into a folder of its name under `runs`.
 
     The folder appears only when it is complete: a run fetched in part would go on from that part,
-    and its copy would replace the complete one.
+    and its copy would replace the complete one. It replaces a folder that was brought here from a
+    cluster and has an earlier state of the run. Raises DataError if another folder is there.
     """
     if "://" in address:
         check_address(address)
     name = address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     path = runs / (_folder_name(name) if "://" in address else name)
-    if path.exists():
-        rule = f"is here already: {address} may be older"
-        raise DataError(path, rule, do=f"Resume {path}, or move it away.")
+    is_replacement = _is_of_cluster(path)
+    if path.exists() and not is_replacement:
+        raise _presence_error(path, address)
     if "://" in address:
         # While another driver goes on with the run, a copy is out of date as soon as it is here.
         check_free(address, place="")
-    with whole_folder(path) as unfinished:
+    with whole_replacement(path) if is_replacement else whole_folder(path) as unfinished:
         download(inside(address, COPY), unfinished)
+        if is_replacement and not _is_earlier(RunFolder(path), RunFolder(unfinished)):
+            raise _presence_error(path, address)
     return RunFolder.open(path)
+
+
+def _is_of_cluster(path: Path) -> bool:
+    """True for a run that was brought here from a cluster, and was not continued here."""
+    if not (path / "run.json").exists():
+        return False
+    folder = RunFolder(path)
+    return folder.about.get("cluster") is not None and not folder.is_carried_out()
+
+
+def _is_earlier(folder: RunFolder, copy: RunFolder) -> bool:
+    """True if a folder has the same run as a copy, in the same state or an earlier one."""
+    ledger = folder.path / LEDGER
+    content = ledger.read_bytes() if ledger.exists() else b""
+    return folder.about["started"] == copy.about["started"] and copy.ledger.continues(content)
+
+
+def _presence_error(path: Path, address: str) -> DataError:
+    rule = f"is here already: {address} may be older"
+    return DataError(path, rule, do=f"Resume {path}, or move it away.")
 
 
 def _folder_name(key: str) -> str:
