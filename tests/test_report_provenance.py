@@ -20,6 +20,34 @@ def test_the_command_of_a_run_is_shown_or_that_there_was_none(about, words):
     assert dict(provenance.facts(run.read())).get("command") == words
 
 
+def test_a_run_that_was_sent_names_the_files_of_the_machine_that_sent_it():
+    """A command that can be given there is shown, and its words are quoted."""
+    files = "/home/me/syndet_projects/chess/submitted/mine-1/files"
+    sources = {
+        f"{files}/given/1a/meshes_of_mine": "/laptop/meshes of mine",
+        "/home/me/syndet_projects/chess/submitted/mine-1/data/photos": "/laptop/photos",
+    }
+    photos = "/home/me/syndet_projects/chess/submitted/mine-1/data/photos"
+    sent = {
+        "folder": files,
+        "sources": sources,
+        "command": "syndet_ray sweep mine --address auto --set scene.assets=given/1a/meshes_of_mine"
+        f" --real {photos} --runs /home/me/syndet_projects/chess/runs",
+        "real": {"path": photos, "notes": [f"see {files}/given/1a/meshes_of_mine/assets.json"]},
+    }
+    facts = dict(provenance.facts(made_run(scores=TIED, about=sent).read()))
+    command = (
+        "syndet_ray sweep mine --cluster {} --set 'scene.assets=/laptop/meshes of mine' "
+        "--real /laptop/photos"
+    )
+    assert facts["command"] == command.format("FILE")
+    assert facts["real data"] == "/laptop/photos"
+    assert facts["notes"] == "see /laptop/meshes of mine/assets.json"
+    run = made_run(scores=TIED, about=sent | {"cluster": "/laptop/c.yaml"}, name="brought")
+    facts = dict(provenance.facts(run.read()))
+    assert facts["command"] == command.format("/laptop/c.yaml")
+
+
 def test_the_report_and_a_comparison_show_the_same_time_of_a_run():
     """That of its two attempts, a minute each; the hours between them do not count."""
     runs = []

@@ -11,7 +11,7 @@ import pytest
 from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, sent_runs, submit
-from syndet_ray.cli.on_head import DETACHED, sources_of, with_sources
+from syndet_ray.cli.on_head import DETACHED, sources_of
 from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.remote_submission import RemoteSubmission, project_name, start
 from syndet_ray.cli.sent_runs import newest_submission
@@ -24,6 +24,7 @@ from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.runs.sources import with_sources
 
 # options that are settings of the recipe, or that say where to run and what is brought back
 ELSEWHERE = {"assets", "backgrounds", "generator", "synthetic", "settings", "project", "taken"}

@@ -138,8 +138,8 @@ def _end_for_here(
     state  what the head has told of the submission
     pages  the command that shows its trials, if MLflow's store here has none of them; else ""
     """
-    from syndet_ray.cli.on_head import with_sources
     from syndet_ray.runs.run import resume_command
+    from syndet_ray.runs.sources import with_sources
     from syndet_ray.tuning.follow import end_of
 
     followed = end_of(folder)

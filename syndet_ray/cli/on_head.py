@@ -6,7 +6,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
 from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
+from syndet_ray.runs.sources import with_relative, with_sources
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
 _END_S = 60.0  # an orderly end takes seconds; the machine elsewhere waits twice as long
@@ -57,25 +58,8 @@ def follow(submission: Submission, newest_mark: str | None = None) -> None:
 
 
 def sources_of(submission: Submission) -> dict[str, str]:
-    """Returns where each path of a submission comes from: {path there: path elsewhere}.
-
-    Absolute paths are first, as they may end with a relative one.
-    """
-    relative = {}
-    for place, source in submission.sources.items():
-        path = Path(place)
-        if path.is_relative_to(submission.files):  # a sweep names what nodes get relative to these
-            relative[str(path.relative_to(submission.files))] = source
-    return submission.sources | relative
-
-
-def with_sources(sources: Mapping[str, str], text: str) -> str:
-    """Returns a text with the paths of the machine that has sent the files: its user can change
-    those, and the next sweep sends them again.
-    """
-    for place, source in sources.items():
-        text = text.replace(place, source)
-    return text
+    """Returns where each path of a submission comes from: {path there: path elsewhere}."""
+    return with_relative(submission.sources, submission.files)
 
 
 def _awaited_run(submission: Submission) -> RunFolder | None:

@@ -14,15 +14,20 @@ from syndet_ray.report.words import compute
 from syndet_ray.runs import machine, names
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
+from syndet_ray.runs.sources import command_of, sources_of, with_sources
 
 _DAY = "%Y-%m-%d %H:%M %Z"
 _HASH_DIGITS = 12  # enough to tell data apart, few enough for a line
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Returns (name, text) of how the run was made, as far as run.json and the sweep have it."""
+    """Returns (name, text) of how the run was made, as far as run.json and the sweep have it.
+
+    Files that were sent to a cluster have the paths from which they were sent.
+    """
     about = run.about
     test = run.test
+    sources = sources_of(about)
     code = {name: machine.commit_words(state) for name, state in about.get("code", {}).items()}
     texts = {
         "command": _command(about),
@@ -40,12 +45,13 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "GPU memory": _divided_batches(run.trials),
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
-    return [(name, str(value)) for name, value in texts.items() if value not in (None, "")]
+    shown = {name: str(value) for name, value in texts.items() if value not in (None, "")}
+    return [(name, with_sources(sources, text)) for name, text in shown.items()]
 
 
 def _command(about: Mapping[str, Any]) -> str | None:
     """The command that started a run; None if run.json does not have it."""
-    command: str | None = about.get("command")
+    command = command_of(about)
     return "started from Python" if command == "" else command
 
 
