@@ -416,6 +416,29 @@ def confirmed_run(
     return run
 
 
+def run_of_zeros():
+    """A tested run of the same trainings in which no model finds anything: all scores are 0."""
+    trials = [(*trial[:4], (0.0,) * len(trial[4]), *trial[5:]) for trial in TRIALS]
+    run = made_run(trials)
+    confirm(run, dict.fromkeys(SEEDS, (0.0, 0.0, 0.0)))
+    means = dict.fromkeys(("best", "real_only", "synthetic_only", "finalist 2"), 0.0)
+    nothing = gap(0.0, 0.0, 0.0, probability=0.5)
+    test = confirmed_scores(run, means, {"best": nothing, "finalist 2": nothing})
+    rows = []
+    for row in test.rows:
+        row = replace(
+            row,
+            metrics=dict.fromkeys(row.metrics, 0.0),
+            intervals=dict.fromkeys(row.intervals, (0.0, 0.0)),
+            seeds=(0.0, 0.0, 0.0),
+            p_best=1 / len(test.rows),
+            differences=dict.fromkeys(row.differences, nothing),
+        )
+        rows.append(row)
+    run.write_test(replace(test, rows=tuple(rows)))
+    return run
+
+
 VARIANTS = {  # by name: its changes of the recipe, and the mAP of its seeds
     "full": ({}, (0.30, 0.32)),
     "no blur": ({"scene.blur": 0.0}, (0.20, 0.18)),

@@ -20,10 +20,12 @@ from made_runs import (
     MadeRun,
     confirm,
     confirmed_run,
+    examine,
     front_run,
     gap,
     made_run,
     made_scores,
+    run_of_zeros,
     variant_run,
 )
 from PIL import Image
@@ -36,9 +38,15 @@ from syndet_ray.definitions.parameter import Simplex
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.report import answer, page
-from syndet_ray.report.figures import agreement, learning
+from syndet_ray.report.figures import agreement, learning, obstruction, responses
 from syndet_ray.report.figures.catalogue import plot_all
-from syndet_ray.report.figures.plot import from_zero, label_positions, script, specification
+from syndet_ray.report.figures.plot import (
+    from_zero,
+    label_positions,
+    score_limits,
+    script,
+    specification,
+)
 from syndet_ray.runs.results import Picture, Trial
 
 
@@ -512,6 +520,39 @@ def test_an_axis_from_zero_has_room_above_and_never_cuts_a_mark():
     assert from_zero([0.0, 0.5]) == pytest.approx([-0.0168, 0.56])
     assert from_zero([0.0]) == pytest.approx([-0.03, 1])
     assert from_zero([]) == [0.0, 1.0]
+
+
+def test_labels_are_not_moved_below_where_there_is_room():
+    assert label_positions([0.0, 0.0, 0.0], 0.05, 0.0) == pytest.approx([0.0, 0.05, 0.1])
+    assert label_positions([0.2, 0.2, 0.2], 0.05, 0.0) == pytest.approx([0.15, 0.2, 0.25])
+
+
+def test_an_axis_of_scores_never_begins_below_0():
+    assert score_limits([0.2, 0.4], 0.1) == pytest.approx([0.18, 0.42])
+    assert score_limits([0.01, 0.4], 0.1)[0] == 0
+    assert score_limits([-0.02, 0.4], 0.1)[0] == 0
+    assert score_limits([0.3, 0.3], 0.1) == pytest.approx([0.25, 0.35])
+    assert score_limits([0.0, 0.0], 0.1) == [0, 1]
+
+
+def test_axes_of_a_run_whose_scores_are_all_0_reach_from_0_to_1():
+    run = examine(run_of_zeros()).read()
+    plots = [agreement.validation_vs_test(run), obstruction.accuracy_vs_obstruction(run)]
+    for drawn in [*plots, *responses.responses(run).values()]:
+        (domain,) = _heights(drawn.figure.to_dict())
+        assert domain[0] > -0.1 and 1 <= domain[1] < 1.1, "with a tick at every tenth"
+    numbers = learning.learning_curves(run).figure.to_dict()["datasets"].values()
+    heights = [row["height"] for rows in numbers for row in rows if "height" in row]
+    assert len(heights) == 6 and min(heights) == 0, "the axis cuts no number"
+
+
+def _heights(spec):
+    """The domains of mAP in a specification and in its layers."""
+    domains = []
+    for part in [spec, *spec["layer"]]:
+        scale = part.get("encoding", {}).get("y", {}).get("scale", {})
+        domains += [scale["domain"]] if "domain" in scale else []
+    return [list(domain) for domain in dict.fromkeys(map(tuple, domains))]
 
 
 def rows_of(plot):

@@ -81,13 +81,21 @@ def coordinates(
         return None
     low, high = ranked[0].score or 0.0, ranked[-1].score or 0.0
     axes = [_axis(setting, ranked) for setting in shown]
-    ends = (AxisMark(0.0, number(low)), AxisMark(1.0, number(high)))
-    score_axis = CoordinateAxis(key="val_mAP", name=_SCORE, marks=ends, of_choices=False)
+    score_axis = CoordinateAxis(
+        key="val_mAP", name=_SCORE, marks=_score_marks(low, high), of_choices=False
+    )
     return Coordinates(
         axes=(*axes, score_axis),
         lines=tuple(_line(trial, shown, low, high) for trial in ranked),
         left_out=len(varied) - len(shown),
     )
+
+
+def _score_marks(low: float, high: float) -> tuple[AxisMark, ...]:
+    """The ends of the axis of scores; one mark, where the lines are, if all scores are equal."""
+    if low == high:
+        return (AxisMark(_MIDDLE, number(low)),)
+    return AxisMark(0.0, number(low)), AxisMark(1.0, number(high))
 
 
 def _axis(setting: Setting, trials: Sequence[Trial]) -> CoordinateAxis:

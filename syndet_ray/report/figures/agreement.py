@@ -14,6 +14,7 @@ from syndet_ray.report.figures.plot import (
     label_positions,
     recipe_colors,
     records,
+    score_limits,
     tooltip,
     validation_label,
 )
@@ -69,23 +70,24 @@ def _row(line: TestLine) -> tuple[Any, ...]:
     return (*name, line.validation, line.error, score.value, score.low, score.high)
 
 
-def _limits(lines: Sequence[TestLine]) -> tuple[float, float]:
-    """The same limits for both axes: on the diagonal validation promised what the test set gave."""
+def _limits(lines: Sequence[TestLine]) -> list[float]:
+    """The same limits for both axes: on the diagonal validation promised what the test set gave.
+
+    If a mark lies on 0, they begin a little below, so that it hides no number of an axis.
+    """
     ends: list[float] = []
     for line in lines:
         error = line.error or 0.0
         ends += [*reach(line.scores[MAP]), line.validation - error, line.validation + error]
-    low = min(ends)
-    high = max(ends)
-    margin = _MARGIN * (high - low) or _MARGIN
-    return max(0.0, low - margin) if low > 0 else -margin, high + margin
+    low, high = score_limits(ends, _MARGIN)
+    return [-_MARGIN * high if min(ends) <= 0 else low, high]
 
 
-def _within(limits: tuple[float, float]) -> alt.Scale:
+def _within(limits: Sequence[float]) -> alt.Scale:
     return alt.Scale(domain=list(limits), nice=False, zero=False)
 
 
-def _diagonal(limits: tuple[float, float]) -> alt.Chart:
+def _diagonal(limits: Sequence[float]) -> alt.Chart:
     ends = records(("validation_mAP", "test_mAP"), [(end, end) for end in limits])
     return alt.Chart(ends).mark_line(
         color=DIM,
@@ -104,7 +106,7 @@ def _marks(lines: Sequence[TestLine]) -> list[alt.Chart]:
     for line in reversed(lines):
         ends: tuple[float | None, float | None] = (None, None)
         if line.error is not None:
-            ends = (line.validation - line.error, line.validation + line.error)
+            ends = (max(0.0, line.validation - line.error), line.validation + line.error)
         rows.append((*_row(line), *ends, inks[line.name]))
     data = records((*_HEADER, "lowest", "highest", "ink"), rows)
     base = alt.Chart(data).encode(color=alt.Color("ink:N", scale=None))
@@ -119,12 +121,12 @@ def _marks(lines: Sequence[TestLine]) -> list[alt.Chart]:
     ]
 
 
-def _names(lines: Sequence[TestLine], limits: tuple[float, float]) -> list[alt.Chart]:
+def _names(lines: Sequence[TestLine], limits: Sequence[float]) -> list[alt.Chart]:
     """The names in a column at the right, each joined to its mark: next to the marks they would
     hide others.
     """
     gap = _NAME_GAP * (limits[1] - limits[0])
-    heights = label_positions([line.scores[MAP].value for line in lines], gap)
+    heights = label_positions([line.scores[MAP].value for line in lines], gap, limits[0])
     inks = recipe_colors(lines)
     rows = []
     for line, height in zip(lines, heights, strict=True):

@@ -7,7 +7,15 @@ import altair as alt
 
 from syndet_ray.analysis import exchange as numbers
 from syndet_ray.analysis.exchange import Exchange, ExchangeScore, PhotoValue, exchange_points
-from syndet_ray.report.figures.plot import Plot, add_title, colors, records, tooltip
+from syndet_ray.report.figures.plot import (
+    SCORE_ROOM,
+    Plot,
+    add_title,
+    colors,
+    records,
+    score_limits,
+    tooltip,
+)
 from syndet_ray.report.palette import BLUE, DIM, GREEN, INK, ORANGE, PAPER
 from syndet_ray.runs.run import Run
 
@@ -43,7 +51,7 @@ def exchange(run: Run) -> Plot | None:
     ]
     figure = alt.layer(
         *_flat(without_photos, values.curve),
-        _curve(values, f"{noun} trained on"),
+        _curve(values, f"{noun} trained on", _heights(values)),
         *_points([*values.curve, *(photo_value.recipe for photo_value in with_photos)]),
         *_arrows([photo_value for photo_value in with_photos if photo_value.is_bounded]),
     )
@@ -77,12 +85,18 @@ def _point(scored: ExchangeScore) -> tuple[object, ...]:
     return _legend_name(scored), *recipe, scored.score, scored.low, scored.high
 
 
-def _y() -> alt.Y:
-    return alt.Y(
-        "test_mAP:Q",
-        title="mAP on the test set",
-        scale=alt.Scale(zero=False, padding=6),
-    )
+def _heights(values: Exchange) -> list[float]:
+    """The ends of the axis of mAP."""
+    scores = [*values.monotone]
+    for scored in [*values.curve, *(photo_value.recipe for photo_value in values.photo_values)]:
+        scores.append(scored.score)
+        if scored.photos:  # a recipe without photos is a line without an interval
+            scores += [scored.low, scored.high]
+    return score_limits(scores, SCORE_ROOM)
+
+
+def _y(scale: Any = alt.Undefined) -> alt.Y:
+    return alt.Y("test_mAP:Q", title="mAP on the test set", scale=scale)
 
 
 def _x(ticks: Sequence[int] = (), title: Any = alt.Undefined) -> alt.X:
@@ -91,11 +105,12 @@ def _x(ticks: Sequence[int] = (), title: Any = alt.Undefined) -> alt.X:
     return alt.X("photos:Q", title=title, scale=scale, axis=axis)
 
 
-def _curve(values: Exchange, title: str) -> alt.Chart:
+def _curve(values: Exchange, title: str, heights: Sequence[float]) -> alt.Chart:
     sizes = [scored.photos for scored in values.curve]
     rows = list(zip(sizes, values.monotone, strict=True))
     base = alt.Chart(records(("photos", "test_mAP"), rows)).mark_line(color=GREEN, strokeWidth=2)
-    return base.encode(_x(sizes, title), _y())
+    scale = alt.Scale(domain=list(heights), nice=True, zero=False)
+    return base.encode(_x(sizes, title), _y(scale))
 
 
 def _points(scored: Sequence[ExchangeScore]) -> list[alt.Chart]:
@@ -104,7 +119,7 @@ def _points(scored: Sequence[ExchangeScore]) -> list[alt.Chart]:
     shown = tooltip("recipe", "photos", "synthetic", test_mAP=".3f", low=".3f", high=".3f")
     data = records(_POINT, [_point(recipe) for recipe in scored])
     base = alt.Chart(data).encode(_x(), colors(present), tooltip=shown)
-    intervals = base.mark_rule(strokeWidth=1.6).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
+    intervals = base.mark_rule(strokeWidth=1.6, clip=True).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
     return [intervals, base.mark_point(filled=True, size=80, opacity=1).encode(_y())]
 
 

@@ -210,7 +210,7 @@ def _number_rows(all_curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
     rows = []
     for end in dict.fromkeys(curve.images[-1] for curve in numbered):
         column = [curve for curve in numbered if curve.images[-1] == end]
-        heights = label_positions([curve.values[-1] for curve in column], gap)
+        heights = label_positions([curve.values[-1] for curve in column], gap, least=0.0)
         for curve, height in zip(column, heights, strict=True):
             rows.append(_number_row(curve, height, right))
     return rows

@@ -10,7 +10,15 @@ from syndet_ray.analysis.obstruction import bin_scores
 from syndet_ray.analysis.tables import TestLine
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.metrics import AP_VISIBLE, RECALL_VISIBLE
-from syndet_ray.report.figures.plot import Plot, add_title, colors, recipe_colors, records, tooltip
+from syndet_ray.report.figures.plot import (
+    Plot,
+    add_title,
+    colors,
+    recipe_colors,
+    records,
+    score_limits,
+    tooltip,
+)
 from syndet_ray.report.palette import DIM, INK, RULE
 from syndet_ray.runs.names import test_set_name
 from syndet_ray.runs.results import TestScores
@@ -64,6 +72,7 @@ def _curves(
     inks = recipe_colors(lines)
     names = list(inks)
     shifted = [(*row, float(row[3]) + _APART * names.index(row[0])) for row in rows]
+    heights = score_limits([0.0, *_scores(rows)])
     base = alt.Chart(records((*_HEADER, "shown"), shifted)).encode(
         alt.X(
             "shown:Q",
@@ -71,7 +80,7 @@ def _curves(
             scale=alt.Scale(domain=[0, 1]),
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%"),
         ),
-        alt.Y("accuracy:Q", title=label, scale=alt.Scale(zero=True)),
+        alt.Y("accuracy:Q", title=label, scale=alt.Scale(domain=heights, nice=True)),
         colors(inks),
     )
     scores = dict.fromkeys(("accuracy", "low_95", "high_95"), ".3f")
@@ -82,6 +91,14 @@ def _curves(
         base.mark_line(strokeWidth=2),
         base.mark_point(filled=True, size=70, opacity=1).encode(tooltip=shown),
     ]
+
+
+def _scores(rows: Sequence[Sequence[Any]]) -> list[float]:
+    """The plotted scores and the ends of their intervals."""
+    scores = []
+    for row in rows:
+        scores += [score for score in row[5:] if score is not None]
+    return scores
 
 
 def _edges(visibility: Visibility) -> alt.Chart:

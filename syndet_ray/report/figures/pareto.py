@@ -179,7 +179,7 @@ def _numbers(offers: Sequence[Offer], index: int, gap: float) -> alt.Chart:
     rows: list[tuple[Any, ...]] = []
     for cost in dict.fromkeys(offer.costs[index] for offer in offers):
         column = [offer for offer in offers if offer.costs[index] == cost]
-        heights = label_positions([offer.value for offer in column], gap)
+        heights = label_positions([offer.value for offer in column], gap, least=0.0)
         for offer, height in zip(column, heights, strict=True):
             rows.append((str(offer.trial), cost, height))
     chart = alt.Chart(records(("trial", "cost", "val_mAP"), rows))

@@ -46,6 +46,9 @@ from syndet_ray.runs.run import Run
 
 WIDTH, HEIGHT = 520, 320  # of a chart, pixels of a screen
 _SCALE = 2  # pixels of a PNG for one of a screen
+_BESIDE_ONE = 0.05  # of an axis at which all scores are equal, to either side of them
+# Room above and below all scores, a share of their range: 6 pixels, so that no mark is at an edge.
+SCORE_ROOM = 6 / (HEIGHT - 2 * 6)
 _AXIS = {"labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": "normal", "titlePadding": 8}
 _LEGEND = {
     "labelFontSize": 13,
@@ -246,19 +249,35 @@ def from_zero(values: Sequence[float]) -> list[float]:
     return [-0.03 * top if lowest < 0.01 * top else 0.0, top]
 
 
-def label_positions(values: Sequence[float], gap: float) -> list[float]:
-    """Computes positions for the labels of `values`, at least `gap` apart.
+def score_limits(scores: Sequence[float], room: float = 0.0) -> list[float]:
+    """Returns the ends of an axis of scores, which never begins below 0.
+
+    room: at each end, a share of the range of the scores. A single value has no range: the axis
+    reaches to either side of it, and from 0 to 1 if it is 0.
+    """
+    finite = [score for score in scores if math.isfinite(score)]
+    low = min(finite)
+    high = max(finite)
+    if low == high == 0:
+        return [0.0, 1.0]
+    margin = room * (high - low) if low < high else _BESIDE_ONE
+    return [max(0.0, low - margin), high + margin]
+
+
+def label_positions(values: Sequence[float], gap: float, least: float = -math.inf) -> list[float]:
+    """Computes positions for the labels of `values`, at least `gap` apart and not below `least`.
 
     They are moved as little as possible, by least squares: labels that meet are centred on their
     common mean. This is the isotonic regression (Barlow et al. 1972) of the sorted values, less the
-    gaps below each.
+    gaps below each; cut at `least` it is the nearest one that respects this bound.
     """
     from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
     order = np.argsort(values, kind="stable")
     gaps = gap * np.arange(len(values))
     positions = np.empty(len(values))
-    positions[order] = isotonic_regression(np.asarray(values)[order] - gaps).x + gaps
+    fitted = isotonic_regression(np.asarray(values)[order] - gaps).x
+    positions[order] = np.maximum(fitted, least) + gaps
     return positions.tolist()
 
 

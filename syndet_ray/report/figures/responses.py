@@ -13,10 +13,12 @@ from syndet_ray.analysis.tables import best_number
 from syndet_ray.analysis.varied import settings
 from syndet_ray.report import words
 from syndet_ray.report.figures.plot import (
+    SCORE_ROOM,
     Plot,
     add_title,
     colors,
     records,
+    score_limits,
     tooltip,
     validation_label,
 )
@@ -35,6 +37,9 @@ _LOOKS: dict[str, tuple[str, str, int, float]] = {
     _FAILED: (VERMILLION, "triangle-down", 55, 0.8),
     _BEST: (VERMILLION, "diamond", 130, 1.0),
 }
+# Pixels at both ends of an axis: a bar of a mean reaches neither the numbers of the other axis nor
+# the names of the controls.
+_ROOM = 18
 _HEADER = ("what", "trial", "setting", "val_mAP", "low_95", "high_95", "state")
 _POINT = ("what", "trial", "state", "value", "val_mAP", "setting", "size", "opacity")
 _CURVE = ("setting", "mean", "low", "high")
@@ -99,7 +104,7 @@ def _plot(response: Response, run: Run, best: int | None) -> Plot:
     layers = alt.layer(
         *_curve(response, curve),
         *_rules(response.controls),
-        _points(response, run, best),
+        _points(response, best, _y(run, _heights(response, curve, levels))),
         *_levels(response, levels),
     )
     rows: list[tuple[Any, ...]] = []
@@ -142,8 +147,8 @@ def _x(response: Response) -> alt.X:
             axis=axis,
         )
     ends = [setting.axis.low, setting.axis.high]  # type: ignore[union-attr]
-    linear = alt.Scale(domain=ends, nice=False, padding=8)
-    log = alt.Scale(type="log", domain=ends, nice=False)
+    linear = alt.Scale(domain=ends, nice=False, padding=_ROOM)
+    log = alt.Scale(type="log", domain=ends, nice=False, padding=_ROOM)
     axis = alt.Axis(
         format=".0%" if setting.percent else "~g",
         tickCount=6,
@@ -157,12 +162,26 @@ def _x(response: Response) -> alt.X:
     )
 
 
-def _y(run: Run) -> alt.Y:
-    scale = alt.Scale(zero=False, nice=True, padding=6)
+def _y(run: Run, heights: Sequence[float]) -> alt.Y:
+    scale = alt.Scale(domain=list(heights), nice=True, zero=False)
     return alt.Y("val_mAP:Q", title=validation_label(run), scale=scale)
 
 
-def _points(response: Response, run: Run, best: int | None) -> alt.Chart:
+def _heights(
+    response: Response, curve: numbers.Band | None, levels: Sequence[numbers.Level]
+) -> list[float]:
+    """The ends of the axis of mAP. An interval that reaches below 0 is cut there."""
+    scores = [*response.controls.values(), *(point.value for point in response.points)]
+    if curve is not None:
+        scores += [*curve.low, *curve.mean, *curve.high]
+    for level in levels:
+        scores.append(level.mean)
+        if level.low is not None and level.high is not None:
+            scores += [level.low, level.high]
+    return score_limits(scores, SCORE_ROOM)
+
+
+def _points(response: Response, best: int | None, height: alt.Y) -> alt.Chart:
     rows = _point_rows(response, best)
     names = {row[0] for row in rows}
     present = {name: look for name, look in _LOOKS.items() if name in names}
@@ -172,7 +191,7 @@ def _points(response: Response, run: Run, best: int | None) -> alt.Chart:
     marks = alt.Chart(records(_POINT, rows)).mark_point(filled=True)
     return marks.encode(
         _x(response),
-        _y(run),
+        height,
         color=colors(hues),
         shape=alt.Shape("what:N", scale=shapes, sort=list(present)),
         size=alt.Size("size:Q", scale=None),
@@ -204,8 +223,9 @@ def _curve(response: Response, curve: numbers.Band | None) -> list[alt.Chart]:
         return []
     rows = list(zip(curve.x, curve.mean, curve.low, curve.high, strict=True))
     base = alt.Chart(records(_CURVE, rows)).encode(_x(response))
-    area = base.mark_area(color=PALE, opacity=0.35).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
-    return [area, base.mark_line(color=INK, strokeWidth=1.8).encode(alt.Y("mean:Q"))]
+    area = base.mark_area(color=PALE, opacity=0.35, clip=True)
+    line = base.mark_line(color=INK, strokeWidth=1.8, clip=True)
+    return [area.encode(alt.Y("low:Q"), alt.Y2("high:Q")), line.encode(alt.Y("mean:Q"))]
 
 
 def _levels(response: Response, levels: tuple[numbers.Level, ...]) -> list[alt.Chart]:
@@ -221,11 +241,11 @@ def _levels(response: Response, levels: tuple[numbers.Level, ...]) -> list[alt.C
         orient="horizontal",
         color=INK,
         thickness=3,
-        size=34,
+        size=2 * (_ROOM - 1),
         opacity=1,
     )
     return [
-        intervals.mark_rule(strokeWidth=1.8).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
+        intervals.mark_rule(strokeWidth=1.8, clip=True).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
         bars.encode(alt.Y("mean:Q")),
     ]
 
