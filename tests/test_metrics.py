@@ -50,7 +50,7 @@ def test_the_report_of_a_run_shows_that_a_metric_is_missing(tmp_path, metric):
 def test_the_table_in_the_terminal_shows_that_a_metric_is_missing(tmp_path):
     test = run_without(tmp_path / "run", AP50).test()
     console = Console(file=io.StringIO(), width=100)
-    console.print(results_table.test_table(test, 100))
+    console.print(results_table.test_table(test, 100, ()))
     assert console.file.getvalue().count("n/a") == len(SCORES)
 
 

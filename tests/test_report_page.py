@@ -535,6 +535,15 @@ def test_an_axis_of_scores_never_begins_below_0():
     assert score_limits([0.0, 0.0], 0.1) == [0, 1]
 
 
+def test_a_page_names_no_winner_where_all_scores_are_0():
+    page_of_zeros = read_without_figures(run_of_zeros())
+    assert "There is no winner: all scores are 0. On 50" in page_of_zeros.words
+    assert "Bold: the winner" not in page_of_zeros.words
+    assert "The best recipe was chosen" not in page_of_zeros.words
+    classes = [attributes.get("class", "") for _, attributes in page_of_zeros.tags]
+    assert not [name for name in classes if "best" in name.split()]
+
+
 def test_axes_of_a_run_whose_scores_are_all_0_reach_from_0_to_1():
     run = examine(run_of_zeros()).read()
     plots = [agreement.validation_vs_test(run), obstruction.accuracy_vs_obstruction(run)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from made_runs import of_kind
+from made_runs import confirmed_run, of_kind, run_of_zeros
 
 from syndet_ray.analysis import response, tables, varied
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
@@ -134,6 +134,19 @@ def test_the_best_is_what_the_test_set_was_opened_for_and_before_that_the_best_t
     assert tables.best_number([*TRIALS, confirmation(8, TRIALS[3], 0.9)], None) == 2
     assert tables.best_number(TRIALS, test) == 3
     assert tables.best_number([], None) is None
+
+
+def test_no_recipe_wins_where_all_scores_are_0():
+    run = run_of_zeros()
+    trials, test = run.trials(), run.test()
+    assert tables.best_number(trials, test) is None
+    assert tables.best_number(trials, None) is None
+    lines = tables.test_lines(test, trials)
+    assert {line.p_best for line in lines} == {None}
+    assert lines[0].name == "recipe of trial 3"
+    confirmed = confirmed_run()
+    assert not tables.has_winner(trials, None) and tables.has_winner(confirmed.trials(), test)
+    assert tables.has_winner(trials, confirmed.test()), "scores on either set are enough"
 
 
 def test_a_recipe_on_the_test_set_has_the_mean_of_its_models_and_its_error():

@@ -4,7 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from made_runs import confirmed_run
+from made_runs import confirmed_run, run_of_zeros
 from rich.console import Console
 
 from syndet_ray.cli import results_table, terminal
@@ -26,6 +26,7 @@ def test_the_table_says_what_the_scores_were_measured_on(stand_in, said):
                 source="x", stand_in=stand_in, hash="hash", images=50, opened=0.0, rows=rows
             ),
             100,
+            (),
         )
     )
     text = console.file.getvalue()
@@ -48,6 +49,7 @@ def test_one_photo_is_one_and_makes_no_interval(stand_in, said):
         results_table.test_table(
             TestScores(source="x", stand_in=stand_in, hash="hash", images=1, opened=0.0, rows=rows),
             100,
+            (),
         )
     )
     text = " ".join(console.file.getvalue().split())
@@ -69,6 +71,7 @@ def test_a_best_that_is_a_control_stands_there_once():
         results_table.test_table(
             TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
             100,
+            (),
         )
     )
     lines = [line.split() for line in console.file.getvalue().splitlines() if "0.250" in line]
@@ -89,6 +92,7 @@ def printed(*rows, **changed):
                 source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows, **changed
             ),
             100,
+            (),
         )
     )
     text = console.file.getvalue()
@@ -149,7 +153,7 @@ def test_a_finalist_is_reported_by_what_the_search_varied(width, monkeypatch, ca
     monkeypatch.setenv("COLUMNS", str(width))
     run = confirmed_run()
     console = terminal.console()
-    console.print(results_table.test_table(run.test(), console.width))
+    console.print(results_table.test_table(run.test(), console.width, run.trials()))
     terminal.print_lines(console, results_table.recipe_lines(run.test(), run.trials()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert any(line.startswith("trial 2 2 0.270") for line in lines)
@@ -191,6 +195,7 @@ def test_single_trainings_are_not_distinguished(width):
         results_table.test_table(
             TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
             width,
+            (),
         )
     )
     text = " ".join(console.file.getvalue().split())
@@ -321,6 +326,7 @@ def test_no_number_is_cut_however_long_names_are(width, against):
                 source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=tuple(rows)
             ),
             width,
+            (),
         )
     )
     text = console.file.getvalue()
@@ -359,6 +365,7 @@ def test_names_are_printed_as_they_are(name, capsys):
         results_table.test_table(
             TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
             100,
+            (),
         )
     )
     said = capsys.readouterr().out
@@ -374,6 +381,22 @@ def test_the_winner_by_validation_is_bold_whatever_the_test_set_says():
         TestRow(key="real_only", trial=0, metrics=METRICS | {"mAP": 0.9}, intervals={}),
     )
     table = results_table.test_table(
-        TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows), 100
+        TestScores(source="x", stand_in=False, hash="hash", images=50, opened=0.0, rows=rows),
+        100,
+        (),
     )
     assert [row.style for row in table.rows] == ["bold", ""]
+
+
+@pytest.mark.parametrize("best", [3, 0], ids=["a searched recipe", "a control"])
+def test_no_row_is_the_winner_where_all_scores_are_0(best):
+    run = run_of_zeros()
+    test = run.test()
+    rows = (replace(test.rows[0], trial=best), *test.rows[1:])
+    table = results_table.test_table(replace(test, rows=rows), 100, run.trials())
+    assert {row.style for row in table.rows} == {""}
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table)
+    text = console.file.getvalue()
+    assert text.count("best") == 1, "in the name of a column"
+    assert "0.25" not in text, "P(best) says nothing either"

@@ -10,7 +10,17 @@ from syndet_ray.analysis.selection import Candidate, candidate, search_ranking, 
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.metrics import AP50, CLASS_AP, MAP, OBJECTIVE, VALIDATION_AP50
 from syndet_ray.runs.names import display_name, recipe_words, settings
-from syndet_ray.runs.results import REAL_ONLY, Role, RowKey, State, TestRow, TestScores, Trial
+from syndet_ray.runs.results import (
+    BEST,
+    FINALIST,
+    REAL_ONLY,
+    Role,
+    RowKey,
+    State,
+    TestRow,
+    TestScores,
+    Trial,
+)
 from syndet_ray.runs.run import Run
 from syndet_ray.spread import Difference, limit_scores
 from syndet_ray.wording import number
@@ -64,7 +74,7 @@ class TestLine:
     p_best       probability that it is the best of all lines; None if no recipe was trained more
                  than once
     differences  its mAP minus that of each control and of the first variant
-    best         True if it won, by validation
+    best         True if it won, by validation; the first of all if they tie at 0, see `has_winner`
     simplest     True if it is the simplest that is as good, to within the standard error
     """
 
@@ -183,13 +193,23 @@ class ClassTable:
 
 def best_number(trials: Sequence[Trial], test: TestScores | None) -> int | None:
     """The first trial of the recipe that won; before the test set is opened, of the one that is
-    ahead on validation.
+    ahead on validation. None if all scores are 0.
     """
+    if not has_winner(trials, test):
+        return None
     row = test.row("best") if test is not None else None
     if row is not None:
         return row.trial
     ahead = search_ranking(trials)
     return ahead[0].trial.number if ahead else None
+
+
+def has_winner(trials: Sequence[Trial], test: TestScores | None) -> bool:
+    """False if no recipe scored above 0, on validation or on the test set: all of them tie."""
+    scores = [trial.score or 0.0 for trial in trials]
+    if test is not None:
+        scores += [row.metrics[MAP] for row in test.rows]
+    return any(score > 0 for score in scores)
 
 
 def distinct_rows(test: TestScores) -> list[tuple[RowKey, TestRow]]:
@@ -225,8 +245,11 @@ def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...
     """The recipes of the test set, each once."""
     rows = distinct_rows(test)
     recipes = with_pooled_errors([_candidate(row, trials) for _, row in rows])
+    is_won = has_winner(trials, test)
     lines = []
     for (key, row), recipe in zip(rows, recipes, strict=True):
+        if key == BEST and not is_won:
+            key = RowKey(f"{FINALIST}{row.trial}")
         lines.append(_test_line(key, row, test, recipe))
     return tuple(lines)
 

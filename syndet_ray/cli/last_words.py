@@ -51,7 +51,8 @@ def finish(outcome: "Outcome", console: "Console") -> None:
         raise SystemExit(SPENT)
     run = folder.read()
     if run.test is not None:
-        print_table(console, results_table.test_table(run.test, console.width))
+        table = results_table.test_table(run.test, console.width, run.trials)
+        print_table(console, table)
         terminal.print_lines(console, results_table.recipe_lines(run.test, run.trials))
     console.print(answer(run), style="bold")
     if outcome.is_reported:

@@ -6,13 +6,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from syndet_ray import wording
-from syndet_ray.analysis.tables import compared_with, distinct_rows, test_lines
+from syndet_ray.analysis.tables import compared_with, distinct_rows, has_winner, test_lines
 from syndet_ray.cli.terminal import LABEL_WIDTH
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
 from syndet_ray.metrics import AP50, AP75, MAP
 from syndet_ray.report import words
 from syndet_ray.runs import names
-from syndet_ray.runs.results import FINALIST, RowKey, TestRow, TestScores, Trial
+from syndet_ray.runs.results import BEST, FINALIST, RowKey, TestRow, TestScores, Trial
 from syndet_ray.spread import Difference
 
 # Metrics with their intervals, as many as fit into 100 columns with the names of recipes and all
@@ -26,12 +26,13 @@ _WIDTH = 100  # columns of the table; in fewer it shows a metric less
 _DIFFERENCE_WIDTH = 23  # columns of a difference with its interval
 
 
-def test_table(scores: TestScores, width: int) -> Table:
+def test_table(scores: TestScores, width: int, trials: Sequence[Trial]) -> Table:
     """The best recipe, other finalists, the controls and the variants on the test set, with 95 %
     intervals.
 
-    width: columns of the terminal; in fewer than 100 the last metric gives way, so that no number
-    is cut.
+    width   columns of the terminal; in fewer than 100 the last metric gives way, so that no number
+            is cut
+    trials  of the run: the best recipe is not marked if all recipes tie at 0
     """
     table = Table(
         title=_test_title(scores),
@@ -51,13 +52,14 @@ def test_table(scores: TestScores, width: int) -> Table:
         table.add_column(
             f"above {names.display_name(against)}", justify="right", width=_DIFFERENCE_WIDTH
         )
-    best = scores.row("best")
+    best = scores.row("best") if has_winner(trials, scores) else None
     for key, row in distinct_rows(scores):
         texts = _row_texts(row, scores.p_best(row), metrics)
         cells = [texts[name] for name in columns]
         if against is not None:
             cells.append(_above(row.differences.get(against)))
-        table.add_row(_row_name(key, row), *cells, style="bold" if row is best else "")
+        won = row is best
+        table.add_row(_row_name(key, row, won=won), *cells, style="bold" if won else "")
     return table
 
 
@@ -114,12 +116,12 @@ def recipe_lines(scores: TestScores, trials: Sequence[Trial]) -> list[str]:
     return [f"{f'trial {line.trial}':<{LABEL_WIDTH - 1}} {line.recipe}" for line in searched]
 
 
-def _row_name(key: RowKey, row: TestRow) -> str:
-    if key == "best":
+def _row_name(key: RowKey, row: TestRow, *, won: bool) -> str:
+    if key == BEST and won:
         return key
-    if key.startswith(FINALIST):  # as short as the lines below the table name it
+    if key == BEST or key.startswith(FINALIST):  # as short as the lines below the table name it
         return f"trial {row.trial}"
-    return names.display_name(key) + (" (best)" if row.key == "best" else "")
+    return names.display_name(key) + (" (best)" if won else "")
 
 
 def _score(row: TestRow, metric: str) -> str:

@@ -79,6 +79,7 @@ def content(run: Run) -> dict[str, Any]:
         "scored_once": words.SCORED_ONCE,
         "metrics": MAIN_METRICS,
         "test": lines,
+        "winner": tables.has_winner(trials, test),
         "confirmed": any(line.confirmed for line in lines),
         "against": list(dict.fromkeys(control for line in lines for control in line.differences)),
         "variants": tables.variant_lines(run),

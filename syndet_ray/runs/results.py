@@ -11,7 +11,7 @@ from pydantic import Field
 from syndet_ray.data.visibility import Visibility
 from syndet_ray.definitions.recipe import Recipe
 from syndet_ray.definitions.sweep import CONTROL_CHANGES
-from syndet_ray.metrics import OBJECTIVE, REAL_IMAGES
+from syndet_ray.metrics import MAP, OBJECTIVE, REAL_IMAGES
 from syndet_ray.spread import LEAST_IMAGES, Difference
 
 # Facts of an "asked" event that a trial takes over; an earlier version wrote fewer.
@@ -225,9 +225,10 @@ class TestScores:
 
     def p_best(self, row: TestRow) -> float | None:
         """Returns P(best) of a row; None if no recipe was trained more than once: runs of an
-        earlier version kept one all the same.
+        earlier version kept one all the same. None too if all recipes tie at 0.
         """
-        return row.p_best if self.has_seed_spread else None
+        all_tie = all(row.metrics[MAP] == 0 for row in self.rows)
+        return row.p_best if self.has_seed_spread and not all_tie else None
 
     def row(self, key: str) -> TestRow | None:
         return next((row for row in self.rows if row.key == key), None)
