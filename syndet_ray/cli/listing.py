@@ -119,7 +119,9 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
 
 def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
-    """Lines on the hours of GPUs or cores that trials hold, and with prices on what they cost."""
+    """Lines on the hours of GPUs or cores that trials hold, on what `cost_lines` and they leave
+    out, and with prices on what they cost.
+    """
     if not cost.speed_is_known:
         return
     use, most_hours, least_hours = cost.use, cost.trial_hours, cost.least_trial_hours
@@ -128,10 +130,11 @@ def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
     else:
         name, most, least = "core", cost.core_hours(most_hours), cost.core_hours(least_hours)
     yield f"hours    {_range(most, least, hours_number)} {name} hours held: {holders(cost)}"
+    yield "         time and hours leave out the start of processes and the test at the end"
     money_most, money_least = cost.money(most_hours, prices), cost.money(least_hours, prices)
     if money_most is not None and money_least is not None:
         yield f"money    {_range(money_most, money_least, money)} at {prices.words()}"
-        yield "         for what trials hold; nodes that stand idle or render cost more"
+        yield "         for what trials hold; nodes that stand idle or only render cost more"
 
 
 def holders(cost: "Cost") -> str:

@@ -58,7 +58,7 @@ class Cost:
     trials          all trainings, with confirmations and controls
     images          seen by all trials together
     hours           wall clock with scoring and rendering, without the start of processes
-    trial_hours     of all trials together, without rendering
+    trial_hours     of all trials together; on CPUs with rendering, which takes the same cores
     scoring_hours   the part of `hours` that validation takes
     disk            of checkpoints and rendered scenes
     speed_is_known  whether `rates` are of machines like those of the trials
@@ -131,6 +131,7 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
     """
     scoring_s = val_images * rates.score_s
     scenes_s, least_scenes_s = _rendering(sweep, rates, use)
+    slots_render_s = least_scenes_s * use.parallel  # on CPUs all slots render at once
 
     def seconds(phase: Sequence[_Training]) -> list[float]:
         return [training.images * rates.train_s + training.rungs * scoring_s for training in phase]
@@ -151,8 +152,8 @@ def cost_at(sweep: LoadedSweep, rates: Rates, val_images: int, use: Resources) -
         least_images=sum(training.images for training in least_trainings),
         hours=(trained_s + scenes_s) / 3600,
         least_hours=(least_s + least_scenes_s) / 3600,
-        trial_hours=sum(seconds(trainings)) / 3600,
-        least_trial_hours=sum(seconds(least_trainings)) / 3600,
+        trial_hours=(sum(seconds(trainings)) + slots_render_s) / 3600,
+        least_trial_hours=(sum(seconds(least_trainings)) + slots_render_s) / 3600,
         scoring_hours=scorings * scoring_s / parallel / 3600,
         disk=disk.most_used(sweep, rates.checkpoint_bytes, len(_confirmations(sweep)), parallel),
     )
