@@ -103,7 +103,6 @@ START = "ray start --head --port=6379 --object"
     "start",
     [
         "ray start --port=6379 --object",
-        "ray start --headless --port=6379 --object",
         "ray start --port $PORT --object",
         "~/venv/bin/ray --log-style=pretty start --object",
     ],
@@ -141,7 +140,7 @@ def test_an_empty_list_of_commands_starts_no_head_and_a_missing_one_those_of_ray
         "ray --log-style=pretty start --block --head --object",
         "ray start $OPTIONS --object",
         "ray start --port=6379 $MORE --object",
-        "ray start --head --object-manager-port=1 || echo ray start failed; true --object",
+        "ray start --head --autoscaling-config=x || echo ray start failed; true --object",
         "bash ~/start_head.sh --object",
         "sudo systemctl start ray-head --object",
         "docker run --rm ours --object",
@@ -153,6 +152,82 @@ def test_an_empty_list_of_commands_starts_no_head_and_a_missing_one_those_of_ray
 def test_other_ways_to_start_a_head_pass(start, refused):
     text = changed((START, start))
     assert refused(text) == ""
+
+
+AUTOSCALING = "--autoscaling-config=~/ray_bootstrap_config.yaml"
+ADDRESS = "--address=$RAY_HEAD_IP:6379"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            f"ray start {ADDRESS}",
+            f"ray strat {ADDRESS}",
+            "worker_start_ray_commands names a command that Ray does not have, got 'ray strat'. "
+            "Did you mean 'start'?",
+        ),
+        (START, START.replace("start", "strat"), "got 'ray strat'. Did you mean 'start'?"),
+        (
+            "8076 --disable-usage-stats\n        --auto",
+            "8076 --disable-usage-stat\n        --auto",
+            "`ray start` has no such option, got '--disable-usage-stat'. "
+            "Did you mean '--disable-usage-stats'?",
+        ),
+        (START, START.replace("--head", "--heda"), "'--heda'. Did you mean '--head'?"),
+        (
+            AUTOSCALING,
+            "",
+            "head_start_ray_commands must say which nodes the head may start: it would start no "
+            f"worker. Add {AUTOSCALING} to this `ray start`.",
+        ),
+        (
+            ADDRESS,
+            "",
+            "worker_start_ray_commands must join the head, and this `ray start` has no --address. "
+            f"Write {ADDRESS}, with the port of the head.",
+        ),
+        (ADDRESS, "--address=10.0.0.1:6379", "of this cluster, got '10.0.0.1:6379'. Write --addr"),
+        (ADDRESS, "--address localhost:6379", "head of this cluster, got 'localhost:6379'. Write"),
+    ],
+)
+def test_nodes_that_would_not_start_or_not_join_are_refused(old, new, message, refused):
+    text = changed((old, new))
+    assert message in refused(text)
+    assert refused(text).startswith("c.yaml:") and refused(text)[7].isdecimal()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (AUTOSCALING, "$OPTIONS"),
+        (AUTOSCALING, "--node-ip-address=$(hostname -I | cut -d' ' -f1) --also=1"),
+        (ADDRESS, "$JOIN"),
+        (ADDRESS, '--address="${HEAD}:6379"'),
+        (ADDRESS, "--address=head.internal:6379"),
+        (ADDRESS, f"{ADDRESS} > ~/log 2>&1 || echo ray start failed # isn't --good"),
+        (ADDRESS, f"{ADDRESS} -v --block --labels='a=b' --resources '{{\"x\": 1}}'"),
+        (f"ray start {ADDRESS}", f"(ray start {ADDRESS} --block) && ray start {ADDRESS}"),
+        (f"ray start {ADDRESS}", f"pip show ray torch; ray start {ADDRESS}"),
+        (f"ray start {ADDRESS}", f"ray $WORD; cd ray here; ray start {ADDRESS}"),
+    ],
+)
+def test_what_the_shell_puts_in_and_around_a_start_passes(old, new, refused):
+    assert refused(changed((old, new))) == ""
+
+
+def test_heads_without_workers_and_machines_that_exist_need_no_autoscaling(refused):
+    alone = changed(("max_workers: 10", "max_workers: 0"), (AUTOSCALING, ""), (ADDRESS, ""))
+    assert refused(alone) == ""
+    local = yaml.safe_load(OTHER) | {
+        "provider": {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]},
+        "head_start_ray_commands": ["ray start --head"],
+        "worker_start_ray_commands": ["ray start --address=10.0.0.1:6379"],
+    }
+    assert refused(yaml.safe_dump(local)) == ""
+    del local["worker_start_ray_commands"]
+    loopback = local | {"worker_start_ray_commands": ["ray start --address=127.0.0.1:6379"]}
+    assert "of this cluster, got '127.0.0.1:6379'" in refused(yaml.safe_dump(loopback))
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,12 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from syndet_ray.clusters.commands import (
-    commands,
-    option_values,
-    packages,
-    simple_commands,
-    variables,
-)
+from syndet_ray.clusters.commands import commands, packages, variables
 from syndet_ray.clusters.lines import Lines
+from syndet_ray.clusters.ray_commands import start_errors
 from syndet_ray.clusters.spot_first import score
 from syndet_ray.errors import DefinitionError
 
@@ -24,20 +18,6 @@ _CLUSTERS = f"{_PACKAGE}.clusters."
 _SCORER = f"{score.__module__}.{score.__name__}"
 _SCORER_VARIABLE = "RAY_AUTOSCALER_UTILIZATION_SCORER"
 _SIMILAR = 0.85  # of two names, 0 to 1, from which one is a misspelling of the other
-_PORT_OF_RAY = "6379"  # of a head that is given none
-_ANY_PORT = "0"
-_START = re.compile(r"\bray(?:\.scripts\.scripts)?\s+(?:-\S+\s+)*start\b")
-_HEAD_OPTION = re.compile(r"(?<![\w-])--head(?![\w-])")
-# a word that the shell puts in, and that is not the value of an option: it may hold options
-_UNKNOWN_WORD = re.compile(r"\s(?:[^-\s]\S*|-\S*=\S*)\s+['\"]?[$`]")
-# what may start Ray by other words: scripts, services, containers, and a program that a variable or
-# a path of such a name stands for
-_OTHER_STARTS = re.compile(
-    r"[\w-]+\.(?:sh|py)\b|(?<![\w./-])(?:systemctl|service|docker|podman|make|eval)(?![\w./-])"
-    r"|^\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup|bash|sh)\s+(?:-\S+\s+)*)*['\"]?"
-    r"(?:[$`]|\S*/[\w.-]*(?:start|ray)[\w.-]*(?:\s|$))"
-)
-_HEAD_PORT = re.compile(r"['\"]?\$\{?RAY_HEAD_IP\}?['\"]?:(\d+)")
 # a package as its name, with a version or not: nothing of another kind is known by its words
 _PLAIN = re.compile(
     r"(?!\S+\.(?:whl|zip|tar|tgz|gz|bz2|xz|txt|in|toml)$)"  # a file
@@ -47,8 +27,6 @@ _PLAIN = re.compile(
 _OTHER_WAYS = re.compile(
     r"\b(?:uv (?:sync|run|add)|poetry|pdm|conda|mamba|pixi|setup\.py|PYTHONPATH|[\w-]+\.sh)\b"
 )
-_START_GROUP = "head_start_ray_commands"
-_DO_HEAD = "Write `ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml`."
 _DO_INSTALL = "Add `-e ~/syndet_ray`, the checkout in file_mounts, to the packages."
 
 
@@ -57,53 +35,8 @@ def agreement_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Defi
 
     prepared  as for `rules.safety_errors`
     """
-    yield from _start_errors(prepared, lines)
-    yield from _port_errors(prepared, lines)
+    yield from start_errors(prepared, lines)
     yield from _scorer_errors(prepared, lines)
-
-
-def _start_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    """Commands of the head that start no head of Ray, and so no cluster.
-
-    Nothing is said of a script or a container, which may start it.
-    """
-    texts = prepared.get(_START_GROUP)
-    if not isinstance(texts, list):
-        return
-    programs, starts = list[str](), list[tuple[str, str]]()
-    for _, command in commands(prepared, _START_GROUP):
-        for program in simple_commands(command):
-            programs.append(program)
-            if match := _START.search(program):
-                starts.append((command, match[0]))
-                if _HEAD_OPTION.search(program) or _UNKNOWN_WORD.search(program):
-                    return
-    if starts:
-        rule = f"{_START_GROUP} must start the head, which --head does"
-        place = lines.place_of_text(*starts[0])
-        yield DefinitionError(place, rule, do="Add --head to this `ray start`.")
-    elif not any(map(_OTHER_STARTS.search, programs)):
-        rule = f"{_START_GROUP} must start Ray on the head, and no command is `ray start --head`"
-        yield DefinitionError(lines.place((), _START_GROUP), rule, do=_DO_HEAD)
-
-
-def _port_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
-    """Workers that would look for the head at a port where it does not listen."""
-    head_ports = set[str]()
-    for _, command in commands(prepared, _START_GROUP):
-        for simple_command in simple_commands(command):
-            if _START.search(simple_command) and "--head" in simple_command:
-                head_ports.update(option_values(simple_command, "--port") or [_PORT_OF_RAY])
-    if not head_ports or _ANY_PORT in head_ports or not all(map(str.isdecimal, head_ports)):
-        return
-    port_words = " or ".join(sorted(head_ports))
-    for name, command in commands(prepared, "worker_start_ray_commands"):
-        starts = filter(_START.search, simple_commands(command))
-        for port in chain.from_iterable(map(_HEAD_PORT.findall, starts)):
-            if port not in head_ports:
-                rule = f"{name} must join the head at port {port_words}, at which it listens"
-                place = lines.place_of_text(command, f":{port}")
-                yield DefinitionError(place, rule, got=int(port), do=f"Write {port_words}.")
 
 
 def _scorer_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
