@@ -103,7 +103,8 @@ def asked(cluster, account):
     def ask(check, *changes, **clients):
         changed = cluster(*changes)
         other = copy.copy(account)
-        other.__dict__.pop("machines", None)
+        for name in ("machines", "zone_states"):
+            other.__dict__.pop(name, None)
         other._instance_types = aws._instance_types(changed)
         other._clients = account._clients | clients
         return list(map(str, aws._answer("what it asks for", partial(check, other, changed))))
@@ -333,6 +334,14 @@ def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, mon
 def test_the_cloud_is_asked_for_each_part(check, change, message, asked):
     assert asked(check) == []
     assert message in "\n".join(asked(check, change))
+
+
+@pytest.mark.parametrize("zones", ["us-east-1z", "us-east-1a,us-east-1z"])
+def test_no_offers_are_asked_of_zones_that_do_not_exist(zones, asked):
+    change = ("us-east-1a,us-east-1b,us-east-1c", zones)
+    (error,) = asked(aws._zones, change)
+    assert "must be a zone of us-east-1, got 'us-east-1z'" in error
+    assert asked(aws._offers, change) == []
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,12 @@ class Account:
         return self._clients[service]
 
     @cached_property
+    def zone_states(self) -> dict[str, str]:
+        """The state of each zone of the region, by its name."""
+        answer = self.client("ec2").describe_availability_zones(AllAvailabilityZones=True)
+        return {zone["ZoneName"]: zone["State"] for zone in answer["AvailabilityZones"]}
+
+    @cached_property
     def machines(self) -> dict[str, dict[str, int]]:
         """Cores and GPUs of each instance type of the cluster that exists, by its name."""
         pages = self.client("ec2").get_paginator("describe_instance_types")
@@ -128,8 +134,7 @@ def _account_error(error: Exception) -> MachineError:
 
 
 def _zones(account: Account, cluster: ClusterFile) -> Findings:
-    answer = account.client("ec2").describe_availability_zones(AllAvailabilityZones=True)
-    states = {zone["ZoneName"]: zone["State"] for zone in answer["AvailabilityZones"]}
+    states = account.zone_states
     place = cluster.lines.place(("provider",), "availability_zone")
     for zone in cluster.zones:
         if zone not in states:
@@ -178,7 +183,13 @@ def _disks(owner: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _offers(account: Account, cluster: ClusterFile) -> Findings:
-    """Instance types that the zones of the cluster offer."""
+    """Instance types that the zones of the cluster offer.
+
+    Nothing is said of zones that do not exist.
+    """
+    zones_there = [zone for zone in cluster.zones if zone in account.zone_states]
+    if cluster.zones and not zones_there:
+        return
     names = _instance_types(cluster)
     pages = account.client("ec2").get_paginator("describe_instance_type_offerings")
     zones_of: dict[str, set[str]] = {name: set() for name in names}
@@ -190,9 +201,9 @@ def _offers(account: Account, cluster: ClusterFile) -> Findings:
         if kind.instance_type is None:
             continue
         zones = zones_of[kind.instance_type]
-        wanted_zones = set(cluster.zones) or zones
+        wanted_zones = set(zones_there) or zones
         if not zones & wanted_zones:
-            places = ", ".join(cluster.zones) if zones else cluster.region
+            places = ", ".join(zones_there) if zones else cluster.region
             rule = f"{kind.name}: {kind.instance_type} is not offered in {places}"
             do = f"It is in {', '.join(sorted(zones))}." if zones else _STARTS_ELSEWHERE
             yield MachineError(_place(cluster, kind, "InstanceType"), rule, do=do)
