@@ -109,6 +109,13 @@ def test_two_folders_of_the_same_name_stay_two(project, tmp_path):
     assert "floors (1 file, 1 kB)" in sent.words
 
 
+def test_what_goes_along_is_shown_by_its_name_here(project, tmp_path):
+    (tmp_path / "my photos").mkdir()
+    sent = bundle(load("mugs"), [tmp_path / "my photos"], FOLDER)
+    assert sent.place(tmp_path / "my photos").endswith("/my_photos")
+    assert "'my photos' (0 files, 1 kB)" in sent.words
+
+
 def test_every_setting_that_names_files_is_known():
     assert {path.rpartition(".")[2] for path in OF_FILES} <= {
         *bundles.FILE_SETTINGS,

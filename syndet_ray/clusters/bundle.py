@@ -70,16 +70,25 @@ class Item:
     files: int
 
     @property
+    def name_here(self) -> str:
+        """Its name here; that of the folder itself for one that ends in ".."."""
+        return Path(os.path.normpath(self.source)).name or "/"
+
+    @property
     def name(self) -> str:
-        """Its name there, which other items may have too."""
-        # a name for "..", and none that the shell of the head would take apart
-        name = Path(os.path.normpath(self.source)).name
-        return re.sub(r"[^\w.-]+", "_", name) or "root"
+        """Its name there, which other items may have too: the shell of the head keeps it whole."""
+        return re.sub(r"[^\w.-]+", "_", self.name_here.strip("/")) or "root"
 
     @property
     def place(self) -> str:
         """Its path below the folder of its kind: no other item of this machine ever has it."""
         return f"{hashlib.sha256(bytes(self.source)).hexdigest()[:_DIGITS]}/{self.name}"
+
+    @property
+    def words(self) -> str:
+        """The item in words: "'my meshes' (31 files, 12 MB)"."""
+        amounts = f"{counted(self.files, 'file')}, {memory_words(self.size)}"
+        return f"{shlex.quote(self.name_here)} ({amounts})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +179,8 @@ class Bundle:
 
     @property
     def words(self) -> str:
-        """The items in words: "meshes (31 files, 12 MB), photos (250 files, 80 MB)"."""
-        return ", ".join(
-            f"{item.name} ({counted(item.files, 'file')}, {memory_words(item.size)})"
-            for item in self.items
-        )
+        """The items in words: "'my meshes' (31 files, 12 MB), photos (250 files, 80 MB)"."""
+        return ", ".join(item.words for item in self.items)
 
 
 def bundle(
