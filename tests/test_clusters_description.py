@@ -313,4 +313,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_default_commands_of_ray_would_show_the_dashboard(refused):
     content = yaml.safe_load(DOCUMENTED)
     del content["head_start_ray_commands"]
-    assert "shows the dashboard" in refused(yaml.safe_dump(content))
+    assert refused(yaml.safe_dump(content)) == (
+        "c.yaml: lacks head_start_ray_commands, and Ray's own shows the dashboard, which runs any "
+        "program, to other machines (--dashboard-host=0.0.0.0). Write it with "
+        "--dashboard-host=127.0.0.1, as in the cluster.yaml of this project."
+    )

@@ -33,6 +33,10 @@ class Lines:
             line = mark.line + 1
         return str(self._file) if line is None else f"{self._file}:{line}"
 
+    def has(self, name: str) -> bool:
+        """True if the file itself has the key `name`, and Ray has not filled it in."""
+        return _entry(self._root, name) is not None
+
     def place_of_text(self, text: str, part: str) -> str:
         """Returns "FILE:LINE" of the first line of a string with a part of it, else of its first.
 

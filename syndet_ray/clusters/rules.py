@@ -26,6 +26,7 @@ _WITH_LOGIN = "--app-name"  # an MLflow that asks for passwords, or has an app o
 TOKEN_FILE = ".ray/auth_token"
 _DO_WHOLE = "Write a whole number; trials share a GPU with `gpus_per_trial`."
 _DO_DASHBOARD = "Write --dashboard-host=127.0.0.1, and reach it through `ray attach`."
+_DO_START = "Write it with --dashboard-host=127.0.0.1, as in the cluster.yaml of this project."
 _DO_MLFLOW = "Write --host 127.0.0.1, and reach it through `ray attach`."
 _DO_TOKEN = 'Add "~/.ray/auth_token": "~/.ray/auth_token" to file_mounts.'
 
@@ -178,12 +179,17 @@ def safety_errors(prepared: Mapping[str, Any], lines: Lines) -> list[DefinitionE
 
 
 def _dashboard_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
+    shown = "shows the dashboard, which runs any program, to other machines"
     for name, command in commands(prepared, "head_start_ray_commands"):
         for host in option_values(command, "--dashboard-host"):
-            if host not in _LOOPBACK:
-                rule = f"{name} shows the dashboard, which runs any program, to other machines"
+            if host in _LOOPBACK:
+                continue
+            if lines.has(name):
                 place = lines.place_of_text(command, "--dashboard-host")
-                yield DefinitionError(place, rule, got=host, do=_DO_DASHBOARD)
+                yield DefinitionError(place, f"{name} {shown}", got=host, do=_DO_DASHBOARD)
+            else:
+                rule = f"lacks {name}, and Ray's own {shown} (--dashboard-host={host})"
+                yield DefinitionError(lines.place(()), rule, do=_DO_START)
 
 
 def _mlflow_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[DefinitionError]:
