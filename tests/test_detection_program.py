@@ -152,13 +152,13 @@ def test_the_order_is_that_of_our_own_trainer(squares, tmp_path):
         (
             "print('no memory'); sys.exit(3)",
             DataError,
-            r"program .*my_train.py: must report every rung, and ended, got 'exit code 3'. It printed: "
+            r"program .*my_train.py: ended with exit code 3 before it had reported every rung\. It printed: "
             r"epoch 4 \| no memory",
         ),
         ("raise ValueError('odd')", DataError, r"exit code 1.*ValueError: odd"),
-        ("sys.exit(-1)", DataError, "and ended, got 'exit code 255'"),
-        ("sys.exit(200)", DataError, "and ended, got 'exit code 200'"),
-        ("sys.exit(137)", MachineError, "and ended with exit code 137, as a shell whose program"),
+        ("sys.exit(-1)", DataError, "ended with exit code 255 before it had reported"),
+        ("sys.exit(200)", DataError, "ended with exit code 200 before it had reported"),
+        ("sys.exit(137)", MachineError, "every rung, as a shell does whose program was killed"),
         ("os.kill(os.getpid(), 9)", MachineError, "was killed by signal 9"),
         ("os.kill(os.getpid(), 11)", MachineError, "was killed by signal 11"),
         ("os.kill(os.getppid(), 9); time.sleep(1000)", MachineError, "was killed by signal 9"),
@@ -185,10 +185,22 @@ def test_a_program_that_reports_garbage_is_named(starts, broken, error, message)
         training.train_until(4)
 
 
+def test_a_script_whose_path_was_split_at_a_blank_is_told_of_quotes(tmp_path, workplace):
+    words = [sys.executable, f"{tmp_path}/my", "train/train.py"]
+    message = (
+        r"exit code 2 before .* can't open file '.*/my': .* A path with blanks needs quotes in"
+    )
+    with (
+        pytest.raises(DataError, match=message),
+        programs.running(words, tmp_path, workplace) as program,
+    ):
+        program.report()
+
+
 def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
     with starts("if images == 8: sys.exit(1)") as training:
         training.train_until(4)
-        with pytest.raises(MachineError, match="and ended, got 'exit code 1'"):
+        with pytest.raises(MachineError, match="ended with exit code 1 before it had reported"):
             training.train_until(8)
 
 
@@ -198,7 +210,7 @@ def test_a_program_that_fails_after_a_restore_may_be_tried_again(starts, tmp_pat
     with starts() as training:
         training.save(training.train_until(4), saved)
     with (
-        pytest.raises(MachineError, match="and ended, got 'exit code 1'"),
+        pytest.raises(MachineError, match="ended with exit code 1 before it had reported"),
         starts("sys.exit(1)", restore=saved) as training,
     ):
         training.train_until(8)

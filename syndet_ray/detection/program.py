@@ -35,6 +35,7 @@ _LOOK_S = 1.0  # between looks whether a silent program has ended: its children 
 _BEGINNING = b'{"'  # of a report
 # exit codes of a shell, srun or docker run whose own program was killed, as for lack of memory
 _OF_KILLED_CHILDREN = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+_CANNOT_OPEN = "can't open file"  # printed by Python for a script that is not there
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -273,21 +274,29 @@ class Program:
 
     def _error_by_exit_code(self) -> SyndetError:
         """The error that the exit code of the ended program stands for."""
-        code = self._process.wait()
-        rule, do = f"must report {self._due}", self.log_words()
+        code, do = self._process.wait(), self.log_words()
+        before = f"before it had reported {self._due}"
         if code < 0:
-            rule += f", and was killed by signal {-code}"
-            return MachineError(self.place, rule, do=do)
+            return MachineError(self.place, f"was killed by signal {-code} {before}", do=do)
+        rule = f"ended with exit code {code} {before}"
         if code in _OF_KILLED_CHILDREN:
-            rule += f", and ended with exit code {code}, as a shell whose program was killed"
+            rule += ", as a shell does whose program was killed"
             return MachineError(self.place, rule, do=do)
-        if code == program_sitter.CANNOT_START:
-            do += " A script needs a first line like #!/usr/bin/env python, or its interpreter"
-            do += " before it in detector.program."
-        elif code == 0:
-            do += ' A report is one line of JSON that begins with {", see docs/own_program.md.'
         kind = MachineError if self._has_reported else DataError
-        return kind(self.place, f"{rule}, and ended", got=f"exit code {code}", do=do)
+        return kind(self.place, rule, do=f"{do} {self._advice(code)}".rstrip())
+
+    def _advice(self, code: int) -> str:
+        """What a person may do about an exit code; "" where the end of the log says all."""
+        if code == program_sitter.CANNOT_START:
+            return (
+                "A script needs a first line like #!/usr/bin/env python, or its interpreter "
+                "before it in detector.program."
+            )
+        if code == 0:
+            return 'A report is one line of JSON that begins with {", see docs/own_program.md.'
+        if _CANNOT_OPEN in last_lines(self.log):
+            return "A path with blanks needs quotes in detector.program, as in a shell."
+        return ""
 
 
 def _no_program(place: str, word: str) -> MachineError:
