@@ -348,6 +348,10 @@ def test_a_program_is_named_like_a_generator(tmp_path):
     assert given == {"detector.program": command}
     assert Recipe(detector=command) == Recipe(detector=Detector(program=command))
     assert program_name(command) == "my_train.py"
+    assert program_name("command:python3 -P -m pkg.train --deep") == "pkg.train"
+    run = "command:python3 -m torch.distributed.run /x/my_train.py"
+    assert program_name(run) == "my_train.py"
+    assert program_name("command:/x/yolo train") == "yolo"
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "__main__.py").write_text("")
     of_a_folder = settings_of(["detector=command:python train data"], tmp_path)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from syndet_ray.definitions.python_module import module_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DefinitionError
 
@@ -33,10 +34,13 @@ def words_of(command: str, setting: str) -> list[str]:
 
 
 def program_name(command: str) -> str:
-    """The name of a program for readers: of the script, if an interpreter runs one."""
-    first, *others = words_of(command, "program")
-    scripts = [word for word in others if Path(word).suffix == ".py"]
-    return Path(scripts[0] if scripts else first).name
+    """The name of a program for readers: of the script or module, if an interpreter runs one."""
+    words = words_of(command, "program")
+    scripts = [word for word in words[1:] if Path(word).suffix == ".py"]
+    if scripts:
+        return Path(scripts[0]).name
+    module = module_of(words)
+    return Path(words[0]).name if module is None else module.name
 
 
 def files_of(command: str, setting: str) -> list[str]:
