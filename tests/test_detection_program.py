@@ -188,13 +188,24 @@ def test_a_program_that_reports_garbage_is_named(starts, broken, error, message)
 def test_a_script_whose_path_was_split_at_a_blank_is_told_of_quotes(tmp_path, workplace):
     words = [sys.executable, f"{tmp_path}/my", "train/train.py"]
     message = (
-        r"exit code 2 before .* can't open file '.*/my': .* A path with blanks needs quotes in"
+        r"exit code 2 before .* every rung. A path with blanks needs quotes in .* can't open fi"
     )
     with (
         pytest.raises(DataError, match=message),
         programs.running(words, tmp_path, workplace) as program,
     ):
         program.report()
+
+
+def test_a_module_that_was_not_sent_with_its_script_is_explained(starts, tmp_path, monkeypatch):
+    broken = "import helper_of_mine"
+    printed = "every rung. It printed: .*No module named 'helper_of_mine'"
+    with pytest.raises(DataError, match=printed), starts(broken) as training:
+        training.train_until(4)
+    monkeypatch.setenv("SYNDET_RAY_FILES", str(tmp_path))
+    words = "every rung. A module beside a script is not sent with it: name a folder"
+    with pytest.raises(DataError, match=words), starts(broken) as training:
+        training.train_until(4)
 
 
 def test_a_program_that_fails_after_a_report_may_be_tried_again(starts):
@@ -230,7 +241,7 @@ def test_a_full_disk_that_a_program_met_is_told_from_a_mistake(starts):
         ("python", MachineError, r"no such program\)\. Activate the virtual env.* write python3\."),
         ("FOLDER", MachineError, r"\(it is a folder\)\. Name a file in it"),
         ("FOLDER/plain", MachineError, r"\(it is not executable\)\. Name its interpreter"),
-        ("FOLDER/script", DataError, r"Exec format error.* A script needs a first line like #!"),
+        ("FOLDER/script", DataError, r"A script needs a first line like #!.*Exec format error"),
     ],
 )
 def test_a_program_that_cannot_be_started(

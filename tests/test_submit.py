@@ -152,6 +152,38 @@ def test_what_would_be_sent_is_said_before_there_is_a_head(cluster, tmp_path, mo
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("train/train.py", "helper.py, nets/"),
+        ("train/train.py --folder=train/", ""),
+        ("train", ""),
+        ("train/helper.py", ""),
+    ],
+)
+def test_modules_beside_a_script_that_stay_here_are_noted(
+    words, names, cluster, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_sweep(tmp_path)
+    texts = {
+        "train.py": "import helper, os, torch.nn\nfrom nets.small import Net\nfrom . import other",
+        "helper.py": "import train_of_theirs",
+        "other.py": "",
+        "__main__.py": "import helper",
+        "nets/small.py": "Net = 1",
+    }
+    for name, text in texts.items():
+        file = tmp_path / "train" / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(text)
+    options = SweepOptions(runs=None, settings=[f"detector=command:python3 {words}"])
+    request = make_request("tiny", options)
+    notes = submit.rehearse("tiny", request, options, cluster, DISPLAY)[1:]
+    rest = "from its folder, which is not sent: name a folder that has both, as in python3 ./train"
+    assert [f"train.py imports {names} {rest}" in note for note in notes] == [True] * bool(names)
+
+
 def test_a_folder_that_every_node_has_may_be_written_with_a_slash(tmp_path):
     file = tmp_path / "slash.yaml"
     file.write_text(CLUSTER.replace("/data/floors", "/data/floors/"))

@@ -72,7 +72,7 @@ def submit(
             _move_paths(earlier, bundle)
         check_room(facts, bundle, submission)
         where = f"cluster  {cluster.cluster_name}, head {submission.head.target}"
-        terminal.print_lines(console, [where, _sent_words(bundle), *_variable_notes(options)])
+        terminal.print_lines(console, [where, *_sent_lines(bundle, options)])
         send(staged / "definitions", submission, bundle, facts, display)
     command = _sweep_words(sweep, options, request, bundle, earlier, force=force)
     start(submission, [*command, "--runs", str(submission.runs)])
@@ -113,12 +113,16 @@ def rehearse(
     with display.step("looking at the files that go along"), temporary_folder() as folder:
         bundle = _bundle(request, options, cluster, PurePosixPath("/submission"))
         write_definitions(name, request.given, bundle, folder)
-    return [_sent_words(bundle), *_variable_notes(options)]
+    return _sent_lines(bundle, options)
 
 
-def _sent_words(bundle: "Bundle") -> str:
-    """A line on what goes along."""
-    return f"sends    this code, sweeps{', ' if bundle.items else ''}{bundle.words}"
+def _sent_lines(bundle: "Bundle", options: SweepOptions) -> list[str]:
+    """Lines on what goes along, and what does not."""
+    from syndet_ray.clusters.imports import import_notes
+
+    sent = f"sends    this code, sweeps{', ' if bundle.items else ''}{bundle.words}"
+    imports = [f"note     {note}" for note in import_notes(bundle)]
+    return [sent, *imports, *_variable_notes(options)]
 
 
 def _variable_notes(options: SweepOptions) -> list[str]:

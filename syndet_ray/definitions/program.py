@@ -10,6 +10,8 @@ from syndet_ray.definitions.python_module import module_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DefinitionError
 
+# The variable that has the folder of what was sent to a cluster, on each of its nodes.
+SENT_FOLDER = "SYNDET_RAY_FILES"
 # beginnings of the settings that a training program carries out
 PROGRAM_SETTINGS = ("detector.", "training.")
 

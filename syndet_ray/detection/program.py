@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.definitions.program import SENT_FOLDER
 from syndet_ray.detection import program_sitter
 from syndet_ray.errors import DataError, MachineError, SyndetError
 from syndet_ray.files import last_lines
@@ -35,6 +36,7 @@ _LOOK_S = 1.0  # between looks whether a silent program has ended: its children 
 _BEGINNING = b'{"'  # of a report
 # exit codes of a shell, srun or docker run whose own program was killed, as for lack of memory
 _OF_KILLED_CHILDREN = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+_NO_MODULE = "No module named"  # printed by Python for a failed import
 _CANNOT_OPEN = "can't open file"  # printed by Python for a script that is not there
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no room, no more quota
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -116,6 +118,8 @@ class Program:
         has_reported: bool,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
+        sent_folder = os.environ.get(SENT_FOLDER)  # without it there is none
+        self._is_sent = any(word.startswith(f"{sent_folder}/") for word in words)
         self.log = folder / LOG
         self._due = due
         self._line_number = 0  # from 1, of the line that was given last
@@ -283,10 +287,10 @@ class Program:
             rule += ", as a shell does whose program was killed"
             return MachineError(self.place, rule, do=do)
         kind = MachineError if self._has_reported else DataError
-        return kind(self.place, rule, do=f"{do} {self._advice(code)}".rstrip())
+        return kind(self.place, rule, do=f"{self._advice(code)} {do}".lstrip())
 
     def _advice(self, code: int) -> str:
-        """What a person may do about an exit code; "" where the end of the log says all."""
+        """Advice on an exit code; "" where the end of the log says all."""
         if code == program_sitter.CANNOT_START:
             return (
                 "A script needs a first line like #!/usr/bin/env python, or its interpreter "
@@ -294,7 +298,13 @@ class Program:
             )
         if code == 0:
             return 'A report is one line of JSON that begins with {", see docs/own_program.md.'
-        if _CANNOT_OPEN in last_lines(self.log):
+        printed = last_lines(self.log)
+        if _NO_MODULE in printed and self._is_sent:
+            return (
+                "A module beside a script is not sent with it: name a folder that has both, as in "
+                "python3 ./train with train/__main__.py."
+            )
+        if _CANNOT_OPEN in printed:
             return "A path with blanks needs quotes in detector.program, as in a shell."
         return ""
 

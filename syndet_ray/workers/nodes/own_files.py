@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from syndet_ray.definitions.program import SENT_FOLDER
+
 # The variable that has the folder; without it nodes have what they need.
-FOLDER = "SYNDET_RAY_FILES"
+FOLDER = SENT_FOLDER
 _HOOK = "syndet_ray.workers.nodes.own_files.link_here"
 
 
