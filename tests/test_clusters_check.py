@@ -487,6 +487,63 @@ def test_packages_that_the_commands_do_not_name_are_noted(cluster):
     assert list(here.findings(cluster(("-e ~/syndet_ray", "optuna torch"), (score, "")))) == []
 
 
+SPOT = "InstanceMarketOptions: {MarketType: spot}"
+WORKER_PROFILE = "            IamInstanceProfile: {Name: syndet-ray-worker}\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("-e ~/syndet_ray", "-e ~/syndet"),
+            ": neither file_mounts nor a command brings ~/syndet to the nodes",
+        ),
+        (
+            ("BUCKET=s3://mine", "BUCKET=mine"),
+            ": BUCKET is mine, without s3://: MLflow would keep its artifacts in a folder of the he",
+        ),
+        (
+            ("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled"),
+            ": RAY_AUTH_MODE=disabled makes Ray ask for no token, although the nodes have one",
+        ),
+        (
+            ("InstanceType: m6i.large", f"InstanceType: m6i.large\n            {SPOT}"),
+            ": the head is a spot instance: when it is taken away, runs stop, and what is on its",
+        ),
+        (
+            (WORKER_PROFILE, ""),
+            ": gpu_spot_l4, gpu_spot_a10g, gpu_on_demand, cpu_spot without IamInstanceProfile: such",
+        ),
+    ],
+)
+def test_what_is_probably_a_mistake_is_noted(change, message, cluster):
+    (note,) = here.findings(cluster(change))
+    assert re.search(r"/c\.yaml:\d+" + re.escape(message), note)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("- ray stop", "- git clone https://x/code.git"), ("-e ~/syndet_ray", "-e ~/code")],
+        [("-e ~/syndet_ray", "-e $HOME/syndet_ray/packages[all] -e ./here -e /opt/there")],
+        [("- ray stop", "- mkdir -p ~/code"), ("-e ~/syndet_ray", "-e ~/code")],
+        [("BUCKET=s3://mine", "BUCKET=/mnt/shared")],
+        [("BUCKET=s3://mine", "BUCKET=mine"), ("$BUCKET/mlflow", "s3://$BUCKET/mlflow")],
+        [(WORKER_PROFILE, ""), ('"~/syndet_ray": "."', '"~/syndet_ray": ".", "~/.aws": "."')],
+        [(WORKER_PROFILE, ""), ("BUCKET=s3", "AWS_ENDPOINT_URL=http://10.0.0.1 BUCKET=s3")],
+    ],
+)
+def test_what_may_be_meant_is_not_noted(changes, cluster):
+    assert list(here.findings(cluster(*changes))) == []
+
+
+def test_commands_that_install_nothing_are_noted(cluster):
+    score = "RAY_AUTOSCALER_UTILIZATION_SCORER=syndet_ray.clusters.spot_first.score"
+    no_pip, no_uv = ("-m pip install", "-m pip list"), ("uv pip install", "uv pip list")
+    (note,) = here.findings(cluster(no_pip, no_uv, (score, "")))
+    assert "has no command that installs a package: the image of the nodes must have Ray" in note
+
+
 def test_what_this_machine_has_passes(cluster, tmp_path):
     import ray
 

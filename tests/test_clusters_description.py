@@ -318,3 +318,10 @@ def test_default_commands_of_ray_would_show_the_dashboard(refused):
         "program, to other machines (--dashboard-host=0.0.0.0). Write it with "
         "--dashboard-host=127.0.0.1, as in the cluster.yaml of this project."
     )
+
+
+def test_default_commands_of_ray_do_not_install_this_package(refused):
+    content = yaml.safe_load(DOCUMENTED)
+    del content["setup_commands"]
+    message = refused(yaml.safe_dump(content))
+    assert "names a function of syndet_ray, which no command installs. Add `-e" in message

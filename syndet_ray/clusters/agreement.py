@@ -21,12 +21,13 @@ _SIMILAR = 0.85  # of two names, 0 to 1, from which one is a misspelling of the 
 # a package as its name, with a version or not: nothing of another kind is known by its words
 _PLAIN = re.compile(
     r"(?!\S+\.(?:whl|zip|tar|tgz|gz|bz2|xz|txt|in|toml)$)"  # a file
-    r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;].*)?"
+    r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;@].*)?"
 )
 # other ways than pip to install a package, or to have it
 _OTHER_WAYS = re.compile(
     r"\b(?:uv (?:sync|run|add)|poetry|pdm|conda|mamba|pixi|setup\.py|PYTHONPATH|[\w-]+\.sh)\b"
 )
+_OF_RAY = {"boto3", "google_api_python_client"}  # packages that Ray installs on heads of clouds
 _DO_INSTALL = "Add `-e ~/syndet_ray`, the checkout in file_mounts, to the packages."
 
 
@@ -82,17 +83,32 @@ def _is_like(name: str, other: str) -> bool:
 def lacks_package(prepared: Mapping[str, Any], *others: str) -> bool:
     """True if the commands install Ray, but name neither this package nor any of `others`.
 
-    An image of a machine, or a way of installing that is none of pip's, may bring everything.
+    It is False also where something else may bring it.
+    """
+    names = _package_names(prepared)
+    return names is not None and "ray" in names and names.isdisjoint({_PACKAGE, *others})
+
+
+def installs_nothing(prepared: Mapping[str, Any]) -> bool:
+    """True if no command installs a package, besides those that Ray adds for heads."""
+    names = _package_names(prepared)
+    return names is not None and names <= _OF_RAY
+
+
+def _package_names(prepared: Mapping[str, Any]) -> set[str] | None:
+    """The names of the packages that the commands install; None where others may be there too.
+
+    An image of containers, or a way of installing that is none of pip's, may bring everything.
     """
     texts = [command for _, command in commands(prepared)]
     is_in_image = any((prepared.get("docker") or {}).values())
     if is_in_image or any(map(_OTHER_WAYS.search, texts)):
-        return False
+        return None
     names = set[str]()
     for text in texts:
         for package in packages(text):
             match = _PLAIN.fullmatch(package)
             if match is None:  # a file, a folder or an address, which may be this package
-                return False
+                return None
             names.add(match[1].lower().replace("-", "_"))
-    return "ray" in names and names.isdisjoint({_PACKAGE, *others})
+    return names

@@ -86,6 +86,11 @@ def option_values(command: str, *options: str) -> list[str]:
     return re.findall(rf"(?<![\w-])(?:{names})[ =]+['\"]?([^\s'\"]+)", command)
 
 
+def constraint_files(command: str) -> list[str]:
+    """The files with versions that pip must keep to."""
+    return option_values(command, "-c", "--constraint")
+
+
 def packages(command: str) -> list[str]:
     """Packages, files and addresses of packages that a command installs with pip or uv.
 

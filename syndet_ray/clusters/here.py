@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from syndet_ray.clusters.agreement import lacks_package
-from syndet_ray.clusters.commands import commands, packages
-from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
-from syndet_ray.clusters.ec2 import regions_set
+from syndet_ray.clusters.commands import commands, constraint_files, packages
+from syndet_ray.clusters.description import LOCAL, ClusterFile
+from syndet_ray.clusters.notes import notes
 from syndet_ray.clusters.rules import TOKEN_FILE
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 
@@ -21,12 +20,10 @@ LEAST_PYTHON = (3, 11)  # as pyproject.toml asks for
 _PROGRAMS = ("ssh", "rsync")  # with which Ray reaches nodes and copies files to them
 _PLACEHOLDER = "YOUR-BUCKET"
 _OTHERS = 0o077  # rights of all users but the owner
-_CONSTRAINTS = re.compile(r"(?:-c|--constraint)[ =]+(\S+)")
 _PYTHON = re.compile(r"--python[ =]+(\d+\.\d+)\b")
 _RAY = re.compile(r"^ray==(\S+)", re.MULTILINE)
 _RAY_PACKAGE = re.compile(r"ray\s*(?:\[[^\]]*\])?\s*===?\s*([\w.*+!]+)")
 _KEY_MAKERS = ("vsphere",)  # providers of nodes for which Ray makes the key, whatever its path
-_FOR_TRIALS = "torch"
 _DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
 
 
@@ -38,7 +35,7 @@ def findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     yield from _key_errors(cluster)
     yield from _token_findings(cluster)
     yield from _version_findings(cluster)
-    yield from _notes(cluster)
+    yield from notes(cluster)
 
 
 def program_errors() -> Iterator[MachineError]:
@@ -84,20 +81,6 @@ def _key_errors(cluster: ClusterFile) -> Iterator[MachineError]:
     yield MachineError(place, rule, got=key, do="Correct the path, or make the key.")
 
 
-def _notes(cluster: ClusterFile) -> Iterator[str]:
-    """Notes on a region that is not that of the nodes, and on packages that no command installs."""
-    if cluster.provider == AWS:
-        for command, name, region in regions_set(cluster.prepared):
-            if region != cluster.region:
-                place = cluster.lines.place_of_text(command, name)
-                yield f"{place}: {name} is {region}, and the nodes are in {cluster.region}"
-    if lacks_package(cluster.prepared, _FOR_TRIALS):
-        yield (
-            f"{cluster.path} installs Ray, but no command names the packages of syndet_ray, "
-            f"such as {_FOR_TRIALS}, which every node needs"
-        )
-
-
 def _token_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
     files = [path for remote, path in mounts(cluster).items() if remote.endswith(TOKEN_FILE)]
     if not cluster.has_token and cluster.provider != LOCAL:
@@ -124,7 +107,7 @@ def _version_findings(cluster: ClusterFile) -> Iterator[SyndetError | str]:
 
 def _constraint_errors(command: str, cluster: ClusterFile) -> Iterator[MachineError]:
     """Files of constraints that the nodes do not get, or that name another Ray."""
-    for remote in _CONSTRAINTS.findall(command):
+    for remote in constraint_files(command):
         local = _local_path(remote, cluster)
         if local is not None and local.is_file():
             yield from _ray_errors(local)
@@ -140,7 +123,7 @@ def _ray_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError | 
     import ray
 
     versions = list(_ray_versions(command))
-    if _installs_ray(command) and not versions and not _CONSTRAINTS.search(command):
+    if _installs_ray(command) and not versions and not constraint_files(command):
         place = cluster.lines.place_of_text(command, "ray")
         yield (
             f"{place}: pins no version of Ray, and all nodes need the one that this machine "
