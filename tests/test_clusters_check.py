@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from packaging.specifiers import SpecifierSet
 
 from syndet_ray.clusters import aws, here
 from syndet_ray.clusters.check import (
@@ -23,6 +24,7 @@ from syndet_ray.clusters.check import (
 )
 from syndet_ray.clusters.description import read_cluster_file
 from syndet_ray.clusters.quotas import quota_of
+from syndet_ray.clusters.requirements import may_agree
 from syndet_ray.errors import DefinitionError, MachineError
 from syndet_ray.search.task import Resources
 
@@ -464,6 +466,14 @@ def test_each_type_has_its_own_quota(cluster):
             "and the nodes get 2.1.0. Install ray==2.1.0 here, or change the version at ",
         ),
         (
+            ('"ray[default]"', '"ray[default]>=2.9,<2.10"'),
+            "and the nodes get <2.10,>=2.9. Install ray<2.10,>=2.9 here, or change the version at ",
+        ),
+        (
+            ('"ray[default]"', '"ray[default]" torch==2.0.0'),
+            "installs torch==2.0.0, but constraints.txt has torch==",
+        ),
+        (
             ("AWS_DEFAULT_REGION=us-east-1", "AWS_DEFAULT_REGION=us-west-2"),
             "AWS_DEFAULT_REGION is us-west-2, and the nodes are in us-east-1",
         ),
@@ -554,6 +564,24 @@ def test_what_this_machine_has_passes(cluster, tmp_path):
         ('"ray[default]"', f'"ray[default]=={major}.{minor}.*" xray==1.0 "ray>=2"'),
     )
     assert list(here.findings(named)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "agree"),
+    [
+        ("==2.0.0", "==2.1.0", False),
+        ("==2.0.0", ">=2.1", False),
+        ("==2.0.*", "==2.1.0", False),
+        ("==2.0.0+cpu", "==2.0.0", True),
+        (">=2.0", "==2.1.0", True),
+        ("==2.0", "==2.0.0", True),
+        (">=2.0", "<1.0", True),
+        ("", "==2.1.0rc1", True),
+    ],
+)
+def test_versions_agree_if_pip_may_choose_one(first, second, agree):
+    sets = SpecifierSet(first), SpecifierSet(second)
+    assert may_agree(*sets) == may_agree(*reversed(sets)) == agree
 
 
 def test_the_line_of_a_command_is_that_of_its_wrong_part(cluster):

@@ -7,12 +7,14 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from syndet_ray.clusters.commands import commands, constraint_files, packages
 from syndet_ray.clusters.description import LOCAL, ClusterFile
 from syndet_ray.clusters.notes import notes
+from syndet_ray.clusters.requirements import may_agree, pins, requirements
 from syndet_ray.clusters.rules import TOKEN_FILE
 from syndet_ray.errors import DefinitionError, MachineError, SyndetError
 
@@ -22,7 +24,7 @@ _PLACEHOLDER = "YOUR-BUCKET"
 _OTHERS = 0o077  # rights of all users but the owner
 _PYTHON = re.compile(r"--python[ =]+(\d+\.\d+)\b")
 _RAY = re.compile(r"^ray==(\S+)", re.MULTILINE)
-_RAY_PACKAGE = re.compile(r"ray\s*(?:\[[^\]]*\])?\s*===?\s*([\w.*+!]+)")
+_RAY_NAME = "ray"
 _KEY_MAKERS = ("vsphere",)  # providers of nodes for which Ray makes the key, whatever its path
 _DO_GENERATE = "Make it: (umask 077; ray get-auth-token --generate > /dev/null)"
 
@@ -111,6 +113,7 @@ def _constraint_errors(command: str, cluster: ClusterFile) -> Iterator[MachineEr
         local = _local_path(remote, cluster)
         if local is not None and local.is_file():
             yield from _ray_errors(local)
+            yield from _contradictions(command, local, cluster)
         elif local is not None:
             place = cluster.lines.place_of_text(command, remote)
             rule = f"installs with {remote}, but the nodes get no such file ({local})"
@@ -118,20 +121,42 @@ def _constraint_errors(command: str, cluster: ClusterFile) -> Iterator[MachineEr
             yield MachineError(place, rule, do=do)
 
 
+def _contradictions(
+    command: str, constraints: Path, cluster: ClusterFile
+) -> Iterator[MachineError]:
+    """Versions of packages that a command asks for, and that its constraints do not allow."""
+    lines = constraints.read_text(encoding="utf-8", errors="replace").splitlines()
+    allowed = list(requirements(lines))
+    for package in requirements(packages(command)):
+        name = canonicalize_name(package.name)
+        for other in allowed:
+            is_same = canonicalize_name(other.name) == name and name != _RAY_NAME
+            if is_same and not may_agree(package.specifier, other.specifier):
+                place = cluster.lines.place_of_text(command, package.name)
+                rule = f"installs {package.name}{package.specifier}, but {constraints} has {other}"
+                yield MachineError(place, rule, do="Take the version out of the command.")
+
+
 def _ray_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError | str]:
     """Versions of Ray that a command names, or that it leaves open."""
     import ray
 
-    versions = list(_ray_versions(command))
-    if _installs_ray(command) and not versions and not constraint_files(command):
+    specifiers = [
+        package.specifier
+        for package in requirements(packages(command))
+        if canonicalize_name(package.name) == _RAY_NAME
+    ]
+    is_pinned = any(pins(specifier) for specifier in specifiers)
+    if _installs_ray(command) and not is_pinned and not constraint_files(command):
         place = cluster.lines.place_of_text(command, "ray")
         yield (
             f"{place}: pins no version of Ray, and all nodes need the one that this machine "
             f"has: write ray[default]=={ray.__version__}, or -c constraints.txt"
         )
-    for version in versions:
-        if not fnmatchcase(ray.__version__, version):
-            place = cluster.lines.place_of_text(command, version)
+    for specifier in specifiers:
+        if not specifier.contains(ray.__version__, prereleases=True):
+            version = str(specifier)
+            place = cluster.lines.place_of_text(command, version.rpartition(",")[2])
             yield _ray_error(version, f"the version at {place}")
 
 
@@ -151,29 +176,25 @@ def _installs_ray(command: str) -> bool:
     return any(re.match(r"ray\b(?!-)", package) for package in packages(command))
 
 
-def _ray_versions(command: str) -> Iterator[str]:
-    """The versions of Ray that a command installs by name, such as 2.40.0 or 2.40.*."""
-    for package in packages(command):
-        match = _RAY_PACKAGE.match(package)
-        if match:
-            yield match[1]
-
-
 def _ray_errors(constraints: Path) -> Iterator[MachineError]:
     import ray
 
     text = constraints.read_text(encoding="utf-8", errors="replace")
     for version in _RAY.findall(text):
         if version != ray.__version__:
-            yield _ray_error(version, str(constraints))
+            yield _ray_error(f"=={version}", str(constraints))
 
 
 def _ray_error(version: str, origin: str) -> MachineError:
-    """The error for another version of Ray than that of this machine; `origin` names it."""
+    """The error for another version of Ray than that of this machine.
+
+    version  as pip takes it, such as "==2.40.0"
+    origin   names what it stands in
+    """
     import ray
 
-    rule = f"has Ray {ray.__version__}, and the nodes get {version}"
-    do = f"Install ray=={version} here, or change {origin}."
+    rule = f"has Ray {ray.__version__}, and the nodes get {version.removeprefix('==')}"
+    do = f"Install ray{version} here, or change {origin}."
     return MachineError("this machine", rule, do=do)
 
 
