@@ -208,6 +208,7 @@ def test_nodes_that_would_not_start_or_not_join_are_refused(old, new, message, r
         (ADDRESS, f"{ADDRESS} > ~/log 2>&1 || echo ray start failed # isn't --good"),
         (ADDRESS, f"{ADDRESS} -v --block --labels='a=b' --resources '{{\"x\": 1}}'"),
         (f"ray start {ADDRESS}", f"(ray start {ADDRESS} --block) && ray start {ADDRESS}"),
+        (f"ray start {ADDRESS}", f"ray --logging-level debug start {ADDRESS}"),
         (f"ray start {ADDRESS}", f"pip show ray torch; ray start {ADDRESS}"),
         (f"ray start {ADDRESS}", f"ray $WORD; cd ray here; ray start {ADDRESS}"),
     ],

@@ -21,7 +21,7 @@ _START = re.compile(r"\bray(?:\.scripts\.scripts)?\s+(?:-\S+\s+)*start\b")
 # Ray at the beginning of a command, and what it is to do
 _RAY = re.compile(
     r"\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup|setsid)\s+(?:-\S+\s+)*)*"
-    r"(?:\S*/)?ray\s+(?:-\S+\s+)*(?P<word>[a-z][\w-]*)(?=\s|$)"
+    r"(?:\S*/)?ray\s+(?:-\S+=\S+\s+)*(?P<word>[a-z][\w-]*)(?=\s|$)"
 )
 _COMMENT = re.compile(r"(?<!\S)#.*")
 _LONG_OPTION = re.compile(r"--[a-z][\w-]*")
@@ -105,7 +105,7 @@ def _start(command: str, program: str, match: re.Match[str]) -> _Start:
         return _Start(command=command, words=words)
     if _OUTPUT.search(program):
         return _Start(command=command, words=words, options=options)
-    unknown = [match[0] for word in others if (match := _LONG_OPTION.match(word))]
+    unknown = [option[0] for word in others if (option := _LONG_OPTION.match(word))]
     return _Start(
         command=command,
         words=words,
