@@ -105,7 +105,7 @@ def asked(cluster, account):
     def ask(check, *changes, **clients):
         changed = cluster(*changes)
         other = copy.copy(account)
-        for name in ("machines", "zone_states"):
+        for name in ("machines", "_descriptions", "zone_states"):
             other.__dict__.pop(name, None)
         other._instance_types = aws._instance_types(changed)
         other._clients = account._clients | clients
@@ -336,6 +336,17 @@ def test_a_bucket_that_cannot_be_written_is_named(storage, message, cluster, mon
 def test_the_cloud_is_asked_for_each_part(check, change, message, asked):
     assert asked(check) == []
     assert message in "\n".join(asked(check, change))
+
+
+def test_an_image_must_be_for_the_processor_of_its_nodes(asked, monkeypatch):
+    client = boto3.client("ec2")
+    answer = client.describe_images()
+    for image in answer["Images"]:
+        image["Architecture"] = "x86_64"  # which moto does not keep
+    monkeypatch.setattr(client, "describe_images", lambda **_: answer)
+    assert asked(aws._images, ec2=client) == []
+    (error,) = asked(aws._images, ("c7i.4xlarge", "c7g.4xlarge"), ec2=client)
+    assert "c7g.4xlarge needs an image for arm64, got 'x86_64'. Take another instance" in error
 
 
 @pytest.mark.parametrize("zones", ["us-east-1z", "us-east-1a,us-east-1z"])

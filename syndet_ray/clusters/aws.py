@@ -33,6 +33,7 @@ _DO_BUCKET = "Create the bucket, or correct the name."
 _DO_ROLE = "Write the name of the cluster in its policy, see docs/cluster_aws.md."
 _DO_PROFILE = "docs/cluster_aws.md has the commands that make it."
 _DO_IMAGE = "docs/cluster_aws.md has the command that names one of this region."
+_DO_ARCHITECTURE = "Take another instance type, or an image for it."
 _DO_QUOTA = "Ask for more in Service Quotas, or list smaller nodes."
 _DO_RIGHTS = "They need ec2:RunInstances, and iam:PassRole for the role of the head."
 _STARTS_ELSEWHERE = "Take another instance type, or another region."
@@ -74,17 +75,29 @@ class Account:
     @cached_property
     def machines(self) -> dict[str, dict[str, int]]:
         """Cores and GPUs of each instance type of the cluster that exists, by its name."""
-        pages = self.client("ec2").get_paginator("describe_instance_types")
         machines = {}
-        wanted = [{"Name": "instance-type", "Values": self._instance_types}]
-        for page in pages.paginate(Filters=wanted):
-            for machine in page["InstanceTypes"]:
-                gpus = machine.get("GpuInfo", {}).get("Gpus", [])
-                machines[machine["InstanceType"]] = {
-                    "CPU": machine["VCpuInfo"]["DefaultVCpus"],
-                    "GPU": sum(gpu["Count"] for gpu in gpus),
-                }
+        for name, machine in self._descriptions.items():
+            gpus = machine.get("GpuInfo", {}).get("Gpus", [])
+            machines[name] = {
+                "CPU": machine["VCpuInfo"]["DefaultVCpus"],
+                "GPU": sum(gpu["Count"] for gpu in gpus),
+            }
         return machines
+
+    def architectures(self, instance_type: str | None) -> list[str]:
+        """The architectures of an instance type, such as x86_64; none of one that is not known."""
+        machine = self._descriptions.get(instance_type or "", {})
+        return list(machine.get("ProcessorInfo", {}).get("SupportedArchitectures", []))
+
+    @cached_property
+    def _descriptions(self) -> dict[str, dict[str, Any]]:
+        """EC2's descriptions of the instance types of the cluster that exist, by their names."""
+        pages = self.client("ec2").get_paginator("describe_instance_types")
+        wanted = [{"Name": "instance-type", "Values": self._instance_types}]
+        machines = [
+            machine for page in pages.paginate(Filters=wanted) for machine in page["InstanceTypes"]
+        ]
+        return {machine["InstanceType"]: machine for machine in machines}
 
 
 def findings(cluster: ClusterFile, storage: str | None = None) -> list[SyndetError | str]:
@@ -145,7 +158,7 @@ def _zones(account: Account, cluster: ClusterFile) -> Findings:
 
 
 def _images(account: Account, cluster: ClusterFile) -> Findings:
-    """Images that are there, and whose disks fit those of the nodes."""
+    """Images that are there, and that fit the disks and processors of the nodes."""
     kinds_of: dict[str, list[NodeType]] = {}
     for kind in _kinds(cluster):
         if kind.image is not None and kind.image.startswith("ami-"):
@@ -162,6 +175,13 @@ def _images(account: Account, cluster: ClusterFile) -> Findings:
             continue
         for kind in kinds:
             yield from _disk_errors(cluster, kind, images[name])
+            architecture = images[name].get("Architecture")
+            architectures = account.architectures(kind.instance_type)
+            if architecture and architectures and architecture not in architectures:
+                place = _place(cluster, kind, "ImageId")
+                words = " or ".join(architectures)
+                rule = f"{kind.name}: {kind.instance_type} needs an image for {words}"
+                yield MachineError(place, rule, got=architecture, do=_DO_ARCHITECTURE)
 
 
 def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:
