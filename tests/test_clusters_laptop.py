@@ -239,8 +239,8 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
     trials_here(folder)
     assert folder.report.exists() and (run / "champion" / "model.safetensors").exists()
     assert not folder.checkpoints.exists(), "only resume needs them"
-    (sources,) = home.glob("syndet_projects/*/submitted/*/files/sources.json")
-    assert str(Path.cwd() / "photos") in sources.read_text()
+    (origins,) = home.glob("syndet_projects/*/submitted/*/files/origins.json")
+    assert str(Path.cwd() / "photos") in origins.read_text()
     assert folder.about["options"]["real"].startswith(f"{home}/syndet_projects/dice-")
     assert Path(folder.sweep.recipe.scene.backgrounds).match("*/files/given/*/floors")
     assert {path.name for path in Path.cwd().iterdir()} == {"sweeps", "photos", "runs"}

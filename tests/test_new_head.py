@@ -31,7 +31,7 @@ class NewHead:
     def __init__(self, file):
         self.file = file
         self.sent = {}
-        self.sources = {}
+        self.origins = {}
         self.commands = []
 
     def run(self, command):
@@ -39,8 +39,8 @@ class NewHead:
 
     def send(self, source, place, *, like, **_):
         self.sent[str(place)] = str(source)
-        if source.name == "sources.json":
-            self.sources = json.loads(source.read_text())
+        if source.name == "origins.json":
+            self.origins = json.loads(source.read_text())
 
     def answer(self, command):
         self.commands.append(command)
@@ -64,7 +64,7 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def sources(meshes, photos):
+def origins(meshes, photos):
     """What the lost head was sent: for nodes, and for the driver alone."""
     places = {}
     for source, parent in ((meshes, FOLDER / "files" / "given"), (photos, FOLDER / "data")):
@@ -93,14 +93,14 @@ def continued(tmp_path, monkeypatch):
     return resume
 
 
-def record(sources):
-    return {"folder": str(FOLDER / "files"), "sources": sources}
+def record(origins):
+    return {"folder": str(FOLDER / "files"), "file_origins": origins}
 
 
-def test_every_file_is_sent_to_the_place_that_the_run_names(sources, continued):
-    head = continued(record(sources))
-    assert sources.items() <= head.sent.items()
-    assert head.sources == sources, "a third head needs them too"
+def test_every_file_is_sent_to_the_place_that_the_run_names(origins, continued):
+    head = continued(record(origins))
+    assert origins.items() <= head.sent.items()
+    assert head.origins == origins, "a third head needs them too"
     assert str(FOLDER / "files" / "syndet_ray") in head.sent
     made, started = head.commands
     assert made.startswith("mkdir -p ") and f"{FOLDER}/data/" in made
@@ -111,59 +111,59 @@ def test_every_file_is_sent_to_the_place_that_the_run_names(sources, continued):
 
 def test_a_run_that_needs_no_file_of_another_machine_is_started_with_the_code_alone(continued):
     head = continued(record({}))
-    assert {PurePosixPath(place).name for place in head.sent} == {"sources.json", "syndet_ray"}
+    assert {PurePosixPath(place).name for place in head.sent} == {"origins.json", "syndet_ray"}
 
 
-def test_a_head_that_has_the_run_gets_the_files_again_and_continues_it(sources, continued):
+def test_a_head_that_has_the_run_gets_the_files_again_and_continues_it(origins, continued):
     run = f"{ROOT}/dice-1a2b3c/runs/tiny-7"
     item = {"folder": str(FOLDER), "run": run, "pid": 5}
-    head = continued(record(sources), submissions=[item])
-    assert sources.items() <= head.sent.items(), "a wrong file may have been refused, and mended"
+    head = continued(record(origins), submissions=[item])
+    assert origins.items() <= head.sent.items(), "a wrong file may have been refused, and mended"
     asked, _, started = head.commands
     assert asked.endswith(f"on_head end {FOLDER}")
     assert f" resume {run} --address auto " in started
-    head = continued(record(sources), submissions=[{**item, "run": ""}])
+    head = continued(record(origins), submissions=[{**item, "run": ""}])
     assert f" resume {ADDRESS} --address auto " in head.commands[-1], "it has not been fetched"
 
 
-def test_a_head_that_carries_the_run_out_is_sent_nothing(sources, continued, monkeypatch):
+def test_a_head_that_carries_the_run_out_is_sent_nothing(origins, continued, monkeypatch):
     sent = []
     monkeypatch.setattr(NewHead, "goes_on", True)
     monkeypatch.setattr(NewHead, "send", lambda *arguments, **_: sent.append(arguments))
     item = {"folder": str(FOLDER), "run": f"{ROOT}/dice-1a2b3c/runs/tiny-7", "pid": 5}
     with pytest.raises(MachineError, match=r"runs/tiny-7: still goes on\. Follow it: .* attach "):
-        continued(record(sources), submissions=[item])
+        continued(record(origins), submissions=[item])
     assert not sent
 
 
-def test_all_files_that_are_gone_are_named_with_what_to_do(sources, meshes, photos):
+def test_all_files_that_are_gone_are_named_with_what_to_do(origins, meshes, photos):
     meshes.rename(meshes.with_name("gone"))
     photos.rename(photos.with_name("gone too"))
     message = rf"{meshes}, {photos}: is needed by .* a link to where it lies now is enough"
     with pytest.raises(DataError, match=message):
-        bundle_again(sources, FOLDER)
+        bundle_again(origins, FOLDER)
     meshes.symlink_to(meshes.with_name("gone"))
     photos.symlink_to(photos.with_name("gone too"))
-    bundle = bundle_again(sources, FOLDER)
+    bundle = bundle_again(origins, FOLDER)
     assert [(item.for_nodes, item.size) for item in bundle.items] == [(True, 3), (False, 3)]
 
 
-@pytest.mark.parametrize("about", [{"sources": None}, {}])
+@pytest.mark.parametrize("about", [{"file_origins": None}, {}])
 def test_a_run_that_was_not_sent_is_refused(about, continued):
     with pytest.raises(DefinitionError, match=r"tiny-7: was not sent to a cluster.*Leave out"):
         continued({"folder": "/home/me/dice", **about})
 
 
-def test_a_head_with_another_home_folder_is_refused(sources, continued):
+def test_a_head_with_another_home_folder_is_refused(origins, continued):
     message = r"projects in /home/you/p, and the run names files in /home/me/.* ssh_user"
     with pytest.raises(MachineError, match=message):
-        continued(record(sources), root="/home/you/p")
+        continued(record(origins), root="/home/you/p")
 
 
-def test_a_head_without_room_is_refused_before_anything_is_sent(sources, photos, continued):
+def test_a_head_without_room_is_refused_before_anything_is_sent(origins, photos, continued):
     (photos / "2.jpg").write_bytes(bytes(3 * 10**6))
     with pytest.raises(MachineError, match=r"has 1 kB free, and 3 MB are needed"):
-        continued(record(sources), free=900)
+        continued(record(origins), free=900)
 
 
 def test_other_photos_are_refused(tmp_path):

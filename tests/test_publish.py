@@ -144,7 +144,7 @@ def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
     assert refusal.value.__notes__ == [
         f"the run lies in {other.path} now: resume that from here on"
     ]
-    other.describe(other.about | {"sources": {"/there/photos": "/here/photos"}})
+    other.describe(other.about | {"file_origins": {"/there/photos": "/here/photos"}})
     with pytest.raises(DataError) as refusal, _hints_at_continuing(other, address):
         raise DataError("/there/photos", "does not exist")
     (note,) = refusal.value.__notes__
@@ -173,7 +173,7 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
     shown = Recorder(DISPLAY)
     shown.keep_in(folder)
     shown.outcome(Outcome(folder=folder, status="interrupted"))
-    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {"/h": "/here"}}
+    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "origins": {"/h": "/here"}}
     head = SimpleNamespace(
         file=Path("c.yaml"),
         place="the head of c.yaml",
@@ -218,7 +218,7 @@ def test_a_run_that_has_lost_the_ray_of_its_cluster_says_how_to_go_on_from_here(
     shown.keep_in(folder)
     shown.note(f"Ray has ended on this machine; {START_RAY_AGAIN}")
     assert end_of(folder).has_lost_ray
-    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "sources": {}}
+    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "origins": {}}
     head = SimpleNamespace(
         file=Path("c.yaml"),
         place="the head of c.yaml",

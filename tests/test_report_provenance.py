@@ -23,14 +23,14 @@ def test_the_command_of_a_run_is_shown_or_that_there_was_none(about, words):
 def test_a_run_that_was_sent_names_the_files_of_the_machine_that_sent_it():
     """A command that can be given there is shown, and its words are quoted."""
     files = "/home/me/syndet_projects/chess/submitted/mine-1/files"
-    sources = {
+    origins = {
         f"{files}/given/1a/meshes_of_mine": "/laptop/meshes of mine",
         "/home/me/syndet_projects/chess/submitted/mine-1/data/photos": "/laptop/photos",
     }
     photos = "/home/me/syndet_projects/chess/submitted/mine-1/data/photos"
     sent = {
         "folder": files,
-        "sources": sources,
+        "file_origins": origins,
         "command": "syndet_ray sweep mine --address auto --set scene.assets=given/1a/meshes_of_mine"
         f" --real {photos} --runs /home/me/syndet_projects/chess/runs",
         "real": {"path": photos, "notes": [f"see {files}/given/1a/meshes_of_mine/assets.json"]},

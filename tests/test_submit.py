@@ -11,7 +11,7 @@ import pytest
 from conftest import write_tiny_sweep
 
 from syndet_ray.cli import head_facts, on_cluster, sending, sent_options, sent_runs, submit
-from syndet_ray.cli.on_head import DETACHED, sources_of
+from syndet_ray.cli.on_head import DETACHED, all_origins
 from syndet_ray.cli.options import INTERRUPTED
 from syndet_ray.cli.remote_submission import RemoteSubmission, project_name, start
 from syndet_ray.cli.sent_runs import newest_submission
@@ -24,7 +24,7 @@ from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.runs.sources import with_sources
+from syndet_ray.runs.origins import with_origins
 
 # options that are settings of the recipe, or that say where to run and what is brought back
 ELSEWHERE = {"assets", "backgrounds", "generator", "synthetic", "settings", "project", "taken"}
@@ -274,11 +274,11 @@ def test_messages_of_a_run_there_name_the_files_here(tmp_path):
     submission = Submission(Path(root))
     meshes = bundle.place(MESHES.source)
     problem = f"{root}/files/{meshes}/assets.json, {meshes}/a, {bundle.place(PHOTOS.source)}: wrong"
-    assert sources_of(submission) == {}, "an earlier version sent no sources"
+    assert all_origins(submission) == {}, "an earlier version sent no origins"
     submission.files.mkdir(parents=True)
-    sending.write_sources(bundle, submission.files)
+    sending.write_origins(bundle, submission.files)
     text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
-    assert with_sources(sources_of(submission), problem) == text
+    assert with_origins(all_origins(submission), problem) == text
 
 
 def test_progress_is_shown_of_what_takes_a_while():

@@ -8,7 +8,7 @@ from syndet_ray.cli import on_cluster
 from syndet_ray.cli.options import runs_folder
 from syndet_ray.cli.remote_submission import RemoteSubmission, attach_command, head_and_facts, start
 from syndet_ray.cli.screen import LOADING, open_display
-from syndet_ray.cli.sending import check_room, send, write_sources
+from syndet_ray.cli.sending import check_room, send, write_origins
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import DefinitionError, MachineError
@@ -41,7 +41,7 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
         about = _record(address, staged / "runs", display)
         submission = RemoteSubmission(head=head, folder=_folder(about, address, head, facts))
         run = _run_there(submission, facts)
-        _send_again(about["sources"], submission, facts, display, staged)
+        _send_again(about["file_origins"], submission, facts, display, staged)
     words = ["resume", run or address, "--address", "auto", *option_words(options)]
     words += ["--runs", str(submission.runs), *(["--force"] if force else [])]
     start(submission, words, run)
@@ -49,13 +49,13 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
 
 
 def _send_again(
-    sources: Mapping[str, str],
+    origins: Mapping[str, str],
     submission: RemoteSubmission,
     facts: Mapping[str, Any],
     display: "Plain | Bar",
     staged: Path,
 ) -> None:
-    """Sends this code and the files of a run, from `bundle_again`'s sources.
+    """Sends this code and the files of a run, from `bundle_again`'s origins.
 
     staged  a temporary folder
     """
@@ -64,8 +64,8 @@ def _send_again(
     definitions = staged / "definitions"  # none: the run has its resolved sweep
     definitions.mkdir()
     with display.step("looking at the files that go along"):
-        bundle = bundle_again(sources, submission.folder)
-        write_sources(bundle, definitions)
+        bundle = bundle_again(origins, submission.folder)
+        write_origins(bundle, definitions)
     check_room(facts, bundle, submission)
     send(definitions, submission, bundle, facts, display)
 
@@ -85,7 +85,7 @@ def _folder(
     about: Mapping[str, Any], address: str, head: "Head", facts: Mapping[str, Any]
 ) -> PurePosixPath:
     """The folder that a run's submission had on its head, and has on this one."""
-    if about.get("sources") is None:
+    if about.get("file_origins") is None:
         rule = "was not sent to a cluster, so its files have no places there"
         do = "Leave out `cluster` to continue it here."
         raise DefinitionError(address, rule, do=do)

@@ -20,7 +20,7 @@ from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
 from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.sources import with_relative, with_sources
+from syndet_ray.runs.origins import with_origins, with_relative
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
 _END_S = 60.0  # an orderly end takes seconds; the machine elsewhere waits twice as long
@@ -50,16 +50,16 @@ def follow(submission: Submission, newest_mark: str | None = None) -> None:
             from syndet_ray.tuning import follow as following
 
             open_display = partial(terminal.display, console, show_line=show_line)
-            following.follow(run, open_display, partial(with_sources, sources_of(submission)))
+            following.follow(run, open_display, partial(with_origins, all_origins(submission)))
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None
     except SyndetError as error:  # the machine that fetches the run will meet it too
         console.print(str(error))
 
 
-def sources_of(submission: Submission) -> dict[str, str]:
+def all_origins(submission: Submission) -> dict[str, str]:
     """Returns where each path of a submission comes from: {path there: path elsewhere}."""
-    return with_relative(submission.sources, submission.files)
+    return with_relative(submission.origins, submission.files)
 
 
 def _awaited_run(submission: Submission) -> RunFolder | None:
@@ -99,7 +99,7 @@ def state(submission: Submission) -> None:
     whether its process has begun to carry the run out, whether it still does, the error that
     ended the process, and where its files come from.
     """
-    run, sources = submission.run, sources_of(submission)
+    run, origins = submission.run, all_origins(submission)
     has_begun = run is not None and _is_shown(run, submission.began)
     _answer(
         {
@@ -107,8 +107,8 @@ def state(submission: Submission) -> None:
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
             "goes_on": _goes_on(submission),
-            "error": with_sources(sources, submission.error()),
-            "sources": sources,
+            "error": with_origins(origins, submission.error()),
+            "origins": origins,
         }
     )
 

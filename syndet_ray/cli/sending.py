@@ -19,17 +19,17 @@ _MEGABYTE = 1_000_000
 _SHOWN_BYTES = 10 * _MEGABYTE  # of an item whose progress is shown: seconds on an ordinary line
 
 
-def write_sources(bundle: "Bundle", folder: Path, points: Path | None = None) -> None:
+def write_origins(bundle: "Bundle", folder: Path, points: Path | None = None) -> None:
     """Writes where each item comes from: messages of the run name its path here, and a new head
     gets it from there.
 
     points  a temporary copy among the items, which only the start of a sweep needs
     """
-    from syndet_ray.clusters.submission import SOURCES
+    from syndet_ray.clusters.submission import ORIGINS
 
     items = [item for item in bundle.items if item.source != points]
-    sources = {str(bundle.path_on_head(item)): str(item.source) for item in items}
-    (folder / SOURCES).write_text(json.dumps(sources), encoding="utf-8")
+    origins = {str(bundle.path_on_head(item)): str(item.source) for item in items}
+    (folder / ORIGINS).write_text(json.dumps(origins), encoding="utf-8")
 
 
 def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: RemoteSubmission) -> None:

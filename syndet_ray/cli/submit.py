@@ -13,7 +13,7 @@ from syndet_ray.cli.on_cluster import follow
 from syndet_ray.cli.options import runs_folder
 from syndet_ray.cli.remote_submission import RemoteSubmission, head_and_facts, project_name, start
 from syndet_ray.cli.screen import LOADING, open_display
-from syndet_ray.cli.sending import check_room, send, write_sources
+from syndet_ray.cli.sending import check_room, send, write_origins
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.errors import MachineError
@@ -67,7 +67,7 @@ def submit(
         with display.step("looking at the files that go along"):
             bundle = _bundle(request, options, cluster, submission.folder, points=earlier)
             sweep = write_definitions(name, request.given, bundle, staged / "definitions")
-            write_sources(bundle, staged / "definitions", earlier)
+            write_origins(bundle, staged / "definitions", earlier)
         if earlier is not None:
             _move_paths(earlier, bundle)
         check_room(facts, bundle, submission)

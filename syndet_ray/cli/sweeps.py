@@ -151,7 +151,7 @@ def _start(
 
 
 def _origin(name: str, given: Mapping[str, Any], project: "Project | None") -> "Origin":
-    from syndet_ray.clusters.submission import sources_here
+    from syndet_ray.clusters.submission import origins_here
     from syndet_ray.definitions.loader import find
     from syndet_ray.tuning.options import Origin
 
@@ -162,7 +162,7 @@ def _origin(name: str, given: Mapping[str, Any], project: "Project | None") -> "
         given=given,
         command=["syndet_ray", *sys.argv[1:]],
         project={} if project is None else project.facts(),
-        sources=sources_here(),
+        file_origins=origins_here(),
     )
 
 
@@ -232,7 +232,7 @@ def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
             command = resume_command(folder.path, folder.about)
             advice = f"It was brought here from a cluster; continue it there with: {command}."
             raise with_first_advice(error, advice) from None
-        if folder.about.get("sources"):  # paths of a head, which may be lost
+        if folder.about.get("file_origins"):  # paths of a head, which may be lost
             command = command_line("resume", run, "--cluster", "FILE")
             error.add_note(f"its files were sent to a cluster; continue it on one with: {command}")
         elif "://" in run:

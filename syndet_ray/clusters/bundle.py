@@ -220,21 +220,21 @@ def _is_within(path: Path, folders: Iterable[Path]) -> bool:
     return any(map(normal.is_relative_to, folders))
 
 
-def bundle_again(sources: Mapping[str, str], folder: PurePosixPath) -> Bundle:
+def bundle_again(origins: Mapping[str, str], folder: PurePosixPath) -> Bundle:
     """Returns the bundle of a submission that was sent before, with each item at the same place.
 
-    sources  where each file or folder comes from, {absolute path on the head: path here}
+    origins  where each file or folder comes from, {absolute path on the head: path here}
     folder   that of the submission, absolute, on the head
 
     Raises DataError, with all of them, for what is not here any more, and as `bundle` does.
     """
-    missing = [source for source in sources.values() if not os.path.exists(source)]
+    missing = [source for source in origins.values() if not os.path.exists(source)]
     if missing:
         rule = "is needed by the run, was sent from this path, and is not here"
         do = "Put it there again, with the same content; a link to where it lies now is enough."
         raise DataError(", ".join(missing), rule, do=do)
     items = []
-    for place, text in sources.items():
+    for place, text in origins.items():
         size, files = _measure(Path(text))
         for_nodes = PurePosixPath(place).is_relative_to(folder / FILES)
         items.append(Item(source=Path(text), for_nodes=for_nodes, size=size, files=files))

@@ -5,7 +5,7 @@
     submitted/<id>/
         files/       what every node gets: code and sweeps; the run's working folder
             given/   assets, weights and whatever else the sweep names
-            sources.json  where each path in given/ and data/ comes from
+            origins.json  where each path in given/ and data/ comes from
         data/        photos and whatever else the driver alone reads
         output.txt   what the process has printed
         process.json its id, and the run that it continues, "" for a new one
@@ -34,14 +34,14 @@ from syndet_ray.workers.nodes.own_files import FOLDER
 # The layout above. cli/head_facts.py repeats it, because the head runs that without this package.
 PROJECTS = "syndet_projects"
 RUNS = "runs"
-FILES, GIVEN, DATA, SOURCES = "files", "given", "data", "sources.json"
+FILES, GIVEN, DATA, ORIGINS = "files", "given", "data", "origins.json"
 _ERROR = "syndet_ray: "  # begins the line of an error
 
 
-def sources_here() -> dict[str, str] | None:
-    """Returns the sources of the submission that this process carries out; None if it is none."""
+def origins_here() -> dict[str, str] | None:
+    """Returns the origins of the submission that this process carries out; None if it is none."""
     files = os.environ.get(FOLDER)
-    return None if files is None else Submission(Path(files).parent).sources
+    return None if files is None else Submission(Path(files).parent).origins
 
 
 class Submission:
@@ -84,15 +84,15 @@ class Submission:
         return process.pid
 
     @property
-    def sources(self) -> dict[str, str]:
+    def origins(self) -> dict[str, str]:
         """The path on the other machine of each file or folder that was sent, by its absolute path
         here; {} for a submission of an earlier version.
         """
-        file = self.files / SOURCES
+        file = self.files / ORIGINS
         if not file.exists():
             return {}
-        sources: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-        return sources
+        origins: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return origins
 
     @property
     def is_running(self) -> bool:

@@ -12,9 +12,9 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.metrics import BATCH_PARTS
 from syndet_ray.report.words import compute
 from syndet_ray.runs import machine, names
+from syndet_ray.runs.origins import command_of, origins_of, with_origins
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
-from syndet_ray.runs.sources import command_of, sources_of, with_sources
 
 _DAY = "%Y-%m-%d %H:%M %Z"
 _HASH_DIGITS = 12  # enough to tell data apart, few enough for a line
@@ -27,7 +27,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """
     about = run.about
     test = run.test
-    sources = sources_of(about)
+    origins = origins_of(about)
     code = {name: machine.commit_words(state) for name, state in about.get("code", {}).items()}
     texts = {
         "command": _command(about),
@@ -46,7 +46,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     shown = {name: str(value) for name, value in texts.items() if value not in (None, "")}
-    return [(name, with_sources(sources, text)) for name, text in shown.items()]
+    return [(name, with_origins(origins, text)) for name, text in shown.items()]
 
 
 def _command(about: Mapping[str, Any]) -> str | None:

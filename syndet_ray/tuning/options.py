@@ -87,12 +87,12 @@ class Options:
 class Origin:
     """The source of a run's sweep: its file, and the settings that replaced those of the file.
 
-    given    settings from the command line, by name
-    command  the words of the command line; empty for a run that was started from Python
-    project  the folder's syndet.toml, as the run found it: what it says that the command line does
-             not is in `given` and in the options of the run
-    sources  where each file that another machine has sent here comes from, by its path here; None
-             for a sweep of this machine
+    given         settings from the command line, by name
+    command       the words of the command line; empty for a run that was started from Python
+    project       the folder's syndet.toml, as the run found it: what it says that the command line
+                  does not is in `given` and in the options of the run
+    file_origins  where each file that another machine has sent here comes from, by its path here;
+                  None for a sweep of this machine
     """
 
     name: str
@@ -100,7 +100,7 @@ class Origin:
     given: Mapping[str, Any] = field(default_factory=dict)
     command: Sequence[str] = ()
     project: Mapping[str, Any] = field(default_factory=dict)
-    sources: Mapping[str, str] | None = None
+    file_origins: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def description(
         "name": origin.name,
         "file": None if origin.file is None else str(origin.file.resolve()),
         "folder": str(Path.cwd()),
-        "sources": None if origin.sources is None else dict(origin.sources),
+        "file_origins": None if origin.file_origins is None else dict(origin.file_origins),
         "given": dict(origin.given),
         "project": dict(origin.project),
         "command": mask(shlex.join(without_queries(origin.command))),

@@ -1,4 +1,4 @@
-"""Sources: a run that was sent to a cluster, in words of the machine that has sent it.
+"""Origins: a run that was sent to a cluster, in words of the machine that has sent it.
 
 Its user can change the files there, and the next sweep sends them again.
 """
@@ -11,32 +11,32 @@ from typing import Any
 _UNNAMED_FILE = "FILE"  # a run does not know its cluster's file before it is brought home
 
 
-def with_relative(sources: Mapping[str, str], folder: Path) -> dict[str, str]:
+def with_relative(origins: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Returns {path there: path elsewhere} with the relative paths too, by which a sweep names what
     nodes get. Absolute paths are first, as they may end with a relative one.
 
     folder  there, in which the run works
     """
     relative = {}
-    for place, source in sources.items():
+    for place, source in origins.items():
         path = Path(place)
         if path.is_relative_to(folder):
             relative[str(path.relative_to(folder))] = source
-    return {**sources, **relative}
+    return {**origins, **relative}
 
 
-def sources_of(about: Mapping[str, Any]) -> dict[str, str]:
+def origins_of(about: Mapping[str, Any]) -> dict[str, str]:
     """Returns where the paths of a run come from; {} for a run that was not sent.
 
     about  what run.json keeps of the run
     """
-    sources = about.get("sources")
-    return with_relative(sources, Path(about["folder"])) if sources else {}
+    origins = about.get("file_origins")
+    return with_relative(origins, Path(about["folder"])) if origins else {}
 
 
-def with_sources(sources: Mapping[str, str], text: str) -> str:
+def with_origins(origins: Mapping[str, str], text: str) -> str:
     """Returns a text with the paths of the machine that has sent the files."""
-    for place, source in sources.items():
+    for place, source in origins.items():
         text = text.replace(place, source)
     return text
 
@@ -47,10 +47,10 @@ def command_of(about: Mapping[str, Any]) -> str | None:
     For a run that was sent it is one that sends it again, from the folder of its sweep.
     """
     command: str | None = about.get("command")
-    if not command or about.get("sources") is None:
+    if not command or about.get("file_origins") is None:
         return command
-    sources = sources_of(about)
-    words = [with_sources(sources, word) for word in shlex.split(command)]
+    origins = origins_of(about)
+    words = [with_origins(origins, word) for word in shlex.split(command)]
     cluster = ["--cluster", about.get("cluster") or _UNNAMED_FILE]
     # what a sweep is sent with says where it runs there
     return shlex.join(_replace_option(_replace_option(words, "--address", cluster), "--runs", []))
