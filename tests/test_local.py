@@ -173,7 +173,7 @@ def test_models_that_are_gone_are_reported_before_anything_trains_or_the_test_se
         shutil.rmtree(trial.checkpoint)
     known = folder.trials()
     assert _check_models(folder, {}) is None, "the test set has met them all"
-    message = rf"test set, {lost[0].number}, {lost[1].number}: {lost[0].checkpoint} is gone\. Put them back"
+    message = rf"test set, {lost[0].number}, {lost[1].number}: {lost[0].checkpoint} is gone\. Put the checkpoints back"
     with pytest.raises(DataError, match=message):
         resume(folder, {"trials": 2}, Silent())
     assert folder.sweep.trials == 1, "it is not extended"
