@@ -80,17 +80,19 @@ def test_a_run_brought_from_a_cluster_is_replaced_by_a_copy_that_went_on(tmp_pat
     assert [path.name for path in here.parent.iterdir()] == ["dice-1"]
 
 
-@pytest.mark.parametrize("change", ["another run", "went on", "carried out"])
+@pytest.mark.parametrize("change", ["another run", "went on", "carried out", "has as much"])
 def test_a_run_that_a_copy_may_not_replace_stays(change, tmp_path):
     folder, store = made_run().write(tmp_path / "head" / "dice-1"), str(tmp_path / "store")
     with copying(folder, store):
-        pass
+        folder.ledger.append("retry", 0)
     here = tmp_path / "runs" / "dice-1"
     brought = made_run(about=folder.about | {"cluster": "/c.yaml"}).write(here)
     if change == "another run":
         brought.describe(brought.about | {"started": 1.0})
     elif change == "went on":
-        brought.ledger.append("retry", 0)
+        brought.ledger.append("retry", 1)
+    elif change == "has as much":
+        shutil.copy(folder.path / "ledger.jsonl", here)
     before = (here / "run.json").read_bytes(), (here / "ledger.jsonl").read_bytes()
     lock = brought.lock() if change == "carried out" else nullcontext()
     with lock, pytest.raises(DataError, match="is here already"):

@@ -133,7 +133,7 @@ def test_what_still_ends_is_said_with_how_to_follow_it(begun, folder, syndet_her
     answer = {"is_asked": True, "goes_on": True, "run": str(folder.path), "status": ""}
     monkeypatch.setattr(Head, "answer", lambda head, command: answer)
     assert stopped(syndet_here).stdout.endswith(
-        "tiny-2 still ends; follow it with: python -m syndet_ray attach tiny-2 --cluster c.yaml\n"
+        "tiny-2 is still ending; follow it with: python -m syndet_ray attach tiny-2 --cluster c.yaml\n"
         "after that, continue with: python -m syndet_ray resume tiny-2 --cluster c.yaml\n"
     )
 

@@ -184,7 +184,7 @@ ADDRESS = "--address=$RAY_HEAD_IP:6379"
         (
             ADDRESS,
             "",
-            "worker_start_ray_commands must join the head, and this `ray start` has no --address. "
+            "worker_start_ray_commands must join the head, and this `ray start` names no head. "
             f"Write {ADDRESS}, with the port of the head.",
         ),
         (ADDRESS, "--address=10.0.0.1:6379", "of this cluster, got '10.0.0.1:6379'. Write --addr"),

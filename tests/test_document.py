@@ -240,7 +240,8 @@ cluster_name: c
 max_workers: 1
 provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: p}
 auth: {ssh_user: me}
-head_start_ray_commands: [ray start --head --dashboard-host=127.0.0.1]
+head_start_ray_commands:
+  - ray start --head --dashboard-host=127.0.0.1 --autoscaling-config=~/ray_bootstrap_config.yaml
 head_node_type: head
 available_node_types:
   head: {resources: {CPU: 0}, node_config: {machineType: n1-standard-2}}

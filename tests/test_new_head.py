@@ -85,7 +85,7 @@ def continued(tmp_path, monkeypatch):
         display = SimpleNamespace(step=lambda text: nullcontext(), progress=lambda *_: None)
         monkeypatch.setattr(new_head, "open_display", lambda console: nullcontext(display))
         monkeypatch.setattr(new_head, "head_and_facts", lambda _: (head, facts))
-        monkeypatch.setattr(new_head, "_record", lambda *_: about)
+        monkeypatch.setattr(new_head, "_fetch_record", lambda *_: about)
         monkeypatch.setattr(on_cluster, "follow", lambda *_: None)
         new_head.resume_there(ADDRESS, file, SweepOptions(trials=4, runs=tmp_path), force=True)
         return head

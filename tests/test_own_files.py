@@ -5,7 +5,7 @@ import os
 import pytest
 
 from syndet_ray.workers.nodes import own_files
-from syndet_ray.workers.nodes.own_files import FOLDER, link_here, runtime_environment
+from syndet_ray.workers.nodes.own_files import SENT_FOLDER, link_here, runtime_environment
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def copy(tmp_path, monkeypatch):
 def files(tmp_path, monkeypatch):
     """The path that the files have on the head, which this node lacks."""
     path = tmp_path / "home" / "syndet_projects" / "x" / "files"
-    monkeypatch.setenv(FOLDER, str(path))
+    monkeypatch.setenv(SENT_FOLDER, str(path))
     return path
 
 
@@ -52,8 +52,8 @@ def test_on_the_head_they_stay_what_they_are(copy, files):
 def test_ray_brings_them_where_there_are_any(files, monkeypatch):
     environment = runtime_environment()["runtime_env"]
     assert environment["working_dir"] == str(files)
-    assert environment["env_vars"] == {FOLDER: str(files)}
+    assert environment["env_vars"] == {SENT_FOLDER: str(files)}
     module, _, name = environment["worker_process_setup_hook"].rpartition(".")
     assert (module, getattr(own_files, name)) == (own_files.__name__, link_here)
-    monkeypatch.delenv(FOLDER)
+    monkeypatch.delenv(SENT_FOLDER)
     assert runtime_environment() == {}

@@ -134,8 +134,8 @@ def test_a_resume_that_is_refused_here_names_the_cluster(tmp_path):
     with pytest.raises(DataError) as refusal, _hints_at_continuing(folder, "there"):
         raise DataError("/there/photos", "does not exist", do="Put them back.")
     assert str(refusal.value) == (
-        "/there/photos: does not exist. It was brought here from a cluster; continue it there "
-        f"with: python -m syndet_ray resume {folder.path} --cluster /c.yaml. Put them back."
+        "/there/photos: does not exist. It was brought here from a cluster: continue it there "
+        f"with `python -m syndet_ray resume {folder.path} --cluster /c.yaml`. Put them back."
     )
     other = made_run(about=THERE).write(tmp_path / "of a bucket")
     address = "s3://b/runs/of"

@@ -135,7 +135,7 @@ def test_a_run_says_what_was_lost_and_how_to_go_on_and_ends_in_order(process):
 
 
 def test_a_run_that_was_sent_names_no_folder_of_the_head(monkeypatch):
-    monkeypatch.setenv(own_files.FOLDER, "/head/files")
+    monkeypatch.setenv(own_files.SENT_FOLDER, "/head/files")
     over, notes = threading.Event(), Notes()
     over.set()
     stop = Stop(notes)

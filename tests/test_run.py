@@ -489,7 +489,7 @@ def test_a_run_that_was_sent_says_from_where_a_tracking_server_is_looked_for(hom
     with pytest.raises(MachineError, match="does not answer") as here:
         check(sweep, options, Quiet())
     assert not hasattr(here.value, "__notes__")
-    monkeypatch.setenv(own_files.FOLDER, str(Path.cwd()))
+    monkeypatch.setenv(own_files.SENT_FOLDER, str(Path.cwd()))
     with pytest.raises(MachineError, match="does not answer") as there:
         check(sweep, options, Quiet())
     words = "It is looked for from the cluster's head; 127.0.0.1 is the head itself."

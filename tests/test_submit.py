@@ -24,7 +24,7 @@ from syndet_ray.clusters.head import ANSWER
 from syndet_ray.clusters.submission import Submission
 from syndet_ray.definitions.loader import load
 from syndet_ray.errors import DataError, DefinitionError, MachineError
-from syndet_ray.runs.origins import with_origins
+from syndet_ray.runs.origins import replace_paths
 
 # options that are settings of the recipe, or that say where to run and what is brought back
 ELSEWHERE = {"assets", "backgrounds", "generator", "synthetic", "settings", "project", "taken"}
@@ -278,7 +278,7 @@ def test_messages_of_a_run_there_name_the_files_here(tmp_path):
     submission.files.mkdir(parents=True)
     sending.write_origins(bundle, submission.files)
     text = "/laptop/meshes/assets.json, /laptop/meshes/a, /laptop/photos: wrong"
-    assert with_origins(all_origins(submission), problem) == text
+    assert replace_paths(all_origins(submission), problem) == text
 
 
 def test_progress_is_shown_of_what_takes_a_while():

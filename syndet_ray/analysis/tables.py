@@ -74,7 +74,8 @@ class TestLine:
     p_best       probability that it is the best of all lines; None if no recipe was trained more
                  than once
     differences  its mAP minus that of each control and of the first variant
-    best         True if it won, by validation; the first of all if they tie at 0, see `has_winner`
+    best         True if it is the best by validation; the first of all if they tie at 0
+    won          True if it is the best, unless all tie at 0
     simplest     True if it is the simplest that is as good, to within the standard error
     """
 
@@ -97,6 +98,7 @@ class TestLine:
     p_best: float | None
     differences: dict[RowKey, Difference]
     best: bool
+    won: bool
     simplest: bool
 
     def score(self, metric: str) -> Score:
@@ -250,7 +252,7 @@ def test_lines(test: TestScores, trials: Sequence[Trial]) -> tuple[TestLine, ...
     for (key, row), recipe in zip(rows, recipes, strict=True):
         if key == BEST and not is_won:
             key = RowKey(f"{FINALIST}{row.trial}")
-        lines.append(_test_line(key, row, test, recipe))
+        lines.append(_test_line(key, row, test, recipe, is_won=is_won))
     return tuple(lines)
 
 
@@ -322,8 +324,15 @@ def _candidate(row: TestRow, trials: Sequence[Trial]) -> Candidate:
     return candidate(by_number[row.trial], [by_number[number] for number in scored])
 
 
-def _test_line(key: RowKey, row: TestRow, test: TestScores, recipe: Candidate) -> TestLine:
+def _test_line(
+    key: RowKey, row: TestRow, test: TestScores, recipe: Candidate, *, is_won: bool
+) -> TestLine:
+    """A line of a row.
+
+    is_won  whether any recipe won
+    """
     best = test.row("best")
+    is_best = best is not None and row.trial == best.trial
     return TestLine(
         key=row.key,
         name=display_name(key),
@@ -341,7 +350,8 @@ def _test_line(key: RowKey, row: TestRow, test: TestScores, recipe: Candidate) -
         retrained=any(training.of is not None for training in recipe.trainings),
         p_best=test.p_best(row),
         differences=row.differences,
-        best=best is not None and row.trial == best.trial,
+        best=is_best,
+        won=is_best and is_won,
         simplest=row.trial == test.simplest,
     )
 

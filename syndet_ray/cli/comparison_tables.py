@@ -50,7 +50,7 @@ def compare_table(comparison: Comparison, width: int = 100) -> Table:
                 table.add_row(
                     run.letter,
                     *_comparison_row(run, entry, with_costs=bool(costs)),
-                    style="bold" if entry.line.best else "",
+                    style="bold" if entry.line.won else "",
                 )
         table.add_section()
     return table

@@ -19,6 +19,8 @@ def conclude(folder: "RunFolder", followed: "Followed", console: "Console") -> N
 
     Raises SystemExit with the exit status that `sweep` has, unless it is 0.
     """
+    from syndet_ray.runs.run import continue_hint
+
     if followed.outcome is not None:
         finish(followed.outcome, console)
         return
@@ -26,7 +28,7 @@ def conclude(folder: "RunFolder", followed: "Followed", console: "Console") -> N
         print(f"syndet_ray: {with_flags(followed.error)}", file=sys.stderr)
     else:
         problem = f"{folder.path} is carried out by no process any more"
-        console.print(f"{problem}; {_go_on(folder)}", soft_wrap=True)
+        console.print(f"{problem}; {continue_hint(folder.path, folder.about)}", soft_wrap=True)
     raise SystemExit(FAILED)
 
 
@@ -35,9 +37,10 @@ def finish(outcome: "Outcome", console: "Console") -> None:
     from syndet_ray.cli import results_table, terminal
     from syndet_ray.cli.tables import print_table
     from syndet_ray.report.answer import answer
+    from syndet_ray.runs.run import continue_hint
 
     folder = outcome.folder
-    go_on = _go_on(folder)
+    go_on = continue_hint(folder.path, folder.about)
     so_far = f"report so far: {command_line('report', folder.path)}"
     trials = f"trials   {outcome.trials_url or command_line('ui', folder.path, '--open')}"
     if outcome.status == "interrupted":
@@ -60,13 +63,6 @@ def finish(outcome: "Outcome", console: "Console") -> None:
     _print_trials(outcome, trials, console)
     if outcome.status == "failed" or outcome.unwritten is not None or not outcome.is_reported:
         raise SystemExit(FAILED)
-
-
-def _go_on(folder: "RunFolder") -> str:
-    """The command that resumes a run, which may be one of a cluster."""
-    from syndet_ray.runs.run import resume_command
-
-    return f"continue with: {resume_command(folder.path, folder.about)}"
 
 
 def _print_trials(outcome: "Outcome", trials: str, console: "Console") -> None:

@@ -119,8 +119,8 @@ def cost_lines(cost: "Cost") -> Iterator[str]:
 
 
 def held_lines(cost: "Cost", prices: "Prices") -> Iterator[str]:
-    """Lines on the hours of GPUs or cores that trials hold, on what `cost_lines` and they leave
-    out, and with prices on what they cost.
+    """Lines on the hours of GPUs or cores that trials hold, on what these hours leave out, and with
+    prices on the cost.
     """
     if not cost.speed_is_known:
         return

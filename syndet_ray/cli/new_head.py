@@ -1,4 +1,4 @@
-"""New head: continues a run of a bucket on the head of a cluster, after the head that had it."""
+"""New head: continues a run whose head is lost, from its copy in a bucket."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -38,9 +38,9 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
     with open_display(console) as display, temporary_folder() as staged:
         with display.step(f"looking for the head of {file}"):
             head, facts = head_and_facts(read_cluster_file(file))
-        about = _record(address, staged / "runs", display)
+        about = _fetch_record(address, staged / "runs", display)
         submission = RemoteSubmission(head=head, folder=_folder(about, address, head, facts))
-        run = _run_there(submission, facts)
+        run = _run_to_continue(submission, facts)
         _send_again(about["file_origins"], submission, facts, display, staged)
     words = ["resume", run or address, "--address", "auto", *option_words(options)]
     words += ["--runs", str(submission.runs), *(["--force"] if force else [])]
@@ -70,7 +70,7 @@ def _send_again(
     send(definitions, submission, bundle, facts, display)
 
 
-def _record(address: str, folder: Path, display: "Plain | Bar") -> dict[str, Any]:
+def _fetch_record(address: str, folder: Path, display: "Plain | Bar") -> dict[str, Any]:
     """The record of how a run was made, from its copy in a bucket.
 
     folder  takes the copy
@@ -97,7 +97,7 @@ def _folder(
     return folder
 
 
-def _run_there(submission: RemoteSubmission, facts: Mapping[str, Any]) -> str:
+def _run_to_continue(submission: RemoteSubmission, facts: Mapping[str, Any]) -> str:
     """The folder of the submission's run on a head that has it, such as one whose `resume` was
     refused before; "" for a new head. Raises MachineError if it goes on.
     """

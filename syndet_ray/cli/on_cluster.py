@@ -138,15 +138,15 @@ def _end_for_here(
     state  what the head has told of the submission
     pages  the command that shows its trials, if MLflow's store here has none of them; else ""
     """
-    from syndet_ray.runs.origins import with_origins
-    from syndet_ray.runs.run import resume_command
+    from syndet_ray.runs.origins import replace_paths
+    from syndet_ray.runs.run import continue_hint
     from syndet_ray.tuning.follow import end_of
 
     followed = end_of(folder)
     hint_there = resume_hint(Path(state["run"]))  # the process there names its own folder
-    hint_here = f"continue with: {resume_command(folder.path, folder.about)}"
+    hint_here = continue_hint(folder.path, folder.about)
     error = followed.error.replace(hint_there, hint_here)
-    error = with_origins(state.get("origins", {}), error)
+    error = replace_paths(state.get("origins", {}), error)
     followed = replace(followed, error=_with_ray_up(submission, error))
     outcome = followed.outcome
     if not pages or outcome is None or outcome.trials_url:

@@ -1,4 +1,4 @@
-"""On the head: what a machine elsewhere calls on the head of a cluster: start, follow, stop, state.
+"""On the head: verbs that another machine calls there: start, follow, stop, end (see `STATE`).
 
 `python -m syndet_ray.cli.on_head VERB SUBMISSION [WORDS]`, in the folder of the submission's files.
 """
@@ -20,7 +20,7 @@ from syndet_ray.clusters.submission import Submission
 from syndet_ray.errors import SyndetError
 from syndet_ray.runs.event_file import Tail
 from syndet_ray.runs.folder import RunFolder
-from syndet_ray.runs.origins import with_origins, with_relative
+from syndet_ray.runs.origins import add_relative_paths, replace_paths
 
 DETACHED = 10  # exit status of `follow` after Ctrl-C
 _END_S = 60.0  # an orderly end takes seconds; the machine elsewhere waits twice as long
@@ -50,7 +50,7 @@ def follow(submission: Submission, newest_mark: str | None = None) -> None:
             from syndet_ray.tuning import follow as following
 
             open_display = partial(terminal.display, console, show_line=show_line)
-            following.follow(run, open_display, partial(with_origins, all_origins(submission)))
+            following.follow(run, open_display, partial(replace_paths, all_origins(submission)))
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None
     except SyndetError as error:  # the machine that fetches the run will meet it too
@@ -59,7 +59,7 @@ def follow(submission: Submission, newest_mark: str | None = None) -> None:
 
 def all_origins(submission: Submission) -> dict[str, str]:
     """Returns where each path of a submission comes from: {path there: path elsewhere}."""
-    return with_relative(submission.origins, submission.files)
+    return add_relative_paths(submission.origins, submission.files)
 
 
 def _awaited_run(submission: Submission) -> RunFolder | None:
@@ -107,7 +107,7 @@ def state(submission: Submission) -> None:
             "started": None if run is None else run.about["started"],
             "has_begun": has_begun,
             "goes_on": _goes_on(submission),
-            "error": with_origins(origins, submission.error()),
+            "error": replace_paths(origins, submission.error()),
             "origins": origins,
         }
     )

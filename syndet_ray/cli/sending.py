@@ -1,4 +1,4 @@
-"""Sending: copies the files of a submission to a head, what it lacks alone."""
+"""Sending: copies the files of a submission to a head, only those that it lacks."""
 
 import json
 import shlex
@@ -33,7 +33,7 @@ def write_origins(bundle: "Bundle", folder: Path, points: Path | None = None) ->
 
 
 def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: RemoteSubmission) -> None:
-    """Raises MachineError if the head has no room for what will not be a link there."""
+    """Raises MachineError if the head has no room for the files that will be no links there."""
     from syndet_ray.data.memory import memory_words
 
     needed = 0

@@ -36,6 +36,8 @@ def newest_submission(run: str | None, file: Path) -> tuple[RemoteSubmission, di
     if not chosen:
         if name is None or not names:
             do = "Send one: give `cluster` to a sweep."
+            if name is not None:
+                do += " A run of a lost head is resumed from its address."
             raise DataError(head.place, "has no run that was sent from elsewhere", do=do)
         newest_names = ", ".join(its_names[0] for its_names in names[-3:])
         do = f"The newest are {newest_names}. A run of a lost head is resumed from its address."

@@ -18,7 +18,7 @@ def stop(
         Path | None, typer.Option(metavar="<file>", help="File of the cluster, see `ray up`.")
     ] = None,
 ) -> None:
-    """Stop a run on a cluster in order: `resume` continues it."""
+    """Stop a run on a cluster cleanly; `resume` continues it."""
     if cluster is None:
         from syndet_ray.runs.folder import RunFolder
 
@@ -53,18 +53,18 @@ def _stop_there(run: str, file: Path) -> None:
         with display.step(f"looking for the head of {file}"):
             submission, _ = newest_submission(run, file)
         with display.step("waiting for the end of the run: trials keep their last checkpoint"):
-            end = submission.head.answer(submission.command("stop"))
-    name = Path(end["run"] or run).name
-    again = attach_command(submission, end["run"])
-    if not end["is_asked"]:
+            answer = submission.head.answer(submission.command("stop"))
+    name = Path(answer["run"] or run).name
+    again = attach_command(submission, answer["run"])
+    if not answer["is_asked"]:
         rule = "is over, so there is nothing to stop"
         raise DataError(f"{name} on {submission.head.place}", rule, do=f"Bring it here: {again}")
     go_on = resume_hint(Path(name), "--cluster", str(file))
-    if end["goes_on"]:
-        words = f"{name} still ends; follow it with: {again}\nafter that, {go_on}"
-    elif not end["run"]:
+    if answer["goes_on"]:
+        words = f"{name} is still ending; follow it with: {again}\nafter that, {go_on}"
+    elif not answer["run"]:
         words = f"{name} is stopped; it had begun no run, so there is nothing to continue"
-    elif end["status"] in ("", "interrupted"):
+    elif answer["status"] in ("", "interrupted"):
         words = f"{name} is stopped; {go_on}\nbring here what it has: {again}"
     else:
         words = f"{name} has ended before it could be stopped; bring it here: {again}"

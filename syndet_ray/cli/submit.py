@@ -91,8 +91,10 @@ def _new_submission(
 ) -> tuple[RemoteSubmission, dict[str, Any]]:
     """Finds the head. Returns the folder of a new submission on it, and facts about it."""
     with display.step(f"looking for the head of {cluster.cluster_name}"):
+        from syndet_ray.clusters.submission import SUBMITTED
+
         head, facts = head_and_facts(cluster)
-    folder = PurePosixPath(facts["root"]) / project_name() / "submitted" / _new_id(name)
+    folder = PurePosixPath(facts["root"]) / project_name() / SUBMITTED / _new_id(name)
     return RemoteSubmission(head=head, folder=folder), facts
 
 

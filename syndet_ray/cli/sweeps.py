@@ -214,8 +214,8 @@ def resume(
 
 @contextmanager
 def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
-    """Adds to a refusal where a run can be continued that was fetched from its address; first of
-    all advice, if it was brought here from a cluster.
+    """Adds to a refusal where the run can be continued: first among its advice if it was brought
+    here from a cluster, as a note if it was fetched from its address.
 
     The photos and checkpoints of a run of a cluster are there; one that has all of them at
     addresses goes on here too.
@@ -230,7 +230,7 @@ def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
     except SyndetError as error:
         if folder.about.get("cluster") is not None:  # nothing of it was done here
             command = resume_command(folder.path, folder.about)
-            advice = f"It was brought here from a cluster; continue it there with: {command}."
+            advice = f"It was brought here from a cluster: continue it there with `{command}`."
             raise with_first_advice(error, advice) from None
         if folder.about.get("file_origins"):  # paths of a head, which may be lost
             command = command_line("resume", run, "--cluster", "FILE")

@@ -175,13 +175,20 @@ def _images(account: Account, cluster: ClusterFile) -> Findings:
             continue
         for kind in kinds:
             yield from _disk_errors(cluster, kind, images[name])
-            architecture = images[name].get("Architecture")
-            architectures = account.architectures(kind.instance_type)
-            if architecture and architectures and architecture not in architectures:
-                place = _place(cluster, kind, "ImageId")
-                words = " or ".join(architectures)
-                rule = f"{kind.name}: {kind.instance_type} needs an image for {words}"
-                yield MachineError(place, rule, got=architecture, do=_DO_ARCHITECTURE)
+            yield from _architecture_errors(account, cluster, kind, images[name])
+
+
+def _architecture_errors(
+    account: Account, cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]
+) -> Findings:
+    """A node must have a processor that the image is for; nothing is said where EC2 names none."""
+    architecture = image.get("Architecture")
+    architectures = account.architectures(kind.instance_type)
+    if architecture and architectures and architecture not in architectures:
+        place = _place(cluster, kind, "ImageId")
+        words = " or ".join(architectures)
+        rule = f"{kind.name}: {kind.instance_type} needs an image for {words}"
+        yield MachineError(place, rule, got=architecture, do=_DO_ARCHITECTURE)
 
 
 def _disk_errors(cluster: ClusterFile, kind: NodeType, image: Mapping[str, Any]) -> Findings:

@@ -20,6 +20,7 @@ from syndet_ray.data.memory import memory_words
 from syndet_ray.definitions.loaded_sweep import LoadedSweep
 from syndet_ray.definitions.located import with_absolute_paths
 from syndet_ray.definitions.program import path_in, words_of
+from syndet_ray.definitions.python_module import INTERPRETER
 from syndet_ray.definitions.recipe import NAMED_WEIGHTS
 from syndet_ray.definitions.scene_parameters import BUILT_IN, COMMAND
 from syndet_ray.errors import DataError, DefinitionError
@@ -45,7 +46,6 @@ _OF_THE_SYSTEM = tuple(
 )
 _DISK_DEPTH = 2  # parts of /tmp or /data: such folders are disks, and no part of a program
 _SCRIPTS = ("bin", "Scripts")  # folders of programs in a virtual environment
-_INTERPRETER = re.compile(r"python[\d.]*")
 # Never sent: Ray would not bring the first ones to nodes, nor what the last ones name.
 NEVER_SENT = ("__pycache__", ".git", ".venv", "venv", ".gitignore", ".rayignore")
 _DIGITS = 8  # of a hash that tells the few items of a folder apart
@@ -302,7 +302,7 @@ def _check_program(path: Path) -> None:
     """Raises DataError for a program that runs on this machine only."""
     environment = path.parents[1] if path.parent.name in _SCRIPTS else None
     is_of_environment = environment is not None and (environment / "pyvenv.cfg").is_file()
-    if is_of_environment or (_INTERPRETER.fullmatch(path.name) and path.is_file()):
+    if is_of_environment or (INTERPRETER.fullmatch(path.name) and path.is_file()):
         rule = "is a program of this machine, which would not run on a node"
         do = f"Write {path.name} alone: it is then that of the node."
         raise DataError(path, rule, do=do)

@@ -10,13 +10,13 @@ from itertools import chain
 from typing import Any
 
 _CONTINUED = re.compile(r"\\\n\s*")  # a line that the shell joins with the next one
-_QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
+QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
 # what bash -c and the like run, in quotes
-_INNER = re.compile(rf"(\b(?:[a-z]*sh|su)\s(?:[^\s'\";|&]+\s+)*?-\w*c\s+)({_QUOTED})", re.DOTALL)
+_INNER = re.compile(rf"(\b(?:[a-z]*sh|su)\s(?:[^\s'\";|&]+\s+)*?-\w*c\s+)({QUOTED})", re.DOTALL)
 _COMMENT = r"(?<!\S)#[^\n]*"  # it may hold an apostrophe
 _REDIRECTED = r"[<>]+[&|]|&>"  # as in 2>&1
 # a piece of a command that ends none, or the end of one
-_PIECE = re.compile(rf"{_QUOTED}|{_COMMENT}|{_REDIRECTED}|(?P<end>[;|&\n]+)|.", re.DOTALL)
+_PIECE = re.compile(rf"{QUOTED}|{_COMMENT}|{_REDIRECTED}|(?P<end>[;|&\n]+)|.", re.DOTALL)
 # not an option, and no value such as $OTHER
 _VARIABLE = re.compile(r"(?<![\w$.-])([A-Za-z_]\w*)=['\"]?([^\s;|&'\"$`()\\]+)(?=[\s;|&'\")\\]|$)")
 _OTHER_STORE = re.compile(r"AWS_ENDPOINT_URL|--endpoint-url|MLFLOW_S3_ENDPOINT_URL")

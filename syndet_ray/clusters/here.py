@@ -147,7 +147,7 @@ def _ray_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError | 
         if canonicalize_name(package.name) == _RAY_NAME
     ]
     is_pinned = any(pins(specifier) for specifier in specifiers)
-    if _installs_ray(command) and not is_pinned and not constraint_files(command):
+    if specifiers and not is_pinned and not constraint_files(command):
         place = cluster.lines.place_of_text(command, "ray")
         yield (
             f"{place}: pins no version of Ray, and all nodes need the one that this machine "
@@ -170,10 +170,6 @@ def _python_findings(command: str, cluster: ClusterFile) -> Iterator[SyndetError
             yield DefinitionError(place, rule, got=version)
         elif version != here:
             yield f"nodes get Python {version}, and this machine has {here}"
-
-
-def _installs_ray(command: str) -> bool:
-    return any(re.match(r"ray\b(?!-)", package) for package in packages(command))
 
 
 def _ray_errors(constraints: Path) -> Iterator[MachineError]:

@@ -69,8 +69,8 @@ def _path_notes(cluster: ClusterFile) -> Iterator[str]:
         return
     mounted = map(str, cluster.prepared.get("file_mounts") or {})
     texts = [command for _, command in commands(cluster.prepared)]
-    programs = chain.from_iterable(map(simple_commands, texts))
-    others = "\n".join([*mounted, *(program for program in programs if not packages(program))])
+    parts = chain.from_iterable(map(simple_commands, texts))
+    others = "\n".join([*mounted, *(part for part in parts if not packages(part))])
     for text in texts:
         for path in (*packages(text), *constraint_files(text)):
             match = _HOME.match(path)

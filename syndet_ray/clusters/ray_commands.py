@@ -83,14 +83,14 @@ def start_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
 
 def _starts(prepared: Mapping[str, Any], group: str) -> list[_Start]:
     return [
-        _start(command, program, match)
+        _start(command, simple_command, match)
         for _, command in commands(prepared, group)
-        for program in simple_commands(command)
-        if (match := _START.search(program))
+        for simple_command in simple_commands(command)
+        if (match := _START.search(simple_command))
     ]
 
 
-def _start(command: str, program: str, match: re.Match[str]) -> _Start:
+def _start(command: str, simple_command: str, match: re.Match[str]) -> _Start:
     """Reads a `ray start` with the parser of Ray itself."""
     import click
     from ray.scripts.scripts import start
@@ -98,12 +98,12 @@ def _start(command: str, program: str, match: re.Match[str]) -> _Start:
     words = match[0]
     context = click.Context(start, ignore_unknown_options=True)
     try:
-        arguments = shlex.split(_COMMENT.sub("", program[match.end() :]).rstrip(" )"))
+        arguments = shlex.split(_COMMENT.sub("", simple_command[match.end() :]).rstrip(" )"))
         options, others, _ = start.make_parser(context).parse_args(arguments)
     # a quote of the command around it, or an option without its value
     except (ValueError, click.UsageError):
         return _Start(command=command, words=words)
-    if _OUTPUT.search(program):
+    if _OUTPUT.search(simple_command):
         return _Start(command=command, words=words, options=options)
     unknown = [option[0] for word in others if (option := _LONG_OPTION.match(word))]
     return _Start(
@@ -120,8 +120,8 @@ def _word_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
     from ray.scripts.scripts import cli
 
     for name, command in commands(prepared):
-        for program in simple_commands(command):
-            match = _RAY.match(program)
+        for simple_command in simple_commands(command):
+            match = _RAY.match(simple_command)
             if match and match["word"] not in cli.commands:
                 word = match["word"]
                 place = lines.place_of_text(command, f" {word}")
@@ -152,12 +152,12 @@ def _head_errors(
     if any(start.is_uncertain or "head" in start.options for start in heads):
         return
     texts = [command for _, command in commands(prepared, _HEAD_GROUP)]
-    programs = [program for text in texts for program in simple_commands(text)]
+    parts = [part for text in texts for part in simple_commands(text)]
     if heads:
         rule = f"{_HEAD_GROUP} must start the head, which --head does"
         place = lines.place_of_text(heads[0].command, heads[0].words)
         yield DefinitionError(place, rule, do="Add --head to this `ray start`.")
-    elif not any(map(_OTHER_STARTS.search, programs)):
+    elif not any(map(_OTHER_STARTS.search, parts)):
         rule = f"{_HEAD_GROUP} must start Ray on the head, and no command is `ray start --head`"
         yield DefinitionError(lines.place((), _HEAD_GROUP), rule, do=_DO_HEAD)
 
@@ -213,7 +213,7 @@ def _address_errors(
     addresses = [start for start in workers if "address" in start.options]
     if workers and not addresses and not any(start.is_uncertain for start in workers):
         place = lines.place_of_text(workers[0].command, workers[0].words)
-        rule = f"{_WORKER_GROUP} must join the head, and this `ray start` has no --address"
+        rule = f"{_WORKER_GROUP} must join the head, and this `ray start` names no head"
         yield DefinitionError(place, rule, do=_DO_ADDRESS)
     for start in addresses:
         address = str(start.options["address"])

@@ -11,7 +11,7 @@ _EXACT = ("==", "===")
 def requirements(texts: Iterable[str]) -> Iterator[Requirement]:
     """The packages among texts, such as "ray[default]>=2.9": no files, options or comments.
 
-    One that is for some machines only is none of them.
+    Packages with a marker, which are for some machines only, are left out.
     """
     for text in texts:
         try:

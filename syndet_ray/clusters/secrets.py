@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from syndet_ray.clusters.commands import QUOTED
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError
 
@@ -30,7 +31,7 @@ _TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
 # The rest of a simple command, with what stands in quotes. What grep and awk look for is no secret.
-_REST = r"""\s(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^;|&\n)`'"\\])*"""
+_REST = rf"""\s(?:{QUOTED}|[^;|&\n)`'"\\])*"""
 _SEARCH = re.compile(rf"(?<![\w-])(?:[efpz]?grep|rg|[gmn]?awk){_REST}", re.DOTALL)
 _SED = re.compile(rf"(?<![\w-])g?sed{_REST}", re.DOTALL)
 # of sed, s/PATTERN/TEXT/ and /PATTERN/: only the text may hold a secret

@@ -24,23 +24,23 @@ from typing import Any
 
 import psutil
 
+from syndet_ray.definitions.program import SENT_FOLDER
 from syndet_ray.errors import DataError
 from syndet_ray.files import write_whole
 from syndet_ray.locks import hold_lock
 from syndet_ray.runs.folder import RunFolder
 from syndet_ray.runs.newest import newest_run
-from syndet_ray.workers.nodes.own_files import FOLDER
 
 # The layout above. cli/head_facts.py repeats it, because the head runs that without this package.
 PROJECTS = "syndet_projects"
-RUNS = "runs"
+RUNS, SUBMITTED = "runs", "submitted"
 FILES, GIVEN, DATA, ORIGINS = "files", "given", "data", "origins.json"
 _ERROR = "syndet_ray: "  # begins the line of an error
 
 
 def origins_here() -> dict[str, str] | None:
     """Returns the origins of the submission that this process carries out; None if it is none."""
-    files = os.environ.get(FOLDER)
+    files = os.environ.get(SENT_FOLDER)
     return None if files is None else Submission(Path(files).parent).origins
 
 
@@ -73,7 +73,7 @@ class Submission:
             process = subprocess.Popen(
                 [sys.executable, "-m", "syndet_ray", *words],
                 cwd=self.files,
-                env={**os.environ, FOLDER: str(self.files)},
+                env={**os.environ, SENT_FOLDER: str(self.files)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from syndet_ray.errors import DefinitionError
 
-_INTERPRETER = re.compile(r"python[\d.]*")
+INTERPRETER = re.compile(r"python[\d.]*")
 # Options of the interpreter, of which several may be one word, the last of them -m, and its module.
 _OPTIONS = re.compile(r"-(?P<flags>[bBdEhiIOPqRsSuvVx]*)(?P<m>m(?P<name>.*))?|-[WX].*|--.+")
 _WITH_VALUE = ("-W", "-X")
@@ -52,9 +52,11 @@ class PythonModule:
 def module_of(words: Sequence[str]) -> PythonModule | None:
     """The module that the first interpreter among the words of a command runs; None for others."""
     names = [Path(word).name for word in words]
-    first = next((i for i, name in enumerate(names) if _INTERPRETER.fullmatch(name)), len(words))
+    interpreters = [index for index, name in enumerate(names) if INTERPRETER.fullmatch(name)]
+    if not interpreters:
+        return None
     flags = set[str]()
-    for index in range(first + 1, len(words)):
+    for index in range(interpreters[0] + 1, len(words)):
         if words[index - 1] in _WITH_VALUE:
             continue
         options = _OPTIONS.fullmatch(words[index])
@@ -63,8 +65,11 @@ def module_of(words: Sequence[str]) -> PythonModule | None:
         flags.update(options["flags"] or "")
         if options["m"] is None:
             continue
-        place = index if options["name"] else index + 1
-        name = options["name"] or "".join(words[place : place + 1])
+        if not options["name"]:  # the next word is the module
+            index += 1
+        name = options["name"] or next(iter(words[index : index + 1]), "")
+        if not name:
+            return None
         is_installed = not flags.isdisjoint(_INSTALLED_ONLY)
-        return PythonModule(name=name, index=place, is_installed=is_installed) if name else None
+        return PythonModule(name=name, index=index, is_installed=is_installed)
     return None

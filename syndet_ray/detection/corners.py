@@ -3,7 +3,7 @@
 import numpy as np
 
 _MARGIN = 0.1  # of the side of an image: so far corners may lie outside, as models do not clip all
-_LEAST_OUTSIDE = 0.25  # share of the boxes of objects that lie anywhere: two thirds reach out
+_LEAST_OUTSIDE = 0.25  # share of all boxes; of objects that lie anywhere two thirds reach out
 _LEAST_EXPECTED = 20.0  # the chance of none is then e^-20, one in 500 million
 
 

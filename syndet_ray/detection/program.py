@@ -118,8 +118,9 @@ class Program:
         has_reported: bool,
     ) -> None:
         self.place = f"program {shlex.join(words)}"
-        sent_folder = os.environ.get(SENT_FOLDER)  # without it there is none
-        self._is_sent = any(word.startswith(f"{sent_folder}/") for word in words)
+        sent_folder = os.environ.get(SENT_FOLDER)
+        sent_words = [word for word in words if word.startswith(f"{sent_folder}/")]
+        self._is_sent = sent_folder is not None and bool(sent_words)
         self.log = folder / LOG
         self._due = due
         self._line_number = 0  # from 1, of the line that was given last

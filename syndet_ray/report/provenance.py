@@ -12,7 +12,7 @@ from syndet_ray.definitions.space import SearchSpace
 from syndet_ray.metrics import BATCH_PARTS
 from syndet_ray.report.words import compute
 from syndet_ray.runs import machine, names
-from syndet_ray.runs.origins import command_of, origins_of, with_origins
+from syndet_ray.runs.origins import command_of, origins_of, replace_paths
 from syndet_ray.runs.results import Trial
 from syndet_ray.runs.run import Run
 
@@ -46,7 +46,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         "compute": compute(run.trials, about.get("gpus_per_trial") or 0),
     }
     shown = {name: str(value) for name, value in texts.items() if value not in (None, "")}
-    return [(name, with_origins(origins, text)) for name, text in shown.items()]
+    return [(name, replace_paths(origins, text)) for name, text in shown.items()]
 
 
 def _command(about: Mapping[str, Any]) -> str | None:

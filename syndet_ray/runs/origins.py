@@ -11,7 +11,7 @@ from typing import Any
 _UNNAMED_FILE = "FILE"  # a run does not know its cluster's file before it is brought home
 
 
-def with_relative(origins: Mapping[str, str], folder: Path) -> dict[str, str]:
+def add_relative_paths(origins: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Returns {path there: path elsewhere} with the relative paths too, by which a sweep names what
     nodes get. Absolute paths are first, as they may end with a relative one.
 
@@ -31,10 +31,10 @@ def origins_of(about: Mapping[str, Any]) -> dict[str, str]:
     about  what run.json keeps of the run
     """
     origins = about.get("file_origins")
-    return with_relative(origins, Path(about["folder"])) if origins else {}
+    return add_relative_paths(origins, Path(about["folder"])) if origins else {}
 
 
-def with_origins(origins: Mapping[str, str], text: str) -> str:
+def replace_paths(origins: Mapping[str, str], text: str) -> str:
     """Returns a text with the paths of the machine that has sent the files."""
     for place, source in origins.items():
         text = text.replace(place, source)
@@ -50,10 +50,11 @@ def command_of(about: Mapping[str, Any]) -> str | None:
     if not command or about.get("file_origins") is None:
         return command
     origins = origins_of(about)
-    words = [with_origins(origins, word) for word in shlex.split(command)]
-    cluster = ["--cluster", about.get("cluster") or _UNNAMED_FILE]
-    # what a sweep is sent with says where it runs there
-    return shlex.join(_replace_option(_replace_option(words, "--address", cluster), "--runs", []))
+    words = [replace_paths(origins, word) for word in shlex.split(command)]
+    file = about.get("cluster") or _UNNAMED_FILE
+    # the command of the head says where the sweep runs there
+    sweep_command = _replace_option(words, "--address", ["--cluster", file])
+    return shlex.join(_replace_option(sweep_command, "--runs", []))
 
 
 def _replace_option(words: list[str], option: str, others: list[str]) -> list[str]:

@@ -81,6 +81,11 @@ def resume_command(path: Path, about: Mapping[str, Any]) -> str:
     return command_line("resume", path, "--cluster", cluster)
 
 
+def continue_hint(path: Path, about: Mapping[str, Any]) -> str:
+    """Returns "continue with: COMMAND", for the cluster of a run that was brought here."""
+    return f"continue with: {resume_command(path, about)}"
+
+
 def halt_of(about: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Halt | None:
     """Returns how a run was left unfinished, from its run.json and the events of its ledger.
 

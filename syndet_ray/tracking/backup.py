@@ -289,7 +289,7 @@ def fetch(address: str, runs: Path) -> RunFolder:
         check_free(address, place="")
     with whole_replacement(path) if is_replacement else whole_folder(path) as unfinished:
         download(inside(address, COPY), unfinished)
-        if is_replacement and not _is_earlier(RunFolder(path), RunFolder(unfinished)):
+        if is_replacement and not _has_gone_on(RunFolder(unfinished), path):
             raise _presence_error(path, address)
     return RunFolder.open(path)
 
@@ -302,11 +302,17 @@ def _is_of_cluster(path: Path) -> bool:
     return folder.about.get("cluster") is not None and not folder.is_carried_out()
 
 
-def _is_earlier(folder: RunFolder, copy: RunFolder) -> bool:
-    """True if a folder has the same run as a copy, in the same state or an earlier one."""
-    ledger = folder.path / LEDGER
-    content = ledger.read_bytes() if ledger.exists() else b""
-    return folder.about["started"] == copy.about["started"] and copy.ledger.continues(content)
+def _has_gone_on(copy: RunFolder, path: Path) -> bool:
+    """True if a copy has the run of a folder and events after its own, and if nobody has begun to
+    continue that meanwhile.
+
+    With the same events the folder may have more: its report and the test scores are copied later.
+    """
+    folder = RunFolder(path)
+    events, later_events = list(folder.ledger.events()), list(copy.ledger.events())
+    is_same_run = folder.about["started"] == copy.about["started"]
+    is_longer = len(later_events) > len(events) and later_events[: len(events)] == events
+    return is_same_run and is_longer and _is_of_cluster(path)
 
 
 def _presence_error(path: Path, address: str) -> DataError:

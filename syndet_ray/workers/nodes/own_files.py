@@ -12,25 +12,23 @@ from uuid import uuid4
 
 from syndet_ray.definitions.program import SENT_FOLDER
 
-# The variable that has the folder; without it nodes have what they need.
-FOLDER = SENT_FOLDER
 _HOOK = "syndet_ray.workers.nodes.own_files.link_here"
 
 
 def is_sent() -> bool:
     """True in the driver and the workers of a run that another machine has sent to this cluster."""
-    return FOLDER in os.environ
+    return SENT_FOLDER in os.environ
 
 
 def runtime_environment() -> dict[str, Any]:
     """Arguments of ray.init() that bring the folder to the nodes; none if there is no folder."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(SENT_FOLDER)
     if folder is None:
         return {}
     return {
         "runtime_env": {
             "working_dir": folder,
-            "env_vars": {FOLDER: folder},
+            "env_vars": {SENT_FOLDER: folder},
             "worker_process_setup_hook": _HOOK,
         }
     }
@@ -41,7 +39,7 @@ def link_here() -> None:
 
     Does nothing on the head itself, where the folder is.
     """
-    folder = Path(os.environ[FOLDER])
+    folder = Path(os.environ[SENT_FOLDER])
     if folder.is_dir() and not folder.is_symlink():
         return
     copy = Path.cwd()
