@@ -1,16 +1,20 @@
 """A run whose head is lost goes on on another head, with the files of the machine that sent it."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 
 import pytest
+from made_runs import made_run
 
 from syndet_ray.cli import new_head, on_cluster
 from syndet_ray.cli.sweep_options import SweepOptions
 from syndet_ray.clusters.bundle import Item, bundle_again
 from syndet_ray.errors import DataError, DefinitionError, MachineError
+from syndet_ray.runs.folder import RunFolder
+from syndet_ray.tracking.backup import Backup
 
 ADDRESS = "s3://runs-bucket/there/tiny-7"
 ROOT = "/home/me/syndet_projects"
@@ -170,3 +174,24 @@ def test_other_photos_are_refused(tmp_path):
     options = SweepOptions(real="photos", runs=tmp_path)
     with pytest.raises(DefinitionError, match=r"`real`: cannot be given again with `cluster`"):
         new_head.resume_there(ADDRESS, tmp_path / "c.yaml", options, force=False)
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_a_run_that_was_brought_with_later_events_stays_what_it_is(is_ahead, tmp_path):
+    there, store = made_run().write(tmp_path / "there" / "tiny-7"), str(tmp_path / "store")
+    with Backup(there, store, pytest.fail).copying():
+        pass
+    here = RunFolder(shutil.copytree(there.path, tmp_path / "runs" / "tiny-7"))
+    if is_ahead:
+        here.ledger.append("retry", 0)
+    display = SimpleNamespace(step=lambda text: nullcontext())
+    arguments = (f"{store}/tiny-7", tmp_path / "staged", tmp_path / "runs", display)
+    if is_ahead:
+        with pytest.raises(DataError, match=r"runs/tiny-7: has later events than .* Move it away"):
+            new_head._fetch_record(*arguments)
+    else:
+        assert new_head._fetch_record(*arguments) == there.about
+
+
+def test_what_is_at_its_place_already_needs_no_room(origins, continued):
+    assert continued(record(origins), free=0, sent=list(origins)).sent

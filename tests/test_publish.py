@@ -17,6 +17,7 @@ from syndet_ray.cli.remote_submission import RemoteSubmission
 from syndet_ray.cli.sweeps import _hints_at_continuing
 from syndet_ray.errors import DataError, MachineError
 from syndet_ray.locks import hold_lock
+from syndet_ray.runs.folder import RunFolder
 from syndet_ray.tracking.mlflow import Tracking
 from syndet_ray.tracking.store import store_address
 from syndet_ray.tracking.trial_runs import TrialRuns
@@ -163,6 +164,23 @@ def test_a_run_that_goes_on_here_is_not_replaced_by_that_of_the_cluster(tmp_path
         assert not on_cluster._may_hold(folder.path, started)
     _forget_cluster(folder)
     assert not on_cluster._may_hold(folder.path, started)
+
+
+def test_later_events_that_were_brought_are_not_replaced_by_a_run_without_them(tmp_path):
+    here = made_run(about=THERE).write(tmp_path / "here")
+    there = RunFolder(shutil.copytree(here.path, tmp_path / "there"))
+
+    def state(size):
+        return {"ledger": there.ledger.hash_of_beginning(int(size))}
+
+    head = SimpleNamespace(state=state)
+    assert on_cluster._goes_on_from(head, here.path)
+    there.ledger.append("retry", 0)
+    assert on_cluster._goes_on_from(head, here.path), "it has gone on there"
+    here.ledger.append("retry", 1)
+    assert not on_cluster._goes_on_from(head, here.path), "it goes on there from an older copy"
+    assert on_cluster._goes_on_from(head, tmp_path / "new")
+    assert on_cluster._goes_on_from(SimpleNamespace(state=lambda size: {}), here.path)
 
 
 @pytest.mark.parametrize("is_away", [False, True])

@@ -11,8 +11,9 @@ from syndet_ray.cli.screen import LOADING, open_display
 from syndet_ray.cli.sending import check_room, send, write_origins
 from syndet_ray.cli.sent_options import check_options, option_words
 from syndet_ray.cli.sweep_options import SweepOptions
-from syndet_ray.errors import DefinitionError, MachineError
+from syndet_ray.errors import DataError, DefinitionError, MachineError
 from syndet_ray.files import temporary_folder
+from syndet_ray.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from syndet_ray.cli.terminal import Bar, Plain
@@ -38,7 +39,7 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
     with open_display(console) as display, temporary_folder() as staged:
         with display.step(f"looking for the head of {file}"):
             head, facts = head_and_facts(read_cluster_file(file))
-        about = _fetch_record(address, staged / "runs", display)
+        about = _fetch_record(address, staged / "runs", runs_folder(options.runs), display)
         submission = RemoteSubmission(head=head, folder=_folder(about, address, head, facts))
         run = _run_to_continue(submission, facts)
         _send_again(about["file_origins"], submission, facts, display, staged)
@@ -70,15 +71,26 @@ def _send_again(
     send(definitions, submission, bundle, facts, display)
 
 
-def _fetch_record(address: str, folder: Path, display: "Plain | Bar") -> dict[str, Any]:
+def _fetch_record(address: str, folder: Path, runs: Path, display: "Plain | Bar") -> dict[str, Any]:
     """The record of how a run was made, from its copy in a bucket.
 
     folder  takes the copy
+    runs    the folder of runs here
+
+    Raises DataError if what was brought here of the run has events that the copy lacks.
     """
     with display.step(LOADING):
         from syndet_ray.tracking.backup import fetch
     with display.step(f"fetching {address}"):
-        return fetch(address, folder).about
+        copy = fetch(address, folder)
+    here = RunFolder(runs / copy.path.name)
+    is_here = (here.path / "run.json").exists() and here.about["started"] == copy.about["started"]
+    size = here.ledger.size()
+    if is_here and here.ledger.hash_of_beginning(size) != copy.ledger.hash_of_beginning(size):
+        rule = f"has later events than the copy at {address}"
+        do = "Move it away to go on from that copy: what is not in it is trained again."
+        raise DataError(here.path, rule, do=do)
+    return copy.about
 
 
 def _folder(

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from syndet_ray.cli.terminal import Bar, Plain
-    from syndet_ray.clusters.head import Head
     from syndet_ray.runs.folder import RunFolder
     from syndet_ray.tuning.follow import Followed
 
@@ -120,7 +119,7 @@ def _conclude(
         raise SystemExit(FAILED)
     with open_display(console) as display:
         with display.step("bringing the run back"):
-            folder = RunFolder.open(_fetch(submission.head, state, runs))
+            folder = RunFolder.open(_fetch(submission, state, runs))
             folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
         is_published = _publish(folder, display)
     pages = "" if is_published else _pages_command(submission, state["run"])
@@ -188,13 +187,28 @@ def _pages_command(submission: RemoteSubmission, run: str) -> str:
     return f"ray exec {file} --port-forward {port} {shlex.quote(ui)}"
 
 
-def _fetch(head: "Head", state: Mapping[str, Any], runs: Path) -> Path:
+def _fetch(submission: RemoteSubmission, state: Mapping[str, Any], runs: Path) -> Path:
     """Copies a run of the head into the folder of runs here; returns where it lies."""
     paths = numbered_paths(runs / PurePosixPath(state["run"]).name)
-    folder = next(path for path in paths if _may_hold(path, state["started"]))
+    fitting = (path for path in paths if _may_hold(path, state["started"]))
+    folder = next(path for path in fitting if _goes_on_from(submission, path))
     make_folder(folder)
-    head.fetch(state["run"], folder.absolute(), _NOT_FETCHED)
+    submission.head.fetch(state["run"], folder.absolute(), _NOT_FETCHED)
     return folder
+
+
+def _goes_on_from(submission: RemoteSubmission, folder: Path) -> bool:
+    """True if a run of the head has all events of a folder here. It lacks some if it goes on from
+    an older copy in a bucket, because its head was lost; the later ones here must not be lost too.
+    """
+    from syndet_ray.runs.ledger import Ledger
+
+    ledger = Ledger(folder)
+    size = ledger.size()
+    if size == 0:
+        return True
+    beginning = submission.state(str(size)).get("ledger")  # None for code of an earlier version
+    return beginning in (None, ledger.hash_of_beginning(size))
 
 
 def _may_hold(folder: Path, started: float) -> bool:

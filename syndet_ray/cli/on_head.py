@@ -94,10 +94,12 @@ def _is_shown(run: RunFolder, since: float) -> bool:
     return any(event["event"] == "attempt" and event["time"] >= since for event in events)
 
 
-def state(submission: Submission) -> None:
+def state(submission: Submission, ledger_bytes: str = "0") -> None:
     """Answers with the state of a submission: its run, "" if there is none, and when that started;
     whether its process has begun to carry the run out, whether it still does, the error that
-    ended the process, and where its files come from.
+    ended the process, where its files come from, and the SHA-256 of the beginning of its ledger.
+
+    ledger_bytes  the length of that beginning
     """
     run, origins = submission.run, all_origins(submission)
     has_begun = run is not None and _is_shown(run, submission.began)
@@ -109,6 +111,7 @@ def state(submission: Submission) -> None:
             "goes_on": _goes_on(submission),
             "error": replace_paths(origins, submission.error()),
             "origins": origins,
+            "ledger": "" if run is None else run.ledger.hash_of_beginning(int(ledger_bytes)),
         }
     )
 

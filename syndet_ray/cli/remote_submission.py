@@ -45,9 +45,11 @@ class RemoteSubmission:
 
         return self.folder.parents[1] / RUNS
 
-    def state(self) -> dict[str, Any]:
-        """Asks the head for what `on_head.state` answers. Raises MachineError."""
-        state: dict[str, Any] = self.head.answer(self.command(STATE))
+    def state(self, *words: str) -> dict[str, Any]:
+        """Asks the head for what `on_head.state` answers, which takes the words too. Raises
+        MachineError.
+        """
+        state: dict[str, Any] = self.head.answer(self.command(STATE, *words))
         return state
 
     def command(self, verb: str, *words: str) -> str:

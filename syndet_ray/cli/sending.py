@@ -38,8 +38,10 @@ def check_room(facts: Mapping[str, Any], bundle: "Bundle", submission: RemoteSub
 
     needed = 0
     for item in bundle.items:
-        earlier = _earlier(bundle.path_on_head(item), submission, facts)
-        if item.for_nodes or earlier is None:
+        target = bundle.path_on_head(item)
+        is_there = str(target) in facts["sent"]
+        is_linked = not item.for_nodes and _earlier(target, submission, facts) is not None
+        if not is_there and not is_linked:
             needed += item.size
     if needed > facts["free"]:
         rule = f"has {memory_words(facts['free'])} free, and {memory_words(needed)} are needed"

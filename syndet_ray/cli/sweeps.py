@@ -224,6 +224,7 @@ def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
     """
     from syndet_ray.runs.run import resume_command
     from syndet_ray.wording import command_line
+    from syndet_ray.workers.nodes.own_files import is_sent
 
     try:
         yield
@@ -232,7 +233,7 @@ def _hints_at_continuing(folder: "RunFolder", run: str) -> Iterator[None]:
             command = resume_command(folder.path, folder.about)
             advice = f"It was brought here from a cluster: continue it there with `{command}`."
             raise with_first_advice(error, advice) from None
-        if folder.about.get("file_origins"):  # paths of a head, which may be lost
+        if folder.about.get("file_origins") and not is_sent():  # paths of a head, perhaps lost
             command = command_line("resume", run, "--cluster", "FILE")
             error.add_note(f"its files were sent to a cluster; continue it on one with: {command}")
         elif "://" in run:

@@ -2,6 +2,7 @@
 them.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +86,17 @@ class Ledger:
         """
         content = self._path.read_bytes() if self._path.exists() else b""
         return content.startswith(whole_lines(ledger))
+
+    def size(self) -> int:
+        """Returns the bytes of all events; 0 without any."""
+        return len(self._whole_lines())
+
+    def hash_of_beginning(self, size: int) -> str:
+        """Returns the SHA-256 of so many bytes: a ledger that goes on from another begins as it."""
+        return hashlib.sha256(self._whole_lines()[:size]).hexdigest()
+
+    def _whole_lines(self) -> bytes:
+        return whole_lines(self._path.read_bytes()) if self._path.exists() else b""
 
     def elapsed_s(self) -> float:
         """Returns how long the run was carried out, all attempts together, up to the last event."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from syndet_ray.definitions.scene_parameters import COMMAND
+
 _UNNAMED_FILE = "FILE"  # a run does not know its cluster's file before it is brought home
 
 
@@ -50,11 +52,26 @@ def command_of(about: Mapping[str, Any]) -> str | None:
     if not command or about.get("file_origins") is None:
         return command
     origins = origins_of(about)
-    words = [replace_paths(origins, word) for word in shlex.split(command)]
+    words = [_replace_in_word(origins, word) for word in shlex.split(command)]
     file = about.get("cluster") or _UNNAMED_FILE
     # the command of the head says where the sweep runs there
     sweep_command = _replace_option(words, "--address", ["--cluster", file])
-    return shlex.join(_replace_option(sweep_command, "--runs", []))
+    sweep_command = _replace_option(sweep_command, "--runs", [])
+    # of a copy that was sent for this command alone; the run has the recipes
+    sweep_command = _replace_option(sweep_command, "--points", [])
+    return shlex.join(sweep_command)
+
+
+def _replace_in_word(origins: Mapping[str, str], word: str) -> str:
+    """Replaces the paths of a word, which may hold a command whose own words are quoted."""
+    beginning, command, words = word.partition(COMMAND)
+    try:
+        inner_words = shlex.split(words)
+    except ValueError:
+        return replace_paths(origins, word)
+    if not command:
+        return replace_paths(origins, word)
+    return beginning + command + shlex.join(replace_paths(origins, inner) for inner in inner_words)
 
 
 def _replace_option(words: list[str], option: str, others: list[str]) -> list[str]:

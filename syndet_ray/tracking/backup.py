@@ -303,8 +303,8 @@ def _is_of_cluster(path: Path) -> bool:
 
 
 def _has_gone_on(copy: RunFolder, path: Path) -> bool:
-    """True if a copy has the run of a folder and events after its own, and if nobody has begun to
-    continue that meanwhile.
+    """True if a copy has the run of a folder and events after its own, and if no process has begun
+    to continue that meanwhile.
 
     With the same events the folder may have more: its report and the test scores are copied later.
     """

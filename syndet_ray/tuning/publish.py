@@ -90,8 +90,8 @@ def publish_copy(folder: RunFolder, display: Display) -> None:
     """
     if folder.about["options"]["tracking"] is not None or not folder.trials():
         return
-    # Two terminals may have followed the run, and bring it here at the same moment. Not the run's
-    # lock: it says that the run is carried out; nor a file in it: bringing the run deletes those.
+    # Two terminals may have followed the run, and bring it here at the same moment. This is not the
+    # run's own lock, which says that the run is carried out.
     lock = folder.path.with_name(f".{folder.path.name}.lock")
     options = Options(runs=folder.path.parent)
     with hold_lock(lock), closing(open_tracking(folder, options, display)) as tracking:
