@@ -217,6 +217,27 @@ def test_what_the_shell_puts_in_and_around_a_start_passes(old, new, refused):
     assert refused(changed((old, new))) == ""
 
 
+@pytest.mark.parametrize(
+    "sudo",
+    [
+        "sudo -u ray",
+        "sudo -H -u ray bash -c",
+        "sudo -iu ray env",
+        "sudo -g ray --user ray -p '' --",
+        "exec -a ray",
+    ],
+)
+@pytest.mark.parametrize("command", ["pip install x", f"ray start {ADDRESS}"])
+def test_the_user_of_sudo_is_no_program(sudo, command, refused):
+    assert refused(changed((f"ray start {ADDRESS}", f"{sudo} {command}"))) == ""
+
+
+@pytest.mark.parametrize("sudo", ["sudo -u ray", "sudo -uroot", "sudo --user=me -E", "setsid -c"])
+def test_a_misspelt_start_of_another_user_is_named(sudo, refused):
+    text = changed((f"ray start {ADDRESS}", f"{sudo} ray strat {ADDRESS}"))
+    assert "got 'ray strat'" in refused(text)
+
+
 def test_heads_without_workers_and_machines_that_exist_need_no_autoscaling(refused):
     alone = changed(("max_workers: 10", "max_workers: 0"), (AUTOSCALING, ""), (ADDRESS, ""))
     assert refused(alone) == ""
