@@ -369,6 +369,8 @@ def test_a_program_is_named_like_a_generator(tmp_path):
         ("python3.11 -u -W ignore -um train", "./train"),
         ("nice python -mmy_train --deep", "./my_train.py"),
         ("/usr/bin/python3 -m train.nets.deep", "./train/nets/deep.py"),
+        ("nice -n 10 /usr/bin/env -u B -i A=b python -m train", "./train"),
+        ("srun --exclusive -n 1 --gres gpu:1 --time=9 python -m train", "./train"),
     ],
 )
 def test_a_module_of_the_folder_is_refused_because_trials_start_elsewhere(tmp_path, words, file):
@@ -401,6 +403,30 @@ def test_an_installed_module_stays_as_it_is(tmp_path, words):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     command = f"command:{words.format(folder=tmp_path)}"
+    assert settings_of([f"detector={command}"], tmp_path) == {"detector.program": command}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "docker run -v /p:/w -w /w torch:2 python -m train",
+        "env -C /p python3 -m train",
+        "env -iC /p python3 -m train",
+        "/usr/bin/env --chdir=/p python3 -m train",
+        "env PYTHONPATH=/p python3 -m train",
+        "srun -n 1 --chdir /p python3 -m train",
+        "srun -D /p python3 -m train",
+        "srun --exclusive /p/run.sh python -m train",
+        "uv run --directory /p python -m train",
+        "conda run --cwd /p -n old python -m train",
+        "/p/run.sh python -m train",
+    ],
+)
+def test_a_module_after_a_program_that_sets_the_folder_stays_as_it_is(tmp_path, words):
+    (tmp_path / "train").mkdir()
+    for name in ("train.py", "train/__main__.py"):
+        (tmp_path / name).write_text("")
+    command = f"command:{words}"
     assert settings_of([f"detector={command}"], tmp_path) == {"detector.program": command}
 
 

@@ -13,6 +13,18 @@ INTERPRETER = re.compile(r"python[\d.]*")
 _OPTIONS = re.compile(r"-(?P<flags>[bBdEhiIOPqRsSuvVx]*)(?P<m>m(?P<name>.*))?|-[WX].*|--.+")
 _WITH_VALUE = ("-W", "-X")
 _INSTALLED_ONLY = {"P", "I"}  # flags with which it looks for modules in no folder but its own ones
+# Programs that start another one in the folder where they start, and options of theirs with a value
+# as the next word. After any other option the word counts as a program, of which nothing is known.
+_LAUNCHERS = {
+    "env": ("-u", "--unset"),
+    "nice": ("-n", "--adjustment"),
+    "srun": (
+        *("-A", "-G", "-J", "-N", "-c", "-n", "-p", "-q", "-t", "-w"),
+        *("--account", "--cpus-per-task", "--gpus", "--gres", "--job-name", "--mem", "--nodes"),
+        *("--ntasks", "--partition", "--qos", "--time"),
+    ),
+}
+_OTHER_PLACE = re.compile(r"-\w*[CD].*|--ch.*|.*PYTHONPATH=.*")  # options, and modules elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +33,13 @@ class PythonModule:
 
     index         of the word that names it, among all words
     is_installed  whether the interpreter looks only where packages are installed
+    keeps_folder  whether the interpreter surely starts in the folder where the command does
     """
 
     name: str
     index: int
     is_installed: bool
+    keeps_folder: bool
 
     def check_place(self, setting: str, root: Path) -> None:
         """Raises DefinitionError for a module of a folder, unless it is to be an installed one.
@@ -37,7 +51,8 @@ class PythonModule:
         root     the folder
         """
         parts = self.name.split(".")
-        if self.is_installed or not all(map(str.isidentifier, parts)):
+        is_elsewhere = self.is_installed or not self.keeps_folder
+        if is_elsewhere or not all(map(str.isidentifier, parts)):
             return
         path = "./" + "/".join(parts)
         if os.path.isfile(root / f"{path}.py"):
@@ -71,5 +86,24 @@ def module_of(words: Sequence[str]) -> PythonModule | None:
         if not name:
             return None
         is_installed = not flags.isdisjoint(_INSTALLED_ONLY)
-        return PythonModule(name=name, index=index, is_installed=is_installed)
+        keeps_folder = _keeps_folder(words[: interpreters[0]])
+        return PythonModule(
+            name=name, index=index, is_installed=is_installed, keeps_folder=keeps_folder
+        )
     return None
+
+
+def _keeps_folder(words: Sequence[str]) -> bool:
+    """True if the words before an interpreter are launchers, with options that keep the folder."""
+    with_value: tuple[str, ...] = ()
+    previous = ""
+    for word in words:
+        name = Path(word).name
+        if _OTHER_PLACE.fullmatch(word):
+            return False
+        if name in _LAUNCHERS:
+            with_value = _LAUNCHERS[name]
+        elif not word.startswith("-") and "=" not in word and previous not in with_value:
+            return False
+        previous = word
+    return True
