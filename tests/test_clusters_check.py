@@ -532,6 +532,10 @@ WORKER_PROFILE = "            IamInstanceProfile: {Name: syndet-ray-worker}\n"
             ": the head is a spot instance: when it is taken away, runs stop, and what is on its",
         ),
         (
+            ("ray start --head", "~/bin/head_up"),
+            ": no command of the head is `ray start --head`, nor a script or service that may start ",
+        ),
+        (
             (WORKER_PROFILE, ""),
             ": gpu_spot_l4, gpu_spot_a10g, gpu_on_demand, cpu_spot without IamInstanceProfile: such",
         ),
@@ -549,6 +553,7 @@ def test_what_is_probably_a_mistake_is_noted(change, message, cluster):
         [("-e ~/syndet_ray", "-e $HOME/syndet_ray/packages[all] -e ./here -e /opt/there")],
         [("- ray stop", "- mkdir -p ~/code"), ("-e ~/syndet_ray", "-e ~/code")],
         [("BUCKET=s3://mine", "BUCKET=/mnt/shared")],
+        [("ray start --head", "sudo systemctl start ray-head")],
         [("BUCKET=s3://mine", "BUCKET=mine"), ("$BUCKET/mlflow", "s3://$BUCKET/mlflow")],
         [(WORKER_PROFILE, ""), ('"~/syndet_ray": "."', '"~/syndet_ray": ".", "~/.aws": "."')],
         [(WORKER_PROFILE, ""), ("BUCKET=s3", "AWS_ENDPOINT_URL=http://10.0.0.1 BUCKET=s3")],

@@ -17,6 +17,7 @@ from syndet_ray.clusters.commands import (
 )
 from syndet_ray.clusters.description import AWS, LOCAL, ClusterFile
 from syndet_ray.clusters.ec2 import regions_set
+from syndet_ray.clusters.ray_commands import HEAD_GROUP, may_start_head
 from syndet_ray.clusters.rules import NODE_TYPES
 
 _FOR_TRIALS = "torch"
@@ -33,6 +34,7 @@ def notes(cluster: ClusterFile) -> Iterator[str]:
     yield from _path_notes(cluster)
     yield from _bucket_notes(cluster)
     yield from _token_notes(cluster)
+    yield from _start_notes(cluster)
     yield from _node_notes(cluster)
 
 
@@ -103,6 +105,15 @@ def _token_notes(cluster: ClusterFile) -> Iterator[str]:
                 f"{place}: RAY_AUTH_MODE=disabled makes Ray ask for no token, although the nodes "
                 "have one: any program that reaches the head's ports may run there"
             )
+
+
+def _start_notes(cluster: ClusterFile) -> Iterator[str]:
+    """Heads on which nothing seems to start Ray. Programs of any name may do it."""
+    if not may_start_head(cluster.prepared):
+        yield (
+            f"{cluster.lines.place((), HEAD_GROUP)}: no command of the head is `ray start --head`, "
+            "nor a script or service that may start Ray: without it no cluster starts"
+        )
 
 
 def _node_notes(cluster: ClusterFile) -> Iterator[str]:

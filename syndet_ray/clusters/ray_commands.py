@@ -5,13 +5,15 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from syndet_ray.clusters.commands import commands, simple_commands
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError, nearest
 
-_HEAD_GROUP, _WORKER_GROUP = "head_start_ray_commands", "worker_start_ray_commands"
+HEAD_GROUP, _WORKER_GROUP = "head_start_ray_commands", "worker_start_ray_commands"
+_OF_HEAD = ("initialization_commands", "setup_commands", "head_setup_commands", HEAD_GROUP)
 _LOCAL = "local"  # a provider of machines that exist already
 _WITHOUT_AUTOSCALER = (_LOCAL, "readonly")
 _PORT_OF_RAY = "6379"  # of a head that is given none
@@ -42,7 +44,6 @@ _OTHER_STARTS = re.compile(
     r"(?:[$`]|\S*/[\w.-]*(?:start|ray)[\w.-]*(?:\s|$))"
 )
 _HEAD_ADDRESS = re.compile(r"\$\{?RAY_HEAD_IP\}?:(\d+)")
-_DO_HEAD = "Write `ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml`."
 _DO_AUTOSCALING = "Add --autoscaling-config=~/ray_bootstrap_config.yaml to this `ray start`."
 _DO_ADDRESS = f"Write --address=$RAY_HEAD_IP:{_PORT_OF_RAY}, with the port of the head."
 
@@ -77,11 +78,11 @@ def start_errors(prepared: Mapping[str, Any], lines: Lines) -> Iterator[Definiti
     """
     mistyped = list(_word_errors(prepared, lines))
     yield from mistyped
-    heads, workers = _starts(prepared, _HEAD_GROUP), _starts(prepared, _WORKER_GROUP)
+    heads, workers = _starts(prepared, HEAD_GROUP), _starts(prepared, _WORKER_GROUP)
     for start in (*heads, *workers):
         yield from _option_errors(start, lines)
     if not mistyped:
-        yield from _head_errors(prepared, heads, lines)
+        yield from _head_errors(heads, lines)
     yield from _port_errors(heads, workers, lines)
     if _may_have_workers(prepared):
         yield from _autoscaling_errors(prepared, heads, lines)
@@ -147,26 +148,19 @@ def _option_errors(start: _Start, lines: Lines) -> Iterator[DefinitionError]:
         yield DefinitionError(place, rule, got=option, do=nearest(option, names))
 
 
-def _head_errors(
-    prepared: Mapping[str, Any], heads: list[_Start], lines: Lines
-) -> Iterator[DefinitionError]:
-    """Commands of the head that start no head of Ray, and so no cluster.
-
-    Nothing is said of a script or a container, which may start it.
-    """
-    if not isinstance(prepared.get(_HEAD_GROUP), list):
-        return
-    if any(start.is_uncertain or "head" in start.options for start in heads):
-        return
-    texts = [command for _, command in commands(prepared, _HEAD_GROUP)]
-    parts = [part for text in texts for part in simple_commands(text)]
-    if heads:
-        rule = f"{_HEAD_GROUP} must start the head, which --head does"
+def _head_errors(heads: list[_Start], lines: Lines) -> Iterator[DefinitionError]:
+    """A `ray start` of the head that starts no head of Ray, and so no cluster."""
+    if heads and not any(start.is_uncertain or "head" in start.options for start in heads):
+        rule = f"{HEAD_GROUP} must start the head, which --head does"
         place = lines.place_of_text(heads[0].command, heads[0].words)
         yield DefinitionError(place, rule, do="Add --head to this `ray start`.")
-    elif not any(map(_OTHER_STARTS.search, parts)):
-        rule = f"{_HEAD_GROUP} must start Ray on the head, and no command is `ray start --head`"
-        yield DefinitionError(lines.place((), _HEAD_GROUP), rule, do=_DO_HEAD)
+
+
+def may_start_head(prepared: Mapping[str, Any]) -> bool:
+    """True if a command of the head is `ray start`, or names what may start Ray by other words."""
+    of_head = {name: prepared[name] for name in _OF_HEAD if name in prepared}
+    parts = chain.from_iterable(simple_commands(command) for _, command in commands(of_head))
+    return any(_START.search(part) or _OTHER_STARTS.search(part) for part in parts)
 
 
 def _port_errors(
@@ -208,7 +202,7 @@ def _autoscaling_errors(
     starts = [start for start in heads if "head" in start.options]
     is_given = any(start.is_uncertain or "autoscaling_config" in start.options for start in heads)
     if starts and not is_given:
-        rule = f"{_HEAD_GROUP} must say which nodes the head may start: it would start no worker"
+        rule = f"{HEAD_GROUP} must say which nodes the head may start: it would start no worker"
         place = lines.place_of_text(starts[0].command, starts[0].words)
         yield DefinitionError(place, rule, do=_DO_AUTOSCALING)
 
