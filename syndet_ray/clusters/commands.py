@@ -11,6 +11,13 @@ from typing import Any
 
 _CONTINUED = re.compile(r"\\\n\s*")  # a line that the shell joins with the next one
 QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
+# Options before a program. Those of sudo and exec with a value may have it as the next word, which
+# (?>...) never takes for the program: "ray" in sudo -u ray is a user.
+OPTIONS = (
+    r"(?>(?:(?:-[ABEHKNPSVbeiklnsv]*[aCDghprRtTUu]\s+\S+"
+    r"|--(?:ch(?:dir|root)|close-from|command-timeout|group|host|other-user|prompt|role|type|user)"
+    r"\s+\S+|-\S+)\s+)*)"
+)
 # what bash -c and the like run, in quotes
 _INNER = re.compile(rf"(\b(?:[a-z]*sh|su)\s(?:[^\s'\";|&]+\s+)*?-\w*c\s+)({QUOTED})", re.DOTALL)
 _COMMENT = r"(?<!\S)#[^\n]*"  # it may hold an apostrophe

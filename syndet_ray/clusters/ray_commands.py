@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from syndet_ray.clusters.commands import commands, simple_commands
+from syndet_ray.clusters.commands import OPTIONS, commands, simple_commands
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError, nearest
 
@@ -20,16 +20,9 @@ _PORT_OF_RAY = "6379"  # of a head that is given none
 _ANY_PORT = "0"
 _MAX_WORKERS = 2  # of a file that says nothing: Ray's default
 _START = re.compile(r"\bray(?:\.scripts\.scripts)?\s+(?:-\S+\s+)*start\b")
-# Options before a program. Those of sudo and exec with a value may have it as the next word, which
-# (?>...) never takes for the program: "ray" in sudo -u ray is a user.
-_OPTIONS = (
-    r"(?>(?:(?:-[ABEHKNPSVbeiklnsv]*[aCDghprRtTUu]\s+\S+"
-    r"|--(?:ch(?:dir|root)|close-from|command-timeout|group|host|other-user|prompt|role|type|user)"
-    r"\s+\S+|-\S+)\s+)*)"
-)
 # Ray at the beginning of a command, and what it is to do
 _RAY = re.compile(
-    rf"\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup|setsid)\s+{_OPTIONS})*"
+    rf"\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup|setsid)\s+{OPTIONS})*"
     r"(?:\S*/)?ray\s+(?:-\S+=\S+\s+)*(?P<word>[a-z][\w-]*)(?=\s|$)"
 )
 _COMMENT = re.compile(r"(?<!\S)#.*")
@@ -40,7 +33,7 @@ _OUTPUT = re.compile(r"\$\(|`")  # of another command, whose options stand there
 # a path of such a name stands for
 _OTHER_STARTS = re.compile(
     r"[\w-]+\.(?:sh|py)\b|(?<![\w./-])(?:systemctl|service|docker|podman|make|eval)(?![\w./-])"
-    rf"|^\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup)\s+{_OPTIONS}|(?:bash|sh)\s+(?:-\S+\s+)*)*['\"]?"
+    rf"|^\s*(?:\w+=\S*\s+)*(?:(?:sudo|exec|nohup)\s+{OPTIONS}|(?:bash|sh)\s+(?:-\S+\s+)*)*['\"]?"
     r"(?:[$`]|\S*/[\w.-]*(?:start|ray)[\w.-]*(?:\s|$))"
 )
 _HEAD_ADDRESS = re.compile(r"\$\{?RAY_HEAD_IP\}?:(\d+)")

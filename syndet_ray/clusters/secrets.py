@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from syndet_ray.clusters.commands import QUOTED
+from syndet_ray.clusters.commands import OPTIONS, QUOTED, simple_commands
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError
 
@@ -30,10 +30,19 @@ _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a sec
 _TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}\b")
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
-# The rest of a simple command, with what stands in quotes. What grep and awk look for is no secret.
-_REST = rf"""\s(?:{QUOTED}|[^;|&\n)`'"\\])*"""
-_SEARCH = re.compile(rf"(?<![\w-])(?:[efpz]?grep|rg|[gmn]?awk){_REST}", re.DOTALL)
-_SED = re.compile(rf"(?<![\w-])g?sed{_REST}", re.DOTALL)
+# Before the program of a simple command, also of one within $(...), (...) or {...}: words of the
+# shell, variables, and programs that start another one.
+_BEGINNING = (
+    r"(?:^|[`({])\s*(?:(?:\w+=\S*|!|if|elif|while|until|then|else|do)\s+"
+    rf"|(?:sudo|exec)\s+{OPTIONS}"
+    r"|(?:time|command|xargs|[a-z]*sh)\s+(?:(?:-\S+|\d+|\{\})\s+)*)*"
+)
+# The program, and the rest with what stands in quotes. What grep and awk look for is no secret.
+_SEARCH = re.compile(
+    rf"(?P<start>{_BEGINNING})(?:\S*/)?(?:(?:[efpz]?grep|rg|[gmn]?awk)|(?P<sed>g?sed))"
+    rf"""(?P<rest>\s(?:{QUOTED}|[^;|&\n)`'"\\])*)""",
+    re.DOTALL,
+)
 # of sed, s/PATTERN/TEXT/ and /PATTERN/: only the text may hold a secret
 _REPLACEMENT = re.compile(r"(?<!\w)s([/|#,@:!])(?:\\.|(?!\1).)*\1((?:\\.|(?!\1).)*)\1")
 _ADDRESS = re.compile(r"""(?<=['"\s;{])/(?:\\.|[^/\s\\])*/""")
@@ -97,12 +106,14 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_patterns(text: str) -> str:
-    """A text without what its commands look for in other texts."""
-    return _SED.sub(_without_sed_patterns, _SEARCH.sub(" ", text))
+    """The simple commands of a text, without what they look for in other texts."""
+    return "\n".join(_SEARCH.sub(_without_pattern, part) for part in simple_commands(text))
 
 
-def _without_sed_patterns(match: re.Match[str]) -> str:
-    return _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match[0]))
+def _without_pattern(match: re.Match[str]) -> str:
+    if match["sed"] is None:
+        return match["start"]
+    return match["start"] + _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match["rest"]))
 
 
 def _is_harmless(value: str) -> bool:
