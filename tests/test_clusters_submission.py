@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -131,3 +132,11 @@ def test_a_run_has_begun_once_an_attempt_shows_itself(submission, capsys):
 def test_what_ended_without_an_error_shows_its_last_lines(submission):
     ended(submission, ["--help"])
     assert len(submission.error().splitlines()) == 5
+
+
+def test_a_submission_that_was_deleted_meanwhile_is_named_with_what_to_do(submission, capsys):
+    ended(submission, ["--help"])
+    shutil.rmtree(submission.folder)
+    on_head.follow(submission)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{submission.folder}: was deleted on the head. Send the sweep again, or" in printed

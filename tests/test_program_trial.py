@@ -352,6 +352,9 @@ def test_a_program_is_named_like_a_generator(tmp_path):
     run = "command:python3 -m torch.distributed.run /x/my_train.py"
     assert program_name(run) == "my_train.py"
     assert program_name("command:/x/yolo train") == "yolo"
+    (tmp_path / "my train").mkdir()
+    (tmp_path / "my train" / "__main__.py").touch()
+    assert program_name(f"command:python3 '{tmp_path}/my train/' --deep") == "my train"
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "__main__.py").write_text("")
     of_a_folder = settings_of(["detector=command:python train data"], tmp_path)

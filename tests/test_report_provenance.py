@@ -7,6 +7,7 @@ from made_runs import ABOUT, TIED, VARIANTS, made_run, variant_run
 
 from syndet_ray.analysis.compare import compare
 from syndet_ray.report import provenance
+from syndet_ray.runs.origins import origins_of, replace_paths
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,10 @@ def test_a_run_that_was_sent_names_the_files_of_the_machine_that_sent_it():
         f" --real {photos} --points given/9f/run-1 --runs /home/me/syndet_projects/chess/runs",
         "real": {"path": photos, "notes": [f"see {files}/given/1a/meshes_of_mine/assets.json"]},
     }
+    there = f"command:python3 {files}/given/1a/meshes_of_mine/t.py --fast"
+    assert replace_paths(origins_of(sent), there) == (
+        "command:python3 '/laptop/meshes of mine/t.py' --fast"
+    )
     facts = dict(provenance.facts(made_run(scores=TIED, about=sent).read()))
     program = "command:python3 '/laptop/meshes of mine/t.py' --fast"
     words = ["syndet_ray", "sweep", "mine", "--cluster", "FILE"]

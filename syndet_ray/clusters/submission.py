@@ -165,7 +165,11 @@ class Submission:
 
     @property
     def _record(self) -> dict[str, Any]:
-        return json.loads(self._process.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self._process.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            do = "Send the sweep again, or resume its run from its address in a bucket."
+            raise DataError(self.folder, "was deleted on the head", do=do) from None
 
 
 @contextmanager

@@ -36,13 +36,18 @@ def words_of(command: str, setting: str) -> list[str]:
 
 
 def program_name(command: str) -> str:
-    """The name of a program for readers: of the script or module, if an interpreter runs one."""
+    """The name of a program for readers: of the script, folder or module that an interpreter runs,
+    if it runs one.
+    """
     words = words_of(command, "program")
     scripts = [word for word in words[1:] if Path(word).suffix == ".py"]
     if scripts:
         return Path(scripts[0]).name
     module = module_of(words)
-    return Path(words[0]).name if module is None else module.name
+    if module is not None:
+        return module.name
+    folders = [word for word in words[1:] if os.path.isfile(Path(word, "__main__.py"))]
+    return Path(folders[0] if folders else words[0]).name
 
 
 def files_of(command: str, setting: str) -> list[str]:

@@ -5,6 +5,7 @@ Its user can change the files there, and the next sweep sends them again.
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,13 @@ def origins_of(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def replace_paths(origins: Mapping[str, str], text: str) -> str:
-    """Returns a text with the paths of the machine that has sent the files."""
+    """Returns a text with the paths of the machine that has sent the files. The words of a command
+    are quoted again, since paths there may have blanks.
+    """
+    if text.startswith(COMMAND):
+        with suppress(ValueError):  # no words of a shell
+            words = shlex.split(text.removeprefix(COMMAND))
+            return COMMAND + shlex.join(replace_paths(origins, word) for word in words)
     for place, source in origins.items():
         text = text.replace(place, source)
     return text
@@ -63,15 +70,9 @@ def command_of(about: Mapping[str, Any]) -> str | None:
 
 
 def _replace_in_word(origins: Mapping[str, str], word: str) -> str:
-    """Replaces the paths of a word, which may hold a command whose own words are quoted."""
-    beginning, command, words = word.partition(COMMAND)
-    try:
-        inner_words = shlex.split(words)
-    except ValueError:
-        return replace_paths(origins, word)
-    if not command:
-        return replace_paths(origins, word)
-    return beginning + command + shlex.join(replace_paths(origins, inner) for inner in inner_words)
+    """A word of a command line, such as --real=/PATH or detector.program=command:PROGRAM."""
+    setting, command, words = word.partition(COMMAND)
+    return replace_paths(origins, setting) + replace_paths(origins, command + words)
 
 
 def _replace_option(words: list[str], option: str, others: list[str]) -> list[str]:
