@@ -60,7 +60,9 @@ def test_a_run_is_kept_without_its_checkpoints_and_can_be_had_back(tmp_path):
     assert back.path == tmp_path / "elsewhere" / "dice-1"
     assert (back.sweep, back.trials()) == (folder.sweep, folder.trials())
     assert not back.checkpoints.exists()
-    with pytest.raises(DataError, match=r"dice-1: is here already: .* may be older. Resume"):
+    with pytest.raises(
+        DataError, match=r"dice-1: is here already: .* may be older, or the same\. Resume"
+    ):
         backup.fetch(f"{store}/dice-1", tmp_path / "elsewhere")
 
 

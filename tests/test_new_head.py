@@ -89,7 +89,9 @@ def continued(tmp_path, monkeypatch):
         display = SimpleNamespace(step=lambda text: nullcontext(), progress=lambda *_: None)
         monkeypatch.setattr(new_head, "open_display", lambda console: nullcontext(display))
         monkeypatch.setattr(new_head, "head_and_facts", lambda _: (head, facts))
-        monkeypatch.setattr(new_head, "_fetch_record", lambda *_: about)
+        copy = RunFolder(tmp_path / "copy")
+        monkeypatch.setattr(RunFolder, "about", about)
+        monkeypatch.setattr(new_head, "_fetch", lambda *_: copy)
         monkeypatch.setattr(on_cluster, "follow", lambda *_: None)
         new_head.resume_there(ADDRESS, file, SweepOptions(trials=4, runs=tmp_path), force=True)
         return head
@@ -185,12 +187,11 @@ def test_a_run_that_was_brought_with_later_events_stays_what_it_is(is_ahead, tmp
     if is_ahead:
         here.ledger.append("retry", 0)
     display = SimpleNamespace(step=lambda text: nullcontext())
-    arguments = (f"{store}/tiny-7", tmp_path / "staged", tmp_path / "runs", display)
-    if is_ahead:
-        with pytest.raises(DataError, match=r"runs/tiny-7: has later events than .* Move it away"):
-            new_head._fetch_record(*arguments)
-    else:
-        assert new_head._fetch_record(*arguments) == there.about
+    copy = new_head._fetch(f"{store}/tiny-7", tmp_path / "staged", display)
+    assert copy.about == there.about
+    refusal = pytest.raises(DataError, match=r"runs/tiny-7: has later events than .* Move it away")
+    with refusal if is_ahead else nullcontext():
+        new_head._check_copy(copy, tmp_path / "runs", store)
 
 
 def test_what_is_at_its_place_already_needs_no_room(origins, continued):

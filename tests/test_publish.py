@@ -180,7 +180,16 @@ def test_later_events_that_were_brought_are_not_replaced_by_a_run_without_them(t
     here.ledger.append("retry", 1)
     assert not on_cluster._goes_on_from(head, here.path), "it goes on there from an older copy"
     assert on_cluster._goes_on_from(head, tmp_path / "new")
-    assert on_cluster._goes_on_from(SimpleNamespace(state=lambda size: {}), here.path)
+
+
+def test_a_run_of_a_head_with_earlier_code_is_brought_where_it_was(tmp_path):
+    here = made_run(about=THERE | {"cluster": "/c.yaml"}).write(tmp_path / "there")
+    places = []
+    head = SimpleNamespace(fetch=lambda run, folder, skipped: places.append(folder))
+    submission = SimpleNamespace(head=head, state=pytest.fail)  # its code takes no length
+    state = {"run": "/h/runs/there", "started": here.about["started"]}
+    assert on_cluster._fetch(submission, state, tmp_path) == here.path
+    assert places == [here.path]
 
 
 @pytest.mark.parametrize("is_away", [False, True])

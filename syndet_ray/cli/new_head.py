@@ -39,9 +39,12 @@ def resume_there(address: str, file: Path, options: SweepOptions, *, force: bool
     with open_display(console) as display, temporary_folder() as staged:
         with display.step(f"looking for the head of {file}"):
             head, facts = head_and_facts(read_cluster_file(file))
-        about = _fetch_record(address, staged / "runs", runs_folder(options.runs), display)
+        copy = _fetch(address, staged / "runs", display)
+        about = copy.about
         submission = RemoteSubmission(head=head, folder=_folder(about, address, head, facts))
         run = _run_to_continue(submission, facts)
+        if not run:
+            _check_copy(copy, runs_folder(options.runs), address)
         _send_again(about["file_origins"], submission, facts, display, staged)
     words = ["resume", run or address, "--address", "auto", *option_words(options)]
     words += ["--runs", str(submission.runs), *(["--force"] if force else [])]
@@ -71,18 +74,16 @@ def _send_again(
     send(definitions, submission, bundle, facts, display)
 
 
-def _fetch_record(address: str, folder: Path, runs: Path, display: "Plain | Bar") -> dict[str, Any]:
-    """The record of how a run was made, from its copy in a bucket.
-
-    folder  takes the copy
-    runs    the folder of runs here
-
-    Raises DataError if what was brought here of the run has events that the copy lacks.
-    """
+def _fetch(address: str, folder: Path, display: "Plain | Bar") -> RunFolder:
+    """Downloads the copy of a run that is in a bucket, into a folder of its name."""
     with display.step(LOADING):
         from syndet_ray.tracking.backup import fetch
     with display.step(f"fetching {address}"):
-        copy = fetch(address, folder)
+        return fetch(address, folder)
+
+
+def _check_copy(copy: RunFolder, runs: Path, address: str) -> None:
+    """Raises DataError if what was brought here of a run has events that its copy lacks."""
     here = RunFolder(runs / copy.path.name)
     is_here = (here.path / "run.json").exists() and here.about["started"] == copy.about["started"]
     size = here.ledger.size()
@@ -90,7 +91,6 @@ def _fetch_record(address: str, folder: Path, runs: Path, display: "Plain | Bar"
         rule = f"has later events than the copy at {address}"
         do = "Move it away to go on from that copy: what is not in it is trained again."
         raise DataError(here.path, rule, do=do)
-    return copy.about
 
 
 def _folder(

@@ -120,7 +120,9 @@ def _conclude(
     with open_display(console) as display:
         with display.step("bringing the run back"):
             folder = RunFolder.open(_fetch(submission, state, runs))
-            folder.describe(folder.about | {"cluster": str(submission.head.file.absolute())})
+            cluster_file = str(submission.head.file.absolute())
+            name_there = PurePosixPath(state["run"]).name
+            folder.describe(folder.about | {"cluster": cluster_file, "name_there": name_there})
         is_published = _publish(folder, display)
     pages = "" if is_published else _pages_command(submission, state["run"])
     followed = _end_for_here(folder, submission, state, pages)
@@ -191,7 +193,8 @@ def _fetch(submission: RemoteSubmission, state: Mapping[str, Any], runs: Path) -
     """Copies a run of the head into the folder of runs here; returns where it lies."""
     paths = numbered_paths(runs / PurePosixPath(state["run"]).name)
     fitting = (path for path in paths if _may_hold(path, state["started"]))
-    folder = next(path for path in fitting if _goes_on_from(submission, path))
+    knows_ledger = "ledger" in state  # code of an earlier version, on a head, does not
+    folder = next(path for path in fitting if not knows_ledger or _goes_on_from(submission, path))
     make_folder(folder)
     submission.head.fetch(state["run"], folder.absolute(), _NOT_FETCHED)
     return folder
@@ -207,8 +210,7 @@ def _goes_on_from(submission: RemoteSubmission, folder: Path) -> bool:
     size = ledger.size()
     if size == 0:
         return True
-    beginning = submission.state(str(size)).get("ledger")  # None for code of an earlier version
-    return beginning in (None, ledger.hash_of_beginning(size))
+    return submission.state(str(size))["ledger"] == ledger.hash_of_beginning(size)
 
 
 def _may_hold(folder: Path, started: float) -> bool:

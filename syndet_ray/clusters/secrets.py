@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from syndet_ray.clusters.commands import OPTIONS, QUOTED, simple_commands
+from syndet_ray.clusters.commands import QUOTED, simple_commands
 from syndet_ray.clusters.lines import Lines
 from syndet_ray.errors import DefinitionError
 
@@ -30,16 +30,10 @@ _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a sec
 _TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}\b")
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
-# Before the program of a simple command, also of one within $(...), (...) or {...}: words of the
-# shell, variables, and programs that start another one.
-_BEGINNING = (
-    r"(?:^|[`({])\s*(?:(?:\w+=\S*|!|if|elif|while|until|then|else|do)\s+"
-    rf"|(?:sudo|exec)\s+{OPTIONS}"
-    r"|(?:time|command|xargs|[a-z]*sh)\s+(?:(?:-\S+|\d+|\{\})\s+)*)*"
-)
-# The program, and the rest with what stands in quotes. What grep and awk look for is no secret.
+# A program, whatever starts it, and the rest of its simple command with what stands in quotes. What
+# grep and awk look for is no secret.
 _SEARCH = re.compile(
-    rf"(?P<start>{_BEGINNING})(?:\S*/)?(?:(?:[efpz]?grep|rg|[gmn]?awk)|(?P<sed>g?sed))"
+    r"(?:^|(?<=[\s`({'\"]))(?:\S*/)?(?:[efpz]?grep|[gmn]?awk|(?P<sed>g?sed))"
     rf"""(?P<rest>\s(?:{QUOTED}|[^;|&\n)`'"\\])*)""",
     re.DOTALL,
 )
@@ -112,8 +106,8 @@ def _without_patterns(text: str) -> str:
 
 def _without_pattern(match: re.Match[str]) -> str:
     if match["sed"] is None:
-        return match["start"]
-    return match["start"] + _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match["rest"]))
+        return " "
+    return _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match["rest"]))
 
 
 def _is_harmless(value: str) -> bool:

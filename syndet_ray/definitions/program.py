@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from syndet_ray.definitions.python_module import module_of
+from syndet_ray.definitions.python_module import INTERPRETER, module_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DefinitionError
 
@@ -46,8 +46,10 @@ def program_name(command: str) -> str:
     module = module_of(words)
     if module is not None:
         return module.name
-    folders = [word for word in words[1:] if os.path.isfile(Path(word, "__main__.py"))]
-    return Path(folders[0] if folders else words[0]).name
+    if INTERPRETER.fullmatch(Path(words[0]).name):
+        folders = [word for word in words[1:] if os.path.isfile(Path(word, "__main__.py"))]
+        words = [*folders, *words]
+    return Path(words[0]).name
 
 
 def files_of(command: str, setting: str) -> list[str]:

@@ -24,7 +24,9 @@ _LAUNCHERS = {
         *("--ntasks", "--partition", "--qos", "--time"),
     ),
 }
-_OTHER_PLACE = re.compile(r"-\w*[CD].*|--ch.*|.*PYTHONPATH=.*")  # options, and modules elsewhere
+_OTHER_PLACE = re.compile(
+    r"-\w*[CD].*|--c(?:h|ontainer).*|.*PYTHONPATH=.*"
+)  # options, and modules elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)

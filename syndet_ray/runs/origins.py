@@ -53,7 +53,8 @@ def replace_paths(origins: Mapping[str, str], text: str) -> str:
 def command_of(about: Mapping[str, Any]) -> str | None:
     """Returns the command that started a run, "" if Python did; None if run.json does not have it.
 
-    For a run that was sent it is one that sends it again, from the folder of its sweep.
+    For a run that was sent it is one that sends it again, from the folder of its sweep; the recipes
+    of --points, which the command was given, are left out.
     """
     command: str | None = about.get("command")
     if not command or about.get("file_origins") is None:

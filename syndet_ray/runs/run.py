@@ -78,7 +78,9 @@ def resume_command(path: Path, about: Mapping[str, Any]) -> str:
     cluster = about.get("cluster")
     if cluster is None:
         return command_line("resume", path)
-    return command_line("resume", path, "--cluster", cluster)
+    # the head may know it by another name than this folder has
+    path_there = path.with_name(about.get("name_there", path.name))
+    return command_line("resume", path_there, "--cluster", cluster)
 
 
 def continue_hint(path: Path, about: Mapping[str, Any]) -> str:

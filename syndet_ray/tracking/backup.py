@@ -316,7 +316,7 @@ def _has_gone_on(copy: RunFolder, path: Path) -> bool:
 
 
 def _presence_error(path: Path, address: str) -> DataError:
-    rule = f"is here already: {address} may be older"
+    rule = f"is here already: {address} may be older, or the same"
     return DataError(path, rule, do=f"Resume {path}, or move it away.")
 
 
