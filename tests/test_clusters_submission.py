@@ -138,5 +138,5 @@ def test_a_submission_that_was_deleted_meanwhile_is_named_with_what_to_do(submis
     ended(submission, ["--help"])
     shutil.rmtree(submission.folder)
     on_head.follow(submission)
-    printed = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
     assert f"{submission.folder}: was deleted on the head. Send the sweep again, or" in printed

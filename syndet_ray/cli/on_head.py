@@ -54,7 +54,7 @@ def follow(submission: Submission, newest_mark: str | None = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(DETACHED) from None
     except SyndetError as error:  # the machine that fetches the run will meet it too
-        console.print(str(error))
+        console.print(str(error), soft_wrap=True)
 
 
 def all_origins(submission: Submission) -> dict[str, str]:

@@ -24,9 +24,8 @@ _LAUNCHERS = {
         *("--ntasks", "--partition", "--qos", "--time"),
     ),
 }
-_OTHER_PLACE = re.compile(
-    r"-\w*[CD].*|--c(?:h|ontainer).*|.*PYTHONPATH=.*"
-)  # options, and modules elsewhere
+# options for another folder, and modules elsewhere
+_OTHER_PLACE = re.compile(r"-\w*[CD].*|--c(?:h|ontainer).*|.*PYTHONPATH=.*")
 
 
 @dataclass(frozen=True, kw_only=True)
