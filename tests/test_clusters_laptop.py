@@ -275,7 +275,7 @@ def test_a_sweep_goes_there_survives_a_lost_connection_and_comes_back(
 
 @pytest.mark.cluster
 def test_a_run_there_is_stopped_in_order_and_continued(cluster, home, laptop, monkeypatch):
-    write_tiny_sweep(Path.cwd(), images=512, trials=1, rungs=1)
+    write_tiny_sweep(Path.cwd(), images=512, trials=1, rungs=16)
     before = set(home.glob("syndet_projects/*/runs/tiny-*"))
     with monkeypatch.context() as leaving:
         leaving.setattr(submit, "follow", lambda *_, **__: sys.exit(130))

@@ -30,7 +30,8 @@ def _refusal(folder: "RunFolder") -> SyndetError:
     """The error for a run without a cluster, with what ends the process that carries it out."""
     file = folder.about.get("cluster")  # of a run that was brought here
     if file is not None:
-        there = command_line("stop", folder.path.name, "--cluster", file)
+        name_there = folder.about.get("name_there", folder.path.name)
+        there = command_line("stop", name_there, "--cluster", file)
         return DefinitionError(folder.path, "was brought here from a cluster", do=f"Write: {there}")
     if not folder.is_carried_out():
         go_on = resume_hint(folder.path)
