@@ -355,6 +355,8 @@ def test_a_program_is_named_like_a_generator(tmp_path):
     (tmp_path / "my train").mkdir()
     (tmp_path / "my train" / "__main__.py").touch()
     assert program_name(f"command:python3 '{tmp_path}/my train/' --deep") == "my train"
+    assert program_name(f"command:nice -n 5 python3 '{tmp_path}/my train'") == "my train"
+    assert program_name(f"command:/x/yolo '{tmp_path}/my train'") == "yolo"
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "__main__.py").write_text("")
     of_a_folder = settings_of(["detector=command:python train data"], tmp_path)

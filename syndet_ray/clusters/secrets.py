@@ -30,10 +30,11 @@ _PLACES = ("~", "/", "./", "id=", "file:", "s3:")  # where an option finds a sec
 _TOKEN = re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_)\w{16,}|\bAKIA[0-9A-Z]{16}\b")
 # of an address, http://user:password@host
 _IN_ADDRESS = re.compile(r"://[^\s/:@'\"<]*:[^\s/@'\"$<{]+@")
-# A program, whatever starts it, and the rest of its simple command with what stands in quotes. What
+# What stands in quotes, or a program, whatever starts it, and the rest of its simple command. What
 # grep and awk look for is no secret.
-_SEARCH = re.compile(
-    r"(?:^|(?<=[\s`({'\"]))(?:\S*/)?(?:[efpz]?grep|[gmn]?awk|(?P<sed>g?sed))"
+_PIECE = re.compile(
+    rf"(?P<quoted>{QUOTED})"
+    r"|(?:^|(?<=[\s`({]))(?:[^\s'\"]*/)?(?:[efpz]?grep|[gmn]?awk|(?P<sed>g?sed))"
     rf"""(?P<rest>\s(?:{QUOTED}|[^;|&\n)`'"\\])*)""",
     re.DOTALL,
 )
@@ -101,13 +102,16 @@ def _secrets(text: str) -> Iterator[tuple[str, str]]:
 
 def _without_patterns(text: str) -> str:
     """The simple commands of a text, without what they look for in other texts."""
-    return "\n".join(_SEARCH.sub(_without_pattern, part) for part in simple_commands(text))
+    return "\n".join(_PIECE.sub(_without_pattern, part) for part in simple_commands(text))
 
 
-def _without_pattern(match: re.Match[str]) -> str:
-    if match["sed"] is None:
+def _without_pattern(piece: re.Match[str]) -> str:
+    if piece["quoted"]:  # perhaps commands of another shell, which end with the quote
+        text = piece["quoted"]
+        return text[0] + _without_patterns(text[1:-1]) + text[-1] if text[0] in "'\"" else text
+    if piece["sed"] is None:
         return " "
-    return _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", match["rest"]))
+    return _ADDRESS.sub(" ", _REPLACEMENT.sub(r" \2 ", piece["rest"]))
 
 
 def _is_harmless(value: str) -> bool:

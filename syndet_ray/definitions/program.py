@@ -46,10 +46,11 @@ def program_name(command: str) -> str:
     module = module_of(words)
     if module is not None:
         return module.name
-    if INTERPRETER.fullmatch(Path(words[0]).name):
-        folders = [word for word in words[1:] if os.path.isfile(Path(word, "__main__.py"))]
-        words = [*folders, *words]
-    return Path(words[0]).name
+    names = [Path(word).name for word in words]
+    interpreters = [index for index, name in enumerate(names) if INTERPRETER.fullmatch(name)]
+    arguments = words[interpreters[0] + 1 :] if interpreters else []
+    folders = [word for word in arguments if os.path.isfile(Path(word, "__main__.py"))]
+    return Path(folders[0]).name if folders else names[0]
 
 
 def files_of(command: str, setting: str) -> list[str]:
