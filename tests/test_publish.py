@@ -192,6 +192,18 @@ def test_a_run_of_a_head_with_earlier_code_is_brought_where_it_was(tmp_path):
     assert places == [here.path]
 
 
+def ended_submission(origins):
+    """A submission whose run has ended on its head."""
+    state = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "origins": origins}
+    head = SimpleNamespace(
+        file=Path("c.yaml"),
+        place="the head of c.yaml",
+        show=lambda *_, **__: 0,
+        answer=lambda _: state,
+    )
+    return RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
+
+
 @pytest.mark.parametrize("is_away", [False, True])
 def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
     home, monkeypatch, capsys, is_away
@@ -200,14 +212,7 @@ def test_the_last_words_of_a_run_that_is_brought_here_are_those_of_this_machine(
     shown = Recorder(DISPLAY)
     shown.keep_in(folder)
     shown.outcome(Outcome(folder=folder, status="interrupted"))
-    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "origins": {"/h": "/here"}}
-    head = SimpleNamespace(
-        file=Path("c.yaml"),
-        place="the head of c.yaml",
-        show=lambda *_, **__: 0,
-        answer=lambda _: end,
-    )
-    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
+    submission = ended_submission({"/h": "/here"})
     monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
     if is_away:
         monkeypatch.setattr("syndet_ray.tuning.publish.local_store", refuse)
@@ -245,14 +250,7 @@ def test_a_run_that_has_lost_the_ray_of_its_cluster_says_how_to_go_on_from_here(
     shown.keep_in(folder)
     shown.note(f"Ray has ended on this machine; {START_RAY_AGAIN}")
     assert end_of(folder).has_lost_ray
-    end = {"run": "/h/runs/there", "goes_on": False, "has_begun": True, "origins": {}}
-    head = SimpleNamespace(
-        file=Path("c.yaml"),
-        place="the head of c.yaml",
-        show=lambda *_, **__: 0,
-        answer=lambda _: end,
-    )
-    submission = RemoteSubmission(head=head, folder=PurePosixPath("/h/submitted/there"))
+    submission = ended_submission({})
     monkeypatch.setattr(on_cluster, "_fetch", lambda *_: folder.path)
     with pytest.raises(SystemExit):
         on_cluster.follow(submission, home, Console(width=500))

@@ -86,8 +86,7 @@ def _check_copy(copy: RunFolder, runs: Path, address: str) -> None:
     """Raises DataError if what was brought here of a run has events that its copy lacks."""
     here = RunFolder(runs / copy.path.name)
     is_here = (here.path / "run.json").exists() and here.about["started"] == copy.about["started"]
-    size = here.ledger.size()
-    if is_here and here.ledger.hash_of_beginning(size) != copy.ledger.hash_of_beginning(size):
+    if is_here and not copy.ledger.continues(here.ledger.content()):
         rule = f"has later events than the copy at {address}"
         do = "Move it away to go on from that copy: what is not in it is trained again."
         raise DataError(here.path, rule, do=do)

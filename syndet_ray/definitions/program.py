@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from syndet_ray.definitions.python_module import INTERPRETER, module_of
+from syndet_ray.definitions.python_module import interpreter_index, module_of
 from syndet_ray.definitions.scene_parameters import COMMAND
 from syndet_ray.errors import DefinitionError
 
@@ -46,11 +46,10 @@ def program_name(command: str) -> str:
     module = module_of(words)
     if module is not None:
         return module.name
-    names = [Path(word).name for word in words]
-    interpreters = [index for index, name in enumerate(names) if INTERPRETER.fullmatch(name)]
-    arguments = words[interpreters[0] + 1 :] if interpreters else []
+    interpreter = interpreter_index(words)
+    arguments = [] if interpreter is None else words[interpreter + 1 :]
     folders = [word for word in arguments if os.path.isfile(Path(word, "__main__.py"))]
-    return Path(folders[0]).name if folders else names[0]
+    return Path(folders[0] if folders else words[0]).name
 
 
 def files_of(command: str, setting: str) -> list[str]:

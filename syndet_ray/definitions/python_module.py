@@ -65,14 +65,21 @@ class PythonModule:
         raise DefinitionError(setting, rule, got=f"-m {self.name}", do=do)
 
 
+def interpreter_index(words: Sequence[str]) -> int | None:
+    """The index of the first word of a command that is a Python interpreter; None without one."""
+    for index, word in enumerate(words):
+        if INTERPRETER.fullmatch(Path(word).name):
+            return index
+    return None
+
+
 def module_of(words: Sequence[str]) -> PythonModule | None:
     """The module that the first interpreter among the words of a command runs; None for others."""
-    names = [Path(word).name for word in words]
-    interpreters = [index for index, name in enumerate(names) if INTERPRETER.fullmatch(name)]
-    if not interpreters:
+    interpreter = interpreter_index(words)
+    if interpreter is None:
         return None
     flags = set[str]()
-    for index in range(interpreters[0] + 1, len(words)):
+    for index in range(interpreter + 1, len(words)):
         if words[index - 1] in _WITH_VALUE:
             continue
         options = _OPTIONS.fullmatch(words[index])
@@ -87,7 +94,7 @@ def module_of(words: Sequence[str]) -> PythonModule | None:
         if not name:
             return None
         is_installed = not flags.isdisjoint(_INSTALLED_ONLY)
-        keeps_folder = _keeps_folder(words[: interpreters[0]])
+        keeps_folder = _keeps_folder(words[:interpreter])
         return PythonModule(
             name=name, index=index, is_installed=is_installed, keeps_folder=keeps_folder
         )

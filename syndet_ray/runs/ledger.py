@@ -80,23 +80,19 @@ class Ledger:
             content = self._path.read_bytes()
         yield from events_of(content, self._path)
 
+    def content(self) -> bytes:
+        """Returns the lines of all events; b"" without any."""
+        return whole_lines(self._path.read_bytes()) if self._path.exists() else b""
+
     def continues(self, ledger: bytes) -> bool:
         """True when `ledger` is an earlier state of this one; its last line may have been copied
         while it was being written.
         """
-        content = self._path.read_bytes() if self._path.exists() else b""
-        return content.startswith(whole_lines(ledger))
-
-    def size(self) -> int:
-        """Returns the bytes of all events; 0 without any."""
-        return len(self._whole_lines())
+        return self.content().startswith(whole_lines(ledger))
 
     def hash_of_beginning(self, size: int) -> str:
         """Returns the SHA-256 of so many bytes: a ledger that goes on from another begins as it."""
-        return hashlib.sha256(self._whole_lines()[:size]).hexdigest()
-
-    def _whole_lines(self) -> bytes:
-        return whole_lines(self._path.read_bytes()) if self._path.exists() else b""
+        return hashlib.sha256(self.content()[:size]).hexdigest()
 
     def elapsed_s(self) -> float:
         """Returns how long the run was carried out, all attempts together, up to the last event."""

@@ -309,9 +309,9 @@ def _has_gone_on(copy: RunFolder, path: Path) -> bool:
     With the same events the folder may have more: its report and the test scores are copied later.
     """
     folder = RunFolder(path)
-    events, later_events = list(folder.ledger.events()), list(copy.ledger.events())
     is_same_run = folder.about["started"] == copy.about["started"]
-    is_longer = len(later_events) > len(events) and later_events[: len(events)] == events
+    events = folder.ledger.content()
+    is_longer = copy.ledger.continues(events) and len(copy.ledger.content()) > len(events)
     return is_same_run and is_longer and _is_of_cluster(path)
 
 
